@@ -1,1 +1,31 @@
-//! Placeholder of the room; filled in the next commits.
+//! Faithful stand-ins of image providers: they check like the provider, bill like the provider, fail like it.
+//!
+//! Each protocol is a module with a `router`; the rest is the frame around it: [`Fakes`] starts them,
+//! [`Ctx`] is what a module works with, `/_fake/…` is where tests reach in. They are built from what the
+//! providers publish and share no code with our own adapters or prices, so that both can be wrong in
+//! different places. Pictures are real, and say on their face that they are not.
+//!
+//! Where to look: `fakes.rs` (starting), `faults.rs` (what can go wrong), `bill.rs` (what it costs),
+//! `openai.rs` and its neighbours (how each one speaks).
+
+mod admin;
+mod bill;
+mod ctx;
+mod fakes;
+mod faults;
+pub mod money;
+pub mod picture;
+mod seeds;
+mod stand_in;
+#[cfg(test)]
+pub(crate) mod testing;
+mod tls;
+pub mod wire;
+
+pub use bill::{Bill, BillEntry};
+pub use ctx::{Ctx, Motif};
+pub use fakes::{FAMILIES, Fakes, FakesOptions, Family};
+pub use faults::{COMMON, Drawn, Fault, Faults};
+pub use picture::{Picture, PictureFormat};
+pub use seeds::Seeds;
+pub use stand_in::StandIn;

@@ -170,17 +170,22 @@ impl Canvas {
     fn encode(&self, format: PictureFormat) -> Bytes {
         let mut file = Cursor::new(Vec::with_capacity(self.pixels.len() / 8));
         let (width, height, colour) = (self.width, self.height, ExtendedColorType::Rgb8);
-        let written = match format {
-            PictureFormat::Png => {
-                PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Up)
-                    .write_image(&self.pixels, width, height, colour)
-            }
-            PictureFormat::Jpeg => JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY)
-                .write_image(&self.pixels, width, height, colour),
-            PictureFormat::Webp => {
-                WebPEncoder::new_lossless(&mut file).write_image(&self.pixels, width, height, colour)
-            }
-        };
+        let written =
+            match format {
+                PictureFormat::Png => {
+                    PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Up)
+                        .write_image(&self.pixels, width, height, colour)
+                }
+                PictureFormat::Jpeg => JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY).write_image(
+                    &self.pixels,
+                    width,
+                    height,
+                    colour,
+                ),
+                PictureFormat::Webp => {
+                    WebPEncoder::new_lossless(&mut file).write_image(&self.pixels, width, height, colour)
+                }
+            };
         written.expect("an RGB surface within the format's size limit can be written to memory");
         Bytes::from(file.into_inner())
     }

@@ -41,7 +41,8 @@ fn seeds_change_the_bytes_and_repeat_exactly() {
 fn prompts_change_the_picture_and_long_ones_fit() {
     let with = |prompt: &str| {
         let format = PictureFormat::Png;
-        let picture = Picture { provider: "fal", model: "m", prompt, width: 320, height: 200, seed: 1, format };
+        let picture =
+            Picture { provider: "fal", model: "m", prompt, width: 320, height: 200, seed: 1, format };
         render(&picture)
     };
     assert_ne!(with("a lamp"), with("a lamb"));
