@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::ctx::Ctx;
 use crate::faults::Faults;
+use crate::stability;
 use crate::stand_in::StandIn;
 use crate::tls::Certificate;
 
@@ -31,7 +32,13 @@ pub struct Family {
 }
 
 /// Every protocol that exists; a new one is a module and a line here.
-pub const FAMILIES: &[Family] = &[];
+pub const FAMILIES: &[Family] = &[Family {
+    kind: "stability",
+    faults: stability::FAULTS,
+    manners: stability::MANNERS,
+    latency_ms: stability::LATENCY_MS,
+    router: stability::router,
+}];
 
 /// How to start them.
 #[derive(Clone, Debug)]

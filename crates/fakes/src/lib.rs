@@ -16,6 +16,7 @@ mod faults;
 pub mod money;
 pub mod picture;
 mod seeds;
+pub mod stability;
 mod stand_in;
 #[cfg(test)]
 pub(crate) mod testing;
