@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::ctx::Ctx;
 use crate::faults::Faults;
+use crate::openai;
 use crate::stability;
 use crate::stand_in::StandIn;
 use crate::tls::Certificate;
@@ -32,13 +33,22 @@ pub struct Family {
 }
 
 /// Every protocol that exists; a new one is a module and a line here.
-pub const FAMILIES: &[Family] = &[Family {
-    kind: "stability",
-    faults: stability::FAULTS,
-    manners: stability::MANNERS,
-    latency_ms: stability::LATENCY_MS,
-    router: stability::router,
-}];
+pub const FAMILIES: &[Family] = &[
+    Family {
+        kind: openai::KIND,
+        faults: openai::FAULTS,
+        manners: openai::MANNERS,
+        latency_ms: openai::LATENCY_MS,
+        router: openai::router,
+    },
+    Family {
+        kind: "stability",
+        faults: stability::FAULTS,
+        manners: stability::MANNERS,
+        latency_ms: stability::LATENCY_MS,
+        router: stability::router,
+    },
+];
 
 /// How to start them.
 #[derive(Clone, Debug)]

@@ -14,6 +14,7 @@ mod ctx;
 mod fakes;
 mod faults;
 pub mod money;
+pub mod openai;
 pub mod picture;
 mod seeds;
 pub mod stability;
