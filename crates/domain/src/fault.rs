@@ -4,6 +4,7 @@
 //! billed. Policy reads these attributes and never the text. `detail` is for people and is bounded;
 //! it never holds a secret.
 
+use crate::meter::Metered;
 use serde::{Deserialize, Serialize};
 
 /// The closed list of kinds.
@@ -136,6 +137,10 @@ pub struct Fault {
     pub detail: String,
     /// The parameter that the provider named.
     pub parameter: Option<String>,
+    /// What the provider counted although it failed (a refusal costs its input tokens). When not empty,
+    /// `billed` is `Yes` and settlement charges exactly these counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usage: Vec<Metered>,
 }
 
 /// Longest `detail` that is kept.
@@ -149,7 +154,17 @@ impl Fault {
         if let Some((at, _)) = detail.char_indices().nth(DETAIL_CHARACTERS_MAX) {
             detail.truncate(at);
         }
-        Fault { kind, blame, retry, billed: None, retry_after_ms: None, status: None, detail, parameter: None }
+        Fault {
+            kind,
+            blame,
+            retry,
+            billed: None,
+            retry_after_ms: None,
+            status: None,
+            detail,
+            parameter: None,
+            usage: Vec::new(),
+        }
     }
 
     pub fn with_status(mut self, status: u16) -> Fault {
@@ -169,6 +184,15 @@ impl Fault {
 
     pub fn with_parameter(mut self, parameter: Option<String>) -> Fault {
         self.parameter = parameter;
+        self
+    }
+
+    /// Proves the charge by the provider's own counts; without counts it changes nothing.
+    pub fn with_usage(mut self, usage: Vec<Metered>) -> Fault {
+        if !usage.is_empty() {
+            self.billed = Some(Billed::Yes);
+            self.usage = usage;
+        }
         self
     }
 
@@ -201,8 +225,8 @@ fn customary(kind: FaultKind) -> (Blame, Retry) {
         RateLimited | Overloaded => (Blame::Provider, Retry::Later),
         Internal => (Blame::Us, Retry::Never),
         Unsupported | HeldBack => (Blame::Us, Retry::Elsewhere),
-        UnknownModel | Unauthorized | PaymentRequired | UpstreamError | ConnectFailed | ConnectionLost | Timeout
-        | Malformed | NoImage | WrongSize | ImageRejected | ResultUnavailable | Cancelled => {
+        UnknownModel | Unauthorized | PaymentRequired | UpstreamError | ConnectFailed | ConnectionLost
+        | Timeout | Malformed | NoImage | WrongSize | ImageRejected | ResultUnavailable | Cancelled => {
             (Blame::Provider, Retry::Elsewhere)
         }
     }
