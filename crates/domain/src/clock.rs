@@ -32,6 +32,7 @@ impl FixedClock {
 
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).expect("it was a timestamp when it was stored")
+        Timestamp::from_microsecond(self.0.load(Ordering::SeqCst))
+            .expect("it was a timestamp when it was stored")
     }
 }
