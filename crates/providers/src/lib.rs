@@ -17,7 +17,7 @@ mod google;
 mod openai;
 mod stability;
 
-use gallerist_domain::{Chunks, Fault, ImageCall, OutputFormat, Outcome};
+use gallerist_domain::{Chunks, Fault, ImageCall, Outcome, OutputFormat};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

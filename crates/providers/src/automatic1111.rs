@@ -1,0 +1,19 @@
+//! A1111.
+use crate::{Endpoint, HttpCall, HttpReply, Pending, Provider, Step};
+use gallerist_domain::{Fault, FaultKind, ImageCall};
+
+pub struct Automatic1111;
+
+impl Provider for Automatic1111 {
+    fn kind(&self) -> &'static str {
+        "automatic1111"
+    }
+
+    fn prepare(&self, _call: &ImageCall, _endpoint: &Endpoint) -> Result<HttpCall, Fault> {
+        Err(Fault::new(FaultKind::Unsupported, "not written yet"))
+    }
+
+    fn interpret(&self, _call: &ImageCall, _pending: Option<&Pending>, _reply: &HttpReply) -> Step {
+        Step::Fault(Fault::new(FaultKind::Unsupported, "not written yet"))
+    }
+}

@@ -1,0 +1,15 @@
+//! What several adapters share: reading large answers, building calls, and turning errors into faults.
+//!
+//! This module owns no protocol of its own. [`held_json`] reads JSON whose pictures stay in the network
+//! frames; [`json`] merges options and reads figures from their digits; [`call`] makes addresses,
+//! headers and bodies; [`reply`] reads headers, formats and data addresses; [`faults`] gives an error
+//! reply its attributes. Nothing here knows a provider's name. Next: `openai` for the plainest use.
+
+pub mod call;
+pub mod faults;
+pub mod held_json;
+pub mod json;
+pub mod reply;
+
+pub use held_json::{HeldJsonError, HeldText, Skeleton};
+pub use json::Figure;

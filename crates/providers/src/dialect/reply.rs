@@ -1,0 +1,78 @@
+//! Reading what stands around a picture: headers, words for formats, data addresses.
+//!
+//! All functions are total: what cannot be read is absent.
+
+use crate::HttpReply;
+use bytes::Bytes;
+use gallerist_domain::{Chunks, Meter, Metered, OutputFormat};
+
+/// Longest header value that is kept as an id.
+const ID_BYTES_MAX: usize = 200;
+
+/// The format that a media type or a word names (`image/jpeg; q=1`, `jpg`, `PNG`).
+pub fn format(word: &str) -> Option<OutputFormat> {
+    let word = word.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match word.strip_prefix("image/").unwrap_or(&word) {
+        "jpg" | "jpeg" => Some(OutputFormat::Jpeg),
+        "png" => Some(OutputFormat::Png),
+        "webp" => Some(OutputFormat::Webp),
+        _ => None,
+    }
+}
+
+/// The first of these headers that has a usable value, as the provider's id of the call.
+pub fn request_id(reply: &HttpReply, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| id(reply.header(name)?))
+}
+
+/// A text as an id: not empty and of bounded length.
+pub fn id(text: &str) -> Option<String> {
+    (!text.is_empty() && text.len() <= ID_BYTES_MAX).then(|| text.to_owned())
+}
+
+/// Base64 text without a `data:image/png;base64,` in front, and the format that it named.
+pub fn without_data_prefix(text: Chunks) -> (Chunks, Option<OutputFormat>) {
+    // Media type and parameters of a picture fit well within this.
+    let head = text.head(128);
+    if !head.starts_with(b"data:") {
+        return (text, None);
+    }
+    let Some(comma) = memchr::memchr(b',', &head) else { return (text, None) };
+    let named = std::str::from_utf8(&head[5..comma]).ok().and_then(format);
+    (text.slice(comma + 1..text.len()), named)
+}
+
+/// The counts that are known, as usage. A known zero is listed: it settles its meter.
+pub fn usage<const N: usize>(counts: [(Meter, Option<i64>); N]) -> Vec<Metered> {
+    let known =
+        counts.into_iter().filter_map(|(meter, quantity)| Some(Metered { meter, quantity: quantity? }));
+    known.filter(|metered| metered.quantity >= 0).collect()
+}
+
+/// Text as held bytes.
+pub fn chunks(text: &str) -> Chunks {
+    Chunks::from(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_read_from_media_types_and_words() {
+        assert_eq!(format("image/jpeg; charset=x"), Some(OutputFormat::Jpeg));
+        assert_eq!(format("JPG"), Some(OutputFormat::Jpeg));
+        assert_eq!(format("image/svg+xml"), None);
+    }
+
+    #[test]
+    fn a_data_prefix_is_cut_and_nothing_else() {
+        let cut = |text: &str| {
+            let (rest, format) = without_data_prefix(chunks(text));
+            (rest.to_vec(), format)
+        };
+        assert_eq!(cut("data:image/webp;base64,UklG"), (b"UklG".to_vec(), Some(OutputFormat::Webp)));
+        assert_eq!(cut("iVBO,data:"), (b"iVBO,data:".to_vec(), None));
+        assert_eq!(cut("data:"), (b"data:".to_vec(), None));
+    }
+}

@@ -1,0 +1,19 @@
+//! OpenAI's Images API and everything that speaks it.
+use crate::{Endpoint, HttpCall, HttpReply, Pending, Provider, Step};
+use gallerist_domain::{Fault, FaultKind, ImageCall};
+
+pub struct OpenAi;
+
+impl Provider for OpenAi {
+    fn kind(&self) -> &'static str {
+        "openai"
+    }
+
+    fn prepare(&self, _call: &ImageCall, _endpoint: &Endpoint) -> Result<HttpCall, Fault> {
+        Err(Fault::new(FaultKind::Unsupported, "not written yet"))
+    }
+
+    fn interpret(&self, _call: &ImageCall, _pending: Option<&Pending>, _reply: &HttpReply) -> Step {
+        Step::Fault(Fault::new(FaultKind::Unsupported, "not written yet"))
+    }
+}

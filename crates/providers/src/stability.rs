@@ -1,0 +1,20 @@
+//! Placeholder of the adapter for `stability`.
+
+use crate::{Endpoint, HttpCall, HttpReply, Pending, Provider, Step};
+use gallerist_domain::{Fault, FaultKind, ImageCall};
+
+pub struct Stability;
+
+impl Provider for Stability {
+    fn kind(&self) -> &'static str {
+        "stability"
+    }
+
+    fn prepare(&self, _call: &ImageCall, _endpoint: &Endpoint) -> Result<HttpCall, Fault> {
+        Err(Fault::new(FaultKind::Unsupported, "not written yet"))
+    }
+
+    fn interpret(&self, _call: &ImageCall, _pending: Option<&Pending>, _reply: &HttpReply) -> Step {
+        Step::Fault(Fault::new(FaultKind::Unsupported, "not written yet"))
+    }
+}
