@@ -191,3 +191,6 @@ pub enum StreamStep {
     /// The end of one picture, with everything known about it and its cost.
     Completed(Outcome),
 }
+
+#[cfg(test)]
+mod tests;
