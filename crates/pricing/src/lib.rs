@@ -1,1 +1,24 @@
-//! Placeholder of the room; filled in the next commits.
+//! What it costs: the catalogue, quotes before a call and settlements after it.
+//!
+//! This room owns the grammar of prices ([`sheet`]), the reading of the catalogue ([`catalogue`]), the
+//! quote ([`quote`]) and the settlement ([`settle`]). All of it is pure: the time of day is an argument,
+//! nothing is fetched (reading an override directory apart), and no float exists. It refuses to decide
+//! who makes a picture: that is `routing`.
+//!
+//! Rounding: one per line, half up, in ticks of 10⁻¹⁰ dollar.
+
+#![deny(clippy::float_arithmetic)]
+
+pub mod catalogue;
+pub mod facts;
+pub mod offer;
+pub mod quantity;
+pub mod quote;
+pub mod settle;
+pub mod sheet;
+
+pub use catalogue::{Catalogue, ModelSheet, ProviderSheet, makes_size};
+pub use facts::Facts;
+pub use offer::{ConfiguredProvider, Offer, offers};
+pub use quote::{Bounds, Quote, QuoteLine, Unpriced, bounds, quote};
+pub use settle::{Basis, Charge, ChargeLine, Evidence, settle};

@@ -1,0 +1,188 @@
+//! The price catalogue: who serves what, with which limits, at which price, from which source.
+//!
+//! One file per provider kind, `catalog/<kind>.toml`, embedded in the binary and overridable by a
+//! directory. Reading reports every mistake of every file at once, each with its line and the remedy.
+//! This module owns the checked types; [`read`] makes them, `raw` says how a file is written.
+
+mod check;
+mod raw;
+mod read;
+
+pub use check::makes as makes_size;
+
+use crate::sheet::{Currency, OutcomeMatrix, PriceSheet, Source};
+use gallerist_domain::{Capabilities, QualityClass};
+use jiff::civil::Date;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
+/// Every provider sheet.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    pub providers: Vec<Arc<ProviderSheet>>,
+    /// Digest of the files; stored with each charge so that it can be recomputed.
+    pub digest: String,
+}
+
+/// One kind of provider.
+#[derive(Clone, Debug)]
+pub struct ProviderSheet {
+    pub kind: String,
+    pub title: String,
+    /// The day on which the sheet was last checked as a whole.
+    pub as_of: Date,
+    /// Environment variables that customarily hold the key, first wins.
+    pub key_variables: Vec<String>,
+    /// With the path that the vendor's SDK would take.
+    pub base_url: String,
+    /// An engine of one's own: it is on when its base URL is set, not when a key is.
+    pub self_hosted: bool,
+    /// Calls in flight that the provider allows.
+    pub concurrency_max: u32,
+    pub currencies: Vec<Currency>,
+    pub models: Vec<Arc<ModelSheet>>,
+}
+
+/// One model at one kind of provider.
+#[derive(Clone, Debug)]
+pub struct ModelSheet {
+    /// Canonical name, without a slash.
+    pub id: String,
+    /// The vendor's own id or path.
+    pub upstream: String,
+    pub aliases: Vec<String>,
+    /// Pinned versions: name after the `@`, upstream id.
+    pub versions: Vec<(String, String)>,
+    /// Whether this provider is the model's maker, whose price is the baseline.
+    pub maker: bool,
+    pub lifecycle: Lifecycle,
+    pub capabilities: Arc<Capabilities>,
+    pub classes: Vec<ClassRow>,
+    pub sheet: Arc<PriceSheet>,
+    pub outcomes: Arc<OutcomeMatrix>,
+    /// Typical time to the picture, until the gateway has measured its own; milliseconds.
+    pub latency_ms: u32,
+    pub source: Arc<Source>,
+}
+
+/// Where a model stands in its life.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lifecycle {
+    pub deprecated_on: Option<Date>,
+    /// From this day (UTC) on it is not offered.
+    pub retires_on: Option<Date>,
+    pub successors: Vec<String>,
+    /// Why it is switched off although it may still answer.
+    pub switched_off: Option<String>,
+}
+
+/// Which class a quality label (or every picture) of a model belongs to.
+#[derive(Clone, Debug)]
+pub struct ClassRow {
+    /// Absent: any label.
+    pub quality: Option<String>,
+    pub resolution: Option<String>,
+    pub class: QualityClass,
+    pub source: Arc<Source>,
+}
+
+impl ModelSheet {
+    /// The class of a label at a resolution; `None` when the catalogue does not say.
+    pub fn class_of(&self, quality: &str, resolution: &str) -> Option<QualityClass> {
+        let fits =
+            |wanted: &Option<String>, word: &str| wanted.as_deref().is_none_or(|wanted| wanted == word);
+        let row =
+            self.classes.iter().find(|row| fits(&row.quality, quality) && fits(&row.resolution, resolution));
+        row.map(|row| row.class)
+    }
+
+    pub fn is_named(&self, name: &str) -> bool {
+        self.id == name || self.aliases.iter().any(|alias| alias == name)
+    }
+}
+
+/// A mistake in a catalogue file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.message)
+    }
+}
+
+impl Catalogue {
+    /// The catalogue that is part of the binary.
+    pub fn embedded() -> Catalogue {
+        Self::from_files(
+            EMBEDDED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
+        )
+        .expect("the embedded catalogue passes its own test")
+    }
+
+    /// The embedded files, replaced or joined by those of `directory`.
+    ///
+    /// # Errors
+    /// All mistakes of all files, or the file that cannot be read.
+    pub fn with_overrides(directory: &Path) -> Result<Catalogue, Vec<Mistake>> {
+        let unreadable = |path: &Path, error: std::io::Error| {
+            vec![Mistake {
+                file: path.display().to_string(),
+                line: 1,
+                message: format!("cannot be read: {error}"),
+            }]
+        };
+        let mut files: Vec<(String, String)> =
+            EMBEDDED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        for entry in std::fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
+            let path = entry.map_err(|error| unreadable(directory, error))?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+                let name =
+                    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                files.retain(|(existing, _)| *existing != name);
+                files.push((name, text));
+            }
+        }
+        Self::from_files(files)
+    }
+
+    /// Reads `(file name, text)` pairs.
+    ///
+    /// # Errors
+    /// All mistakes of all files.
+    pub fn from_files(mut files: Vec<(String, String)>) -> Result<Catalogue, Vec<Mistake>> {
+        files.sort();
+        let mut hasher = blake3::Hasher::new();
+        let mut providers = Vec::new();
+        let mut mistakes = Vec::new();
+        for (name, text) in &files {
+            hasher.update(name.as_bytes()).update(&[0]).update(text.as_bytes()).update(&[0]);
+            match read::provider(name, text) {
+                Ok(provider) => providers.push(Arc::new(provider)),
+                Err(mut found) => mistakes.append(&mut found),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let digest = hasher.finalize().to_hex()[..16].to_owned();
+        Ok(Catalogue { providers, digest })
+    }
+
+    pub fn provider(&self, kind: &str) -> Option<&Arc<ProviderSheet>> {
+        self.providers.iter().find(|provider| provider.kind == kind)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! What a well-formed file can still get wrong: limits that contradict each other, prices with gaps.
+
+use super::ModelSheet;
+use super::raw::RawWindow;
+use super::read::Reader;
+use crate::facts::Facts;
+use crate::quantity::derived;
+use crate::sheet::{EstimateForm, PriceSheet, Window};
+use gallerist_domain::{Capabilities, ImageCall, Size, Sizes};
+use std::ops::Range as Span;
+use std::sync::Arc;
+
+pub(super) fn capabilities(reader: &mut Reader<'_>, name: &str, span: Span<usize>, shape: &Capabilities) {
+    let mut wrong = |message: String| reader.mistake(span.clone(), format!("shape {name:?}: {message}"));
+    if shape.images_per_call_max == 0 {
+        wrong("`images_per_call_max` is at least 1".into());
+    }
+    if !shape.formats.contains(&shape.format_default) {
+        wrong("`format_default` must be one of `formats`".into());
+    }
+    if !shape.qualities.is_empty() && !shape.qualities.contains(&shape.quality_default) {
+        wrong("`quality_default` must be one of `qualities`".into());
+    }
+    if shape.qualities.is_empty() && !shape.quality_default.is_empty() {
+        wrong("`quality_default` is set, but there are no `qualities`".into());
+    }
+    if !makes(&shape.sizes, shape.size_default) {
+        wrong(format!("`size_default` {} is not among `sizes`", shape.size_default));
+    }
+    for limit in [shape.steps, shape.guidance_milli].into_iter().flatten() {
+        if !(limit.min..=limit.max).contains(&limit.default) {
+            wrong(format!("the default {} is not within {} to {}", limit.default, limit.min, limit.max));
+        }
+    }
+}
+
+/// Whether a model with these sizes can make exactly this one.
+pub fn makes(sizes: &Sizes, size: Size) -> bool {
+    match sizes {
+        Sizes::Listed(list) => list.contains(&size),
+        Sizes::Ratios(rows) => rows.iter().any(|row| row.size == size),
+        Sizes::Free { multiple, edge_min, edge_max, pixels_min, pixels_max, ratio_max } => {
+            let edge = |edge: u32| edge % multiple == 0 && (*edge_min..=*edge_max).contains(&edge);
+            let ratio = *ratio_max == 0
+                || u64::from(size.long_edge()) <= u64::from(size.short_edge()) * u64::from(*ratio_max);
+            edge(size.width)
+                && edge(size.height)
+                && (*pixels_min..=*pixels_max).contains(&size.pixels())
+                && ratio
+        }
+    }
+}
+
+pub(super) fn sheet(reader: &mut Reader<'_>, name: &str, sheet: &PriceSheet) {
+    let mut wrong = |message: String| reader.mistake(0..0, format!("sheet {name:?}: {message}"));
+    if sheet.lines.is_empty() {
+        wrong("it has no price line; an unknown price is not zero".into());
+    }
+    let probe = ImageCall::example("probe", Size::new(1024, 1024));
+    for (index, line) in sheet.lines.iter().enumerate() {
+        if sheet.lines[..index].iter().any(|earlier| earlier.id == line.id) {
+            wrong(format!("line {:?} stands twice; give each its own id", line.id));
+        }
+        if line.from < 0 || line.up_to <= line.from {
+            wrong(format!("line {:?}: the slice from {} up to {} is empty", line.id, line.from, line.up_to));
+        }
+        let known = derived(line.meter, &Facts::of(&probe)).is_some()
+            || line.only_reported
+            || sheet.estimates.iter().any(|estimate| estimate.meter == line.meter);
+        if !known {
+            let meter = line.meter.name();
+            wrong(format!("line {:?}: add an estimate for {meter}, or it cannot be quoted", line.id));
+        }
+    }
+}
+
+pub(super) fn estimate(reader: &mut Reader<'_>, span: Span<usize>, form: &EstimateForm) {
+    let sound = match form {
+        EstimateForm::Fixed(range) => {
+            0 <= range.min && range.min <= range.expected && range.expected <= range.max
+        }
+        EstimateForm::CanvasTokens { by_quality } => {
+            !by_quality.is_empty() && by_quality.iter().all(|(_, factor)| (1..=1000).contains(factor))
+        }
+        EstimateForm::PromptTokens { characters_per_token, overhead } => {
+            *characters_per_token > 0 && *overhead >= 0
+        }
+        EstimateForm::StartedPixels { first, further, pixels, pixels_for_max } => {
+            *first >= 0 && *further >= 0 && *pixels >= *pixels_for_max && *pixels_for_max > 0
+        }
+        EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille } => {
+            *base >= 0
+                && *per_megapixel_step >= 0
+                && (0..=1000).contains(min_per_mille)
+                && *max_per_mille >= 1000
+        }
+        EstimateForm::PerPartial { tokens } => *tokens >= 0,
+    };
+    if !sound {
+        reader.mistake(
+            span,
+            "the figures of this estimate contradict each other (min ≤ expected ≤ max, none negative)",
+        );
+    }
+}
+
+pub(super) fn window(reader: &mut Reader<'_>, raw: RawWindow) -> Option<Window> {
+    let zone = match &raw.zone {
+        None => Some(jiff::tz::TimeZone::UTC),
+        Some(name) => {
+            let zone = jiff::tz::TimeZone::get(name.get_ref()).ok();
+            if zone.is_none() {
+                reader.mistake(
+                    name.span(),
+                    format!("{:?} is no time zone such as \"Europe/Paris\"", name.get_ref()),
+                );
+            }
+            zone
+        }
+    };
+    let mut weekdays = Vec::new();
+    for word in &raw.weekdays {
+        use jiff::civil::Weekday::*;
+        let days = [Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday];
+        match days.into_iter().find(|day| format!("{day:?}").to_lowercase() == *word.get_ref()) {
+            Some(day) => weekdays.push(day),
+            None => {
+                reader.mistake(word.span(), format!("{:?} is no weekday such as \"monday\"", word.get_ref()))
+            }
+        }
+    }
+    let mut time = |text: &toml::Spanned<String>| {
+        let time = text.get_ref().parse::<jiff::civil::Time>().ok();
+        if time.is_none() {
+            reader.mistake(text.span(), format!("{:?} is no time such as \"02:00\"", text.get_ref()));
+        }
+        time
+    };
+    let (from, until) = (time(&raw.from), time(&raw.until));
+    Some(Window { zone: zone?, weekdays, from: from?, until: until? })
+}
+
+pub(super) fn models(reader: &mut Reader<'_>, models: &[Arc<ModelSheet>]) {
+    for (index, model) in models.iter().enumerate() {
+        let names = std::iter::once(&model.id).chain(&model.aliases);
+        for name in names {
+            if models[..index].iter().any(|earlier| earlier.is_named(name)) {
+                reader.mistake(0..0, format!("the model name {name:?} stands twice"));
+            }
+        }
+        if model.lifecycle.retires_on.is_some() && model.lifecycle.successors.is_empty() {
+            reader.mistake(0..0, format!("model {:?} retires: name its `successors`", model.id));
+        }
+    }
+}

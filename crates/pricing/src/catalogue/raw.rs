@@ -1,0 +1,172 @@
+//! How a catalogue file is written, word for word; [`super::read`] checks it.
+//!
+//! Each entry of a list is read on its own, so that one mistake does not hide the others.
+
+use crate::sheet::{Confidence, Each};
+use gallerist_domain::{Billed, ChargeEvent, Meter, Operation, OutputFormat, QualityClass, Size};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSource {
+    pub what: String,
+    pub date: Spanned<String>,
+    pub confidence: Confidence,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawCurrency {
+    pub code: String,
+    pub usd: Spanned<String>,
+    pub since: Option<Spanned<String>>,
+    pub until: Option<Spanned<String>>,
+    pub source: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawModel {
+    pub id: Spanned<String>,
+    /// The vendor's id where it differs.
+    pub upstream: Option<String>,
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    #[serde(default)]
+    pub versions: BTreeMap<String, String>,
+    #[serde(default)]
+    pub maker: bool,
+    pub deprecated_on: Option<Spanned<String>>,
+    pub retires_on: Option<Spanned<String>>,
+    #[serde(default)]
+    pub successors: Vec<String>,
+    pub switched_off: Option<String>,
+    /// Name of an entry of `[shapes]`: capabilities and limits.
+    pub shape: Spanned<String>,
+    /// Name of an entry of `[sheets]`: prices.
+    pub sheet: Spanned<String>,
+    /// Name of an entry of `[outcomes]`; `default` when left out.
+    pub outcomes: Option<Spanned<String>>,
+    pub classes: Vec<RawClass>,
+    pub latency_ms: u32,
+    pub source: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawClass {
+    pub class: QualityClass,
+    pub quality: Option<Spanned<String>>,
+    pub resolution: Option<String>,
+    pub source: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLine {
+    pub line: Spanned<String>,
+    pub meter: Meter,
+    /// Decimal text, in `currency` (US dollars when left out).
+    pub amount: Spanned<String>,
+    /// Upper end, where the sources leave the truth open.
+    pub amount_max: Option<Spanned<String>>,
+    pub currency: Option<Spanned<String>>,
+    /// Units of the meter that `amount` buys, as people say them (seconds, tokens, pixels).
+    #[serde(default = "one")]
+    pub per: Spanned<i64>,
+    pub each: Option<Each>,
+    pub round_up: Option<Spanned<i64>>,
+    pub at_least: Option<i64>,
+    pub from: Option<i64>,
+    pub up_to: Option<i64>,
+    pub choice: Option<String>,
+    #[serde(default)]
+    pub only_reported: bool,
+    #[serde(default = "yes")]
+    pub factored: bool,
+    pub when: Option<RawCondition>,
+    pub since: Option<Spanned<String>>,
+    pub until: Option<Spanned<String>>,
+    pub source: Spanned<String>,
+}
+
+fn one() -> Spanned<i64> {
+    Spanned::new(0..0, 1)
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct RawCondition {
+    #[serde(default)]
+    pub operations: Vec<Operation>,
+    #[serde(default)]
+    pub qualities: Vec<String>,
+    #[serde(default)]
+    pub sizes: Vec<Size>,
+    #[serde(default)]
+    pub resolutions: Vec<String>,
+    #[serde(default)]
+    pub formats: Vec<OutputFormat>,
+    #[serde(default)]
+    pub tiers: Vec<String>,
+    pub pixels_min: Option<i64>,
+    pub pixels_max: Option<i64>,
+    pub steps_min: Option<u32>,
+    pub steps_max: Option<u32>,
+    pub stream: Option<bool>,
+    pub window: Option<RawWindow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawWindow {
+    /// IANA name; UTC when left out.
+    pub zone: Option<Spanned<String>>,
+    /// `monday` … `sunday`; every day when left out.
+    #[serde(default)]
+    pub weekdays: Vec<Spanned<String>>,
+    pub from: Spanned<String>,
+    pub until: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawFactor {
+    pub factor: Spanned<String>,
+    pub numerator: i64,
+    pub denominator: i64,
+    pub when: Option<RawCondition>,
+    pub since: Option<Spanned<String>>,
+    pub until: Option<Spanned<String>>,
+    pub source: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawEstimate {
+    pub meter: Spanned<Meter>,
+    pub each: Each,
+    pub form: RawForm,
+    pub when: Option<RawCondition>,
+    pub source: Spanned<String>,
+}
+
+/// One of the estimators, by its name.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum RawForm {
+    Fixed { min: i64, expected: i64, max: i64 },
+    CanvasTokens { by_quality: BTreeMap<String, i64> },
+    PromptTokens { characters_per_token: i64, overhead: i64 },
+    StartedPixels { first: i64, further: i64, pixels: i64, pixels_for_max: i64 },
+    WorkTime { base: i64, per_megapixel_step: i64, min_per_mille: i64, max_per_mille: i64 },
+    PerPartial { tokens: i64 },
+}
+
+pub type RawOutcomes = BTreeMap<ChargeEvent, Billed>;

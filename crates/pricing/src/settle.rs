@@ -1,0 +1,169 @@
+//! After the call: what it did cost, from the best evidence there is.
+//!
+//! The provider's own figure beats its counts at our prices, which beat our formula on what was
+//! delivered, which beats an estimate. The result keeps the arithmetic, so that it can be recomputed.
+
+use crate::facts::Facts;
+use crate::quantity::{Quantity, derived, estimated};
+use crate::quote::{Scale, Selection, Unpriced};
+use crate::sheet::{Currency, Each, PriceLine, PriceSheet, Range};
+use gallerist_domain::{Meter, Metered, Outcome, ReportedCost, Ticks};
+use jiff::Timestamp;
+
+/// Where a settled figure comes from, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Basis {
+    ProviderReported,
+    Usage,
+    Computed,
+    Estimated,
+}
+
+impl Basis {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Basis::ProviderReported => "provider_reported",
+            Basis::Usage => "usage",
+            Basis::Computed => "computed",
+            Basis::Estimated => "estimated",
+        }
+    }
+}
+
+/// What is known about the cost of a finished call.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// Pictures that are charged.
+    pub images: u32,
+    pub usage: &'a [Metered],
+    pub reported: Option<&'a ReportedCost>,
+}
+
+impl<'a> Evidence<'a> {
+    /// The evidence of an outcome: delivered and withheld pictures are charged alike.
+    pub fn of(outcome: &'a Outcome) -> Evidence<'a> {
+        let made = u32::try_from(outcome.images.len()).unwrap_or(u32::MAX);
+        Evidence {
+            images: made.saturating_add(outcome.withheld),
+            usage: &outcome.usage,
+            reported: outcome.reported.as_ref(),
+        }
+    }
+}
+
+/// One line of a charge, with its arithmetic: `quantity × amount ÷ per`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChargeLine {
+    pub line: String,
+    pub meter: &'static str,
+    /// As people say it.
+    pub quantity: String,
+    pub unit_price: String,
+    pub amount: Ticks,
+    pub source: String,
+}
+
+/// What a call cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    pub amount: Ticks,
+    pub basis: Basis,
+    pub lines: Vec<ChargeLine>,
+}
+
+/// Prices a finished call.
+///
+/// # Errors
+/// [`Unpriced`] when neither the evidence nor the sheet says what it cost.
+pub fn settle(
+    sheet: &PriceSheet,
+    currencies: &[Currency],
+    facts: &Facts<'_>,
+    evidence: Evidence<'_>,
+    at: Timestamp,
+) -> Result<Charge, Unpriced> {
+    if let Some(charge) = evidence.reported.and_then(|cost| reported(cost, currencies, at)) {
+        return Ok(charge);
+    }
+    let facts = Facts { n: evidence.images, ..*facts };
+    let scale = Scale::of(&sheet.factors, &facts, at).ok_or(Unpriced::OutOfRange)?;
+    let mut selection = Selection::new(sheet);
+    let mut charge = Charge { amount: Ticks::ZERO, basis: Basis::Computed, lines: Vec::new() };
+    for line in &sheet.lines {
+        if !selection.takes(line, &facts, at) {
+            continue;
+        }
+        let (quantity, basis) = settled_quantity(line, sheet, &facts, evidence.usage, at)?;
+        charge.basis = match (charge.basis, basis) {
+            // Counts of the provider outrank our formula; an estimate anywhere taints the sum.
+            (Basis::Estimated, _) | (_, Basis::Estimated) => Basis::Estimated,
+            (Basis::Usage, _) | (_, Basis::Usage) => Basis::Usage,
+            _ => Basis::Computed,
+        };
+        let amount = scale.amount(line, line.price_max, quantity).ok_or(Unpriced::OutOfRange)?;
+        charge.amount = charge.amount.checked_add(amount).ok_or(Unpriced::OutOfRange)?;
+        if quantity > 0 {
+            charge.lines.push(ChargeLine {
+                line: line.id.clone(),
+                meter: line.meter.name(),
+                quantity: crate::quote::display_quantity(line.meter, quantity),
+                unit_price: line.written.clone(),
+                amount,
+                source: line.source.what.clone(),
+            });
+        }
+    }
+    selection.complete()?;
+    Ok(charge)
+}
+
+/// The provider's own figure in dollars; `None` when its currency has no rate.
+fn reported(cost: &ReportedCost, currencies: &[Currency], at: Timestamp) -> Option<Charge> {
+    let (amount, source) = if cost.currency == "USD" {
+        (cost.amount.product_ticks(gallerist_domain::Decimal::ONE)?, String::new())
+    } else {
+        let currency = currencies.iter().find(|c| c.code == cost.currency && c.period.contains(at))?;
+        (cost.amount.product_ticks(currency.usd)?, currency.source.what.clone())
+    };
+    if amount.is_negative() {
+        return None;
+    }
+    let line = ChargeLine {
+        line: "reported".to_owned(),
+        meter: Meter::Credits.name(),
+        quantity: cost.amount.to_string(),
+        unit_price: format!("1 {}", cost.currency),
+        amount,
+        source,
+    };
+    Some(Charge { amount, basis: Basis::ProviderReported, lines: vec![line] })
+}
+
+/// The billed quantity of a line and where it comes from.
+fn settled_quantity(
+    line: &PriceLine,
+    sheet: &PriceSheet,
+    facts: &Facts<'_>,
+    usage: &[Metered],
+    at: Timestamp,
+) -> Result<(i64, Basis), Unpriced> {
+    if let Some(metered) = usage.iter().find(|metered| metered.meter == line.meter) {
+        let whole_call = PriceLine { each: Each::Call, ..line.clone() };
+        let quantity = Quantity { each: Each::Call, range: Range::exact(metered.quantity) };
+        return Ok((whole_call.billed_for(quantity, 1).expected, Basis::Usage));
+    }
+    if line.only_reported {
+        return Ok((0, Basis::Computed));
+    }
+    let images = i64::from(facts.n);
+    if let Some(quantity) = derived(line.meter, facts) {
+        return Ok((line.billed_for(quantity, images).expected, Basis::Computed));
+    }
+    if !usage.is_empty() {
+        // The provider counted, and did not count this: there was none.
+        return Ok((0, Basis::Computed));
+    }
+    let quantity = estimated(line.meter, sheet, facts, at)
+        .ok_or_else(|| Unpriced::NoQuantity { line: line.id.clone(), meter: line.meter.name() })?;
+    Ok((line.billed_for(quantity, images).expected, Basis::Estimated))
+}
