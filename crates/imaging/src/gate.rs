@@ -165,12 +165,18 @@ fn open(data: &ImageData) -> Result<Source<'_>, CheckFault> {
     }
 }
 
-/// Whether the coded pixels take less room than any picture with content does.
+/// Whether the coded pixels take less room than those of most pictures with content do, so that they
+/// may all be alike.
+///
+/// Measured on one colour at edges from 16 to 2048: PNG takes at most 0.0200 bytes per pixel and 500
+/// bytes when small (three samples a pixel, fastest compression; up to eight thirds of that with 16-bit
+/// alpha), JPEG 0.0274 and 320 bytes (baseline without subsampling; progressive), WebP 0.0018 and 60
+/// bytes (lossy). Photographic pictures start at 0.3, 0.08 and 0.02; plain drawings lie between.
 fn suspicious(header: &Header, pixels: u64) -> bool {
     let (bytes_fixed, bytes_per_million_pixels) = match header.format {
-        OutputFormat::Png => (100, 50_000),
-        OutputFormat::Jpeg => (700, 60_000),
-        OutputFormat::Webp => (60, 20_000),
+        OutputFormat::Png => (600, 54_000),
+        OutputFormat::Jpeg => (450, 40_000),
+        OutputFormat::Webp => (100, 6_000),
     };
     (header.coded_bytes as u64) < bytes_fixed + pixels * bytes_per_million_pixels / 1_000_000
 }
