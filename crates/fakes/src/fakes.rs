@@ -14,7 +14,9 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 
 use crate::ctx::Ctx;
+use crate::fal;
 use crate::faults::Faults;
+use crate::google;
 use crate::openai;
 use crate::stability;
 use crate::stand_in::StandIn;
@@ -42,11 +44,25 @@ pub const FAMILIES: &[Family] = &[
         router: openai::router,
     },
     Family {
-        kind: "stability",
+        kind: google::KIND,
+        faults: google::FAULTS,
+        manners: google::MANNERS,
+        latency_ms: google::LATENCY_MS,
+        router: google::router,
+    },
+    Family {
+        kind: stability::KIND,
         faults: stability::FAULTS,
         manners: stability::MANNERS,
         latency_ms: stability::LATENCY_MS,
         router: stability::router,
+    },
+    Family {
+        kind: fal::KIND,
+        faults: fal::FAULTS,
+        manners: fal::MANNERS,
+        latency_ms: fal::LATENCY_MS,
+        router: fal::router,
     },
 ];
 
