@@ -183,6 +183,8 @@ pub struct ImageRequest {
     pub class: Option<QualityClass>,
     /// By provider kind: what only that vendor knows, as JSON text of an object.
     pub provider_options: BTreeMap<String, String>,
+    /// The names in each of those objects, for the check against the catalogue.
+    pub provider_option_names: BTreeMap<String, Vec<String>>,
 }
 
 impl ImageRequest {
@@ -218,6 +220,7 @@ impl ImageRequest {
             references: 0,
             class: None,
             provider_options: BTreeMap::new(),
+            provider_option_names: BTreeMap::new(),
         }
     }
 }

@@ -1,1 +1,18 @@
-//! Placeholder of the room; filled in the next commits.
+//! Who should make it: from a request and the offers to an ordered plan, with a reason for each offer
+//! that was left out.
+//!
+//! This room owns the reading of model names ([`names`]), the match of a request with a model's limits
+//! ([`resolve`]), the order ([`plan`]) and what is known of each offer's health ([`health`]). All of it
+//! is pure: time is an argument. It refuses sockets, clocks and storage.
+
+pub mod exclusion;
+pub mod health;
+pub mod names;
+pub mod plan;
+pub mod resolve;
+
+pub use exclusion::{Exclusion, Reason};
+pub use health::{Health, HealthBook, Verdict};
+pub use names::{Target, UnknownModel, target};
+pub use plan::{Plan, PlanContext, PlanError, PlannedOffer, plan};
+pub use resolve::{Resolved, resolve};

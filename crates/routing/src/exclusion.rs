@@ -1,0 +1,175 @@
+//! Why an offer is left out: a stable code, a reason for people, and the change that would admit it.
+
+use gallerist_domain::{OfferId, OutputFormat, QualityClass, Size, Ticks};
+use std::fmt;
+
+/// One offer that the plan leaves out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exclusion {
+    pub offer: OfferId,
+    pub reason: Reason,
+}
+
+/// The reason; texts are made only when somebody reads them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    ProviderExcluded,
+    Retired { successors: Vec<String> },
+    SwitchedOff(String),
+    VersionUnknown(String),
+    SizeUnsupported { size: Size, default: Size },
+    AspectUnsupported { ratio: (u32, u32) },
+    QualityUnsupported { asked: String, known: Vec<String> },
+    ClassTooLow { asked: QualityClass, best: Option<QualityClass> },
+    FormatUnsupported { asked: OutputFormat, known: Vec<OutputFormat> },
+    CompressionUnsupported,
+    TransparencyUnsupported,
+    SeedUnsupported { max: Option<u64> },
+    StepsUnsupported { range: Option<(u32, u32)> },
+    GuidanceUnsupported { range_milli: Option<(u32, u32)> },
+    NegativePromptUnsupported,
+    LorasUnsupported,
+    ControlsUnsupported,
+    ReferencesUnsupported,
+    PromptTooLong { characters_max: u32 },
+    OptionUnknown { option: String, known: Vec<String> },
+    TierUnavailable,
+    TooSlow { expected_ms: u64 },
+    PriceUnknown(String),
+    OverMaxCost { quote_max: Ticks },
+    BreakerOpen { for_ms: u64 },
+}
+
+impl Reason {
+    /// Stable; scripts may compare it.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Reason::ProviderExcluded => "provider_excluded",
+            Reason::Retired { .. } => "retired",
+            Reason::SwitchedOff(_) => "switched_off",
+            Reason::VersionUnknown(_) => "version_unknown",
+            Reason::SizeUnsupported { .. } => "size_unsupported",
+            Reason::AspectUnsupported { .. } => "aspect_unsupported",
+            Reason::QualityUnsupported { .. } => "quality_unsupported",
+            Reason::ClassTooLow { .. } => "class_too_low",
+            Reason::FormatUnsupported { .. } => "format_unsupported",
+            Reason::CompressionUnsupported => "compression_unsupported",
+            Reason::TransparencyUnsupported => "transparency_unsupported",
+            Reason::SeedUnsupported { .. } => "seed_unsupported",
+            Reason::StepsUnsupported { .. } => "steps_unsupported",
+            Reason::GuidanceUnsupported { .. } => "guidance_unsupported",
+            Reason::NegativePromptUnsupported => "negative_prompt_unsupported",
+            Reason::LorasUnsupported => "loras_unsupported",
+            Reason::ControlsUnsupported => "controls_unsupported",
+            Reason::ReferencesUnsupported => "references_unsupported",
+            Reason::PromptTooLong { .. } => "prompt_too_long",
+            Reason::OptionUnknown { .. } => "option_unknown",
+            Reason::TierUnavailable => "tier_unavailable",
+            Reason::TooSlow { .. } => "too_slow",
+            Reason::PriceUnknown(_) => "price_unknown",
+            Reason::OverMaxCost { .. } => "over_max_cost",
+            Reason::BreakerOpen { .. } => "breaker_open",
+        }
+    }
+
+    /// What would admit the offer.
+    pub fn change(&self) -> String {
+        match self {
+            Reason::ProviderExcluded => "allow the provider in gallerist.providers".into(),
+            Reason::Retired { successors } if successors.is_empty() => "choose another model".into(),
+            Reason::Retired { successors } => format!("use {}", successors.join(" or ")),
+            Reason::SwitchedOff(_) => "choose another model".into(),
+            Reason::VersionUnknown(_) => "leave out the version".into(),
+            Reason::SizeUnsupported { default, .. } => {
+                format!("ask for {default} or \"auto\", or set gallerist.size_match to \"aspect\"")
+            }
+            Reason::AspectUnsupported { .. } => "ask for another aspect ratio".into(),
+            Reason::QualityUnsupported { known, .. } if known.is_empty() => "leave out quality".into(),
+            Reason::QualityUnsupported { known, .. } => format!("use one of {}", known.join(", ")),
+            Reason::ClassTooLow { best, .. } => match best {
+                Some(best) => format!("set gallerist.class to \"{best}\""),
+                None => "pin the model".into(),
+            },
+            Reason::FormatUnsupported { known, .. } => {
+                let names: Vec<_> = known.iter().map(|format| format.as_str()).collect();
+                format!("set output_format to {}", names.join(" or "))
+            }
+            Reason::CompressionUnsupported => "leave out output_compression".into(),
+            Reason::TransparencyUnsupported => "leave out background, or ask for png or webp".into(),
+            Reason::SeedUnsupported { max } => limit(max.map(|max| (0, max)), "seed"),
+            Reason::StepsUnsupported { range } => limit(*range, "steps"),
+            Reason::GuidanceUnsupported { range_milli: Some((low, high)) } => {
+                format!("set guidance between {} and {}", milli(*low), milli(*high))
+            }
+            Reason::GuidanceUnsupported { range_milli: None } => "leave out guidance".into(),
+            Reason::NegativePromptUnsupported => "leave out negative_prompt".into(),
+            Reason::LorasUnsupported => "leave out loras".into(),
+            Reason::ControlsUnsupported => "leave out controls".into(),
+            Reason::ReferencesUnsupported => "leave out references".into(),
+            Reason::PromptTooLong { characters_max } => {
+                format!("shorten the prompt to {characters_max} characters")
+            }
+            Reason::OptionUnknown { known, .. } => match known.is_empty() {
+                true => "leave out provider_options for this provider".into(),
+                false => format!("use only {}", known.join(", ")),
+            },
+            Reason::TierUnavailable => "set gallerist.tier to \"auto\"".into(),
+            Reason::TooSlow { expected_ms } => format!("raise gallerist.max_latency_ms to {expected_ms}"),
+            Reason::PriceUnknown(_) => "add the price to the catalogue".into(),
+            Reason::OverMaxCost { quote_max } => {
+                format!("raise gallerist.max_cost_usd to {}", quote_max.short())
+            }
+            Reason::BreakerOpen { for_ms } => format!("wait {for_ms} ms"),
+        }
+    }
+}
+
+fn limit<T: fmt::Display>(range: Option<(T, T)>, name: &str) -> String {
+    match range {
+        Some((low, high)) => format!("set {name} between {low} and {high}"),
+        None => format!("leave out {name}"),
+    }
+}
+
+fn milli(value: u32) -> String {
+    format!("{}.{:03}", value / 1000, value % 1000).trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::ProviderExcluded => f.write_str("the request leaves this provider out"),
+            Reason::Retired { .. } => f.write_str("the model has been retired"),
+            Reason::SwitchedOff(why) => write!(f, "switched off: {why}"),
+            Reason::VersionUnknown(version) => write!(f, "it has no version {version:?}"),
+            Reason::SizeUnsupported { size, .. } => write!(f, "it cannot make {size}"),
+            Reason::AspectUnsupported { ratio: (w, h) } => {
+                write!(f, "it cannot make the aspect ratio {w}:{h}")
+            }
+            Reason::QualityUnsupported { asked, .. } => write!(f, "it has no quality {asked:?}"),
+            Reason::ClassTooLow { asked, best: Some(best) } => {
+                write!(f, "its best class is {best}, not {asked}")
+            }
+            Reason::ClassTooLow { best: None, .. } => f.write_str("its quality class is not known"),
+            Reason::FormatUnsupported { asked, .. } => write!(f, "it does not deliver {asked}"),
+            Reason::CompressionUnsupported => f.write_str("its compression cannot be set"),
+            Reason::TransparencyUnsupported => f.write_str("it makes no transparent background"),
+            Reason::SeedUnsupported { .. } => f.write_str("it does not take this seed"),
+            Reason::StepsUnsupported { .. } => f.write_str("it does not take this number of steps"),
+            Reason::GuidanceUnsupported { .. } => f.write_str("it does not take this guidance"),
+            Reason::NegativePromptUnsupported => f.write_str("it takes no negative prompt"),
+            Reason::LorasUnsupported => f.write_str("it takes no LoRAs"),
+            Reason::ControlsUnsupported => f.write_str("it takes no controls"),
+            Reason::ReferencesUnsupported => f.write_str("it takes no reference images for a generation"),
+            Reason::PromptTooLong { characters_max } => {
+                write!(f, "it takes prompts of at most {characters_max} characters")
+            }
+            Reason::OptionUnknown { option, .. } => write!(f, "it has no option {option:?}"),
+            Reason::TierUnavailable => f.write_str("it is not sold at this tier"),
+            Reason::TooSlow { expected_ms } => write!(f, "it is expected to take {expected_ms} ms"),
+            Reason::PriceUnknown(why) => write!(f, "its price is not known: {why}"),
+            Reason::OverMaxCost { quote_max } => write!(f, "it could cost {} USD", quote_max.short()),
+            Reason::BreakerOpen { for_ms } => write!(f, "it failed repeatedly and rests for {for_ms} ms"),
+        }
+    }
+}

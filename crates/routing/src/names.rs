@@ -1,0 +1,111 @@
+//! What a model name means: a route, a model on any host, a pinned host, a pinned version.
+
+use gallerist_pricing::Offer;
+
+/// The route that always exists.
+pub const AUTO: &str = "auto";
+
+/// A name, understood. Borrowed from the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// `auto`: every offer.
+    Route(&'a str),
+    /// A model on any host, or on one.
+    Model { provider: Option<&'a str>, model: &'a str, version: Option<&'a str> },
+}
+
+impl Target<'_> {
+    pub fn is_route(&self) -> bool {
+        matches!(self, Target::Route(_))
+    }
+
+    /// Whether the offer is one of those that the name speaks of.
+    pub fn speaks_of(&self, offer: &Offer) -> bool {
+        match self {
+            Target::Route(_) => true,
+            Target::Model { provider, model, .. } => {
+                provider.is_none_or(|provider| offer.id.provider == provider) && offer.model.is_named(model)
+            }
+        }
+    }
+}
+
+/// A name that nothing answers to, with the nearest that do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownModel {
+    pub name: String,
+    pub nearest: Vec<String>,
+}
+
+/// Understands a name.
+///
+/// # Errors
+/// [`UnknownModel`] when no offer answers to it.
+pub fn target<'a>(name: &'a str, offers: &[Offer]) -> Result<Target<'a>, UnknownModel> {
+    if name == AUTO {
+        return Ok(Target::Route(name));
+    }
+    let name_without_tier = name.split('#').next().unwrap_or(name);
+    let (rest, version) = match name_without_tier.split_once('@') {
+        Some((rest, version)) => (rest, Some(version)),
+        None => (name_without_tier, None),
+    };
+    let (provider, model) = match rest.split_once('/') {
+        Some((provider, model)) => (Some(provider), model),
+        None => (None, rest),
+    };
+    let target = Target::Model { provider, model, version };
+    if offers.iter().any(|offer| target.speaks_of(offer)) { Ok(target) } else { Err(unknown(name, offers)) }
+}
+
+/// Longest part of an unknown name that is compared and repeated.
+const NAME_CHARACTERS_MAX: usize = 80;
+
+fn unknown(name: &str, offers: &[Offer]) -> UnknownModel {
+    let name: String = name.chars().take(NAME_CHARACTERS_MAX).collect();
+    let mut ranked: Vec<(usize, String)> = Vec::new();
+    let mut add = |known: String| {
+        let distance = edit_distance(&name, &known);
+        if !ranked.iter().any(|(_, existing)| *existing == known) {
+            ranked.push((distance, known));
+        }
+    };
+    add(AUTO.to_owned());
+    for offer in offers {
+        add(offer.model.id.clone());
+        if name.contains('/') {
+            add(offer.id.to_string());
+        }
+    }
+    ranked.sort();
+    UnknownModel { name, nearest: ranked.into_iter().take(3).map(|(_, known)| known).collect() }
+}
+
+/// Levenshtein's distance, by rows.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::edit_distance;
+
+    #[test]
+    fn distance_counts_edits() {
+        assert_eq!(edit_distance("flux", "flux"), 0);
+        assert_eq!(edit_distance("flxu", "flux"), 2);
+        assert_eq!(edit_distance("", "abc"), 3);
+        assert_eq!(edit_distance("gpt-image", "gpt-image-2"), 2);
+    }
+}

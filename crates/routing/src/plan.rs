@@ -1,0 +1,140 @@
+//! The ordered offers that a request will try, and every other offer with its reason.
+
+use crate::exclusion::{Exclusion, Reason};
+use crate::health::{HealthBook, Verdict};
+use crate::names::{Target, UnknownModel, target};
+use crate::resolve::{PromptLength, Resolved, resolve};
+use gallerist_domain::{ImageRequest, Objective, QualityClass};
+use gallerist_pricing::{Bounds, Facts, Offer, Unpriced, bounds};
+use jiff::Timestamp;
+use std::cmp::Reverse;
+
+/// What a plan is made of besides the request.
+#[derive(Clone, Copy)]
+pub struct PlanContext<'a> {
+    pub offers: &'a [Offer],
+    pub health: &'a HealthBook,
+    /// The price instant.
+    pub at: Timestamp,
+    /// The monotonic clock of `health`.
+    pub now_ms: u64,
+}
+
+/// An offer that may be tried.
+#[derive(Clone, Copy, Debug)]
+pub struct PlannedOffer<'a> {
+    /// Index into the offers.
+    pub index: usize,
+    pub offer: &'a Offer,
+    pub resolved: Resolved<'a>,
+    /// For the whole request: all calls together.
+    pub quote: Bounds,
+    /// For one full call, and for the last smaller one.
+    pub call_quote: Bounds,
+    pub rest_quote: Bounds,
+    pub latency_ms: u64,
+}
+
+/// The plan of a request.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    pub target: Target<'a>,
+    /// Best first.
+    pub offers: Vec<PlannedOffer<'a>>,
+    pub excluded: Vec<Exclusion>,
+}
+
+/// What makes a plan impossible before any offer is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanError {
+    UnknownModel(UnknownModel),
+    /// On a route, quality is a class word.
+    QualityWord(String),
+}
+
+/// Makes the plan. Offers that the name does not speak of do not appear in it.
+///
+/// # Errors
+/// [`PlanError`] for a name that nothing answers to, or a quality word that a route does not know.
+pub fn plan<'a>(request: &'a ImageRequest, context: PlanContext<'a>) -> Result<Plan<'a>, PlanError> {
+    let target = target(&request.model, context.offers).map_err(PlanError::UnknownModel)?;
+    let least = least_class(request, &target)?;
+    let length = PromptLength::of(request);
+    let mut plan = Plan { target, offers: Vec::new(), excluded: Vec::new() };
+    let mut resting = Vec::new();
+    for (index, offer) in context.offers.iter().enumerate().filter(|(_, offer)| target.speaks_of(offer)) {
+        match consider(request, &target, least, length, index, offer, context) {
+            Ok((planned, Verdict::Resting { for_ms })) => resting.push((planned, for_ms)),
+            Ok((planned, _)) => plan.offers.push(planned),
+            Err(reason) => plan.excluded.push(Exclusion { offer: offer.id.clone(), reason }),
+        }
+    }
+    if plan.offers.is_empty() {
+        // A rest is no reason to refuse a request that nobody else can serve.
+        plan.offers = resting.into_iter().map(|(planned, _)| planned).collect();
+    } else {
+        plan.excluded.extend(resting.into_iter().map(|(planned, for_ms)| Exclusion {
+            offer: planned.offer.id.clone(),
+            reason: Reason::BreakerOpen { for_ms },
+        }));
+    }
+    sort(&mut plan.offers, request.objective.unwrap_or(Objective::Cost));
+    Ok(plan)
+}
+
+/// The least class that a route may choose; `auto` without anything means standard.
+fn least_class(request: &ImageRequest, target: &Target<'_>) -> Result<QualityClass, PlanError> {
+    let from_word = match request.quality.as_deref() {
+        None => None,
+        Some("low") => Some(QualityClass::Draft),
+        Some("medium" | "auto" | "standard") => Some(QualityClass::Standard),
+        Some("high" | "hd") => Some(QualityClass::High),
+        Some(word) if target.is_route() => return Err(PlanError::QualityWord(word.to_owned())),
+        Some(_) => None,
+    };
+    Ok(request.class.max(from_word).unwrap_or(QualityClass::Standard))
+}
+
+fn consider<'a>(
+    request: &'a ImageRequest,
+    target: &Target<'a>,
+    least: QualityClass,
+    length: PromptLength,
+    index: usize,
+    offer: &'a Offer,
+    context: PlanContext<'a>,
+) -> Result<(PlannedOffer<'a>, Verdict), Reason> {
+    let resolved = resolve(request, target, least, length, offer, context.at)?;
+    let health = &context.health.offers[index];
+    let latency_ms = health.latency_ms().unwrap_or(u64::from(offer.model.latency_ms));
+    if request.max_latency_ms.is_some_and(|max| latency_ms > max) {
+        return Err(Reason::TooSlow { expected_ms: latency_ms });
+    }
+    let unknown = |unpriced: Unpriced| Reason::PriceUnknown(unpriced.to_string());
+    let sheet = &offer.model.sheet;
+    let call_quote = bounds(sheet, &resolved.facts, context.at).map_err(unknown)?;
+    let rest_quote = if resolved.rest == 0 {
+        Bounds::default()
+    } else {
+        let facts = Facts { n: resolved.rest, ..resolved.facts };
+        bounds(sheet, &facts, context.at).map_err(unknown)?
+    };
+    let quote = call_quote.times(i64::from(resolved.full_calls)).and_then(|full| full.plus(rest_quote));
+    let quote = quote.ok_or_else(|| unknown(Unpriced::OutOfRange))?;
+    if request.max_cost.is_some_and(|max| quote.max > max) {
+        return Err(Reason::OverMaxCost { quote_max: quote.max });
+    }
+    let verdict = health.verdict(context.now_ms);
+    Ok((PlannedOffer { index, offer, resolved, quote, call_quote, rest_quote, latency_ms }, verdict))
+}
+
+fn sort(offers: &mut [PlannedOffer<'_>], objective: Objective) {
+    match objective {
+        Objective::Cost => offers.sort_by_key(|o| (o.quote.expected, o.quote.max, o.latency_ms)),
+        Objective::Latency => offers.sort_by_key(|o| (o.latency_ms, o.quote.expected)),
+        Objective::Quality => offers.sort_by_key(|o| (Reverse(o.resolved.class), o.quote.expected)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

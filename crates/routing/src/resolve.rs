@@ -1,0 +1,340 @@
+//! Whether an offer can honour a request, and with which explicit parameters.
+//!
+//! Each parameter is either honoured or a reason to leave the offer out; nothing is dropped silently.
+//! What the client left open is filled from the catalogue, so that everything that affects the price is
+//! sent. [`Resolved`] borrows; [`Resolved::call`] makes the complete call for the offers that are tried.
+
+use crate::exclusion::Reason;
+use crate::names::Target;
+use gallerist_domain::{
+    Background, Capabilities, ImageCall, ImageRequest, OutputFormat, QualityClass, RatioSize, Size,
+    SizeChoice, Sizes, TierChoice,
+};
+use gallerist_pricing::quantity::estimated;
+use gallerist_pricing::{Facts, Offer, makes_size};
+use jiff::Timestamp;
+
+/// A request as one offer would serve it.
+#[derive(Clone, Copy, Debug)]
+pub struct Resolved<'a> {
+    /// Facts of a full call; `facts.n` is the pictures of each full call.
+    pub facts: Facts<'a>,
+    pub class: Option<QualityClass>,
+    pub upstream: &'a str,
+    pub aspect_ratio: &'a str,
+    pub size_named: bool,
+    pub guidance_milli: Option<u32>,
+    /// Full calls, each of `facts.n` pictures …
+    pub full_calls: u32,
+    /// … and pictures of one last, smaller call; 0 for none.
+    pub rest: u32,
+}
+
+/// Length of a prompt, counted once per request.
+#[derive(Clone, Copy, Debug)]
+pub struct PromptLength {
+    pub characters: i64,
+    pub bytes: i64,
+}
+
+impl PromptLength {
+    pub fn of(request: &ImageRequest) -> PromptLength {
+        let negative = request.negative_prompt.as_deref().unwrap_or("");
+        let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+        PromptLength {
+            characters: count(request.prompt.chars().count() + negative.chars().count()),
+            bytes: count(request.prompt.len() + negative.len()),
+        }
+    }
+}
+
+/// Matches a request with an offer's limits. `least` is the class that a route asks for.
+///
+/// # Errors
+/// The first [`Reason`] that leaves the offer out.
+pub fn resolve<'a>(
+    request: &'a ImageRequest,
+    target: &Target<'a>,
+    least: QualityClass,
+    length: PromptLength,
+    offer: &'a Offer,
+    at: Timestamp,
+) -> Result<Resolved<'a>, Reason> {
+    let able = &*offer.model.capabilities;
+    availability(request, offer, at)?;
+    let upstream = upstream(target, offer)?;
+    let (size, ratio_row, size_named) = choose_size(&request.size, able)?;
+    let (aspect_ratio, resolution) =
+        ratio_row.map_or(("", ""), |row| (row.ratio.as_str(), row.resolution.as_str()));
+    let (quality, class) = choose_quality(request, target, least, offer, resolution)?;
+    let output_format = choose_format(request, able)?;
+    parameters(request, able, length)?;
+    options(request, offer)?;
+    let steps = choose(request.steps, able.steps, |range| Reason::StepsUnsupported { range })?.unwrap_or(0);
+    let guidance_milli = choose(request.guidance_milli, able.guidance_milli, |range_milli| {
+        Reason::GuidanceUnsupported { range_milli }
+    })?;
+    let n = request.n.min(able.images_per_call_max);
+    let stream = request.stream && able.streaming && request.n == 1;
+    let facts = Facts {
+        operation: request.operation,
+        n,
+        size,
+        quality,
+        resolution,
+        output_format,
+        tier: &offer.id.tier,
+        steps,
+        stream,
+        partial_images: if stream { request.partial_images.min(able.partial_images_max) } else { 0 },
+        prompt_characters: length.characters,
+        prompt_bytes: length.bytes,
+    };
+    Ok(Resolved {
+        facts,
+        class,
+        upstream,
+        aspect_ratio,
+        size_named,
+        guidance_milli,
+        full_calls: request.n / n,
+        rest: request.n % n,
+    })
+}
+
+fn availability(request: &ImageRequest, offer: &Offer, at: Timestamp) -> Result<(), Reason> {
+    let provider = &offer.id.provider;
+    let named = |list: &[String]| list.iter().any(|name| name == provider);
+    if (!request.providers_only.is_empty() && !named(&request.providers_only))
+        || named(&request.providers_exclude)
+    {
+        return Err(Reason::ProviderExcluded);
+    }
+    if offer.is_retired(at) {
+        return Err(Reason::Retired { successors: offer.model.lifecycle.successors.clone() });
+    }
+    if let Some(why) = &offer.model.lifecycle.switched_off {
+        return Err(Reason::SwitchedOff(why.clone()));
+    }
+    let tier_fits = match request.tier {
+        TierChoice::Auto => true,
+        tier => offer.id.tier == tier.as_str(),
+    };
+    if tier_fits { Ok(()) } else { Err(Reason::TierUnavailable) }
+}
+
+fn upstream<'a>(target: &Target<'a>, offer: &'a Offer) -> Result<&'a str, Reason> {
+    match target {
+        Target::Model { version: Some(version), .. } => {
+            let known = offer.model.versions.iter().find(|(name, _)| name == version);
+            known
+                .map(|(_, upstream)| upstream.as_str())
+                .ok_or_else(|| Reason::VersionUnknown((*version).to_owned()))
+        }
+        _ => Ok(&offer.model.upstream),
+    }
+}
+
+type ChosenSize<'a> = (Size, Option<&'a RatioSize>, bool);
+
+fn choose_size<'a>(choice: &SizeChoice, able: &'a Capabilities) -> Result<ChosenSize<'a>, Reason> {
+    let row_of = |size: Size| match &able.sizes {
+        Sizes::Ratios(rows) => rows.iter().find(|row| row.size == size),
+        _ => None,
+    };
+    match choice {
+        SizeChoice::Auto => Ok((able.size_default, row_of(able.size_default), false)),
+        SizeChoice::Exact(size) if makes_size(&able.sizes, *size) => Ok((*size, row_of(*size), true)),
+        SizeChoice::Exact(size) => Err(Reason::SizeUnsupported { size: *size, default: able.size_default }),
+        SizeChoice::Aspect { ratio, resolution } => {
+            let size = aspect_size(able, *ratio, resolution.as_deref());
+            let size = size.ok_or(Reason::AspectUnsupported { ratio: *ratio })?;
+            Ok((size, row_of(size), false))
+        }
+    }
+}
+
+/// The size of this ratio that lies nearest to the default number of pixels.
+fn aspect_size(able: &Capabilities, ratio: (u32, u32), resolution: Option<&str>) -> Option<Size> {
+    let same_ratio = |size: &Size| {
+        u64::from(size.width) * u64::from(ratio.1) == u64::from(size.height) * u64::from(ratio.0)
+    };
+    let distance = |size: &Size| (size.pixels() - able.size_default.pixels()).abs();
+    match &able.sizes {
+        Sizes::Listed(list) => {
+            list.iter().filter(|size| same_ratio(size)).min_by_key(|size| distance(size)).copied()
+        }
+        Sizes::Ratios(rows) => {
+            let text = format!("{}:{}", ratio.0, ratio.1);
+            let default =
+                rows.iter().find(|row| row.size == able.size_default).map_or("", |row| &row.resolution);
+            let wanted = resolution.unwrap_or(default);
+            rows.iter().find(|row| row.ratio == text && row.resolution == wanted).map(|row| row.size)
+        }
+        Sizes::Free { multiple, .. } => {
+            // The largest multiple of the reduced ratio that does not pass the default number of pixels.
+            let unit = Size::new(ratio.0.checked_mul(*multiple)?, ratio.1.checked_mul(*multiple)?);
+            let scales = (1..=u32::from(u16::MAX)).map_while(|scale| {
+                let size = Size::new(unit.width.checked_mul(scale)?, unit.height.checked_mul(scale)?);
+                (size.pixels() <= able.size_default.pixels().max(unit.pixels())).then_some(size)
+            });
+            scales.filter(|size| makes_size(&able.sizes, *size)).last()
+        }
+    }
+}
+
+fn choose_quality<'a>(
+    request: &'a ImageRequest,
+    target: &Target<'_>,
+    least: QualityClass,
+    offer: &'a Offer,
+    resolution: &str,
+) -> Result<(&'a str, Option<QualityClass>), Reason> {
+    let (model, able) = (&*offer.model, &*offer.model.capabilities);
+    if !target.is_route() {
+        let label = match request.quality.as_deref() {
+            None | Some("auto") => able.quality_default.as_str(),
+            Some(asked) => {
+                able.qualities.iter().find(|label| *label == asked).map(String::as_str).ok_or_else(|| {
+                    Reason::QualityUnsupported { asked: asked.to_owned(), known: able.qualities.clone() }
+                })?
+            }
+        };
+        return Ok((label, model.class_of(label, resolution)));
+    }
+    let unlabelled = [String::new()];
+    let labels: &[String] = if able.qualities.is_empty() { &unlabelled } else { &able.qualities };
+    let mut best = None;
+    for label in labels {
+        let class = model.class_of(label, resolution);
+        best = best.max(class);
+        if class >= Some(least) {
+            // Labels stand in ascending order, so the first that clears the bar is the cheapest.
+            let label = able.qualities.iter().find(|known| *known == label).map_or("", String::as_str);
+            return Ok((label, class));
+        }
+    }
+    Err(Reason::ClassTooLow { asked: least, best })
+}
+
+fn choose_format(request: &ImageRequest, able: &Capabilities) -> Result<OutputFormat, Reason> {
+    let format = request.output_format.unwrap_or(able.format_default);
+    if !able.formats.contains(&format) {
+        return Err(Reason::FormatUnsupported { asked: format, known: able.formats.clone() });
+    }
+    // 100 is what everybody delivers anyway.
+    if request.output_compression.is_some_and(|value| value != 100) && !able.compression {
+        return Err(Reason::CompressionUnsupported);
+    }
+    let transparent = request.background == Some(Background::Transparent);
+    if transparent && (!able.backgrounds.contains(&Background::Transparent) || format == OutputFormat::Jpeg) {
+        return Err(Reason::TransparencyUnsupported);
+    }
+    Ok(format)
+}
+
+fn parameters(request: &ImageRequest, able: &Capabilities, length: PromptLength) -> Result<(), Reason> {
+    if request.loras > 0 {
+        return Err(Reason::LorasUnsupported);
+    }
+    if request.controls > 0 {
+        return Err(Reason::ControlsUnsupported);
+    }
+    if request.references > 0 {
+        return Err(Reason::ReferencesUnsupported);
+    }
+    if length.characters > i64::from(able.prompt_characters_max) {
+        return Err(Reason::PromptTooLong { characters_max: able.prompt_characters_max });
+    }
+    let last_seed = request.seed.map(|seed| seed.saturating_add(u64::from(request.n) - 1));
+    if last_seed.is_some_and(|seed| able.seed_max.is_none_or(|max| seed > max)) {
+        return Err(Reason::SeedUnsupported { max: able.seed_max });
+    }
+    if request.negative_prompt.is_some() && !able.negative_prompt {
+        return Err(Reason::NegativePromptUnsupported);
+    }
+    Ok(())
+}
+
+/// Options are checked by name; they concern offers of their kind only.
+fn options(request: &ImageRequest, offer: &Offer) -> Result<(), Reason> {
+    let Some(names) = request.provider_option_names.get(&offer.provider.kind) else { return Ok(()) };
+    let known = &offer.model.capabilities.options;
+    match names.iter().find(|name| !known.contains(name)) {
+        Some(option) => Err(Reason::OptionUnknown { option: option.clone(), known: known.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn choose(
+    asked: Option<u32>,
+    limit: Option<gallerist_domain::capability::Limit>,
+    reason: impl Fn(Option<(u32, u32)>) -> Reason,
+) -> Result<Option<u32>, Reason> {
+    match (asked, limit) {
+        (None, limit) => Ok(limit.map(|limit| limit.default)),
+        (Some(_), None) => Err(reason(None)),
+        (Some(value), Some(limit)) if (limit.min..=limit.max).contains(&value) => Ok(Some(value)),
+        (Some(_), Some(limit)) => Err(reason(Some((limit.min, limit.max)))),
+    }
+}
+
+impl Resolved<'_> {
+    /// Number of calls.
+    pub fn calls(&self) -> u32 {
+        self.full_calls + u32::from(self.rest > 0)
+    }
+
+    /// Pictures of call `index`, counted from 0.
+    pub fn images_of(&self, index: u32) -> u32 {
+        if index < self.full_calls { self.facts.n } else { self.rest }
+    }
+
+    /// The complete call for pictures `first..first + n` of the request.
+    pub fn call(
+        &self,
+        request: &ImageRequest,
+        offer: &Offer,
+        first: u32,
+        n: u32,
+        at: Timestamp,
+    ) -> ImageCall {
+        let able = &*offer.model.capabilities;
+        let output_tokens_max = match able.extra_output_tokens_max {
+            0 => 0,
+            extra => {
+                let meter = gallerist_domain::Meter::ImageOutputTokens;
+                let picture = estimated(meter, &offer.model.sheet, &self.facts, at)
+                    .map_or(0, |tokens| tokens.range.max);
+                u32::try_from(picture).unwrap_or(0).saturating_add(extra)
+            }
+        };
+        ImageCall {
+            operation: request.operation,
+            upstream_model: self.upstream.to_owned(),
+            prompt: request.prompt.clone(),
+            n,
+            size: self.facts.size,
+            size_named: self.size_named,
+            aspect_ratio: self.aspect_ratio.to_owned(),
+            resolution: self.facts.resolution.to_owned(),
+            quality: self.facts.quality.to_owned(),
+            class: self.class.unwrap_or(QualityClass::Draft),
+            tier: offer.id.tier.clone(),
+            output_format: self.facts.output_format,
+            output_compression: request.output_compression.filter(|_| able.compression),
+            background: request.background.filter(|background| able.backgrounds.contains(background)),
+            moderation: request.moderation.filter(|_| able.moderation),
+            user: request.user.clone(),
+            // Several calls with one seed would make one picture several times.
+            seed: request.seed.map(|seed| seed.saturating_add(u64::from(first))),
+            steps: self.facts.steps,
+            guidance_milli: self.guidance_milli,
+            negative_prompt: request.negative_prompt.clone(),
+            stream: self.facts.stream,
+            partial_images: self.facts.partial_images,
+            output_tokens_max,
+            provider_options: request.provider_options.get(&offer.provider.kind).cloned().unwrap_or_default(),
+        }
+    }
+}
