@@ -2,12 +2,14 @@
 //!
 //! This module owns no protocol of its own. [`held_json`] reads JSON whose pictures stay in the network
 //! frames; [`json`] merges options and reads figures from their digits; [`call`] makes addresses,
-//! headers and bodies; [`reply`] reads headers, formats and data addresses; [`faults`] gives an error
-//! reply its attributes. Nothing here knows a provider's name. Next: `openai` for the plainest use.
+//! headers and bodies; [`job_address`] says where a key may follow; [`reply`] reads headers, formats and
+//! data addresses; [`faults`] gives an error reply its attributes. Nothing here knows a provider's name.
+//! Next: `openai` for the plainest use.
 
 pub mod call;
 pub mod faults;
 pub mod held_json;
+pub mod job_address;
 pub mod json;
 pub mod reply;
 

@@ -64,7 +64,9 @@ fn origin(address: &str) -> Option<Origin> {
     let authority = uri.authority()?;
     let host = authority.host().to_ascii_lowercase();
     let host_plain = !host.is_empty()
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'[' | b']' | b':'));
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'[' | b']' | b':'));
     (host_plain && !authority.as_str().contains('@')).then_some(Origin { secure, host })
 }
 

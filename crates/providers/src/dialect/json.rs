@@ -4,10 +4,14 @@
 //! depends on it), and the rule that a number that becomes money or a count is never a float. See
 //! [`Figure`] for the second.
 
+use gallerist_domain::money::divide_half_up;
 use gallerist_domain::{Decimal, Fault, FaultKind};
-use serde::Deserialize;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::fmt;
+use std::marker::PhantomData;
 
 /// A number as it was written: its digits, or whatever else stood there. A field of this type never makes
 /// an answer unreadable; it does not work inside `flatten` or untagged enums.
@@ -37,6 +41,60 @@ impl Figure<'_> {
     /// The number as a seed.
     pub fn seed(&self) -> Option<u64> {
         u64::try_from(self.decimal()?.to_units_exact(0)?).ok()
+    }
+}
+
+/// A figure in millionths, rounded half up where it is finer; nothing below zero or beyond the range.
+pub fn millionths(figure: Decimal) -> Option<i64> {
+    let millionths = match figure.to_units_exact(6) {
+        Some(millionths) => millionths,
+        None => divide_half_up(figure.mantissa(), 10i128.checked_pow(figure.scale().checked_sub(6)?)?)?,
+    };
+    i64::try_from(millionths).ok().filter(|millionths| *millionths >= 0)
+}
+
+/// Most items that a list in an answer may have.
+pub const ITEMS_MAX: usize = 256;
+
+/// A list of at most [`ITEMS_MAX`] items; `null` reads as empty. Keeps a hostile answer of a few megabytes
+/// from becoming some hundred megabytes of structs.
+#[derive(Clone, Debug)]
+pub struct Few<T>(pub Vec<T>);
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Few(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FewVisitor(PhantomData))
+    }
+}
+
+struct FewVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FewVisitor<T> {
+    type Value = Few<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {ITEMS_MAX} items")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Few<T>, E> {
+        Ok(Few::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Few<T>, A::Error> {
+        let mut out = Vec::new();
+        while let Some(item) = items.next_element()? {
+            if out.len() == ITEMS_MAX {
+                return Err(A::Error::invalid_length(out.len() + 1, &self));
+            }
+            out.push(item);
+        }
+        Ok(Few(out))
     }
 }
 
@@ -85,6 +143,22 @@ pub fn merge(body: &mut Map<String, Value>, options: Map<String, Value>) -> Resu
         }
     }
     Ok(())
+}
+
+/// [`merge`], after refusing options by names that the request or the offer decides even where the body
+/// does not hold them: a default of the provider's must not be replaced either.
+///
+/// # Errors
+/// `InvalidRequest` when an option has such a name or would replace a field.
+pub fn merge_unreserved(
+    body: &mut Map<String, Value>,
+    options: Map<String, Value>,
+    reserved: &[&str],
+) -> Result<(), Fault> {
+    if let Some(name) = reserved.iter().find(|name| options.contains_key(**name)) {
+        return Err(collision(name));
+    }
+    merge(body, options)
 }
 
 /// The fault of an option that names what the request itself decides.

@@ -51,3 +51,29 @@ fn thousandths_are_written_with_their_digits() {
         assert_eq!(thousandths(value).to_string(), text);
     }
 }
+
+#[test]
+fn millionths_are_rounded_once_and_never_negative() {
+    let of = |digits: &str| millionths(digits.parse().expect("a decimal"));
+    assert_eq!(of("1.5"), Some(1_500_000));
+    assert_eq!(of("2.1234565"), Some(2_123_457));
+    assert_eq!(of("0.0000004"), Some(0));
+    assert_eq!(of("-1"), None);
+    assert_eq!(of("99999999999999999999"), None);
+}
+
+#[test]
+fn reserved_names_are_refused_even_where_nothing_is_set() {
+    let mut body = object(json!({"n": 1}));
+    let fault = merge_unreserved(&mut body, object(json!({"stream": true})), &["stream"]).expect_err("reserved");
+    assert_eq!(fault.parameter.as_deref(), Some("stream"));
+    merge_unreserved(&mut body, object(json!({"style": "x"})), &["stream"]).expect("not reserved");
+}
+
+#[test]
+fn a_list_is_bounded() {
+    let list = |count: usize| serde_json::from_value::<Few<u8>>(json!(vec![1; count]));
+    assert_eq!(list(ITEMS_MAX).expect("as many as allowed").0.len(), ITEMS_MAX);
+    assert!(list(ITEMS_MAX + 1).is_err());
+    assert!(serde_json::from_str::<Few<u8>>("null").expect("null is empty").0.is_empty());
+}
