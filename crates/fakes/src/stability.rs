@@ -38,6 +38,7 @@ use crate::{money, wire};
 use form::Order;
 use tariff::Operation;
 
+pub const KIND: &str = "stability";
 /// Faults of its own that exclude others.
 pub const FAULTS: &[&str] = &["content_filtered", "payment_required"];
 /// Faults of its own that combine with others.
