@@ -13,6 +13,7 @@ use axum::Router;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 
+use crate::automatic1111;
 use crate::ctx::Ctx;
 use crate::fal;
 use crate::faults::Faults;
@@ -63,6 +64,13 @@ pub const FAMILIES: &[Family] = &[
         manners: fal::MANNERS,
         latency_ms: fal::LATENCY_MS,
         router: fal::router,
+    },
+    Family {
+        kind: automatic1111::KIND,
+        faults: automatic1111::FAULTS,
+        manners: automatic1111::MANNERS,
+        latency_ms: automatic1111::LATENCY_MS,
+        router: automatic1111::router,
     },
 ];
 

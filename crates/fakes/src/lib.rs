@@ -9,6 +9,7 @@
 //! `openai.rs` and its neighbours (how each one speaks).
 
 mod admin;
+pub mod automatic1111;
 mod bill;
 mod ctx;
 mod fakes;
