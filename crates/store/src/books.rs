@@ -1,0 +1,92 @@
+//! An audit of the ledger against itself: every total is added up again from the entries.
+
+use gallerist_domain::Ticks;
+use rusqlite::Connection;
+
+use crate::words::{self, statements};
+use crate::{Store, StoreError};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountBalance {
+    pub account: String,
+    pub balance: Ticks,
+}
+
+/// What the audit found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Books {
+    /// Zero, unless the books are wrong.
+    pub sum_of_all_accounts: Ticks,
+    pub accounts: Vec<AccountBalance>,
+    /// Attempts that are still reserved.
+    pub open_reservations: u64,
+    pub open_disputes: u64,
+    /// Each contradiction in words; empty, unless the books are wrong.
+    pub mismatches: Vec<String>,
+}
+
+impl Books {
+    /// Whether everything adds up.
+    pub fn balance(&self) -> bool {
+        self.sum_of_all_accounts.is_zero() && self.mismatches.is_empty()
+    }
+}
+
+statements! {
+    BALANCES = "SELECT c.name, coalesce(sum(e.amount), 0) FROM accounts c
+        LEFT JOIN entries e ON e.account = c.number GROUP BY c.number ORDER BY c.name";
+    OPEN_COUNTS = "SELECT count(*) FILTER (WHERE status = 'reserved'), count(*) FILTER (WHERE status = 'disputed')
+        FROM attempts";
+    // The checks below answer one text a contradiction.
+    UNBALANCED = "SELECT 'movement ' || kind || ' of attempt ' || hex(t.id) || ' sums to ' || sum(e.amount)
+        FROM entries e JOIN attempts t ON t.row = e.attempt GROUP BY e.attempt, e.kind HAVING sum(e.amount) <> 0";
+    TOTALS_OF_ATTEMPTS = "SELECT 'totals of project ' || p.name || ' differ from its attempts' FROM projects p
+        WHERE (p.settled, p.held, p.disputed) <> (
+            SELECT coalesce(sum(a.charged_ticks), 0),
+                coalesce(sum(a.reserved_ticks) FILTER (WHERE a.status = 'reserved'), 0),
+                coalesce(sum(a.reserved_ticks) FILTER (WHERE a.status = 'disputed'), 0)
+            FROM requests r JOIN attempts a ON a.request = r.number WHERE r.project = p.number)";
+    TOTALS_OF_ENTRIES = "SELECT 'totals of project ' || p.name || ' differ from its entries' FROM projects p
+        WHERE p.held <> (SELECT coalesce(sum(amount), 0) FROM entries WHERE account = p.held_account)
+            OR p.disputed <> (SELECT coalesce(sum(amount), 0) FROM entries WHERE account = p.disputed_account)
+            OR -(p.settled + p.held + p.disputed)
+                <> (SELECT coalesce(sum(amount), 0) FROM entries WHERE account = p.available_account)";
+    PAYABLE = "SELECT 'payable to ' || provider || ' differs from its attempts'
+        FROM (SELECT provider, sum(charged_ticks) AS charged FROM attempts GROUP BY provider)
+        WHERE charged <> (SELECT coalesce(sum(e.amount), 0) FROM accounts c JOIN entries e ON e.account = c.number
+            WHERE c.name = 'provider:' || provider || ':payable')";
+    STRAY = "SELECT 'attempt ' || hex(a.id) || ' is reserved but its request is ' || r.status
+        FROM attempts a JOIN requests r ON r.number = a.request
+        WHERE a.status = 'reserved' AND r.status <> 'running'";
+    UNBOOKED = "SELECT 'attempt ' || hex(id) || ' has no entries' FROM attempts
+        WHERE row NOT IN (SELECT attempt FROM entries)";
+}
+
+impl Store {
+    /// Adds everything up again. Reads all entries: for tests, demos and an occasional check.
+    pub async fn books(&self) -> Result<Books, StoreError> {
+        self.read(audit).await
+    }
+}
+
+fn audit(connection: &Connection) -> Result<Books, StoreError> {
+    let mut statement = connection.prepare_cached(BALANCES)?;
+    let accounts = statement
+        .query_map([], |row| Ok(AccountBalance { account: row.get(0)?, balance: words::ticks(row, 1)? }))?
+        .collect::<Result<Vec<_>, _>>()?;
+    let (open_reservations, open_disputes) =
+        connection.prepare_cached(OPEN_COUNTS)?.query_row([], |row| {
+            let count =
+                |at| row.get::<_, i64>(at).map(|n| u64::try_from(n).expect("a count is not negative"));
+            Ok((count(0)?, count(1)?))
+        })?;
+    let mut mismatches: Vec<String> = Vec::new();
+    for check in [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED] {
+        let mut statement = connection.prepare_cached(check)?;
+        for contradiction in statement.query_map([], |row| row.get(0))? {
+            mismatches.push(contradiction?);
+        }
+    }
+    let sum_of_all_accounts = accounts.iter().map(|account| account.balance).sum();
+    Ok(Books { sum_of_all_accounts, accounts, open_reservations, open_disputes, mismatches })
+}

@@ -1,0 +1,150 @@
+//! Client keys: kept as SHA-256 digests, looked up in memory, written through the writer.
+//!
+//! The map in memory holds the keys that are not revoked; the writer reads it again after each commit that
+//! changed a key and before that change is answered. No key itself is ever seen here.
+
+use gallerist_domain::ProjectId;
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::words::{self, KeyRole, micros, statements};
+use crate::{Store, StoreError};
+
+/// A key as it is made. The caller makes the secret, its digest and its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewKey {
+    pub id: String,
+    pub project: ProjectId,
+    /// For people.
+    pub name: String,
+    pub role: KeyRole,
+    /// SHA-256 of the whole key.
+    pub sha256: [u8; 32],
+    /// The first characters, for display.
+    pub prefix: String,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A key without its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    pub id: String,
+    pub project: ProjectId,
+    pub name: String,
+    pub role: KeyRole,
+    pub prefix: String,
+    pub created_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+statements! {
+    KEY_TAKEN = "SELECT 1 FROM keys WHERE id = ?1 OR sha256 = ?2";
+    KEY_INSERT = "INSERT INTO keys (id, project, name, role, sha256, prefix, created_at, expires_at)
+        SELECT ?1, number, ?3, ?4, ?5, ?6, ?7, ?8 FROM projects WHERE name = ?2";
+    KEY_REVOKE = "UPDATE keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1";
+    KEYS = "SELECT k.id, p.name, k.name, k.role, k.prefix, k.created_at, k.revoked_at, k.expires_at, k.sha256
+        FROM keys k JOIN projects p ON p.number = k.project ORDER BY k.created_at, k.id";
+}
+
+/// The keys that are not revoked, by digest.
+#[derive(Default)]
+pub(crate) struct LiveKeys {
+    by_digest: RwLock<HashMap<[u8; 32], Arc<KeyRecord>>>,
+}
+
+impl LiveKeys {
+    pub(crate) fn load(&self, connection: &Connection) -> Result<(), StoreError> {
+        let mut fresh = HashMap::new();
+        let mut statement = connection.prepare_cached(KEYS)?;
+        for row in statement.query_map([], |row| Ok((row.get::<_, [u8; 32]>(8)?, record(row)?)))? {
+            let (digest, key) = row?;
+            if key.revoked_at.is_none() {
+                fresh.insert(digest, Arc::new(key));
+            }
+        }
+        *self.by_digest.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// The key with this SHA-256 if it is neither revoked nor expired at `now`. From memory, without
+    /// waiting.
+    pub fn key_by_digest(&self, sha256: &[u8; 32], now: Timestamp) -> Option<Arc<KeyRecord>> {
+        let keys = self.inner.keys.by_digest.read().unwrap_or_else(PoisonError::into_inner);
+        let key = keys.get(sha256)?;
+        let live = key.expires_at.is_none_or(|at| now < at);
+        live.then(|| Arc::clone(key))
+    }
+
+    /// Whether any key that is not revoked exists; false on a new store.
+    pub fn has_keys(&self) -> bool {
+        !self.inner.keys.by_digest.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Refused with [`StoreError::Exists`] if the id or the digest is taken.
+    pub async fn create_key(&self, key: NewKey, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |writing| {
+            let connection = writing.connection;
+            if connection.prepare_cached(KEY_TAKEN)?.exists(params![key.id, key.sha256])? {
+                return Err(StoreError::Exists(format!("key {}", key.id)));
+            }
+            let inserted = connection.prepare_cached(KEY_INSERT)?.execute(params![
+                key.id,
+                key.project.as_str(),
+                key.name,
+                key.role.as_str(),
+                key.sha256,
+                key.prefix,
+                micros(now),
+                key.expires_at.map(micros)
+            ])?;
+            if inserted == 0 {
+                return Err(StoreError::UnknownProject(key.project));
+            }
+            writing.keys_changed = true;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends a key at once. Revoking it again changes nothing.
+    pub async fn revoke_key(&self, id: &str, now: Timestamp) -> Result<(), StoreError> {
+        let id = id.to_owned();
+        self.write(move |writing| {
+            let changed = writing.connection.prepare_cached(KEY_REVOKE)?.execute(params![id, micros(now)])?;
+            if changed == 0 {
+                return Err(StoreError::UnknownKey(id));
+            }
+            writing.keys_changed = true;
+            Ok(())
+        })
+        .await
+    }
+
+    /// All keys, oldest first, with the revoked and expired ones.
+    pub async fn list_keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(KEYS)?;
+            let rows = statement.query_map([], record)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
+    Ok(KeyRecord {
+        id: row.get(0)?,
+        project: words::project(row, 1)?,
+        name: row.get(2)?,
+        role: words::word(row, 3, KeyRole::from_word)?,
+        prefix: row.get(4)?,
+        created_at: words::timestamp(row, 5)?,
+        revoked_at: words::timestamp_opt(row, 6)?,
+        expires_at: words::timestamp_opt(row, 7)?,
+    })
+}

@@ -1,0 +1,205 @@
+//! The commands that move money and carry a request from admission to its end.
+//!
+//! Each is one durable commit: when the future returns, it is on disk, or it is refused and nothing
+//! changed. Money moves in five ways (reserve, settle, release, dispute, resolve), each a set of entries
+//! that sums to zero. An attempt ends exactly once; repeating the identical end does nothing.
+//!
+//! A future that is dropped after its command was queued does not undo the command. `apply.rs` holds the
+//! rules, `accounts.rs` the entries.
+
+use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
+use jiff::Timestamp;
+
+use crate::words::RequestStatus;
+use crate::{Store, StoreError};
+
+mod accounts;
+mod apply;
+
+pub(crate) use accounts::Names;
+#[cfg(test)]
+pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
+    accounts::STATEMENTS.iter().chain(apply::STATEMENTS).copied()
+}
+
+/// How long an idempotency key is bound to its request.
+pub const IDEMPOTENCY_HOURS: i64 = 24;
+
+/// A request as it is admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRequest {
+    pub id: RequestId,
+    pub project: ProjectId,
+    /// Absent for the command line.
+    pub key_id: Option<String>,
+    /// What the client asked for: `auto`, a route or a model.
+    pub model: String,
+    pub operation: Operation,
+    /// Pictures wanted.
+    pub n: u32,
+    /// JSON text: offers and excluded.
+    pub plan_json: String,
+    /// Digest of everything in the body that makes two requests the same.
+    pub fingerprint: [u8; 32],
+    /// The client's `Idempotency-Key`; bound to this request for [`IDEMPOTENCY_HOURS`].
+    pub idempotency_key: Option<String>,
+}
+
+/// Admission of a request without a reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    pub request: NewRequest,
+    /// For a request that is refused at once: its end, in the same commit.
+    pub finish: Option<RequestEnd>,
+    pub now: Timestamp,
+}
+
+/// Whether the request is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    New,
+    /// The idempotency key is bound to this earlier request; nothing was written.
+    Existing {
+        request: RequestId,
+        same_body: bool,
+    },
+}
+
+/// One try for which money is to be held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAttempt {
+    pub id: AttemptId,
+    /// Counts from 1 within the request.
+    pub number: u32,
+    pub offer: OfferId,
+    /// The most that it can cost; not negative.
+    pub maximum: Ticks,
+    /// JSON text of the call, for settling after a restart. Dropped when the attempt ends, unless
+    /// [`crate::StoreOptions::calls_keep`] is set.
+    pub call_json: String,
+    /// Digest of the price catalogue that gave the maximum.
+    pub catalogue_digest: String,
+}
+
+/// Holds money for attempts, all or none, together with the request itself where it is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    pub request: RequestId,
+    pub project: ProjectId,
+    /// The request's row, for the first reservation; its id and project are those above.
+    pub new_request: Option<NewRequest>,
+    /// At least one.
+    pub attempts: Vec<NewAttempt>,
+    pub now: Timestamp,
+}
+
+/// What became of a reservation that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// Held: the provider may be called.
+    Held,
+    /// The idempotency key is bound to this earlier request; nothing was written, nothing is held.
+    Existing { request: RequestId, same_body: bool },
+}
+
+/// How an attempt ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The charge is known. More than the maximum is an overrun and is booked all the same.
+    Settled {
+        /// Not negative.
+        charge: Ticks,
+        /// What the charge rests on: the provider's own figure, its usage, the price list.
+        basis: String,
+        /// JSON text: lines, catalogue digest, arithmetic.
+        charge_json: String,
+        /// Pictures of this attempt that were delivered; a charge with 0 counts as wasted.
+        images: u32,
+        provider_request_id: Option<String>,
+        /// JSON text, for an attempt that was charged although it failed.
+        fault_json: Option<String>,
+    },
+    /// Nothing was charged.
+    Released { fault_json: Option<String>, provider_request_id: Option<String> },
+    /// Nobody knows whether it was charged.
+    Disputed { reason: String, fault_json: Option<String>, provider_request_id: Option<String> },
+}
+
+/// The end of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptEnd {
+    pub attempt: AttemptId,
+    pub end: End,
+}
+
+/// The end of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestEnd {
+    /// Not `running`.
+    pub status: RequestStatus,
+    pub http_status: u16,
+    pub error_code: Option<String>,
+    /// JSON text of the answer without pictures, for replays.
+    pub answer_json: Option<String>,
+    pub images_delivered: u32,
+    /// What the baseline would have cost; absent where it could not serve the request.
+    pub list: Option<Ticks>,
+    /// `list` less everything charged; may be negative.
+    pub saved: Option<Ticks>,
+    /// Frees the idempotency key so that a repetition runs anew. Refused with
+    /// [`StoreError::KeyMustStay`] when anything was charged or is disputed.
+    pub free_idempotency_key: bool,
+}
+
+/// Ends attempts and, with `finish`, the request: all in one commit, all or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conclusion {
+    pub request: RequestId,
+    /// Attempts of this request; may be empty.
+    pub ends: Vec<AttemptEnd>,
+    /// Refused with [`StoreError::AttemptsOpen`] while other attempts are still reserved.
+    pub finish: Option<RequestEnd>,
+    pub now: Timestamp,
+}
+
+/// Ends a dispute. A charge of zero makes the attempt `released`, else it becomes `settled`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    pub attempt: AttemptId,
+    /// Not negative; more than the maximum is an overrun.
+    pub charge: Ticks,
+    pub basis: String,
+    /// JSON text: lines, catalogue digest, arithmetic.
+    pub charge_json: Option<String>,
+    pub now: Timestamp,
+}
+
+impl Store {
+    /// Writes a request (and its idempotency key) without holding money.
+    pub async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError> {
+        self.write(move |writing| apply::admit(writing, &admission)).await
+    }
+
+    /// Holds the maxima of all attempts, or refuses with [`StoreError::BudgetExceeded`].
+    pub async fn reserve(&self, reservation: Reservation) -> Result<Reserved, StoreError> {
+        self.write(move |writing| apply::reserve(writing, &reservation)).await
+    }
+
+    /// Keeps what is needed to ask a provider again about a running call. The attempt must be reserved.
+    pub async fn store_pending(
+        &self,
+        attempt: AttemptId,
+        pending_json: String,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |writing| apply::store_pending(writing, attempt, &pending_json, now)).await
+    }
+
+    pub async fn conclude(&self, conclusion: Conclusion) -> Result<(), StoreError> {
+        self.write(move |writing| apply::conclude(writing, &conclusion)).await
+    }
+
+    pub async fn resolve_dispute(&self, resolution: Resolution) -> Result<(), StoreError> {
+        self.write(move |writing| apply::resolve(writing, &resolution)).await
+    }
+}

@@ -1,0 +1,211 @@
+//! Accounts and entries: the only code that writes an amount.
+//!
+//! A movement is booked as two or three legs that sum to zero. Account names are looked up once and
+//! remembered by the writer until a command is refused or a commit fails.
+
+use gallerist_domain::{ProjectId, Ticks};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashMap;
+
+use crate::StoreError;
+use crate::words::{Movement, statements};
+
+statements! {
+    PROJECT_BY_NAME = "SELECT number, available_account, held_account, disputed_account FROM projects WHERE name = ?1";
+    PROJECT_BY_NUMBER =
+        "SELECT number, available_account, held_account, disputed_account FROM projects WHERE number = ?1";
+    ACCOUNT = "SELECT number FROM accounts WHERE name = ?1";
+    ACCOUNT_INSERT = "INSERT INTO accounts (name) VALUES (?1)";
+    BOOK_TWO = "INSERT INTO entries (attempt, place, account, amount, at, kind) VALUES
+        (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4)";
+    BOOK_THREE = "INSERT INTO entries (attempt, place, account, amount, at, kind) VALUES
+        (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4), (?1, ?2 + 2, ?9, ?10, ?3, ?4)";
+    HOLD_WITHIN_CAP = "UPDATE projects SET held = held + ?2
+        WHERE number = ?1 AND (cap IS NULL OR settled + held + disputed + ?2 <= cap)";
+    MOVE_TOTALS = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
+        WHERE number = ?1";
+    TOTALS = "SELECT name, cap, settled, held, disputed FROM projects WHERE number = ?1";
+}
+
+/// A project's row number and accounts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProjectAccounts {
+    pub(crate) number: i64,
+    pub(crate) available: i64,
+    pub(crate) held: i64,
+    pub(crate) disputed: i64,
+}
+
+/// Row numbers that were looked up before.
+#[derive(Default)]
+pub(crate) struct Names {
+    by_name: HashMap<ProjectId, ProjectAccounts>,
+    by_number: HashMap<i64, ProjectAccounts>,
+    payable: HashMap<String, i64>,
+}
+
+impl Names {
+    /// Forgets everything, since rows may have been rolled back.
+    pub(crate) fn forget(&mut self) {
+        *self = Names::default();
+    }
+
+    pub(crate) fn project(
+        &mut self,
+        connection: &Connection,
+        project: &ProjectId,
+    ) -> Result<ProjectAccounts, StoreError> {
+        if let Some(found) = self.by_name.get(project) {
+            return Ok(*found);
+        }
+        let found = connection
+            .prepare_cached(PROJECT_BY_NAME)?
+            .query_row([project.as_str()], project_accounts)
+            .optional()?
+            .ok_or_else(|| StoreError::UnknownProject(project.clone()))?;
+        self.by_name.insert(project.clone(), found);
+        self.by_number.insert(found.number, found);
+        Ok(found)
+    }
+
+    /// The project of a row that refers to it by number, so it exists.
+    pub(crate) fn project_by_number(
+        &mut self,
+        connection: &Connection,
+        number: i64,
+    ) -> Result<ProjectAccounts, StoreError> {
+        if let Some(found) = self.by_number.get(&number) {
+            return Ok(*found);
+        }
+        let found = connection.prepare_cached(PROJECT_BY_NUMBER)?.query_row([number], project_accounts)?;
+        self.by_number.insert(number, found);
+        Ok(found)
+    }
+
+    /// The account of what we owe a provider; made when first needed.
+    pub(crate) fn payable(&mut self, connection: &Connection, provider: &str) -> Result<i64, StoreError> {
+        if let Some(found) = self.payable.get(provider) {
+            return Ok(*found);
+        }
+        let name = format!("provider:{provider}:payable");
+        let found = connection.prepare_cached(ACCOUNT)?.query_row([&name], |row| row.get(0)).optional()?;
+        let account = match found {
+            Some(account) => account,
+            None => {
+                connection.prepare_cached(ACCOUNT_INSERT)?.execute([&name])?;
+                connection.last_insert_rowid()
+            }
+        };
+        self.payable.insert(provider.to_owned(), account);
+        Ok(account)
+    }
+}
+
+fn project_accounts(row: &rusqlite::Row<'_>) -> rusqlite::Result<ProjectAccounts> {
+    Ok(ProjectAccounts {
+        number: row.get(0)?,
+        available: row.get(1)?,
+        held: row.get(2)?,
+        disputed: row.get(3)?,
+    })
+}
+
+/// Where and when a movement is booked.
+pub(crate) struct Booking {
+    /// Row number of the attempt.
+    pub(crate) attempt: i64,
+    pub(crate) kind: Movement,
+    /// Microseconds.
+    pub(crate) at: i64,
+}
+
+impl Booking {
+    /// The first of the places that this movement's legs take. An end of any kind takes the same places,
+    /// so that a second end violates the primary key.
+    fn first_place(&self) -> i64 {
+        match self.kind {
+            Movement::Reserve => 0,
+            Movement::Settle | Movement::Release | Movement::Dispute => 2,
+            Movement::Resolve => 5,
+        }
+    }
+}
+
+/// Books a movement: two or three legs of account and amount.
+pub(crate) fn book(
+    connection: &Connection,
+    booking: &Booking,
+    legs: &[(i64, Ticks)],
+) -> Result<(), StoreError> {
+    let sum: Ticks = legs.iter().map(|(_, amount)| *amount).sum();
+    assert!(sum.is_zero(), "the legs of a movement sum to {sum}, not to zero");
+    let Booking { attempt, kind, at } = booking;
+    let (place, kind) = (booking.first_place(), kind.as_str());
+    let written = match *legs {
+        [(a, x), (b, y)] => connection.prepare_cached(BOOK_TWO)?.execute(params![
+            attempt,
+            place,
+            at,
+            kind,
+            a,
+            x.get(),
+            b,
+            y.get()
+        ])?,
+        [(a, x), (b, y), (c, z)] => connection.prepare_cached(BOOK_THREE)?.execute(params![
+            attempt,
+            place,
+            at,
+            kind,
+            a,
+            x.get(),
+            b,
+            y.get(),
+            c,
+            z.get()
+        ])?,
+        _ => panic!("a movement has two or three legs, not {}", legs.len()),
+    };
+    assert_eq!(written, legs.len(), "every leg is written");
+    Ok(())
+}
+
+/// Adds `asked` to what the project holds, or refuses when that would pass its cap.
+pub(crate) fn hold_within_cap(connection: &Connection, project: i64, asked: Ticks) -> Result<(), StoreError> {
+    assert!(!asked.is_negative(), "a reservation holds nothing negative");
+    let changed = connection.prepare_cached(HOLD_WITHIN_CAP)?.execute(params![project, asked.get()])?;
+    if changed == 1 {
+        return Ok(());
+    }
+    let refusal = connection.prepare_cached(TOTALS)?.query_row([project], |row| {
+        Ok(StoreError::BudgetExceeded {
+            project: crate::words::project(row, 0)?,
+            cap: crate::words::ticks(row, 1)?,
+            settled: crate::words::ticks(row, 2)?,
+            held: crate::words::ticks(row, 3)?,
+            disputed: crate::words::ticks(row, 4)?,
+            asked,
+        })
+    })?;
+    Err(refusal)
+}
+
+/// How a command changes a project's running totals.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) settled: Ticks,
+    pub(crate) held: Ticks,
+    pub(crate) disputed: Ticks,
+}
+
+pub(crate) fn move_totals(connection: &Connection, project: i64, change: Totals) -> Result<(), StoreError> {
+    let Totals { settled, held, disputed } = change;
+    let changed = connection.prepare_cached(MOVE_TOTALS)?.execute(params![
+        project,
+        settled.get(),
+        held.get(),
+        disputed.get()
+    ])?;
+    assert_eq!(changed, 1, "the project of an attempt exists");
+    Ok(())
+}

@@ -1,0 +1,485 @@
+//! The rules of the commands, inside the writer's transaction: check, move money, write rows.
+//!
+//! Everything that can be refused is refused with an error, which rolls the command's savepoint back.
+//! What no caller can cause is asserted.
+
+use gallerist_domain::{AttemptId, RequestId, Ticks};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::accounts::{Booking, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
+use super::{
+    Admission, Admitted, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation,
+    Reserved, Resolution,
+};
+use crate::StoreError;
+use crate::requests::idempotency_floor;
+use crate::words::{self, AttemptStatus, Movement, RequestStatus, micros, statements};
+use crate::writer::Writing;
+
+/// One million dollars: no single attempt may cost more, so that sums stay far from overflow.
+const AMOUNT_MAX: Ticks = Ticks::new(1_000_000 * gallerist_domain::money::TICKS_PER_DOLLAR);
+
+statements! {
+    IDEMPOTENCY_FIND = "SELECT r.id, i.fingerprint, i.created_at FROM idempotency i
+        JOIN requests r ON r.number = i.request WHERE i.project = ?1 AND i.key = ?2";
+    IDEMPOTENCY_BIND = "INSERT OR REPLACE INTO idempotency (project, key, request, fingerprint, created_at)
+        VALUES (?1, ?2, ?3, ?4, ?5)";
+    IDEMPOTENCY_FREE = "DELETE FROM idempotency WHERE (project, key) =
+        (SELECT project, idempotency_key FROM requests WHERE number = ?1) AND request = ?1";
+    REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status, fingerprint,
+        idempotency_key, plan_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10)";
+    REQUEST_FIND = "SELECT number, project, status FROM requests WHERE id = ?1";
+    REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
+        images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9 WHERE number = ?1";
+    ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model, status, reserved_ticks,
+        created_at, catalogue_digest, call_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10)";
+    ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis, dispute_reason
+        FROM attempts WHERE id = ?1";
+    ATTEMPT_PENDING = "UPDATE attempts SET pending_json = ?2 WHERE id = ?1 AND status = 'reserved'";
+    // The texts that only recovery needs go, unless they are to be kept.
+    ATTEMPT_END = "UPDATE attempts SET status = ?2, ended_at = ?3, charged_ticks = ?4, images = ?5, basis = ?6,
+        charge_json = ?7, fault_json = ?8, dispute_reason = ?9,
+        provider_request_id = coalesce(?10, provider_request_id),
+        pending_json = CASE WHEN ?11 THEN pending_json END, call_json = CASE WHEN ?12 THEN call_json END
+        WHERE row = ?1 AND status = 'reserved'";
+    ATTEMPT_RESOLVE = "UPDATE attempts SET status = ?2, charged_ticks = ?3, basis = ?4,
+        charge_json = coalesce(?5, charge_json), pending_json = NULL, call_json = CASE WHEN ?6 THEN call_json END
+        WHERE row = ?1 AND status = 'disputed'";
+    REQUEST_PROJECT = "SELECT project FROM requests WHERE number = ?1";
+    OPEN_COUNT = "SELECT count(*) FROM attempts WHERE request = ?1 AND status = 'reserved'";
+    MAY_HAVE_COST = "SELECT 1 FROM attempts
+        WHERE request = ?1 AND (charged_ticks > 0 OR status IN ('reserved', 'disputed'))";
+}
+
+pub(crate) fn admit(writing: &mut Writing<'_>, admission: &Admission) -> Result<Admitted, StoreError> {
+    let Admission { request, finish, now } = admission;
+    let project = writing.names.project(writing.connection, &request.project)?;
+    if let Some((earlier, same_body)) = bound(writing.connection, project, request, *now)? {
+        return Ok(Admitted::Existing { request: earlier, same_body });
+    }
+    let number = insert_request(writing.connection, project, request, *now)?;
+    if let Some(end) = finish {
+        finish_request(writing.connection, request.id, number, end, *now)?;
+    }
+    Ok(Admitted::New)
+}
+
+pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> Result<Reserved, StoreError> {
+    let Reservation { request, project, new_request, attempts, now } = reservation;
+    let asked = sum_of_maxima(attempts)?;
+    let connection = writing.connection;
+    let accounts = writing.names.project(connection, project)?;
+    if let Some(new) = new_request {
+        if new.id != *request || new.project != *project {
+            return Err(StoreError::Invalid("the new request is not the one of the reservation".to_owned()));
+        }
+        if let Some((earlier, same_body)) = bound(connection, accounts, new, *now)? {
+            return Ok(Reserved::Existing { request: earlier, same_body });
+        }
+    }
+    hold_within_cap(connection, accounts.number, asked)?;
+    let number = match new_request {
+        Some(new) => insert_request(connection, accounts, new, *now)?,
+        None => {
+            let found = find_request(connection, *request)?;
+            if found.project != accounts.number {
+                return Err(StoreError::Invalid(format!("request {request} is not of project {project}")));
+            }
+            if found.status != RequestStatus::Running {
+                return Err(StoreError::RequestFinished(*request));
+            }
+            found.number
+        }
+    };
+    for attempt in attempts {
+        let row = insert_attempt(connection, number, attempt, *now)?;
+        let booking = Booking { attempt: row, kind: Movement::Reserve, at: micros(*now) };
+        let maximum = attempt.maximum;
+        book(connection, &booking, &[(accounts.available, -maximum), (accounts.held, maximum)])?;
+    }
+    Ok(Reserved::Held)
+}
+
+pub(crate) fn store_pending(
+    writing: &mut Writing<'_>,
+    attempt: AttemptId,
+    pending_json: &str,
+    _now: Timestamp,
+) -> Result<(), StoreError> {
+    let connection = writing.connection;
+    let id = attempt.uuid();
+    let changed =
+        connection.prepare_cached(ATTEMPT_PENDING)?.execute(params![id.as_bytes(), pending_json])?;
+    if changed == 1 {
+        return Ok(());
+    }
+    let found = find_attempt(connection, attempt)?;
+    Err(StoreError::AttemptEnded { attempt, status: found.status })
+}
+
+pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Result<(), StoreError> {
+    let Conclusion { request, ends, finish, now } = conclusion;
+    let connection = writing.connection;
+    let found = find_request(connection, *request)?;
+    let accounts = writing.names.project_by_number(connection, found.project)?;
+    let mut change = Totals::default();
+    let mut moved = false;
+    for end in ends {
+        let attempt = find_attempt(connection, end.attempt)?;
+        if attempt.request != found.number {
+            return Err(StoreError::Invalid(format!("attempt {} is not of request {request}", end.attempt)));
+        }
+        if attempt.status != AttemptStatus::Reserved {
+            attempt.check_same_end(end)?;
+            continue;
+        }
+        end_attempt(writing, accounts, &attempt, &end.end, *now, &mut change)?;
+        moved = true;
+    }
+    if moved {
+        move_totals(connection, accounts.number, change)?;
+    }
+    match finish {
+        Some(end) if found.status == RequestStatus::Running => {
+            finish_request(connection, *request, found.number, end, *now)
+        }
+        Some(end) if found.status == end.status => Ok(()),
+        Some(_) => Err(StoreError::RequestFinished(*request)),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Result<(), StoreError> {
+    let Resolution { attempt, charge, basis, charge_json, now } = resolution;
+    check_amount(*charge)?;
+    let connection = writing.connection;
+    let found = find_attempt(connection, *attempt)?;
+    if found.status != AttemptStatus::Disputed {
+        return Err(StoreError::NotDisputed { attempt: *attempt, status: found.status });
+    }
+    let project = connection.prepare_cached(REQUEST_PROJECT)?.query_row([found.request], |row| row.get(0))?;
+    let accounts = writing.names.project_by_number(connection, project)?;
+    let booking = Booking { attempt: found.row, kind: Movement::Resolve, at: micros(*now) };
+    let from = (accounts.disputed, found.reserved);
+    let status = pay(writing, &booking, from, accounts.available, (&found.provider, *charge))?;
+    let changed = connection.prepare_cached(ATTEMPT_RESOLVE)?.execute(params![
+        found.row,
+        status.as_str(),
+        charge.get(),
+        basis,
+        charge_json,
+        writing.calls_keep
+    ])?;
+    assert_eq!(changed, 1, "a disputed attempt is resolved once");
+    let change = Totals { settled: *charge, disputed: -found.reserved, ..Totals::default() };
+    move_totals(connection, accounts.number, change)
+}
+
+/// The request that the idempotency key is bound to, and whether its body was the same.
+fn bound(
+    connection: &Connection,
+    project: ProjectAccounts,
+    request: &NewRequest,
+    now: Timestamp,
+) -> Result<Option<(RequestId, bool)>, StoreError> {
+    let Some(key) = &request.idempotency_key else { return Ok(None) };
+    let found = connection
+        .prepare_cached(IDEMPOTENCY_FIND)?
+        .query_row(params![project.number, key], |row| {
+            Ok((words::request_id(row, 0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, i64>(2)?))
+        })
+        .optional()?;
+    Ok(found
+        .filter(|(_, _, created_at)| *created_at > idempotency_floor(now))
+        .map(|(earlier, fingerprint, _)| (earlier, fingerprint == request.fingerprint)))
+}
+
+fn insert_request(
+    connection: &Connection,
+    project: ProjectAccounts,
+    request: &NewRequest,
+    now: Timestamp,
+) -> Result<i64, StoreError> {
+    connection.prepare_cached(REQUEST_INSERT)?.execute(params![
+        request.id.uuid().as_bytes(),
+        project.number,
+        request.key_id,
+        micros(now),
+        request.model,
+        request.operation.as_str(),
+        request.n,
+        request.fingerprint,
+        request.idempotency_key,
+        request.plan_json
+    ])?;
+    let number = connection.last_insert_rowid();
+    if let Some(key) = &request.idempotency_key {
+        connection.prepare_cached(IDEMPOTENCY_BIND)?.execute(params![
+            project.number,
+            key,
+            number,
+            request.fingerprint,
+            micros(now)
+        ])?;
+    }
+    Ok(number)
+}
+
+fn insert_attempt(
+    connection: &Connection,
+    request: i64,
+    attempt: &NewAttempt,
+    now: Timestamp,
+) -> Result<i64, StoreError> {
+    connection.prepare_cached(ATTEMPT_INSERT)?.execute(params![
+        attempt.id.uuid().as_bytes(),
+        request,
+        attempt.number,
+        attempt.offer.to_string(),
+        attempt.offer.provider,
+        attempt.offer.model,
+        attempt.maximum.get(),
+        micros(now),
+        attempt.catalogue_digest,
+        attempt.call_json
+    ])?;
+    Ok(connection.last_insert_rowid())
+}
+
+struct FoundRequest {
+    number: i64,
+    project: i64,
+    status: RequestStatus,
+}
+
+fn find_request(connection: &Connection, request: RequestId) -> Result<FoundRequest, StoreError> {
+    connection
+        .prepare_cached(REQUEST_FIND)?
+        .query_row([request.uuid().as_bytes()], |row| {
+            let status = words::word(row, 2, RequestStatus::from_word)?;
+            Ok(FoundRequest { number: row.get(0)?, project: row.get(1)?, status })
+        })
+        .optional()?
+        .ok_or(StoreError::UnknownRequest(request))
+}
+
+struct FoundAttempt {
+    row: i64,
+    request: i64,
+    provider: String,
+    status: AttemptStatus,
+    reserved: Ticks,
+    charged: Ticks,
+    basis: Option<String>,
+    dispute_reason: Option<String>,
+}
+
+impl FoundAttempt {
+    /// Fine if it ended exactly like this before; otherwise two parts of the program disagree.
+    fn check_same_end(&self, end: &AttemptEnd) -> Result<(), StoreError> {
+        let same = match &end.end {
+            End::Settled { charge, basis, .. } => {
+                self.status == AttemptStatus::Settled
+                    && self.charged == *charge
+                    && self.basis.as_ref() == Some(basis)
+            }
+            End::Released { .. } => self.status == AttemptStatus::Released && self.basis.is_none(),
+            End::Disputed { reason, .. } => {
+                self.status == AttemptStatus::Disputed && self.dispute_reason.as_ref() == Some(reason)
+            }
+        };
+        if same {
+            Ok(())
+        } else {
+            Err(StoreError::AttemptEnded { attempt: end.attempt, status: self.status })
+        }
+    }
+}
+
+fn find_attempt(connection: &Connection, attempt: AttemptId) -> Result<FoundAttempt, StoreError> {
+    connection
+        .prepare_cached(ATTEMPT_FIND)?
+        .query_row([attempt.uuid().as_bytes()], |row| {
+            Ok(FoundAttempt {
+                row: row.get(0)?,
+                request: row.get(1)?,
+                provider: row.get(2)?,
+                status: words::word(row, 3, AttemptStatus::from_word)?,
+                reserved: words::ticks(row, 4)?,
+                charged: words::ticks(row, 5)?,
+                basis: row.get(6)?,
+                dispute_reason: row.get(7)?,
+            })
+        })
+        .optional()?
+        .ok_or(StoreError::UnknownAttempt(attempt))
+}
+
+/// What the row of an ended attempt holds.
+#[derive(Default)]
+struct EndColumns<'a> {
+    charged: Ticks,
+    images: u32,
+    basis: Option<&'a str>,
+    charge_json: Option<&'a str>,
+    fault_json: Option<&'a str>,
+    dispute_reason: Option<&'a str>,
+    provider_request_id: Option<&'a str>,
+}
+
+fn end_columns(end: &End) -> EndColumns<'_> {
+    match end {
+        End::Settled { charge, basis, charge_json, images, provider_request_id, fault_json } => EndColumns {
+            charged: *charge,
+            images: *images,
+            basis: Some(basis),
+            charge_json: Some(charge_json),
+            fault_json: fault_json.as_deref(),
+            provider_request_id: provider_request_id.as_deref(),
+            dispute_reason: None,
+        },
+        End::Released { fault_json, provider_request_id } => EndColumns {
+            fault_json: fault_json.as_deref(),
+            provider_request_id: provider_request_id.as_deref(),
+            ..EndColumns::default()
+        },
+        End::Disputed { reason, fault_json, provider_request_id } => EndColumns {
+            fault_json: fault_json.as_deref(),
+            dispute_reason: Some(reason),
+            provider_request_id: provider_request_id.as_deref(),
+            ..EndColumns::default()
+        },
+    }
+}
+
+/// Moves the money of a reserved attempt and closes its row; adds to `change` what the totals become.
+fn end_attempt(
+    writing: &mut Writing<'_>,
+    accounts: ProjectAccounts,
+    attempt: &FoundAttempt,
+    end: &End,
+    now: Timestamp,
+    change: &mut Totals,
+) -> Result<(), StoreError> {
+    let booking = |kind| Booking { attempt: attempt.row, kind, at: micros(now) };
+    let (connection, maximum) = (writing.connection, attempt.reserved);
+    let status = match end {
+        End::Settled { charge, .. } => {
+            check_amount(*charge)?;
+            let (from, paid) = ((accounts.held, maximum), (attempt.provider.as_str(), *charge));
+            pay(writing, &booking(Movement::Settle), from, accounts.available, paid)?;
+            change.settled += *charge;
+            AttemptStatus::Settled
+        }
+        End::Released { .. } => {
+            let legs = [(accounts.held, -maximum), (accounts.available, maximum)];
+            book(connection, &booking(Movement::Release), &legs)?;
+            AttemptStatus::Released
+        }
+        End::Disputed { .. } => {
+            let legs = [(accounts.held, -maximum), (accounts.disputed, maximum)];
+            book(connection, &booking(Movement::Dispute), &legs)?;
+            change.disputed += maximum;
+            AttemptStatus::Disputed
+        }
+    };
+    change.held -= maximum;
+    // A dispute is resolved later by what the call and the provider's handle say.
+    let keep_texts = status == AttemptStatus::Disputed;
+    let columns = end_columns(end);
+    let changed = connection.prepare_cached(ATTEMPT_END)?.execute(params![
+        attempt.row,
+        status.as_str(),
+        micros(now),
+        columns.charged.get(),
+        columns.images,
+        columns.basis,
+        columns.charge_json,
+        columns.fault_json,
+        columns.dispute_reason,
+        columns.provider_request_id,
+        keep_texts,
+        keep_texts || writing.calls_keep
+    ])?;
+    assert_eq!(changed, 1, "a reserved attempt ends once");
+    Ok(())
+}
+
+/// Books the payment of a charge out of a held maximum: the rest goes back to `available`, an overrun
+/// comes from there.
+fn pay(
+    writing: &mut Writing<'_>,
+    booking: &Booking,
+    from: (i64, Ticks),
+    available: i64,
+    (provider, charge): (&str, Ticks),
+) -> Result<AttemptStatus, StoreError> {
+    let (account, maximum) = from;
+    let (out, back) = ((account, -maximum), (available, maximum - charge));
+    if charge.is_zero() {
+        book(writing.connection, booking, &[out, back])?;
+        return Ok(AttemptStatus::Released);
+    }
+    let payable = writing.names.payable(writing.connection, provider)?;
+    book(writing.connection, booking, &[out, back, (payable, charge)])?;
+    Ok(AttemptStatus::Settled)
+}
+
+fn finish_request(
+    connection: &Connection,
+    request: RequestId,
+    number: i64,
+    end: &RequestEnd,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if end.status == RequestStatus::Running {
+        return Err(StoreError::Invalid("a request does not end as running".to_owned()));
+    }
+    let open: u32 = connection.prepare_cached(OPEN_COUNT)?.query_row([number], |row| row.get(0))?;
+    if open > 0 {
+        return Err(StoreError::AttemptsOpen { request, open });
+    }
+    if end.free_idempotency_key {
+        if connection.prepare_cached(MAY_HAVE_COST)?.exists([number])? {
+            return Err(StoreError::KeyMustStay(request));
+        }
+        connection.prepare_cached(IDEMPOTENCY_FREE)?.execute([number])?;
+    }
+    let changed = connection.prepare_cached(REQUEST_FINISH)?.execute(params![
+        number,
+        end.status.as_str(),
+        end.http_status,
+        end.error_code,
+        end.answer_json,
+        end.images_delivered,
+        end.list.map(Ticks::get),
+        end.saved.map(Ticks::get),
+        micros(now)
+    ])?;
+    assert_eq!(changed, 1, "the request that finishes exists");
+    Ok(())
+}
+
+fn check_amount(amount: Ticks) -> Result<(), StoreError> {
+    if amount.is_negative() || amount > AMOUNT_MAX {
+        return Err(StoreError::Invalid(format!("an amount of {amount} is not between 0 and {AMOUNT_MAX}")));
+    }
+    Ok(())
+}
+
+fn sum_of_maxima(attempts: &[NewAttempt]) -> Result<Ticks, StoreError> {
+    if attempts.is_empty() {
+        return Err(StoreError::Invalid("a reservation is for at least one attempt".to_owned()));
+    }
+    let mut sum = Ticks::ZERO;
+    for attempt in attempts {
+        check_amount(attempt.maximum)?;
+        sum = sum.checked_add(attempt.maximum).filter(|sum| *sum <= AMOUNT_MAX).ok_or_else(|| {
+            StoreError::Invalid(
+                "the maxima of a reservation are together more than a million dollars".to_owned(),
+            )
+        })?;
+    }
+    Ok(sum)
+}

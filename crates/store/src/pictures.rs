@@ -1,0 +1,206 @@
+//! Picture files: written whole or not at all, found by request and index, deleted when they expire.
+//!
+//! A file lies under `pictures/<last two hex digits of the request>/<request>-<index>.<ext>`. It is written
+//! beside its place, synced and renamed, and only then its row is committed. A crash between leaves a file
+//! without a row, which the next write of the same picture replaces.
+
+use bytes::Bytes;
+use gallerist_domain::{Chunks, OutputFormat, RequestId};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, params};
+use std::fs::{self, File};
+use std::io::{IoSlice, Write};
+use std::path::{Path, PathBuf};
+
+use crate::words::{self, micros, statements};
+use crate::{Store, StoreError};
+
+/// Expired pictures that one sweep deletes at most.
+pub const SWEEP_MAX: u32 = 1_000;
+
+/// A picture to keep.
+#[derive(Clone, Debug)]
+pub struct NewPicture {
+    pub request: RequestId,
+    /// Counts from 0 within the request. An earlier picture of this index is replaced.
+    pub index: u32,
+    pub format: OutputFormat,
+    /// The file, as it came.
+    pub data: Chunks,
+    pub expires_at: Timestamp,
+    pub now: Timestamp,
+}
+
+/// A kept picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    pub format: OutputFormat,
+    pub data: Bytes,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// What a sweep deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub pictures: u32,
+    pub bytes: u64,
+    pub idempotency_keys: u32,
+    /// Whether more pictures have expired than one sweep deletes.
+    pub has_more: bool,
+}
+
+statements! {
+    PICTURE_PUT = "INSERT INTO pictures (request, position, format, bytes, path, created_at, expires_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        ON CONFLICT (request, position) DO UPDATE SET format = excluded.format, bytes = excluded.bytes,
+            path = excluded.path, created_at = excluded.created_at, expires_at = excluded.expires_at";
+    PICTURE = "SELECT format, path, created_at, expires_at FROM pictures
+        WHERE request = ?1 AND position = ?2 AND expires_at > ?3";
+    PICTURE_COUNT = "SELECT count(*) FROM pictures WHERE request = ?1 AND expires_at > ?2";
+    PICTURES_SWEEP = "DELETE FROM pictures WHERE (request, position) IN
+        (SELECT request, position FROM pictures WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
+        RETURNING path, bytes";
+    IDEMPOTENCY_SWEEP = "DELETE FROM idempotency WHERE created_at <= ?1";
+}
+
+impl Store {
+    /// Keeps a picture; when this returns, file and row are on disk.
+    pub async fn put_picture(&self, picture: NewPicture) -> Result<(), StoreError> {
+        let path = relative_path(picture.request, picture.index, picture.format);
+        let target = self.inner.data_dir.join(&path);
+        let NewPicture { request, index, format, data, expires_at, now } = picture;
+        let length = i64::try_from(data.len()).expect("a picture fits in memory");
+        blocking(move || write_whole(&target, &data)).await?;
+        self.write(move |writing| {
+            writing.connection.prepare_cached(PICTURE_PUT)?.execute(params![
+                request.uuid().as_bytes(),
+                index,
+                format.as_str(),
+                length,
+                path,
+                micros(now),
+                micros(expires_at)
+            ])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The picture, unless there is none or it has expired at `now`.
+    pub async fn picture(
+        &self,
+        request: RequestId,
+        index: u32,
+        now: Timestamp,
+    ) -> Result<Option<Picture>, StoreError> {
+        let data_dir = self.inner.data_dir.clone();
+        self.read(move |connection| {
+            let found = connection
+                .prepare_cached(PICTURE)?
+                .query_row(params![request.uuid().as_bytes(), index, micros(now)], |row| {
+                    let path: String = row.get(1)?;
+                    Ok((words::format(row, 0)?, path, words::timestamp(row, 2)?, words::timestamp(row, 3)?))
+                })
+                .optional()?;
+            let Some((format, path, created_at, expires_at)) = found else { return Ok(None) };
+            let path = data_dir.join(path);
+            match fs::read(&path) {
+                Ok(data) => Ok(Some(Picture { format, data: data.into(), created_at, expires_at })),
+                // A sweep came between.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(StoreError::file(path, error)),
+            }
+        })
+        .await
+    }
+
+    /// How many pictures of the request are kept at `now`.
+    pub async fn picture_count(&self, request: RequestId, now: Timestamp) -> Result<u32, StoreError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(PICTURE_COUNT)?;
+            Ok(statement.query_row(params![request.uuid().as_bytes(), micros(now)], |row| row.get(0))?)
+        })
+        .await
+    }
+
+    /// Deletes pictures (at most [`SWEEP_MAX`]) and idempotency keys that have expired at `now`.
+    pub async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
+        let (paths, mut swept) = self
+            .write(move |writing| {
+                let connection = writing.connection;
+                let mut statement = connection.prepare_cached(PICTURES_SWEEP)?;
+                let rows = statement.query_map(params![micros(now), SWEEP_MAX], |row| {
+                    Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+                })?;
+                let mut swept = Swept::default();
+                let mut paths = Vec::new();
+                for row in rows {
+                    let (path, bytes) = row?;
+                    paths.push(path);
+                    swept.pictures += 1;
+                    swept.bytes += u64::try_from(bytes).unwrap_or(0);
+                }
+                let floor = crate::requests::idempotency_floor(now);
+                let keys = connection.prepare_cached(IDEMPOTENCY_SWEEP)?.execute([floor])?;
+                swept.idempotency_keys = u32::try_from(keys).unwrap_or(u32::MAX);
+                Ok((paths, swept))
+            })
+            .await?;
+        swept.has_more = swept.pictures == SWEEP_MAX;
+        let data_dir = self.inner.data_dir.clone();
+        blocking(move || {
+            for path in paths {
+                let path = data_dir.join(path);
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(StoreError::file(path, error));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(swept)
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(StoreError::Closed),
+    }
+}
+
+/// The last digits of a UUIDv7 are random, the first ones are its time: only the last ones spread.
+fn relative_path(request: RequestId, index: u32, format: OutputFormat) -> String {
+    let id = request.to_string();
+    let spread = &id[id.len() - 2..];
+    format!("pictures/{spread}/{id}-{index}.{}", format.as_str())
+}
+
+fn write_whole(target: &Path, data: &Chunks) -> Result<(), StoreError> {
+    let folder = target.parent().expect("a picture lies in a folder");
+    fs::create_dir_all(folder).map_err(|error| StoreError::file(folder, error))?;
+    let mut partial: PathBuf = target.to_owned();
+    partial.as_mut_os_string().push(".partial");
+    let failed = |error| StoreError::file(&partial, error);
+    let mut file = File::create(&partial).map_err(failed)?;
+    let mut slices: Vec<IoSlice<'_>> = data.parts().iter().map(|part| IoSlice::new(part)).collect();
+    let mut left = slices.as_mut_slice();
+    while !left.is_empty() {
+        let written = file.write_vectored(left).map_err(failed)?;
+        if written == 0 {
+            return Err(failed(std::io::ErrorKind::WriteZero.into()));
+        }
+        IoSlice::advance_slices(&mut left, written);
+    }
+    file.sync_all().map_err(failed)?;
+    fs::rename(&partial, target).map_err(|error| StoreError::file(target, error))?;
+    // The name is durable when its folder is.
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| StoreError::file(folder, error))
+}

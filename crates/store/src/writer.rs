@@ -1,0 +1,229 @@
+//! The one thread that writes: group commit over a bounded queue.
+//!
+//! It waits for a command, takes everything else that already waits (up to [`COMMANDS_PER_COMMIT_MAX`]),
+//! runs each in its own savepoint inside one `BEGIN IMMEDIATE`, commits, and only then answers all. When
+//! commands come one at a time each is committed at once; while the disk is busy the next group gathers.
+//! The thread holds the lock of the data directory from its start to its end.
+
+use rusqlite::Connection;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::keys::LiveKeys;
+use crate::ledger::Names;
+use crate::{StoreError, StoreOptions, database_path, schema};
+
+/// Commands in one transaction; bounds the wait of the first one answered.
+pub(crate) const COMMANDS_PER_COMMIT_MAX: usize = 256;
+const STATEMENTS_CACHED: usize = 64;
+/// Pages of 4 KiB after which the log is copied into the database.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
+/// What a command works with: the connection inside the transaction, and the names looked up so far.
+pub(crate) struct Writing<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) names: &'a mut Names,
+    pub(crate) calls_keep: bool,
+    /// Set by commands that change keys: the map in memory is then read again after the commit.
+    pub(crate) keys_changed: bool,
+}
+
+enum Message {
+    Command(Box<dyn Command>),
+    Close,
+}
+
+/// A queued command with the place for its answer.
+trait Command: Send {
+    /// Runs the work and keeps its outcome; false if it was refused or failed.
+    fn apply(&mut self, writing: &mut Writing<'_>) -> bool;
+    /// Answers, after the commit (or its failure).
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Asked<T, F> {
+    work: Option<F>,
+    outcome: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Command for Asked<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send,
+{
+    fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
+        let work = self.work.take().expect("a command is applied once");
+        let outcome = work(writing);
+        let fine = outcome.is_ok();
+        self.outcome = Some(outcome);
+        fine
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let outcome = match (committed, self.outcome) {
+            (Ok(()), Some(outcome)) => outcome,
+            // A refusal stays the better answer when the commit of the others failed.
+            (Err(_), Some(Err(refusal))) => Err(refusal),
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => Err(StoreError::Closed),
+        };
+        // A caller that has gone needs no answer.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+pub(crate) struct Writer {
+    /// `None` only while dropping.
+    queue: Option<mpsc::Sender<Message>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(crate) fn start(options: &StoreOptions, keys: Arc<LiveKeys>) -> Result<Writer, StoreError> {
+        let lock = lock(&options.data_dir)?;
+        let mut connection = open(options)?;
+        schema::migrate(&mut connection, options.now)?;
+        keys.load(&connection)?;
+        let (queue, commands) = mpsc::channel(options.queue_max);
+        let state = State { connection, names: Names::default(), keys, calls_keep: options.calls_keep };
+        let thread = std::thread::Builder::new()
+            .name("gallerist-writer".to_owned())
+            .spawn(move || {
+                run(state, commands);
+                drop(lock);
+            })
+            .map_err(|error| StoreError::file(&options.data_dir, error))?;
+        Ok(Writer { queue: Some(queue), thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Box::new(Asked { work: Some(work), outcome: None, reply });
+        let queue = self.queue.as_ref().expect("it is taken only by drop");
+        queue.send(Message::Command(command)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        let queue = self.queue.as_ref().expect("it is taken only by drop");
+        // An error means that it is closed already.
+        let _ = queue.send(Message::Close).await;
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                return Err(StoreError::Closed);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Without senders the thread commits what still waits and ends.
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer of the store had panicked");
+        }
+    }
+}
+
+struct State {
+    connection: Connection,
+    names: Names,
+    keys: Arc<LiveKeys>,
+    calls_keep: bool,
+}
+
+fn run(mut state: State, mut commands: mpsc::Receiver<Message>) {
+    let mut group: Vec<Box<dyn Command>> = Vec::with_capacity(COMMANDS_PER_COMMIT_MAX);
+    while let Some(first) = commands.blocking_recv() {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Command(command) => group.push(command),
+                Message::Close => commands.close(),
+            }
+            next = if group.len() < COMMANDS_PER_COMMIT_MAX { commands.try_recv().ok() } else { None };
+        }
+        if !group.is_empty() {
+            let committed = commit(&mut state, &mut group);
+            if let Err(error) = &committed {
+                tracing::error!(%error, commands = group.len(), "a commit failed; nothing of it was written");
+            }
+            for command in group.drain(..) {
+                command.answer(committed.clone());
+            }
+        }
+    }
+}
+
+/// Runs the group in one transaction. On an error nothing of it is written.
+fn commit(state: &mut State, group: &mut [Box<dyn Command>]) -> Result<(), StoreError> {
+    let connection = &state.connection;
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let mut writing =
+        Writing { connection, names: &mut state.names, calls_keep: state.calls_keep, keys_changed: false };
+    let written =
+        apply_all(&mut writing, group).and_then(|()| Ok(connection.prepare_cached("COMMIT")?.execute([])?));
+    let keys_changed = writing.keys_changed;
+    if let Err(error) = written {
+        // Some errors have rolled back already; then this one fails and that is fine.
+        let _ = connection.execute_batch("ROLLBACK");
+        state.names.forget();
+        return Err(error);
+    }
+    if keys_changed {
+        state.keys.load(connection)?;
+    }
+    Ok(())
+}
+
+fn apply_all(writing: &mut Writing<'_>, group: &mut [Box<dyn Command>]) -> Result<(), StoreError> {
+    let connection = writing.connection;
+    for command in group {
+        connection.prepare_cached("SAVEPOINT command")?.execute([])?;
+        if !command.apply(writing) {
+            connection.prepare_cached("ROLLBACK TO command")?.execute([])?;
+            // The refused command may have made accounts that are gone again.
+            writing.names.forget();
+        }
+        connection.prepare_cached("RELEASE command")?.execute([])?;
+    }
+    Ok(())
+}
+
+fn lock(data_dir: &Path) -> Result<File, StoreError> {
+    std::fs::create_dir_all(data_dir).map_err(|error| StoreError::file(data_dir, error))?;
+    let path = data_dir.join("gallerist.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| StoreError::file(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path)),
+        Err(TryLockError::Error(error)) => Err(StoreError::file(path, error)),
+    }
+}
+
+fn open(options: &StoreOptions) -> Result<Connection, StoreError> {
+    let connection = Connection::open(database_path(&options.data_dir))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", if options.durable { "FULL" } else { "OFF" })?;
+    // Savepoints keep their undo pages in memory, not in a file.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
+}
