@@ -43,7 +43,7 @@ const OPTIONS_REFUSED: &[&str] = &[
 ];
 /// FLUX 3 answers 422 to any field it does not know; these are its own that an option may set.
 const STRICT_OPTIONS: &[&str] = &["grounding", "safety_tolerance", "version"];
-/// The one model with a strict schema.
+/// The one model with a strict schema; its smaller sister's name begins alike.
 const STRICT_MODEL: &str = "flux-3-image";
 
 impl Provider for Bfl {
@@ -114,6 +114,8 @@ fn check(call: &ImageCall) -> Result<(), Fault> {
         "flux-3-image has no seed, steps or guidance"
     } else if takes_ratio(&call.upstream_model).is_some_and(|taken| taken != ratio_given) {
         if ratio_given { "this model takes pixels" } else { "this model takes an aspect ratio" }
+    } else if call.upstream_model.starts_with(STRICT_MODEL) && call.resolution.is_empty() {
+        "the FLUX 3 price depends on the resolution, so it must be named"
     } else if calls::path_segment(&call.upstream_model).is_empty() {
         "the model has no name"
     } else {

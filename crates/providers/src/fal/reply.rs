@@ -128,10 +128,7 @@ pub(super) fn status(pending: &Pending, answer: &HttpReply) -> Step {
             None => again(pending, answer, FaultKind::Malformed),
         },
         408 | 429 | 500..600 => again(pending, answer, FaultKind::UpstreamError),
-        404 | 410 => {
-            let fault = faults::fault(FaultKind::ResultUnavailable, answer, &faults::said(&answer.body));
-            Step::Fault(fault.with_billed(Billed::Unknown))
-        }
+        404 | 410 => Step::Fault(gone(answer)),
         // The question was refused, not the job: it may be made and charged meanwhile.
         _ => Step::Fault(refusal(answer).with_billed(Billed::Unknown)),
     }
@@ -152,11 +149,8 @@ pub(super) fn result(call: &ImageCall, pending: &Pending, answer: &HttpReply) ->
             None => Step::Fault(with_units(refusal(answer), answer)),
         },
         // The fetch was refused, not the job.
-        401 | 402 | 403 => Step::Fault(with_units(refusal(answer).with_billed(Billed::Unknown), answer)),
-        404 | 410 => {
-            let fault = faults::fault(FaultKind::ResultUnavailable, answer, &faults::said(&answer.body));
-            Step::Fault(with_units(fault, answer))
-        }
+        401..=403 => Step::Fault(with_units(refusal(answer).with_billed(Billed::Unknown), answer)),
+        404 | 410 => Step::Fault(with_units(gone(answer), answer)),
         429 => again(pending, answer, FaultKind::RateLimited),
         500..600 if !is_from_fal(answer) => again(pending, answer, FaultKind::UpstreamError),
         _ => Step::Fault(with_units(refusal(answer), answer)),
@@ -245,6 +239,12 @@ fn status_word(answer: &HttpReply) -> Option<String> {
     let skeleton = Skeleton::scan(&answer.body).ok()?;
     let status: Status<'_> = skeleton.read().ok()?;
     Some(skeleton.text(&status.status).into_owned())
+}
+
+/// The fault of a job that fal does not know (any more): whether it was charged is not known either.
+fn gone(answer: &HttpReply) -> Fault {
+    faults::fault(FaultKind::ResultUnavailable, answer, &faults::said(&answer.body))
+        .with_billed(Billed::Unknown)
 }
 
 /// The job at a stage, its failed polls forgotten.

@@ -1,1 +1,107 @@
+use super::*;
+use gallerist_domain::{Chunks, Size};
+use http::HeaderMap;
+use std::collections::BTreeMap;
 
+fn call(model: &str) -> ImageCall {
+    ImageCall::example(model, Size::new(1024, 1024))
+}
+
+fn job() -> Pending {
+    let base = "https://queue.fal.run/fal-ai/flux/requests/1";
+    let state = [
+        (STAGE, STAGE_STATUS.to_owned()),
+        (STATUS_URL, format!("{base}/status?x=1")),
+        (RESPONSE_URL, base.to_owned()),
+    ];
+    let state: BTreeMap<String, String> = state.map(|(name, value)| (name.to_owned(), value)).into();
+    Pending { version: PENDING_VERSION, job: "1".to_owned(), state }
+}
+
+fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> HttpReply {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(*name, HeaderValue::from_static(value));
+    }
+    HttpReply { status, headers: map, body: Chunks::from(body.as_bytes().to_vec()) }
+}
+
+/// Follows the stages, with one answer for each, until an end comes.
+fn run(status: &HttpReply, result: &HttpReply) -> (u32, Step) {
+    let mut pending = job();
+    for calls in 1..100 {
+        let fetches = pending.state.get(STAGE).map(String::as_str) == Some(STAGE_RESULT);
+        let reply = if fetches { result } else { status };
+        match Fal.interpret(&call("fal-ai/flux/dev"), Some(&pending), reply) {
+            Step::Wait { pending: next, .. } => pending = next,
+            end => return (calls, end),
+        }
+    }
+    panic!("it waits for ever");
+}
+
+fn fault(step: Step) -> Fault {
+    match step {
+        Step::Fault(fault) => fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_job_that_is_said_to_be_done_and_never_is_comes_to_an_end() {
+    let done = answer(200, &[], r#"{"status":"COMPLETED"}"#);
+    let (_, end) = run(&done, &answer(400, &[], r#"{"detail":"Request is still in progress"}"#));
+    assert_eq!(fault(end).kind, FaultKind::InvalidRequest);
+    let (_, end) = run(&done, &answer(502, &[], "<html>nginx</html>"));
+    let end = fault(end);
+    assert_eq!((end.kind, end.billed), (FaultKind::UpstreamError, Some(gallerist_domain::Billed::Unknown)));
+    let (_, end) = run(&answer(200, &[], "<html>"), &done);
+    assert_eq!(fault(end).kind, FaultKind::Malformed);
+}
+
+#[test]
+fn units_of_zero_prove_that_a_failure_is_free() {
+    let done = answer(200, &[], r#"{"status":"COMPLETED"}"#);
+    let refused = answer(422, &[("x-fal-billable-units", "0")], r#"{"detail":[{"type":"image_too_large"}]}"#);
+    let end = fault(run(&done, &refused).1);
+    assert_eq!((end.kind, end.billed), (FaultKind::InvalidRequest, Some(gallerist_domain::Billed::No)));
+}
+
+#[test]
+fn units_are_kept_from_their_digits() {
+    let done = answer(200, &[], r#"{"status":"COMPLETED"}"#);
+    let body = r#"{"images":[{"url":"https://v3.fal.media/a.png"}],"seed":18446744073709551615}"#;
+    for (digits, millionths) in [("1.048576", 1_048_576), ("30", 30_000_000), ("2.12345651", 2_123_457)] {
+        let made = answer(200, &[("x-fal-billable-units", digits)], body);
+        match run(&done, &made).1 {
+            Step::Done(outcome) => {
+                assert_eq!(outcome.usage[0].quantity, millionths);
+                assert_eq!(outcome.images[0].seed, Some(u64::MAX));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for digits in ["-1", "NaN", "many"] {
+        match run(&done, &answer(200, &[("x-fal-billable-units", digits)], body)).1 {
+            Step::Done(outcome) => assert!(outcome.usage.is_empty(), "{digits}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_model_s_path_is_kept_and_cannot_leave_its_place() {
+    assert_eq!(path("fal-ai/flux-2-pro/edit").as_deref(), Ok("/fal-ai/flux-2-pro/edit"));
+    assert_eq!(path("a/b?c").as_deref(), Ok("/a/b%3Fc"));
+    for bad in ["flux", "a//b", "a/../b", ""] {
+        assert_eq!(path(bad).map_err(|fault| fault.kind), Err(FaultKind::Unsupported), "{bad}");
+    }
+}
+
+#[test]
+fn the_addresses_of_the_submission_are_followed() {
+    let endpoint = Endpoint { base_url: "https://queue.fal.run".to_owned(), key: "k".to_owned() };
+    let look_up = Fal.look_up(&job(), &endpoint).expect("it can be asked");
+    assert_eq!(look_up.url, "https://queue.fal.run/fal-ai/flux/requests/1/status?x=1&logs=0");
+    assert!(Fal.cancel(&job(), &endpoint).is_none(), "the submission named no address for it");
+}
