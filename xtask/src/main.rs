@@ -1,1 +1,56 @@
-fn main() {}
+//! The chores of the workspace: `cargo xtask test`, `tidy`, `bench`, `nightly`.
+//!
+//! This room owns everything that a contributor or a machine runs besides the product itself, in place
+//! of shell scripts. It refuses product code: nothing here is linked into the binary, and it sees the
+//! other rooms only as files and as processes.
+//!
+//! `suite.rs` is what `test` does, in order; `tools.rs` sets up Python and Node for it, `sdk.rs` runs the
+//! official SDKs against the binary; `tidy.rs` holds the rules of the house that can be checked;
+//! `bench.rs` and `nightly.rs` are the long runs.
+
+mod bench;
+mod nightly;
+mod sdk;
+mod server_process;
+mod shell;
+mod suite;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test             everything: rustfmt, clippy, Rust tests, the official SDKs; last line `N passed, N failed`
+  tidy             only the rules of the house (rooms, file sizes, places of a provider)
+  bench [--peers]  micro-benchmarks; with --peers also the side-by-side run against other gateways
+  nightly          cargo deny, long property tests, the whole suite in the release profile";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["test"] => suite::run(),
+        ["tidy"] => tidy::run(),
+        ["bench"] => bench::run(false),
+        ["bench", "--peers"] => bench::run(true),
+        ["nightly"] => nightly::run(),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
