@@ -9,6 +9,7 @@ pub mod exclusion;
 pub mod health;
 pub mod names;
 pub mod plan;
+pub mod report;
 pub mod resolve;
 
 pub use exclusion::{Exclusion, Reason};

@@ -1,0 +1,100 @@
+//! What goes out: pictures in the buffers they came in, and everything there is to say about them.
+
+use crate::refusal::Refusal;
+use gallerist_domain::{Chunks, ImageData, OutputFormat, RequestId, Size, Ticks};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A delivered request. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub images: Vec<DeliveredImage>,
+    pub meta: Arc<AnswerMeta>,
+}
+
+/// A picture that passed the check. `data` is `Base64` or `Bytes`, never an address.
+#[derive(Clone, Debug)]
+pub struct DeliveredImage {
+    pub data: ImageData,
+    pub format: OutputFormat,
+    pub size: Size,
+    pub revised_prompt: Option<String>,
+    /// Address of the picture in our own store (path and query), when the client asked for one.
+    pub url_path: Option<String>,
+}
+
+/// Everything but the pictures; stored with the request, so that an answer can be replayed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerMeta {
+    pub request_id: RequestId,
+    /// Seconds since 1970, as OpenAI's `created`.
+    pub created: i64,
+    pub provider: String,
+    pub model: String,
+    pub offer: String,
+    pub size: Size,
+    /// The vendor's label, empty where there is none.
+    pub quality: String,
+    pub output_format: OutputFormat,
+    pub cost: Cost,
+    /// Attempts that were made, this one included.
+    pub attempts: u32,
+    /// Against the configured baseline; absent where that cannot serve the request.
+    pub saved_usd: Option<Ticks>,
+    /// Whether this is a replay of an earlier answer.
+    pub cached: bool,
+    pub warnings: Vec<String>,
+    pub missing: Option<Missing>,
+    pub usage: Option<TokenUsage>,
+    /// Per picture, in order: what a replay needs besides the file.
+    pub revised_prompts: Vec<Option<String>>,
+}
+
+/// What the request cost, over all its attempts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    pub charged_usd: Ticks,
+    pub basis: String,
+    pub lines: Vec<CostLine>,
+    /// Held because nobody knows whether it was billed; absent when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub disputed_usd: Option<Ticks>,
+    /// What the provider charged beyond its published maximum.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub overrun_usd: Option<Ticks>,
+}
+
+/// One line of a charge: `quantity` at `unit_price_usd` makes `amount_usd`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostLine {
+    pub line: String,
+    pub meter: String,
+    pub quantity: String,
+    pub unit_price_usd: String,
+    pub amount_usd: Ticks,
+    pub source: String,
+}
+
+/// Pictures that were asked for and not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    pub count: u32,
+    pub reason: String,
+}
+
+/// Token counts in OpenAI's words, where the provider counts tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenUsage {
+    pub text_input_tokens: i64,
+    pub image_input_tokens: i64,
+    pub text_output_tokens: i64,
+    pub image_output_tokens: i64,
+}
+
+/// What a streamed request sends, in this order: partials, then one `Completed` per picture; or `Failed`.
+#[derive(Clone, Debug)]
+pub enum StreamEvent {
+    Partial { index: u32, image: Chunks, format: OutputFormat, size: Size, quality: String },
+    Completed { image: DeliveredImage, meta: Arc<AnswerMeta> },
+    Failed(Refusal),
+}

@@ -1,0 +1,80 @@
+//! How an engine is set up: providers, limits, time.
+
+use gallerist_domain::{Clock, OfferId};
+use gallerist_imaging::Depth;
+use gallerist_pricing::Catalogue;
+use gallerist_store::Store;
+use secrecy::SecretString;
+use std::sync::Arc;
+
+/// A configured provider.
+#[derive(Clone, Debug)]
+pub struct ProviderSettings {
+    /// The name that offers carry; usually the kind.
+    pub name: String,
+    pub kind: String,
+    /// Without a trailing slash, with the path that the vendor's SDK would take.
+    pub base_url: String,
+    /// Empty where none is needed.
+    pub key: SecretString,
+    /// Calls in flight; the catalogue's limit when absent.
+    pub concurrency_max: Option<u32>,
+}
+
+/// Limits, each with its default in [`Limits::default`].
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// From acceptance to answer.
+    pub deadline_ms: u64,
+    pub connect_timeout_ms: u64,
+    /// Largest answer of a provider.
+    pub reply_bytes_max: usize,
+    /// Largest picture, and its most pixels.
+    pub picture_bytes_max: usize,
+    pub picture_pixels_max: u64,
+    /// Requests in life at once; more are refused with 503.
+    pub requests_max: usize,
+    /// Calls that may wait for a place at one provider.
+    pub waiting_per_provider_max: usize,
+    /// Offers that one request tries at most.
+    pub offers_tried_max: usize,
+    /// Pictures that are decoded at once.
+    pub decodes_max: usize,
+    /// How long an undelivered picture stays fetchable.
+    pub kept_picture_minutes: i64,
+    /// Memory for answers that a repetition may join just after they were sent.
+    pub recent_answer_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            deadline_ms: 300_000,
+            connect_timeout_ms: 5_000,
+            reply_bytes_max: 128 << 20,
+            picture_bytes_max: 64 << 20,
+            picture_pixels_max: 50_000_000,
+            requests_max: 4_096,
+            waiting_per_provider_max: 1_024,
+            offers_tried_max: 6,
+            decodes_max: 2,
+            kept_picture_minutes: 60,
+            recent_answer_bytes_max: 8 << 20,
+        }
+    }
+}
+
+/// Everything that an engine needs.
+pub struct EngineSettings {
+    pub catalogue: Arc<Catalogue>,
+    pub providers: Vec<ProviderSettings>,
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub limits: Limits,
+    /// The offer that savings of routes are measured against.
+    pub baseline: Option<OfferId>,
+    /// How deep pictures are checked by default.
+    pub check_depth: Depth,
+    /// Whether a prompt that one provider's filter refused may be tried at another.
+    pub moderation_failover: bool,
+}
