@@ -141,11 +141,11 @@ fn body(call: &ImageCall) -> Result<Map<String, Value>, Fault> {
     let strict = call.upstream_model == STRICT_MODEL;
     let options = json::options(&call.provider_options)?;
     for name in options.keys() {
-        let input = name.starts_with("input_image");
-        if input || OPTIONS_REFUSED.contains(&name.as_str()) {
+        if name.starts_with("input_image") {
             return Err(json::collision(name));
         }
-        if strict && !STRICT_OPTIONS.contains(&name.as_str()) {
+        let decided = OPTIONS_REFUSED.contains(&name.as_str());
+        if strict && !decided && !STRICT_OPTIONS.contains(&name.as_str()) {
             let detail = format!("flux-3-image has no option {name:?}");
             return Err(Fault::new(FaultKind::InvalidRequest, detail).with_parameter(Some(name.to_owned())));
         }
@@ -171,15 +171,14 @@ fn body(call: &ImageCall) -> Result<Map<String, Value>, Fault> {
     if let Some(guidance_milli) = call.guidance_milli {
         set("guidance", json::thousandths(guidance_milli));
     }
-    if strict {
-        // The default, said aloud: a search may be charged one day, and an option may turn it off.
-        if !options.contains_key("grounding") {
-            set("grounding", true.into());
-        }
-    } else {
+    if !strict {
         set("output_format", call.output_format.as_str().into());
     }
-    json::merge(&mut body, options)?;
+    json::merge_unreserved(&mut body, options, OPTIONS_REFUSED)?;
+    if strict {
+        // The default, said aloud: a search may be charged one day, and an option may turn it off.
+        body.entry("grounding").or_insert(true.into());
+    }
     Ok(body)
 }
 

@@ -53,7 +53,6 @@ const OPTIONS_REFUSED: &[&str] = &[
     "controlnets",
     "ip_adapters",
 ];
-const SAFETY_CHECKER: &str = "enable_safety_checker";
 
 impl Provider for Fal {
     fn kind(&self) -> &'static str {
@@ -141,10 +140,6 @@ fn check(call: &ImageCall) -> Result<(), Fault> {
 }
 
 fn body(call: &ImageCall) -> Result<Map<String, Value>, Fault> {
-    let options = json::options(&call.provider_options)?;
-    if let Some(name) = options.keys().find(|name| OPTIONS_REFUSED.contains(&name.as_str())) {
-        return Err(json::collision(name));
-    }
     let mut body = Map::new();
     let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
     set("prompt", call.prompt.as_str().into());
@@ -170,11 +165,10 @@ fn body(call: &ImageCall) -> Result<Map<String, Value>, Fault> {
         set("negative_prompt", negative.as_str().into());
     }
     set("output_format", call.output_format.as_str().into());
+    let options = json::options(&call.provider_options)?;
+    json::merge_unreserved(&mut body, options, OPTIONS_REFUSED)?;
     // The default, said aloud; it is not part of the request, so an option may turn it off.
-    if !options.contains_key(SAFETY_CHECKER) {
-        set(SAFETY_CHECKER, true.into());
-    }
-    json::merge(&mut body, options)?;
+    body.entry("enable_safety_checker").or_insert(true.into());
     Ok(body)
 }
 
