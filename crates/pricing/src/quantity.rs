@@ -38,19 +38,30 @@ pub fn derived(meter: Meter, facts: &Facts<'_>) -> Option<Quantity> {
     }
 }
 
-/// The first estimate of the sheet for this meter whose condition holds.
+/// The first estimate of the sheet for this meter whose condition holds, plus what partial pictures add.
 pub fn estimated(meter: Meter, sheet: &PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Option<Quantity> {
-    let estimate = sheet.estimates.iter().find(|e| e.meter == meter && e.when.matches(facts, at))?;
-    Some(Quantity { each: estimate.each, range: evaluate(estimate, facts)? })
+    let adds = |estimate: &Estimate| matches!(estimate.form, EstimateForm::PerPartial { .. });
+    let mut fitting = sheet.estimates.iter().filter(|e| e.meter == meter && e.when.matches(facts, at));
+    let estimate = fitting.clone().find(|e| !adds(e))?;
+    let mut range = evaluate(estimate, facts)?;
+    if facts.partial_images > 0
+        && let Some(partials) = fitting.find(|e| adds(e) && e.each == estimate.each)
+    {
+        let more = evaluate(partials, facts)?;
+        range.min = range.min.checked_add(more.min)?;
+        range.expected = range.expected.checked_add(more.expected)?;
+        range.max = range.max.checked_add(more.max)?;
+    }
+    Some(Quantity { each: estimate.each, range })
 }
 
 fn evaluate(estimate: &Estimate, facts: &Facts<'_>) -> Option<Range> {
     let pixels = facts.size.pixels();
     match &estimate.form {
         EstimateForm::Fixed(range) => Some(*range),
-        EstimateForm::CanvasTokens { by_quality } => {
+        EstimateForm::CanvasTokens { by_quality, min_per_mille, max_per_mille } => {
             let (_, factor) = by_quality.iter().find(|(label, _)| label == facts.quality)?;
-            Some(Range::exact(canvas_tokens(*factor, facts)))
+            spread(canvas_tokens(*factor, facts), *min_per_mille, *max_per_mille)
         }
         EstimateForm::PromptTokens { characters_per_token, overhead } => Some(Range {
             min: 1,
@@ -65,14 +76,19 @@ fn evaluate(estimate: &Estimate, facts: &Facts<'_>) -> Option<Range> {
             let work =
                 i128::from(*per_megapixel_step) * i128::from(pixels) * i128::from(facts.steps) / 1_000_000;
             let expected = base.checked_add(i64::try_from(work).ok()?)?;
-            let spread = |per_mille: i64| expected.checked_mul(per_mille).map(|value| value / 1000);
-            Some(Range { min: spread(*min_per_mille)?, expected, max: spread(*max_per_mille)? })
+            spread(expected, *min_per_mille, *max_per_mille)
         }
         EstimateForm::PerPartial { tokens } => {
             let asked = i64::from(facts.partial_images) * tokens;
             Some(Range { min: 0, expected: asked, max: asked })
         }
     }
+}
+
+/// An expectation with bounds in thousandths of it; the upper bound is rounded up.
+fn spread(expected: i64, min_per_mille: i64, max_per_mille: i64) -> Option<Range> {
+    let max = expected.checked_mul(max_per_mille)?;
+    Some(Range { min: expected.checked_mul(min_per_mille)? / 1000, expected, max: ceiling(max, 1000) })
 }
 
 /// Output tokens of one picture in the gpt-image family, in whole numbers throughout.

@@ -212,8 +212,11 @@ pub enum EstimateForm {
     Fixed(Range),
     /// `ceil(q · s · (2,000,000 + W·H) / 4,000,000)` with `s = round_half_up(q · short / long)` and q by
     /// quality label: output tokens of the gpt-image family (shared sheet, section 10).
+    /// Where the factors are only about right, the bounds are spread by per mille around the expectation.
     CanvasTokens {
         by_quality: Vec<(String, i64)>,
+        min_per_mille: i64,
+        max_per_mille: i64,
     },
     /// Tokens of a prompt: expected `ceil(characters ÷ divisor) + overhead`; at most one per byte, plus
     /// the overhead, because no token covers less than a byte.
@@ -235,7 +238,7 @@ pub enum EstimateForm {
         min_per_mille: i64,
         max_per_mille: i64,
     },
-    /// Tokens per partial picture asked for; none may come.
+    /// Tokens per partial picture asked for; none may come. Adds to the other estimate of its meter.
     PerPartial {
         tokens: i64,
     },

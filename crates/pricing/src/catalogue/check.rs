@@ -79,8 +79,11 @@ pub(super) fn estimate(reader: &mut Reader<'_>, span: Span<usize>, form: &Estima
         EstimateForm::Fixed(range) => {
             0 <= range.min && range.min <= range.expected && range.expected <= range.max
         }
-        EstimateForm::CanvasTokens { by_quality } => {
-            !by_quality.is_empty() && by_quality.iter().all(|(_, factor)| (1..=1000).contains(factor))
+        EstimateForm::CanvasTokens { by_quality, min_per_mille, max_per_mille } => {
+            !by_quality.is_empty()
+                && by_quality.iter().all(|(_, factor)| (1..=1000).contains(factor))
+                && (0..=1000).contains(min_per_mille)
+                && (1000..=10_000).contains(max_per_mille)
         }
         EstimateForm::PromptTokens { characters_per_token, overhead } => {
             *characters_per_token > 0 && *overhead >= 0

@@ -161,12 +161,41 @@ pub struct RawEstimate {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RawForm {
-    Fixed { min: i64, expected: i64, max: i64 },
-    CanvasTokens { by_quality: BTreeMap<String, i64> },
-    PromptTokens { characters_per_token: i64, overhead: i64 },
-    StartedPixels { first: i64, further: i64, pixels: i64, pixels_for_max: i64 },
-    WorkTime { base: i64, per_megapixel_step: i64, min_per_mille: i64, max_per_mille: i64 },
-    PerPartial { tokens: i64 },
+    Fixed {
+        min: i64,
+        expected: i64,
+        max: i64,
+    },
+    CanvasTokens {
+        by_quality: BTreeMap<String, i64>,
+        #[serde(default = "whole")]
+        min_per_mille: i64,
+        #[serde(default = "whole")]
+        max_per_mille: i64,
+    },
+    PromptTokens {
+        characters_per_token: i64,
+        overhead: i64,
+    },
+    StartedPixels {
+        first: i64,
+        further: i64,
+        pixels: i64,
+        pixels_for_max: i64,
+    },
+    WorkTime {
+        base: i64,
+        per_megapixel_step: i64,
+        min_per_mille: i64,
+        max_per_mille: i64,
+    },
+    PerPartial {
+        tokens: i64,
+    },
+}
+
+fn whole() -> i64 {
+    1000
 }
 
 pub type RawOutcomes = BTreeMap<ChargeEvent, Billed>;

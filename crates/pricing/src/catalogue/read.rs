@@ -270,8 +270,9 @@ impl Reader<'_> {
         let source = self.source(&raw.source);
         let form = match raw.form {
             RawForm::Fixed { min, expected, max } => EstimateForm::Fixed(Range { min, expected, max }),
-            RawForm::CanvasTokens { by_quality } => {
-                EstimateForm::CanvasTokens { by_quality: by_quality.into_iter().collect() }
+            RawForm::CanvasTokens { by_quality, min_per_mille, max_per_mille } => {
+                let by_quality = by_quality.into_iter().collect();
+                EstimateForm::CanvasTokens { by_quality, min_per_mille, max_per_mille }
             }
             RawForm::PromptTokens { characters_per_token, overhead } => {
                 EstimateForm::PromptTokens { characters_per_token, overhead }
