@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 
 use crate::automatic1111;
+use crate::bfl;
 use crate::ctx::Ctx;
 use crate::fal;
 use crate::faults::Faults;
@@ -43,6 +44,13 @@ pub const FAMILIES: &[Family] = &[
         manners: openai::MANNERS,
         latency_ms: openai::LATENCY_MS,
         router: openai::router,
+    },
+    Family {
+        kind: bfl::KIND,
+        faults: bfl::FAULTS,
+        manners: bfl::MANNERS,
+        latency_ms: bfl::LATENCY_MS,
+        router: bfl::router,
     },
     Family {
         kind: google::KIND,

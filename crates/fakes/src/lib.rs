@@ -10,6 +10,7 @@
 
 mod admin;
 pub mod automatic1111;
+pub mod bfl;
 mod bill;
 mod ctx;
 mod fakes;
