@@ -5,7 +5,8 @@
 //! exactly the reported digits at the price of a GPU-hour ([`Options`]). Every request that makes pictures is
 //! billed for its seconds, interrupted and failed ones too: a GPU costs the same while it fails. No key is
 //! asked for, unless the stand-in's key has the form `user:password`: then HTTP Basic is on.
-//! Own fault: `oom` (500, out of memory after loading). `500`, `502` and `429` come from in front of the
+//! Engines moderate nothing, so the common fault `moderation` changes nothing here.
+//! Not built: img2img, upscaling, `enable_hr`, `/internal`. Own fault: `oom` (500, out of memory after loading). `500`, `502` and `429` come from in front of the
 //! engine and cost nothing. Next: `automatic1111/request.rs`, `automatic1111/engine.rs`.
 
 mod effort;
@@ -85,6 +86,7 @@ pub fn router_with(ctx: Arc<Ctx>, options: Options) -> Router {
         .route("/sdapi/v1/memory", get(|| async { Json(lists::memory()) }))
         .route("/sdapi/v1/cmd-flags", get(|| async { Json(json!({"api": true, "listen": false})) }))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&app), guard))
+        .fallback(|| async { detail(StatusCode::NOT_FOUND, &json!("Not Found")) })
         .with_state(app)
 }
 

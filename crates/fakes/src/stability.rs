@@ -66,6 +66,9 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/v1/generation/{engine}/text-to-image", post(version1::text_to_image))
         .route("/v1/user/balance", get(balance))
         .route("/v1/engines/list", get(version1::engines))
+        .fallback(|State(app): State<Arc<App>>| async move {
+            refusal(&app.ctx, 404, "not_found", &["this stand-in does not have the operation"])
+        })
         .with_state(app)
 }
 

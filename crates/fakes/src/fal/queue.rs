@@ -29,6 +29,10 @@ const STREAM_STEP: Duration = Duration::from_millis(100);
 
 pub(super) async fn submit(app: &App, front: &str, head: &Parts, endpoint: &str, body: &[u8]) -> Response {
     let Some(model) = models::find(endpoint) else { return unknown_application(endpoint) };
+    if head.uri.query().is_some_and(|query| query.contains("fal_webhook=")) {
+        // Taking it and never calling back would look like a job that does not end.
+        return failure(501, "not_implemented", &json!("This stand-in sends no webhooks: poll instead"));
+    }
     let drawn = app.ctx.draw("submit");
     if let Some(answer) = refuse(drawn.fault()) {
         return answer;

@@ -132,6 +132,8 @@ async fn invalid_input_is_accepted_and_fails_with_the_result_for_free() {
         assert_eq!(result.header("x-fal-billable-units"), None);
     }
     assert_eq!(submit(stand_in, "fal-ai/flux/none", &json!({"prompt": "a"})).await.status, 404);
+    let webhook = "fal-ai/flux/dev?fal_webhook=https%3A%2F%2Fexample.org";
+    assert_eq!(submit(stand_in, webhook, &json!({"prompt": "a"})).await.status, 501);
     let keyless = send(stand_in, "POST", "/fal-ai/flux/dev", &[], b"{}").await.unwrap();
     assert_eq!(keyless.status, 401);
     assert_eq!(billed(stand_in), "0.0000000000");

@@ -163,6 +163,14 @@ async fn faults_are_billed_as_the_provider_says() {
         assert_eq!((answer.status, answer.json()["name"].as_str()), (status, Some(name)));
         assert_eq!(usd(stand_in.ctx.bill.total_ticks()), usd_billed, "{fault}");
     }
+    // The sheet quotes a real 402: lack of credit in these words, 32 digits of id.
+    script(stand_in, json!([{"fault": "payment_required"}])).await;
+    let unpaid = form(stand_in, "core", "image/*", &fields).await.unwrap().json();
+    assert_eq!(unpaid["id"].as_str().unwrap().len(), 32);
+    assert!(unpaid["errors"][0].as_str().unwrap().starts_with("You lack sufficient credits"));
+    let nowhere =
+        send(stand_in, "POST", "/v2beta/stable-image/edit/erase", &[AUTHORISATION], b"").await.unwrap();
+    assert_eq!((nowhere.status, nowhere.json()["name"].clone()), (404, json!("not_found")));
     script(stand_in, json!([{"fault": "content_filtered"}])).await;
     let filtered = form(stand_in, "core", "application/json", &fields).await.unwrap();
     assert_eq!((filtered.status, filtered.json()["finish_reason"].clone()), (200, json!("CONTENT_FILTERED")));
