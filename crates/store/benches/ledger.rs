@@ -1,1 +1,185 @@
-fn main() {}
+//! How many reserve-and-settle pairs a second the store commits durably, beside the bare engine.
+//!
+//! `pairs` drives the public commands with 1, 32 and 256 concurrent callers; `bare` writes rows of the same
+//! volume with the engine alone, in transactions of as many pairs, on the same file system. Afterwards it
+//! prints the processor time of one pair and the time to open an empty store.
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
+use gallerist_store::*;
+use jiff::Timestamp;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const PAIRS_PER_CALLER: usize = 4;
+/// Bytes of text that a pair writes with its first and its second commit.
+const PLAN_BYTES: usize = 800;
+const CALL_BYTES: usize = 600;
+const CHARGE_BYTES: usize = 500;
+const ANSWER_BYTES: usize = 300;
+
+fn main() {
+    divan::main();
+    processor_time();
+    opening_time();
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder takes a folder")
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a run-time starts")
+}
+
+fn open(dir: &TempDir) -> Store {
+    Store::open(StoreOptions::new(dir.path(), Timestamp::UNIX_EPOCH)).expect("a new store opens")
+}
+
+async fn pair(store: &Store) {
+    let (request, attempt) = (RequestId::generate(), AttemptId::generate());
+    let project = ProjectId::default_project();
+    let new_request = NewRequest {
+        id: request,
+        project: project.clone(),
+        key_id: Some("key_0123456789".to_owned()),
+        model: "auto".to_owned(),
+        operation: Operation::Generate,
+        n: 1,
+        plan_json: "p".repeat(PLAN_BYTES),
+        fingerprint: [attempt.uuid().as_bytes()[15]; 32],
+        idempotency_key: None,
+    };
+    let new_attempt = NewAttempt {
+        id: attempt,
+        number: 1,
+        offer: OfferId::new("openai", "gpt-image-1"),
+        maximum: Ticks::new(400_000_000),
+        call_json: "c".repeat(CALL_BYTES),
+        catalogue_digest: "0123456789abcdef".to_owned(),
+    };
+    let reservation = Reservation {
+        request,
+        project,
+        new_request: Some(new_request),
+        attempts: vec![new_attempt],
+        now: Timestamp::UNIX_EPOCH,
+    };
+    store.reserve(reservation).await.expect("there is no cap");
+    let end = End::Settled {
+        charge: Ticks::new(390_000_000),
+        basis: "price_list".to_owned(),
+        charge_json: "l".repeat(CHARGE_BYTES),
+        images: 1,
+        provider_request_id: Some("req_0123456789abcdef".to_owned()),
+        fault_json: None,
+    };
+    let finish = RequestEnd {
+        status: RequestStatus::Succeeded,
+        http_status: 200,
+        error_code: None,
+        answer_json: Some("a".repeat(ANSWER_BYTES)),
+        images_delivered: 1,
+        list: Some(Ticks::new(400_000_000)),
+        saved: Some(Ticks::new(10_000_000)),
+        free_idempotency_key: false,
+    };
+    let ends = vec![AttemptEnd { attempt, end }];
+    let conclusion = Conclusion { request, ends, finish: Some(finish), now: Timestamp::UNIX_EPOCH };
+    store.conclude(conclusion).await.expect("the attempt is reserved");
+}
+
+fn storm(runtime: &Runtime, store: &Store, callers: usize, pairs_per_caller: usize) {
+    runtime.block_on(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..callers {
+            let store = store.clone();
+            tasks.spawn(async move {
+                for _ in 0..pairs_per_caller {
+                    pair(&store).await;
+                }
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.expect("no caller panics");
+        }
+    });
+}
+
+#[divan::bench(args = [1, 32, 256], sample_count = 20, sample_size = 1)]
+fn pairs(bencher: Bencher<'_, '_>, callers: usize) {
+    let (dir, runtime) = (folder(), runtime());
+    let store = open(&dir);
+    bencher
+        .counter(ItemsCount::new(callers * PAIRS_PER_CALLER))
+        .bench_local(|| storm(&runtime, &store, callers, PAIRS_PER_CALLER));
+}
+
+#[divan::bench(args = [1, 32, 256], sample_count = 20, sample_size = 1)]
+fn bare(bencher: Bencher<'_, '_>, group: usize) {
+    let dir = folder();
+    let connection = rusqlite::Connection::open(dir.path().join("bare.sqlite")).expect("a new file opens");
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;
+            CREATE TABLE rows (id INTEGER PRIMARY KEY, text BLOB NOT NULL)",
+        )
+        .expect("the table is made");
+    let commit = |bytes: usize| {
+        connection.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+        let mut insert = connection.prepare("INSERT INTO rows (text) VALUES (?1)").expect("it prepares");
+        let text = vec![b'x'; bytes];
+        for _ in 0..group {
+            insert.execute([&text]).expect("the disk has room");
+        }
+        connection.execute_batch("COMMIT").expect("the disk has room");
+    };
+    // Beside the texts, some 300 bytes of fixed columns, entries and index rows a commit.
+    bencher.counter(ItemsCount::new(group * PAIRS_PER_CALLER)).bench_local(|| {
+        for _ in 0..PAIRS_PER_CALLER {
+            commit(PLAN_BYTES + CALL_BYTES + 300);
+            commit(CHARGE_BYTES + ANSWER_BYTES + 300);
+        }
+    });
+}
+
+/// Processor time of this process so far; zero where the system does not tell.
+fn processor() -> Duration {
+    let Ok(text) = std::fs::read_to_string("/proc/self/stat") else { return Duration::ZERO };
+    // The fields after the name, which ends with the last bracket: times are the 12th and 13th of them.
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    Duration::from_millis(10 * (ticks(11) + ticks(12)))
+}
+
+fn processor_time() {
+    let runtime = runtime();
+    for callers in [1, 32, 256] {
+        let dir = folder();
+        let store = open(&dir);
+        storm(&runtime, &store, callers, 4);
+        let rounds = 12_800 / callers.max(8);
+        let (before, start) = (processor(), Instant::now());
+        storm(&runtime, &store, callers, rounds);
+        let pairs = u32::try_from(callers * rounds).expect("it is a small number");
+        let (used, passed) = ((processor() - before) / pairs, start.elapsed() / pairs);
+        println!("{callers:>4} callers, {pairs} pairs: {used:?} of processor and {passed:?} of time a pair");
+    }
+}
+
+fn opening_time() {
+    let mut times: Vec<Duration> = (0..15)
+        .map(|_| {
+            let dir = folder();
+            let start = Instant::now();
+            let store = open(&dir);
+            let passed = start.elapsed();
+            drop(store);
+            passed
+        })
+        .collect();
+    times.sort();
+    println!("opening an empty store: {:?} at the median, {:?} at most", times[7], times[14]);
+}

@@ -1,0 +1,254 @@
+//! One rule a test.
+
+use gallerist_domain::{ProjectId, RequestId, Ticks};
+
+use super::support::*;
+use crate::*;
+
+fn store() -> Store {
+    Store::open_temporary(at(0)).unwrap()
+}
+
+fn default() -> ProjectId {
+    ProjectId::default_project()
+}
+
+async fn totals(store: &Store) -> (i64, i64, i64) {
+    let project = store.project(default()).await.unwrap().unwrap();
+    (project.settled.get(), project.held.get(), project.disputed.get())
+}
+
+#[tokio::test]
+async fn a_settled_attempt_books_five_entries_and_frees_the_rest() {
+    let store = store();
+    let (request, attempt) = reserved(&store, &default(), 100).await;
+    assert_eq!(totals(&store).await, (0, 100, 0));
+    let end = conclusion(request, vec![(attempt, settled(60, 1))], Some(finish(RequestStatus::Succeeded)));
+    store.conclude(end).await.unwrap();
+    assert_eq!(totals(&store).await, (60, 0, 0));
+    let detail = store.request(request).await.unwrap().unwrap();
+    let entries: Vec<_> =
+        detail.entries.iter().map(|e| (e.account.as_str(), e.amount.get(), e.kind)).collect();
+    assert_eq!(
+        entries,
+        [
+            ("project:default:available", -100, Movement::Reserve),
+            ("project:default:held", 100, Movement::Reserve),
+            ("project:default:held", -100, Movement::Settle),
+            ("project:default:available", 40, Movement::Settle),
+            ("provider:openai:payable", 60, Movement::Settle),
+        ]
+    );
+    assert_eq!(detail.request.status, RequestStatus::Succeeded);
+    assert_eq!(detail.request.charged, Ticks::new(60));
+    assert_eq!(detail.attempts[0].provider_request_id.as_deref(), Some("theirs"));
+    let books = check_books(&store).await;
+    assert_eq!((books.open_reservations, books.open_disputes), (0, 0));
+}
+
+#[tokio::test]
+async fn an_attempt_ends_once_and_repeating_the_same_end_does_nothing() {
+    let store = store();
+    let (request, attempt) = reserved(&store, &default(), 100).await;
+    let end = conclusion(request, vec![(attempt, settled(60, 1))], None);
+    store.conclude(end.clone()).await.unwrap();
+    store.conclude(end).await.unwrap();
+    for other in [settled(61, 1), released(), disputed()] {
+        let refused = store.conclude(conclusion(request, vec![(attempt, other)], None)).await;
+        assert!(
+            matches!(refused, Err(StoreError::AttemptEnded { status: AttemptStatus::Settled, .. })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(totals(&store).await, (60, 0, 0));
+    check_books(&store).await;
+}
+
+#[tokio::test]
+async fn a_conclusion_is_all_or_nothing() {
+    let store = store();
+    let request = new_request(&default(), 1, None);
+    let id = request.id;
+    let (one, two) = (attempt(1, "openai", 100), attempt(2, "bfl", 50));
+    let (first_id, second_id) = (one.id, two.id);
+    store.reserve(first(request, vec![one, two])).await.unwrap();
+    store.conclude(conclusion(id, vec![(second_id, released())], None)).await.unwrap();
+    let mixed = conclusion(id, vec![(first_id, settled(10, 1)), (second_id, settled(10, 1))], None);
+    assert!(store.conclude(mixed).await.is_err());
+    assert_eq!(totals(&store).await, (0, 100, 0));
+    let open = conclusion(id, vec![], Some(finish(RequestStatus::Failed)));
+    assert!(matches!(store.conclude(open).await, Err(StoreError::AttemptsOpen { open: 1, .. })));
+    check_books(&store).await;
+}
+
+#[tokio::test]
+async fn a_dispute_is_held_apart_until_it_is_resolved() {
+    let store = store();
+    for (charge, status) in [(70, AttemptStatus::Settled), (0, AttemptStatus::Released)] {
+        let before = totals(&store).await;
+        let (request, attempt) = reserved(&store, &default(), 100).await;
+        let end = conclusion(request, vec![(attempt, disputed())], Some(finish(RequestStatus::Failed)));
+        store.conclude(end).await.unwrap();
+        assert_eq!(totals(&store).await, (before.0, 0, 100));
+        let found = store.disputed_attempts().await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert!(found[0].call_json.is_some(), "a dispute keeps its call");
+        let resolution = Resolution {
+            attempt,
+            charge: Ticks::new(charge),
+            basis: "provider_usage".to_owned(),
+            charge_json: None,
+            now: at(9),
+        };
+        store.resolve_dispute(resolution.clone()).await.unwrap();
+        assert_eq!(totals(&store).await, (before.0 + charge, 0, 0));
+        assert!(matches!(store.resolve_dispute(resolution).await, Err(StoreError::NotDisputed { .. })));
+        assert_eq!(store.request(request).await.unwrap().unwrap().attempts[0].status, status);
+        check_books(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn an_overrun_is_booked_beyond_the_cap_and_stops_what_follows() {
+    let store = store();
+    store.set_cap(default(), Some(Ticks::new(100))).await.unwrap();
+    let (request, attempt_id) = reserved(&store, &default(), 100).await;
+    store.conclude(conclusion(request, vec![(attempt_id, settled(130, 1))], None)).await.unwrap();
+    assert_eq!(totals(&store).await, (130, 0, 0));
+    let refused = store.reserve(first(new_request(&default(), 1, None), vec![attempt(1, "openai", 1)])).await;
+    assert!(matches!(refused, Err(StoreError::BudgetExceeded { settled, .. }) if settled == Ticks::new(130)));
+    check_books(&store).await;
+}
+
+#[tokio::test]
+async fn a_refused_reservation_leaves_no_trace() {
+    let store = store();
+    store.set_cap(default(), Some(Ticks::new(99))).await.unwrap();
+    let request = new_request(&default(), 1, Some("again"));
+    let id = request.id;
+    let refused = store.reserve(first(request, vec![attempt(1, "new", 50), attempt(2, "new", 50)])).await;
+    let Err(StoreError::BudgetExceeded { cap, held, asked, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!((cap.get(), held.get(), asked.get()), (99, 0, 100));
+    assert!(store.request(id).await.unwrap().is_none());
+    assert!(store.idempotent(default(), "again", at(0)).await.unwrap().is_none());
+    assert_eq!(totals(&store).await, (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_reservations_fill_a_cap_and_never_pass_it() {
+    let store = store();
+    store.set_cap(default(), Some(Ticks::new(10_000))).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for i in 0..200 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            // 73 does not divide the cap; every third settles at once.
+            let request = new_request(&default(), 1, None);
+            let attempt = attempt(1, "openai", 73);
+            let (id, attempt_id) = (request.id, attempt.id);
+            match store.reserve(first(request, vec![attempt])).await {
+                Ok(_) if i % 3 == 0 => {
+                    let end = conclusion(id, vec![(attempt_id, settled(73, 1))], None);
+                    store.conclude(end).await.unwrap();
+                }
+                Ok(_) | Err(StoreError::BudgetExceeded { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+            let project = store.project(default()).await.unwrap().unwrap();
+            assert!(project.settled + project.held + project.disputed <= project.cap.unwrap());
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    let project = store.project(default()).await.unwrap().unwrap();
+    assert!(project.left().unwrap() < Ticks::new(300), "at least 97 % is used: {project:?}");
+    check_books(&store).await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_bound_to_one_request_for_a_day() {
+    let store = store();
+    let request = new_request(&default(), 1, Some("k"));
+    let id = request.id;
+    store.reserve(first(request, vec![attempt(1, "openai", 5)])).await.unwrap();
+    let again =
+        store.reserve(first(new_request(&default(), 1, Some("k")), vec![attempt(1, "openai", 5)])).await;
+    assert_eq!(again.unwrap(), Reserved::Existing { request: id, same_body: true });
+    let other = new_request(&default(), 2, Some("k"));
+    let admission = Admission { request: other.clone(), finish: None, now: at(86_399) };
+    assert_eq!(store.admit(admission).await.unwrap(), Admitted::Existing { request: id, same_body: false });
+    assert_eq!(totals(&store).await, (0, 5, 0));
+    let admission = Admission { request: other.clone(), finish: None, now: at(86_400) };
+    assert_eq!(store.admit(admission).await.unwrap(), Admitted::New);
+    assert_eq!(store.idempotent(default(), "k", at(86_401)).await.unwrap().unwrap().request, other.id);
+    // Another project has keys of its own.
+    store.create_project(project("other"), None, at(0)).await.unwrap();
+    let elsewhere =
+        Admission { request: new_request(&project("other"), 1, Some("k")), finish: None, now: at(0) };
+    assert_eq!(store.admit(elsewhere).await.unwrap(), Admitted::New);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_freed_only_when_nothing_can_have_been_charged() {
+    let store = store();
+    let freeing = || RequestEnd { free_idempotency_key: true, ..finish(RequestStatus::Failed) };
+    for (key, end, stays) in [("a", released(), false), ("b", disputed(), true), ("c", settled(3, 0), true)] {
+        let request = new_request(&default(), 1, Some(key));
+        let attempt = attempt(1, "openai", 5);
+        let (id, attempt_id) = (request.id, attempt.id);
+        store.reserve(first(request, vec![attempt])).await.unwrap();
+        let done = store.conclude(conclusion(id, vec![(attempt_id, end)], Some(freeing()))).await;
+        assert_eq!(matches!(done, Err(StoreError::KeyMustStay(_))), stays, "{done:?}");
+        assert_eq!(store.idempotent(default(), key, at(2)).await.unwrap().is_some(), stays);
+    }
+}
+
+#[tokio::test]
+async fn later_attempts_join_a_running_request_only() {
+    let store = store();
+    let (request, attempt_id) = reserved(&store, &default(), 10).await;
+    let more = |number, id: RequestId| Reservation {
+        request: id,
+        project: default(),
+        new_request: None,
+        attempts: vec![attempt(number, "bfl", 7)],
+        now: at(2),
+    };
+    let second = more(2, request);
+    let second_id = second.attempts[0].id;
+    store.reserve(second).await.unwrap();
+    let ends = vec![(attempt_id, released()), (second_id, settled(7, 1))];
+    store.conclude(conclusion(request, ends, Some(finish(RequestStatus::Succeeded)))).await.unwrap();
+    assert!(matches!(store.reserve(more(3, request)).await, Err(StoreError::RequestFinished(_))));
+    let unknown = store.reserve(more(1, RequestId::generate())).await;
+    assert!(matches!(unknown, Err(StoreError::UnknownRequest(_))));
+    assert_eq!(totals(&store).await, (7, 0, 0));
+    check_books(&store).await;
+}
+
+#[tokio::test]
+async fn amounts_out_of_range_are_refused() {
+    let store = store();
+    for maximum in [-1, i64::MAX] {
+        let refused =
+            store.reserve(first(new_request(&default(), 1, None), vec![attempt(1, "x", maximum)])).await;
+        assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
+    }
+    let none = store.reserve(first(new_request(&default(), 1, None), vec![])).await;
+    assert!(matches!(none, Err(StoreError::Invalid(_))));
+    let unknown =
+        store.reserve(first(new_request(&project("nobody"), 1, None), vec![attempt(1, "x", 1)])).await;
+    assert!(matches!(unknown, Err(StoreError::UnknownProject(_))));
+}
+
+#[tokio::test]
+async fn a_free_call_is_settled_at_zero() {
+    let store = store();
+    let (request, attempt) = reserved(&store, &default(), 0).await;
+    store.conclude(conclusion(request, vec![(attempt, settled(0, 1))], None)).await.unwrap();
+    let detail = store.request(request).await.unwrap().unwrap();
+    assert_eq!(detail.attempts[0].status, AttemptStatus::Settled);
+    assert_eq!(detail.entries.len(), 4);
+    check_books(&store).await;
+}

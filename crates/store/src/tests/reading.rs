@@ -1,0 +1,257 @@
+//! Keys, lists, usage, pictures, and every statement.
+
+use bytes::Bytes;
+use gallerist_domain::{Chunks, OutputFormat, ProjectId, RequestId, Ticks};
+
+use super::support::*;
+use crate::*;
+
+fn store() -> Store {
+    Store::open_temporary(at(0)).unwrap()
+}
+
+fn default() -> ProjectId {
+    ProjectId::default_project()
+}
+
+#[test]
+fn every_statement_prepares() {
+    let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+    schema::migrate(&mut connection, at(0)).unwrap();
+    let plain = ledger::statements()
+        .chain(books::STATEMENTS.iter().copied())
+        .chain(keys::STATEMENTS.iter().copied())
+        .chain(meta::STATEMENTS.iter().copied())
+        .chain(pictures::STATEMENTS.iter().copied())
+        .chain(projects::STATEMENTS.iter().copied())
+        .chain(requests::STATEMENTS.iter().copied());
+    for text in plain {
+        connection.prepare(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    }
+    for one in UsageKey::ALL {
+        for two in UsageKey::ALL {
+            let text = usage::statement(&[*one, *two]);
+            connection.prepare(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_works_until_it_expires_or_is_revoked() {
+    let store = store();
+    assert!(!store.has_keys());
+    let key = |id: &str, digest: u8| NewKey {
+        id: id.to_owned(),
+        project: default(),
+        name: "first".to_owned(),
+        role: KeyRole::Generate,
+        sha256: [digest; 32],
+        prefix: "gk_abc".to_owned(),
+        expires_at: Some(at(100)),
+    };
+    store.create_key(key("a", 1), at(0)).await.unwrap();
+    store.create_key(NewKey { expires_at: None, role: KeyRole::Admin, ..key("b", 2) }, at(1)).await.unwrap();
+    assert!(matches!(store.create_key(key("a", 3), at(0)).await, Err(StoreError::Exists(_))));
+    assert!(matches!(store.create_key(key("c", 1), at(0)).await, Err(StoreError::Exists(_))));
+    let stranger = NewKey { project: project("nobody"), ..key("d", 4) };
+    assert!(matches!(store.create_key(stranger, at(0)).await, Err(StoreError::UnknownProject(_))));
+    assert_eq!(store.key_by_digest(&[1; 32], at(99)).unwrap().id, "a");
+    assert!(store.key_by_digest(&[1; 32], at(100)).is_none());
+    assert_eq!(store.key_by_digest(&[2; 32], at(100)).unwrap().role, KeyRole::Admin);
+    store.revoke_key("b", at(5)).await.unwrap();
+    store.revoke_key("b", at(6)).await.unwrap();
+    assert!(store.key_by_digest(&[2; 32], at(7)).is_none());
+    assert!(matches!(store.revoke_key("z", at(5)).await, Err(StoreError::UnknownKey(_))));
+    let keys = store.list_keys().await.unwrap();
+    assert_eq!(keys.len(), 2);
+    assert_eq!(keys[1].revoked_at, Some(at(5)));
+}
+
+#[tokio::test]
+async fn keys_are_there_again_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(dir.path(), at(0))).unwrap();
+    let secret = store.get_or_insert_meta("secret", vec![7; 32]).await.unwrap();
+    let key = NewKey {
+        id: "a".to_owned(),
+        project: default(),
+        name: "first".to_owned(),
+        role: KeyRole::Generate,
+        sha256: [9; 32],
+        prefix: "gk_abc".to_owned(),
+        expires_at: None,
+    };
+    store.create_key(key, at(0)).await.unwrap();
+    store.close().await.unwrap();
+    let store = Store::open(StoreOptions::new(dir.path(), at(0))).unwrap();
+    assert_eq!(store.key_by_digest(&[9; 32], at(1)).unwrap().id, "a");
+    assert_eq!(store.get_or_insert_meta("secret", vec![8; 32]).await.unwrap(), secret);
+}
+
+#[tokio::test]
+async fn projects_are_listed_with_their_totals() {
+    let store = store();
+    store.create_project(project("shop"), Some(Ticks::new(500)), at(3)).await.unwrap();
+    let again = store.create_project(project("shop"), None, at(3)).await;
+    assert!(matches!(again, Err(StoreError::Exists(_))));
+    reserved(&store, &project("shop"), 200).await;
+    let projects = store.list_projects().await.unwrap();
+    assert_eq!(projects.len(), 2);
+    assert_eq!(projects[1].id, project("shop"));
+    assert_eq!((projects[1].held, projects[1].left()), (Ticks::new(200), Some(Ticks::new(300))));
+    assert!(matches!(store.set_cap(project("nobody"), None).await, Err(StoreError::UnknownProject(_))));
+}
+
+#[tokio::test]
+async fn requests_are_listed_page_by_page_from_the_newest() {
+    let store = store();
+    store.create_project(project("shop"), None, at(0)).await.unwrap();
+    let mut ids: Vec<RequestId> = Vec::new();
+    for i in 0..5 {
+        let owner = if i == 2 { project("shop") } else { default() };
+        ids.push(reserved(&store, &owner, 10).await.0);
+    }
+    let filter = RequestFilter { limit: 2, ..RequestFilter::default() };
+    let page = store.requests(filter.clone()).await.unwrap();
+    assert_eq!(page.requests.iter().map(|r| r.id).collect::<Vec<_>>(), [ids[4], ids[3]]);
+    assert!(page.has_more);
+    let page =
+        store.requests(RequestFilter { after: Some(ids[3]), limit: 3, ..filter.clone() }).await.unwrap();
+    assert_eq!(page.requests.iter().map(|r| r.id).collect::<Vec<_>>(), [ids[2], ids[1], ids[0]]);
+    assert!(!page.has_more);
+    let shop = RequestFilter { project: Some(project("shop")), ..filter };
+    let page = store.requests(shop).await.unwrap();
+    assert_eq!(page.requests.iter().map(|r| (r.id, r.held)).collect::<Vec<_>>(), [(ids[2], Ticks::new(10))]);
+}
+
+#[tokio::test]
+async fn the_newest_request_with_a_fingerprint_is_found() {
+    let store = store();
+    let (_, _) = reserved(&store, &default(), 10).await;
+    let (second, _) = reserved(&store, &default(), 10).await;
+    let found = store.find_recent_by_fingerprint(default(), [1; 32], at(0)).await.unwrap().unwrap();
+    assert_eq!(found.id, second);
+    assert!(store.find_recent_by_fingerprint(default(), [1; 32], at(1)).await.unwrap().is_none());
+    assert!(store.find_recent_by_fingerprint(default(), [2; 32], at(0)).await.unwrap().is_none());
+    assert!(store.find_recent_by_fingerprint(project("other"), [1; 32], at(0)).await.unwrap().is_none());
+}
+
+/// Three requests: one that failed over after a charge for nothing, one in dispute, one refused at once.
+async fn spend(store: &Store) {
+    let request = new_request(&default(), 1, None);
+    let id = request.id;
+    let (one, two) = (attempt(1, "openai", 100), attempt(2, "bfl", 50));
+    let ends = vec![(one.id, settled(90, 0)), (two.id, settled(40, 1))];
+    store.reserve(first(request, vec![one, two])).await.unwrap();
+    store.conclude(conclusion(id, ends, Some(finish(RequestStatus::Succeeded)))).await.unwrap();
+
+    let request = new_request(&default(), 2, None);
+    let id = request.id;
+    let one = attempt(1, "openai", 30);
+    let ends = vec![(one.id, disputed())];
+    let reservation = Reservation { now: at(86_400), ..first(request, vec![one]) };
+    store.reserve(reservation).await.unwrap();
+    let end = RequestEnd { list: None, saved: None, ..finish(RequestStatus::Failed) };
+    store.conclude(conclusion(id, ends, Some(end))).await.unwrap();
+
+    let end = RequestEnd { list: None, saved: None, ..finish(RequestStatus::Failed) };
+    let refused = Admission { request: new_request(&default(), 3, None), finish: Some(end), now: at(86_401) };
+    store.admit(refused).await.unwrap();
+}
+
+#[tokio::test]
+async fn usage_adds_up_in_every_grouping() {
+    let store = store();
+    spend(&store).await;
+    let figures = |requests, images, attempts, list, charged, wasted, disputed, saved| UsageFigures {
+        requests,
+        images,
+        attempts,
+        list: Ticks::new(list),
+        charged: Ticks::new(charged),
+        wasted: Ticks::new(wasted),
+        disputed: Ticks::new(disputed),
+        saved: Ticks::new(saved),
+    };
+    let ask = |group_by: &[UsageKey]| {
+        let query = UsageQuery { group_by: group_by.to_vec(), ..UsageQuery::default() };
+        let store = store.clone();
+        async move { store.usage(query).await.unwrap() }
+    };
+    let totals = figures(3, 1, 3, 100, 130, 90, 30, 40);
+    let report = ask(&[UsageKey::Provider, UsageKey::Model]).await;
+    assert_eq!(report.totals, totals);
+    let row =
+        |keys: &[&str], figures| UsageRow { keys: keys.iter().map(|&k| k.to_owned()).collect(), figures };
+    assert_eq!(
+        report.rows,
+        [
+            row(&["bfl", "bfl-model"], figures(1, 1, 1, 100, 40, 0, 0, 40)),
+            row(&["openai", "openai-model"], figures(2, 0, 2, 0, 90, 90, 30, 0)),
+        ]
+    );
+    let report = ask(&[UsageKey::Day]).await;
+    assert_eq!(
+        report.rows,
+        [
+            row(&["2026-05-28"], figures(1, 1, 2, 100, 130, 90, 0, 40)),
+            row(&["2026-05-29"], figures(2, 0, 1, 0, 0, 0, 30, 0)),
+        ]
+    );
+    let report = ask(&[UsageKey::Project, UsageKey::Key, UsageKey::Operation]).await;
+    assert_eq!(report.rows, [row(&["default", "key_1", "generate"], totals)]);
+    let first_day = UsageQuery { to: Some(at(86_400)), project: Some(default()), ..UsageQuery::default() };
+    assert_eq!(store.usage(first_day).await.unwrap().totals.requests, 1);
+    let nobody = UsageQuery { project: Some(project("nobody")), ..UsageQuery::default() };
+    assert_eq!(store.usage(nobody).await.unwrap().totals, UsageFigures::default());
+    let twice = UsageQuery { group_by: vec![UsageKey::Day, UsageKey::Day], ..UsageQuery::default() };
+    assert!(matches!(store.usage(twice).await, Err(StoreError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_picture_is_kept_until_it_is_swept() {
+    let store = store();
+    let request = RequestId::generate();
+    let picture = |text: &'static str, index| NewPicture {
+        request,
+        index,
+        format: OutputFormat::Png,
+        data: text.split(' ').map(Bytes::from).collect::<Chunks>(),
+        expires_at: at(3_600 + i64::from(index)),
+        now: at(0),
+    };
+    store.put_picture(picture("first version", 0)).await.unwrap();
+    store.put_picture(picture("second one", 0)).await.unwrap();
+    store.put_picture(picture("other", 1)).await.unwrap();
+    let found = store.picture(request, 0, at(3_599)).await.unwrap().unwrap();
+    assert_eq!((found.format, &found.data[..]), (OutputFormat::Png, &b"secondone"[..]));
+    assert!(store.picture(request, 0, at(3_600)).await.unwrap().is_none());
+    assert!(store.picture(request, 2, at(0)).await.unwrap().is_none());
+    assert_eq!(store.picture_count(request, at(0)).await.unwrap(), 2);
+    let swept = store.sweep(at(3_600)).await.unwrap();
+    assert_eq!((swept.pictures, swept.bytes, swept.has_more), (1, 9, false));
+    assert_eq!(store.picture_count(request, at(0)).await.unwrap(), 1);
+    let id = request.to_string();
+    let folder = store.data_dir().join("pictures").join(&id[id.len() - 2..]);
+    let left: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert_eq!(left, [format!("{request}-1.png").as_str()]);
+}
+
+#[tokio::test]
+async fn ended_attempts_forget_their_calls_unless_they_are_kept() {
+    for keep in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let options =
+            StoreOptions { calls_keep: keep, durable: false, ..StoreOptions::new(dir.path(), at(0)) };
+        let store = Store::open(options).unwrap();
+        let (request, attempt) = reserved(&store, &default(), 10).await;
+        store.conclude(conclusion(request, vec![(attempt, settled(10, 1))], None)).await.unwrap();
+        let kept: bool = store
+            .read(|connection| {
+                Ok(connection.query_row("SELECT call_json NOTNULL FROM attempts", [], |r| r.get(0))?)
+            })
+            .await
+            .unwrap();
+        assert_eq!(kept, keep);
+    }
+}

@@ -1,0 +1,106 @@
+//! Short ways to say what the tests mean.
+
+use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
+use jiff::Timestamp;
+
+use crate::*;
+
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_780_000_000 + second).unwrap()
+}
+
+pub fn project(name: &str) -> ProjectId {
+    name.parse().unwrap()
+}
+
+pub fn new_request(project: &ProjectId, fingerprint: u8, idempotency_key: Option<&str>) -> NewRequest {
+    NewRequest {
+        id: RequestId::generate(),
+        project: project.clone(),
+        key_id: Some("key_1".to_owned()),
+        model: "auto".to_owned(),
+        operation: Operation::Generate,
+        n: 1,
+        plan_json: r#"{"offers":[]}"#.to_owned(),
+        fingerprint: [fingerprint; 32],
+        idempotency_key: idempotency_key.map(str::to_owned),
+    }
+}
+
+pub fn attempt(number: u32, provider: &str, maximum: i64) -> NewAttempt {
+    NewAttempt {
+        id: AttemptId::generate(),
+        number,
+        offer: OfferId::new(provider, &format!("{provider}-model")),
+        maximum: Ticks::new(maximum),
+        call_json: r#"{"prompt":"a tin robot"}"#.to_owned(),
+        catalogue_digest: "digest".to_owned(),
+    }
+}
+
+/// The first reservation of a new request.
+pub fn first(request: NewRequest, attempts: Vec<NewAttempt>) -> Reservation {
+    Reservation {
+        request: request.id,
+        project: request.project.clone(),
+        new_request: Some(request),
+        attempts,
+        now: at(0),
+    }
+}
+
+pub fn settled(charge: i64, images: u32) -> End {
+    End::Settled {
+        charge: Ticks::new(charge),
+        basis: "price_list".to_owned(),
+        charge_json: r#"{"lines":[]}"#.to_owned(),
+        images,
+        provider_request_id: Some("theirs".to_owned()),
+        fault_json: None,
+    }
+}
+
+pub fn released() -> End {
+    End::Released { fault_json: Some("{}".to_owned()), provider_request_id: None }
+}
+
+pub fn disputed() -> End {
+    End::Disputed {
+        reason: "timeout".to_owned(),
+        fault_json: None,
+        provider_request_id: Some("theirs".to_owned()),
+    }
+}
+
+pub fn finish(status: RequestStatus) -> RequestEnd {
+    RequestEnd {
+        status,
+        http_status: 200,
+        error_code: None,
+        answer_json: Some("{}".to_owned()),
+        images_delivered: 1,
+        list: Some(Ticks::new(100)),
+        saved: Some(Ticks::new(40)),
+        free_idempotency_key: false,
+    }
+}
+
+pub fn conclusion(request: RequestId, ends: Vec<(AttemptId, End)>, finish: Option<RequestEnd>) -> Conclusion {
+    let ends = ends.into_iter().map(|(attempt, end)| AttemptEnd { attempt, end }).collect();
+    Conclusion { request, ends, finish, now: at(1) }
+}
+
+/// Reserves one attempt of a new request; both ids.
+pub async fn reserved(store: &Store, project: &ProjectId, maximum: i64) -> (RequestId, AttemptId) {
+    let request = new_request(project, 1, None);
+    let attempt = attempt(1, "openai", maximum);
+    let ids = (request.id, attempt.id);
+    assert_eq!(store.reserve(first(request, vec![attempt])).await.unwrap(), Reserved::Held);
+    ids
+}
+
+pub async fn check_books(store: &Store) -> Books {
+    let books = store.books().await.unwrap();
+    assert!(books.balance(), "{books:#?}");
+    books
+}
