@@ -140,9 +140,9 @@ impl Case {
         }
     }
 
-    fn stream(&self, provider: &dyn Provider) -> Vec<Value> {
+    fn stream(&self, provider: &dyn Provider, frame: usize) -> Vec<Value> {
         let decode = |event: &Event| {
-            let data = Chunks::from(body_bytes(&event.data));
+            let data = body_bytes(&event.data).chunks(frame).map(Bytes::copy_from_slice).collect();
             let event = ServerEvent { name: event.name.clone(), data };
             match provider.decode_event(&self.call(), &event) {
                 Ok(step) => shown_stream_step(&step),
@@ -282,7 +282,9 @@ fn every_case_is_translated_as_its_snapshot_says() {
                 shown["we_understand"] = step;
             }
             if !case.events.is_empty() {
-                shown["we_understand"] = Value::Array(case.stream(*provider));
+                let steps = case.stream(*provider, usize::MAX);
+                assert_eq!(case.stream(*provider, 7), steps, "{}/{name} in frames", provider.kind());
+                shown["we_understand"] = Value::Array(steps);
             }
             let text = serde_json::to_string_pretty(&shown).expect("a value can be written");
             insta::with_settings!({

@@ -131,6 +131,11 @@ impl HeldText<'_> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Whether the string is this short word, in any case.
+    pub fn is_word(&self, word: &str) -> bool {
+        self.0.eq_ignore_ascii_case(word)
+    }
 }
 
 /// Where a byte of the body stands.

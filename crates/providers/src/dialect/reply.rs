@@ -4,7 +4,7 @@
 
 use crate::HttpReply;
 use bytes::Bytes;
-use gallerist_domain::{Chunks, Meter, Metered, OutputFormat};
+use gallerist_domain::{Chunks, Decimal, Meter, Metered, OutputFormat};
 
 /// Longest header value that is kept as an id.
 const ID_BYTES_MAX: usize = 200;
@@ -49,6 +49,16 @@ pub fn usage<const N: usize>(counts: [(Meter, Option<i64>); N]) -> Vec<Metered> 
     known.filter(|metered| metered.quantity >= 0).collect()
 }
 
+/// Seconds in digits (`2.31`) as whole microseconds, rounded up; nothing for what is no such number.
+pub fn microseconds(seconds: Decimal) -> Option<i64> {
+    let micros = match seconds.to_units_exact(6) {
+        Some(micros) => micros,
+        // More than six digits after the point: the scale is above 6.
+        None => seconds.mantissa() / 10i128.checked_pow(seconds.scale().checked_sub(6)?)? + 1,
+    };
+    (!seconds.mantissa().is_negative()).then(|| i64::try_from(micros).ok())?
+}
+
 /// Text as held bytes.
 pub fn chunks(text: &str) -> Chunks {
     Chunks::from(Bytes::copy_from_slice(text.as_bytes()))
@@ -63,6 +73,18 @@ mod tests {
         assert_eq!(format("image/jpeg; charset=x"), Some(OutputFormat::Jpeg));
         assert_eq!(format("JPG"), Some(OutputFormat::Jpeg));
         assert_eq!(format("image/svg+xml"), None);
+    }
+
+    #[test]
+    fn seconds_become_microseconds_rounded_up() {
+        let micros = |text: &str| microseconds(text.parse().expect("a number"));
+        assert_eq!(micros("2.31"), Some(2_310_000));
+        assert_eq!(micros("2.3100001"), Some(2_310_001));
+        assert_eq!(micros("1e-9"), Some(1));
+        assert_eq!(micros("0"), Some(0));
+        assert_eq!(micros("-1"), None);
+        assert_eq!(micros("-0.00000001"), None);
+        assert_eq!(micros("999999999999999999999999"), None);
     }
 
     #[test]

@@ -65,7 +65,8 @@ fn millionths_are_rounded_once_and_never_negative() {
 #[test]
 fn reserved_names_are_refused_even_where_nothing_is_set() {
     let mut body = object(json!({"n": 1}));
-    let fault = merge_unreserved(&mut body, object(json!({"stream": true})), &["stream"]).expect_err("reserved");
+    let fault =
+        merge_unreserved(&mut body, object(json!({"stream": true})), &["stream"]).expect_err("reserved");
     assert_eq!(fault.parameter.as_deref(), Some("stream"));
     merge_unreserved(&mut body, object(json!({"style": "x"})), &["stream"]).expect("not reserved");
 }
