@@ -95,7 +95,7 @@ pub struct FakesOptions {
     pub keys: BTreeMap<String, String>,
     /// Only these kinds; all when absent.
     pub kinds: Option<Vec<String>>,
-    /// Serve TLS too, on any free port each, and write the certificate (PEM) here.
+    /// Serve TLS too, on any free port each, and write the authority to trust (PEM) here.
     pub tls_pem: Option<PathBuf>,
     /// Share of each stand-in's usual latency; 0 answers at once.
     pub latency_percent: u32,
@@ -217,3 +217,6 @@ async fn start_one(
     let ctx = Arc::new(ctx);
     StandIn::start(Arc::clone(&ctx), (family.router)(ctx), listener, tls)
 }
+
+#[cfg(test)]
+mod tests;
