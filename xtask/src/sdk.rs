@@ -14,29 +14,23 @@ use std::process::Command;
 /// Groups of cases that both gateway scripts know; see the head of `openai_python.py`.
 const GROUPS: &[&str] = &["surface", "errors", "rate_limited", "upstream_failed", "no_second_payment"];
 
-/// A vendor's SDK against its stand-in.
+/// A vendor's SDK against its stand-in. The script's arguments are the address and the key.
 struct Witness {
     script: &'static str,
     kind: &'static str,
-    /// Start of the two variables that the script reads: `<PREFIX>_BASE_URL`, `<PREFIX>_API_KEY`.
-    prefix: &'static str,
     /// What the vendor's SDK wants behind the origin.
     path: &'static str,
+    /// Engines of one's own ask for no key.
+    key: bool,
     /// The SDK speaks nothing but TLS.
     tls: bool,
 }
 
 const WITNESSES: &[Witness] = &[
-    Witness { script: "witness_openai.py", kind: "openai", prefix: "OPENAI", path: "/v1", tls: false },
-    Witness { script: "witness_google.py", kind: "google", prefix: "GOOGLE", path: "", tls: false },
-    Witness { script: "witness_fal.py", kind: "fal", prefix: "FAL", path: "", tls: true },
-    Witness {
-        script: "witness_automatic1111.py",
-        kind: "automatic1111",
-        prefix: "AUTOMATIC1111",
-        path: "",
-        tls: false,
-    },
+    Witness { script: "witness_openai.py", kind: "openai", path: "/v1", key: true, tls: false },
+    Witness { script: "witness_google.py", kind: "google", path: "", key: true, tls: false },
+    Witness { script: "witness_fal.py", kind: "fal", path: "", key: true, tls: true },
+    Witness { script: "witness_automatic1111.py", kind: "automatic1111", path: "", key: false, tls: false },
 ];
 
 /// Runs all scripts. What cannot be started counts as failed.
@@ -78,10 +72,10 @@ fn witnesses(python: &str) -> Result<Tally> {
             continue;
         };
         let mut command = command(python);
-        command.arg(root().join("tests/sdk").join(witness.script));
-        command.env(format!("{}_BASE_URL", witness.prefix), format!("{origin}{}", witness.path));
-        let key = fakes.ready["fake_keys"][witness.kind].as_str().unwrap_or_default();
-        command.env(format!("{}_API_KEY", witness.prefix), key);
+        command.arg(root().join("tests/sdk").join(witness.script)).arg(format!("{origin}{}", witness.path));
+        if witness.key {
+            command.arg(fakes.ready["fake_keys"][witness.kind].as_str().unwrap_or_default());
+        }
         if witness.tls {
             command.env("SSL_CERT_FILE", &certificate_path);
         }
