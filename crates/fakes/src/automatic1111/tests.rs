@@ -99,7 +99,7 @@ async fn mistakes_have_the_shapes_of_fastapi_and_are_free() {
 async fn whoever_waits_for_the_lock_reports_the_wait() {
     let fakes = start("automatic1111").await;
     let stand_in = fakes.get("automatic1111").unwrap();
-    script(stand_in, json!([{"fault": "latency", "ms": 100}])).await;
+    script(stand_in, json!([{"fault": "latency", "ms": 300}])).await;
     let body = json!({"prompt": "a", "steps": 10, "seed": 1});
     let (one, two) = tokio::join!(make(stand_in, &body), make(stand_in, &body));
     let mut seconds = [&one, &two].map(|answer| answer.header("x-process-time").unwrap().to_owned());
