@@ -1,4 +1,4 @@
-//! The chores of the workspace: `cargo xtask test`, `tidy`, `bench`, `nightly`.
+//! The chores of the workspace: `cargo xtask test`, `sdk`, `tidy`, `bench`, `nightly`.
 //!
 //! This room owns everything that a contributor or a machine runs besides the product itself, in place
 //! of shell scripts. It refuses product code: nothing here is linked into the binary, and it sees the
@@ -23,6 +23,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test             everything: rustfmt, clippy, Rust tests, the official SDKs; last line `N passed, N failed`
+  sdk              only the official SDKs
   tidy             only the rules of the house (rooms, file sizes, places of a provider)
   bench [--peers]  micro-benchmarks; with --peers also the side-by-side run against other gateways
   nightly          cargo deny, long property tests, the whole suite in the release profile";
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         ["test"] => suite::run(),
+        ["sdk"] => suite::run_sdks(),
         ["tidy"] => tidy::run(),
         ["bench"] => bench::run(false),
         ["bench", "--peers"] => bench::run(true),

@@ -45,9 +45,17 @@ pub fn target() -> PathBuf {
     root().join(moved.unwrap_or_else(|| PathBuf::from("target")))
 }
 
-/// The cargo that runs us.
+/// The cargo that runs us. What it told us about ourselves is taken back: build scripts watch some of
+/// these variables and would run again whenever a plain `cargo` and this one take turns.
 pub fn cargo() -> Command {
-    command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+    let mut command = command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 pub fn command(program: &str) -> Command {
