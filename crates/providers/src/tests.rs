@@ -96,7 +96,10 @@ fn cases(kind: &str) -> Vec<(String, Case)> {
 impl Case {
     fn call(&self) -> ImageCall {
         let example = ImageCall::example("model-of-the-case", Size::new(1024, 1024));
-        let mut fields = serde_json::to_value(example).expect("a call can be written");
+        let mut fields = serde_json::to_value(&example).expect("a call can be written");
+        // Texts of people are read but never written.
+        fields["prompt"] = example.prompt.into();
+        fields["negative_prompt"] = Value::Null;
         for (name, value) in &self.call {
             let field = fields.get_mut(name).unwrap_or_else(|| panic!("a call has no field {name}"));
             *field = value.clone();

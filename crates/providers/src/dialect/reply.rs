@@ -1,6 +1,9 @@
 //! Reading what stands around a picture: headers, words for formats, data addresses.
 //!
-//! All functions are total: what cannot be read is absent.
+//! This module owns the small readings that every adapter needs and that say nothing about success or
+//! failure (that is [`super::faults`]): which format a word names, which header is an id, how seconds become
+//! microseconds. All functions are total: what cannot be read is absent, and nothing longer than its
+//! bound is kept.
 
 use crate::HttpReply;
 use bytes::Bytes;

@@ -1,6 +1,9 @@
 //! The answers of `generateContent` as types, with the counts by modality that the price depends on.
 //!
-//! Proto JSON may write every key in two spellings; both are read. Figures are read leniently.
+//! This module owns the split of tokens into picture, text, thoughts and cached input: billing them
+//! unsplit uses the wrong rate. It refuses to judge refusals (see `faults.rs` beside it). Proto JSON may
+//! write every key in two spellings; both are read. Figures are read leniently, so that a strange count does
+//! not make a paid picture unreadable.
 
 use crate::dialect::json::{Few, count};
 use crate::dialect::{Figure, HeldText, reply};

@@ -1,5 +1,9 @@
-//! The answers of the Images API as types. Figures are read leniently: a strange count must not make a paid
-//! picture unreadable.
+//! The answers of the Images API as types, and their counts by meter.
+//!
+//! This module owns how token counts are split where a server says only the total. It refuses to judge
+//! errors (see `faults.rs` beside it). Figures are read leniently: a strange count must not make a paid
+//! picture unreadable. Field names and which of them may be missing follow OpenAI's document of 2026-08 and
+//! its SDKs of 2026-11; everything is optional, because compatible servers leave out what they please.
 
 use crate::dialect::json::{Few, count};
 use crate::dialect::{Figure, HeldText, reply};

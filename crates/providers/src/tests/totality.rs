@@ -1,4 +1,8 @@
-//! Whatever bytes come, an adapter answers with a step: no panic, no secret, a bounded detail.
+//! Whatever bytes come, an adapter answers with a step: no panic, a bounded detail, pictures in every outcome.
+//!
+//! The replies and events of the golden cases are cut, changed and mixed with awkward pieces of JSON, in
+//! frames of any length and under any status; then random bytes take their place. A new provider is covered
+//! by having golden cases.
 
 use super::*;
 use gallerist_domain::fault::DETAIL_CHARACTERS_MAX;
