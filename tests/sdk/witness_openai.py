@@ -64,6 +64,18 @@ def main():
     decoded(completed.b64_json, (1024, 1024), "PNG")
     print(f"ok stream {partials} partials, {completed.usage.output_tokens} output tokens")
 
+    reference = io.BytesIO()
+    Image.new("RGB", (256, 256), "teal").save(reference, "PNG")
+    edited = client.images.edit(
+        model=model,
+        image=[("one.png", reference.getvalue(), "image/png"), ("two.png", reference.getvalue(), "image/png")],
+        prompt="replace the sky with dusk",
+        size="1024x1024",
+        quality="low",
+    )
+    decoded(edited.data[0].b64_json, (1024, 1024), "PNG")
+    print(f"ok edit, {edited.usage.input_tokens_details.image_tokens} image tokens in")
+
     try:
         client.images.generate(model="no-such-model", prompt="x")
         sys.exit("an unknown model was accepted")

@@ -1,12 +1,13 @@
-//! OpenAI's Images API: `POST /v1/images/generations`, `GET /v1/models`, `GET /v1/models/{id}`.
+//! OpenAI's Images API: `POST /v1/images/generations` and `/edits`, `GET /v1/models`, `GET /v1/models/{id}`.
 //!
 //! Checks key, model and every parameter; answers JSON or events with real pictures; bills tokens at list
 //! prices. Charged where the truth is not known: an output refused by moderation, a stream that breaks, an
-//! error after the first partial. Refuses edits, batches and the Responses tool: not built. No idempotency
+//! error after the first partial. Refuses batches, files, GIF and SVG: not built. No idempotency
 //! key exists here, so a repeated request is a second paid one.
 //! Next: `openai/request.rs` (what is accepted), `openai/models.rs` (what it costs), `openai/answer.rs`.
 
 mod answer;
+mod edit;
 mod models;
 mod refusal;
 mod request;
@@ -14,7 +15,7 @@ mod request;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequest as _, Multipart, Path, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -25,6 +26,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use self::edit::Form;
 use self::models::Model;
 use self::refusal::Refusal;
 use self::request::Generation;
@@ -52,6 +54,7 @@ const PARTIAL_TOKENS: i64 = 100;
 pub fn router(ctx: Arc<Ctx>) -> Router {
     Router::new()
         .route("/v1/images/generations", post(generate))
+        .route("/v1/images/edits", post(edit))
         .route("/v1/models", get(list_models))
         .route("/v1/models/{id}", get(show_model))
         .fallback(no_such_url)
@@ -101,31 +104,63 @@ async fn generate(
     Extension(RequestId(request_id)): Extension<RequestId>,
     body: Bytes,
 ) -> Response {
-    let request = match Generation::read(&body, today(&ctx)) {
-        Ok(request) => request,
-        Err(refusal) => return refusal.into_response(),
+    match Generation::from_json(&body, today(&ctx)) {
+        Ok(request) => serve(&ctx, &request, &request_id).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn edit(
+    State(ctx): State<Arc<Ctx>>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let form = if is_multipart(request.headers()) {
+        match Multipart::from_request(request, &()).await {
+            Ok(parts) => Form::from_multipart(parts).await,
+            Err(rejection) => return rejection.into_response(),
+        }
+    } else {
+        match Bytes::from_request(request, &()).await {
+            Ok(body) => Form::from_json(&body),
+            Err(rejection) => return rejection.into_response(),
+        }
     };
-    let drawn = ctx.draw("generate");
+    match form.and_then(|form| form.read(today(&ctx))) {
+        Ok(request) => serve(&ctx, &request, &request_id).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn is_multipart(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("multipart/form-data"))
+}
+
+/// A request that is in order meets the script, is charged and answered.
+async fn serve(ctx: &Arc<Ctx>, request: &Generation, request_id: &str) -> Response {
+    let operation = request.kind.operation();
+    let drawn = ctx.draw(operation);
     match drawn.fault() {
         Some(Fault::ResetBefore) => return wire::reset(),
         Some(Fault::BadGateway) => return wire::bad_gateway(),
         _ => {}
     }
-    if let Some(refusal) = refusal::scripted(&drawn, &request_id) {
+    if let Some(refusal) = refusal::scripted(&drawn, request_id) {
         ctx.work(&drawn).await;
         return refusal.into_response();
     }
     let text_tokens = models::text_tokens(&request.prompt);
-    ctx.charge(&request_id, "generate", request.model.id, list_price(&drawn, &request, text_tokens));
+    ctx.charge(request_id, operation, request.model.id, list_price(&drawn, request, text_tokens));
     ctx.work(&drawn).await;
     if drawn.custom("moderation_output") {
         // Whether a picture that was made and then blocked is charged is not known; here it is.
-        return Refusal::moderation("output", &request_id).into_response();
+        return Refusal::moderation("output", request_id).into_response();
     }
     let answer = if request.stream {
-        answer::streamed(&ctx, &drawn, &request, text_tokens).await
+        answer::streamed(ctx, &drawn, request, text_tokens).await
     } else {
-        answer::whole(&ctx, &drawn, &request, text_tokens).await
+        answer::whole(ctx, &drawn, request, text_tokens).await
     };
     ctx.deliver(&drawn, answer).await
 }
@@ -133,7 +168,7 @@ async fn generate(
 fn list_price(drawn: &Drawn, request: &Generation, text_tokens: i64) -> i64 {
     let picture = request.model.image_tokens(request.quality, request.width, request.height);
     let partials = i64::from(emitted_partials(drawn, request)) * PARTIAL_TOKENS;
-    request.model.price(text_tokens, i64::from(request.n) * (picture + partials))
+    request.model.price(text_tokens, request.image_tokens_in, i64::from(request.n) * (picture + partials))
 }
 
 /// Partial pictures of each picture that are really sent: only those are charged.

@@ -31,7 +31,7 @@ pub(super) async fn whole(ctx: &Arc<Ctx>, drawn: &Drawn, request: &Generation, t
         data.push(json!({"b64_json": encoded(&ctx.paint(drawn, motif(request, seed)).await)}));
     }
     let tokens = request.model.image_tokens(request.quality, request.width, request.height);
-    let mut usage = usage(text_tokens, tokens * i64::from(request.n));
+    let mut usage = usage((text_tokens, request.image_tokens_in), tokens * i64::from(request.n));
     usage["output_tokens_details"] = json!({"image_tokens": usage["output_tokens"], "text_tokens": 0});
     let mut answer = json!({
         "created": ctx.now().as_second(),
@@ -75,15 +75,16 @@ pub(super) async fn streamed(
         if drawn.custom("stream_cut") {
             return stream(wire::cut_after(events));
         }
-        let input = if index == 0 { text_tokens } else { 0 };
+        let input = if index == 0 { (text_tokens, request.image_tokens_in) } else { (0, 0) };
         let usage = usage(input, tokens + PARTIAL_TOKENS * i64::from(partials));
         let picture = ctx.paint(drawn, motif(request, seed)).await;
-        let mut completed = event_fields(ctx, request, "image_generation.completed", &picture);
+        let name = format!("{}.completed", request.kind.events());
+        let mut completed = event_fields(ctx, request, &name, &picture);
         completed["usage"] = usage;
         if let Some(identifier) = &request.safety_identifier {
             completed["safety_identifier"] = json!(identifier);
         }
-        events.push(event("image_generation.completed", &completed));
+        events.push(event(&name, &completed));
     }
     stream(Body::from_stream(futures_util::stream::iter(events.into_iter().map(Ok::<_, std::io::Error>))))
 }
@@ -102,9 +103,10 @@ async fn partial_event(ctx: &Ctx, request: &Generation, seed: u64, index: u32) -
         })
     };
     let picture = tokio::task::spawn_blocking(blur).await.expect("painting does not panic");
-    let mut fields = event_fields(ctx, request, "image_generation.partial_image", &picture);
+    let name = format!("{}.partial_image", request.kind.events());
+    let mut fields = event_fields(ctx, request, &name, &picture);
     fields["partial_image_index"] = json!(index);
-    event("image_generation.partial_image", &fields)
+    event(&name, &fields)
 }
 
 fn event_fields(ctx: &Ctx, request: &Generation, name: &str, picture: &[u8]) -> Value {
@@ -127,12 +129,12 @@ fn stream(body: Body) -> Response {
     ([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")], body).into_response()
 }
 
-fn usage(text_tokens: i64, output_tokens: i64) -> Value {
+fn usage((text_tokens, image_tokens): (i64, i64), output_tokens: i64) -> Value {
     json!({
-        "input_tokens": text_tokens,
-        "input_tokens_details": {"text_tokens": text_tokens, "image_tokens": 0},
+        "input_tokens": text_tokens + image_tokens,
+        "input_tokens_details": {"text_tokens": text_tokens, "image_tokens": image_tokens},
         "output_tokens": output_tokens,
-        "total_tokens": text_tokens + output_tokens,
+        "total_tokens": text_tokens + image_tokens + output_tokens,
     })
 }
 

@@ -28,6 +28,7 @@ pub(super) struct Model {
     pub(super) shutdown: Option<Date>,
     /// Ticks per million tokens.
     text_in: i64,
+    image_in: i64,
     image_out: i64,
 }
 
@@ -40,12 +41,21 @@ pub(super) struct Quality {
 }
 
 const fn current(id: &'static str, line: Line, created: i64) -> Model {
-    Model { id, line, created, shutdown: None, text_in: ticks("5"), image_out: ticks("30") }
+    Model {
+        id,
+        line,
+        created,
+        shutdown: None,
+        text_in: ticks("5"),
+        image_in: ticks("8"),
+        image_out: ticks("30"),
+    }
 }
 
-const fn old(id: &'static str, created: i64, shutdown: Date, text_in: &str, image_out: &str) -> Model {
-    let (text_in, image_out) = (ticks(text_in), ticks(image_out));
-    Model { id, line: Line::Old, created, shutdown: Some(shutdown), text_in, image_out }
+/// `usd` per million tokens: text in, picture in, picture out.
+const fn old(id: &'static str, created: i64, shutdown: Date, usd: [&str; 3]) -> Model {
+    let (text_in, image_in, image_out) = (ticks(usd[0]), ticks(usd[1]), ticks(usd[2]));
+    Model { id, line: Line::Old, created, shutdown: Some(shutdown), text_in, image_in, image_out }
 }
 
 const DECEMBER: Date = date(2026, 12, 1);
@@ -59,11 +69,11 @@ pub(super) const MODELS: &[Model] = &[
     current("gpt-image-2.5-sunburst-2026-09-08", Line::TwoFive, 1_788_825_600),
     current("gpt-image-2", Line::Two, 1_776_729_600),
     current("gpt-image-2-2026-04-21", Line::Two, 1_776_729_600),
-    old("gpt-image-1.5", 1_765_843_200, DECEMBER, "5", "32"),
-    old("gpt-image-1.5-2025-12-16", 1_765_843_200, DECEMBER, "5", "32"),
-    old("chatgpt-image-latest", 1_765_843_200, DECEMBER, "5", "32"),
-    old("gpt-image-1-mini", 1_759_708_800, DECEMBER, "2", "8"),
-    old("gpt-image-1", 1_745_366_400, date(2026, 10, 23), "5", "40"),
+    old("gpt-image-1.5", 1_765_843_200, DECEMBER, ["5", "8", "32"]),
+    old("gpt-image-1.5-2025-12-16", 1_765_843_200, DECEMBER, ["5", "8", "32"]),
+    old("chatgpt-image-latest", 1_765_843_200, DECEMBER, ["5", "8", "32"]),
+    old("gpt-image-1-mini", 1_759_708_800, DECEMBER, ["2", "2.50", "8"]),
+    old("gpt-image-1", 1_745_366_400, date(2026, 10, 23), ["5", "10", "40"]),
 ];
 
 /// The model of that name, if it is still served on `today`.
@@ -114,8 +124,9 @@ impl Model {
     }
 
     /// The invoice for these tokens: each meter is rounded for itself.
-    pub(super) fn price(&self, text_in: i64, image_out: i64) -> i64 {
-        rated(text_in, self.text_in, 1_000_000) + rated(image_out, self.image_out, 1_000_000)
+    pub(super) fn price(&self, text_in: i64, image_in: i64, image_out: i64) -> i64 {
+        let meters = [(text_in, self.text_in), (image_in, self.image_in), (image_out, self.image_out)];
+        meters.into_iter().map(|(tokens, rate)| rated(tokens, rate, 1_000_000)).sum()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reads and checks the body of `POST /v1/images/generations` as strictly as the API does.
+//! Reads and checks the fields of generations and edits as strictly as the API does.
 //!
 //! Owns the parameter list of the gpt-image models, their ranges and the rules that tie them together (size
 //! by generation, transparency by format, what goes with streaming). A null counts as absent. Refuses the
@@ -31,9 +31,35 @@ const PARAMETERS: &[&str] = &[
     "user",
 ];
 
+/// Which of the two endpoints was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Generation,
+    Edit,
+}
+
+impl Kind {
+    /// The operation of the bill.
+    pub(super) fn operation(self) -> &'static str {
+        match self {
+            Kind::Generation => "generate",
+            Kind::Edit => "edit",
+        }
+    }
+
+    /// What the names of its events begin with.
+    pub(super) fn events(self) -> &'static str {
+        match self {
+            Kind::Generation => "image_generation",
+            Kind::Edit => "image_edit",
+        }
+    }
+}
+
 /// A request that will be served.
 #[derive(Debug)]
 pub(super) struct Generation {
+    pub(super) kind: Kind,
     pub(super) model: &'static Model,
     pub(super) prompt: String,
     pub(super) n: u32,
@@ -45,18 +71,32 @@ pub(super) struct Generation {
     pub(super) stream: bool,
     pub(super) partial_images: u32,
     pub(super) safety_identifier: Option<String>,
+    /// Only the older models have a choice; it costs.
+    pub(super) high_fidelity: bool,
+    /// What the pictures sent in take; set where they are read.
+    pub(super) image_tokens_in: i64,
 }
 
 impl Generation {
     /// The first thing that is wrong is the refusal.
-    pub(super) fn read(body: &[u8], today: Date) -> Result<Generation, Refusal> {
+    pub(super) fn from_json(body: &[u8], today: Date) -> Result<Generation, Refusal> {
         let body: Value = serde_json::from_slice(body).map_err(|_| no_object())?;
         let fields = Fields(body.as_object().ok_or_else(no_object)?);
+        Generation::read(&fields, Kind::Generation, today)
+    }
+
+    pub(super) fn read(fields: &Fields, kind: Kind, today: Date) -> Result<Generation, Refusal> {
         let model = fields.text("model")?.ok_or_else(|| missing("model"))?;
         let model = models::find(model, today).ok_or_else(|| Refusal::model_not_found(model))?;
-        if let Some(unknown) = fields.0.keys().find(|key| !PARAMETERS.contains(&key.as_str())) {
+        let known = |key: &str| {
+            PARAMETERS.contains(&key)
+                || (key == "input_fidelity" && kind == Kind::Edit && model.line == Line::Old)
+        };
+        if let Some(unknown) = fields.0.keys().find(|key| !known(key)) {
             return Err(Refusal::unknown_parameter(unknown));
         }
+        let fidelities: &[&str] = if model.id == "gpt-image-1-mini" { &["low"] } else { &["low", "high"] };
+        let high_fidelity = fields.word("input_fidelity", "low", fidelities)? == "high";
         let prompt = fields.text("prompt")?.ok_or_else(|| missing("prompt"))?.to_owned();
         if !(1..=32_000).contains(&prompt.chars().count()) {
             return Err(Refusal::invalid_value("prompt", "Expected a string with 1 to 32000 characters."));
@@ -75,13 +115,11 @@ impl Generation {
         }
         fields.word("moderation", "auto", &["auto", "low"])?;
         let stream = fields.flag("stream")?;
-        let partial_images = fields.whole("partial_images", 0, 0..=3)?;
-        if partial_images > 0 && !stream {
-            return Err(Refusal::invalid_value("partial_images", "partial_images needs stream to be true."));
-        }
+        let partial_images = fields.partial_images(stream)?;
         let identifier = fields.text("safety_identifier")?.filter(|value| !value.is_empty());
         let safety_identifier = identifier.or(fields.text("user")?).map(str::to_owned);
         Ok(Generation {
+            kind,
             model,
             prompt,
             n: fields.whole("n", 1, 1..=10)?,
@@ -93,6 +131,8 @@ impl Generation {
             stream,
             partial_images,
             safety_identifier,
+            high_fidelity,
+            image_tokens_in: 0,
         })
     }
 
@@ -110,7 +150,7 @@ impl Generation {
 }
 
 /// Typed access to the body; a null is no value.
-struct Fields<'a>(&'a Map<String, Value>);
+pub(super) struct Fields<'a>(pub(super) &'a Map<String, Value>);
 
 impl<'a> Fields<'a> {
     fn get(&self, name: &str) -> Option<&'a Value> {
@@ -144,6 +184,14 @@ impl<'a> Fields<'a> {
                 format!("Invalid '{name}': expected {} to {}, got {number}.", range.start(), range.end());
             Refusal::invalid_value(name, message)
         })
+    }
+
+    fn partial_images(&self, stream: bool) -> Result<u32, Refusal> {
+        let asked = self.whole("partial_images", 0, 0..=3)?;
+        if asked > 0 && !stream {
+            return Err(Refusal::invalid_value("partial_images", "partial_images needs stream to be true."));
+        }
+        Ok(asked)
     }
 
     /// GIF and SVG are behind a preview access that this account does not have.
