@@ -5,6 +5,7 @@
 //! This module owns the checked types; [`read`] makes them, `raw` says how a file is written.
 
 mod check;
+mod entries;
 mod raw;
 mod read;
 

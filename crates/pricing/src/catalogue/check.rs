@@ -1,12 +1,12 @@
 //! What a well-formed file can still get wrong: limits that contradict each other, prices with gaps.
 
 use super::ModelSheet;
-use super::raw::RawWindow;
+use super::raw::{RawOutcomes, RawWindow};
 use super::read::Reader;
 use crate::facts::Facts;
 use crate::quantity::derived;
 use crate::sheet::{EstimateForm, PriceSheet, Window};
-use gallerist_domain::{Capabilities, ImageCall, Size, Sizes};
+use gallerist_domain::{Capabilities, ChargeEvent, ImageCall, Size, Sizes};
 use std::ops::Range as Span;
 use std::sync::Arc;
 
@@ -51,25 +51,49 @@ pub fn makes(sizes: &Sizes, size: Size) -> bool {
     }
 }
 
-pub(super) fn sheet(reader: &mut Reader<'_>, name: &str, sheet: &PriceSheet) {
-    let mut wrong = |message: String| reader.mistake(0..0, format!("sheet {name:?}: {message}"));
-    if sheet.lines.is_empty() {
-        wrong("it has no price line; an unknown price is not zero".into());
+/// Every event needs a word: silence would be read as `unknown` by the machine and as `no` by people.
+pub(super) fn outcomes(reader: &mut Reader<'_>, name: &str, span: Span<usize>, rows: &RawOutcomes) {
+    let missing: Vec<String> = ChargeEvent::ALL
+        .iter()
+        .filter(|event| !rows.contains_key(event))
+        .filter_map(|event| serde_json::to_string(event).ok())
+        .collect();
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        reader.mistake(span, format!("outcomes {name:?}: say yes, no or unknown for {missing}"));
+    }
+}
+
+/// `spans` are those of the lines; `whole` says that every entry of the sheet could be read.
+pub(super) fn sheet(
+    reader: &mut Reader<'_>,
+    name: &str,
+    span: Span<usize>,
+    sheet: &PriceSheet,
+    spans: &[Span<usize>],
+    whole: bool,
+) {
+    if sheet.lines.is_empty() && whole {
+        let message = format!("sheet {name:?}: it has no price line; an unknown price is not zero");
+        reader.mistake(span, message);
     }
     let probe = ImageCall::example("probe", Size::new(1024, 1024));
-    for (index, line) in sheet.lines.iter().enumerate() {
+    for (index, (line, span)) in sheet.lines.iter().zip(spans).enumerate() {
+        let mut wrong = |message: String| {
+            reader.mistake(span.clone(), format!("sheet {name:?}: line {:?} {message}", line.id))
+        };
         if sheet.lines[..index].iter().any(|earlier| earlier.id == line.id) {
-            wrong(format!("line {:?} stands twice; give each its own id", line.id));
+            wrong("stands twice; give each its own id".to_owned());
         }
         if line.from < 0 || line.up_to <= line.from {
-            wrong(format!("line {:?}: the slice from {} up to {} is empty", line.id, line.from, line.up_to));
+            wrong(format!("bills nothing: its slice from {} up to {} is empty", line.from, line.up_to));
         }
         let known = derived(line.meter, &Facts::of(&probe)).is_some()
             || line.only_reported
             || sheet.estimates.iter().any(|estimate| estimate.meter == line.meter);
-        if !known {
+        if !known && whole {
             let meter = line.meter.name();
-            wrong(format!("line {:?}: add an estimate for {meter}, or it cannot be quoted", line.id));
+            wrong(format!("cannot be quoted: add an estimate for {meter}, or set only_reported"));
         }
     }
 }
@@ -143,16 +167,22 @@ pub(super) fn window(reader: &mut Reader<'_>, raw: RawWindow) -> Option<Window> 
     Some(Window { zone: zone?, weekdays, from: from?, until: until? })
 }
 
-pub(super) fn models(reader: &mut Reader<'_>, models: &[Arc<ModelSheet>]) {
-    for (index, model) in models.iter().enumerate() {
+pub(super) fn models(reader: &mut Reader<'_>, models: &[(Span<usize>, Arc<ModelSheet>)]) {
+    for (index, (span, model)) in models.iter().enumerate() {
         let names = std::iter::once(&model.id).chain(&model.aliases);
         for name in names {
-            if models[..index].iter().any(|earlier| earlier.is_named(name)) {
-                reader.mistake(0..0, format!("the model name {name:?} stands twice"));
+            if models[..index].iter().any(|(_, earlier)| earlier.is_named(name)) {
+                reader.mistake(span.clone(), format!("the model name {name:?} stands twice"));
             }
         }
-        if model.lifecycle.retires_on.is_some() && model.lifecycle.successors.is_empty() {
-            reader.mistake(0..0, format!("model {:?} retires: name its `successors`", model.id));
+        let lifecycle = &model.lifecycle;
+        if (lifecycle.retires_on.is_some() || lifecycle.switched_off.is_some())
+            && lifecycle.successors.is_empty()
+        {
+            reader.mistake(span.clone(), format!("model {:?} retires: name its `successors`", model.id));
+        }
+        if model.classes.is_empty() {
+            reader.mistake(span.clone(), format!("model {:?}: `classes` needs at least one row", model.id));
         }
     }
 }

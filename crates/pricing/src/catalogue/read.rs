@@ -1,17 +1,18 @@
 //! From text to a checked [`ProviderSheet`], collecting every mistake on the way.
 
+use super::entries::Table;
 use super::raw::*;
 use super::{ClassRow, Lifecycle, Mistake, ModelSheet, ProviderSheet, check};
 use crate::sheet::*;
+use gallerist_domain::money::MoneyError;
 use gallerist_domain::{Capabilities, Decimal, Meter, Price, Ticks};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::ops::Range as Span;
 use std::sync::Arc;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeTable, DeValue};
 
 /// Reads one file.
 ///
@@ -43,9 +44,6 @@ pub(super) struct Reader<'a> {
     currencies: Vec<Currency>,
 }
 
-type Table<'i> = DeTable<'i>;
-type Value<'i> = Spanned<DeValue<'i>>;
-
 impl Reader<'_> {
     pub(super) fn mistake(&mut self, span: Span<usize>, message: impl Into<String>) {
         let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
@@ -67,9 +65,12 @@ impl Reader<'_> {
             .filter_map(|raw| self.currency(raw))
             .collect();
         let outcomes: BTreeMap<String, Arc<OutcomeMatrix>> = self
-            .named::<RawOutcomes>(&mut table, "outcomes")
+            .spanned::<RawOutcomes>(&mut table, "outcomes")
             .into_iter()
-            .map(|(name, rows)| (name, Arc::new(OutcomeMatrix::new(rows.into_iter().collect()))))
+            .map(|(name, span, rows)| {
+                check::outcomes(self, &name, span, &rows);
+                (name, Arc::new(OutcomeMatrix::new(rows.into_iter().collect())))
+            })
             .collect();
         let shapes: BTreeMap<String, Arc<Capabilities>> = self
             .spanned::<Capabilities>(&mut table, "shapes")
@@ -83,9 +84,13 @@ impl Reader<'_> {
         let models = self
             .list::<RawModel>(&mut table, "models")
             .into_iter()
-            .filter_map(|raw| self.model(raw, &shapes, &sheets, &outcomes))
+            .filter_map(|raw| {
+                let span = raw.id.span();
+                Some((span, self.model(raw, &shapes, &sheets, &outcomes)?))
+            })
             .collect::<Vec<_>>();
         check::models(self, &models);
+        let models = models.into_iter().map(|(_, model)| model).collect();
         let sheet = self.head(&mut table, models);
         for (key, _) in table {
             let known = "kind, title, as_of, key_variables, base_url, self_hosted, concurrency_max, sources, \
@@ -123,12 +128,20 @@ impl Reader<'_> {
     fn sheets(&mut self, table: &mut Table<'_>) -> BTreeMap<String, Arc<PriceSheet>> {
         let mut out = BTreeMap::new();
         for (name, value) in self.entries(table, "sheets") {
-            let DeValue::Table(mut table) = value.into_inner() else { continue };
+            let span = value.span();
+            let DeValue::Table(mut table) = value.into_inner() else {
+                self.mistake(span, format!("a sheet is a table: write [sheets.{name}]"));
+                continue;
+            };
+            let found_before = self.mistakes.len();
             let raw_lines = self.list::<RawLine>(&mut table, "prices");
             let mut sheet = PriceSheet::default();
+            let mut spans = Vec::new();
             for raw in raw_lines {
+                let span = raw.line.span();
                 if let Some(line) = self.line(raw, &mut sheet.choices) {
                     sheet.lines.push(line);
+                    spans.push(span);
                 }
             }
             let raw_factors = self.list::<RawFactor>(&mut table, "factors");
@@ -141,7 +154,9 @@ impl Reader<'_> {
                     format!("a sheet holds prices, factors and estimates, not {:?}", key.get_ref()),
                 );
             }
-            check::sheet(self, &name, &sheet);
+            // A sheet whose entries are wrong would be accused of gaps that it does not have.
+            let whole = self.mistakes.len() == found_before;
+            check::sheet(self, &name, span, &sheet, &spans, whole);
             out.insert(name, Arc::new(sheet));
         }
         out
@@ -290,6 +305,14 @@ impl Reader<'_> {
     }
 }
 
+/// `text × rate` in dollars, exactly.
+fn exact_ticks(text: &str, rate: Decimal) -> Result<Ticks, MoneyError> {
+    let amount: Decimal = text.parse()?;
+    let mantissa = amount.mantissa().checked_mul(rate.mantissa());
+    let mantissa = mantissa.ok_or_else(|| MoneyError::OutOfRange(text.to_owned()))?;
+    Decimal::new(mantissa, amount.scale() + rate.scale()).to_ticks_exact()
+}
+
 fn written_price(
     amount: &Spanned<String>,
     max: Option<&Spanned<String>>,
@@ -374,15 +397,17 @@ impl Reader<'_> {
                 rate
             }
         };
-        let amount = text.get_ref().parse::<Decimal>().ok().and_then(|amount| amount.product_ticks(rate));
-        match amount {
-            Some(amount) if !amount.is_negative() => Some(amount),
-            _ => {
-                let message = format!("{:?} is not an amount such as \"0.04\"", text.get_ref());
-                self.mistake(text.span(), message);
-                None
+        let fault = match exact_ticks(text.get_ref(), rate) {
+            Ok(ticks) if !ticks.is_negative() => return Some(ticks),
+            Ok(_) => format!("{:?} is negative; an amount is at least 0", text.get_ref()),
+            Err(MoneyError::TooFine(_)) => {
+                let dollars = "finer than 0.0000000001 dollars; write the amount for a larger `per`";
+                format!("{:?} is {dollars}", text.get_ref())
             }
-        }
+            Err(_) => format!("{:?} is not an amount such as \"0.04\"", text.get_ref()),
+        };
+        self.mistake(text.span(), fault);
+        None
     }
 
     fn condition(&mut self, raw: RawCondition) -> Condition {
@@ -399,79 +424,6 @@ impl Reader<'_> {
             steps_max: raw.steps_max,
             stream: raw.stream,
             window: raw.window.and_then(|window| check::window(self, window)),
-        }
-    }
-}
-
-/// Getting typed values out of the table, one entry at a time.
-impl Reader<'_> {
-    fn entries<'i>(&mut self, table: &mut Table<'i>, key: &str) -> Vec<(String, Value<'i>)> {
-        let Some(value) = table.remove(key) else { return Vec::new() };
-        let span = value.span();
-        match value.into_inner() {
-            DeValue::Table(entries) => {
-                entries.into_iter().map(|(k, v)| (k.into_inner().into_owned(), v)).collect()
-            }
-            _ => {
-                self.mistake(span, format!("`{key}` holds named entries: write [{key}.name]"));
-                Vec::new()
-            }
-        }
-    }
-
-    fn spanned<T: DeserializeOwned>(
-        &mut self,
-        table: &mut Table<'_>,
-        key: &str,
-    ) -> Vec<(String, Span<usize>, T)> {
-        let entries = self.entries(table, key);
-        entries
-            .into_iter()
-            .filter_map(|(name, value)| {
-                let span = value.span();
-                Some((name, span, self.deserialize(value)?))
-            })
-            .collect()
-    }
-
-    fn named<T: DeserializeOwned>(&mut self, table: &mut Table<'_>, key: &str) -> BTreeMap<String, T> {
-        self.spanned(table, key).into_iter().map(|(name, _, entry)| (name, entry)).collect()
-    }
-
-    fn list<T: DeserializeOwned>(&mut self, table: &mut Table<'_>, key: &str) -> Vec<T> {
-        let Some(value) = table.remove(key) else { return Vec::new() };
-        let span = value.span();
-        match value.into_inner() {
-            DeValue::Array(entries) => {
-                entries.into_iter().filter_map(|entry| self.deserialize(entry)).collect()
-            }
-            _ => {
-                self.mistake(span, format!("`{key}` is a list: write [[{key}]]"));
-                Vec::new()
-            }
-        }
-    }
-
-    fn required<T: DeserializeOwned>(&mut self, table: &mut Table<'_>, key: &str) -> Option<T> {
-        let value = table.remove(key);
-        if value.is_none() {
-            self.mistake(0..0, format!("`{key}` is missing at the top of the file"));
-        }
-        value.and_then(|value| self.deserialize(value))
-    }
-
-    fn optional<T: DeserializeOwned>(&mut self, table: &mut Table<'_>, key: &str) -> Option<T> {
-        table.remove(key).and_then(|value| self.deserialize(value))
-    }
-
-    fn deserialize<T: DeserializeOwned>(&mut self, value: Value<'_>) -> Option<T> {
-        let span = value.span();
-        match T::deserialize(ValueDeserializer::from(value)) {
-            Ok(entry) => Some(entry),
-            Err(error) => {
-                self.mistake(error.span().unwrap_or(span), error.message());
-                None
-            }
         }
     }
 }
