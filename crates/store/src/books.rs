@@ -58,6 +58,7 @@ statements! {
     STRAY = "SELECT 'attempt ' || hex(a.id) || ' is reserved but its request is ' || r.status
         FROM attempts a JOIN requests r ON r.number = a.request
         WHERE a.status = 'reserved' AND r.status <> 'running'";
+    DANGLING = "SELECT 'a row of ' || \"table\" || ' refers to a missing row of ' || parent FROM pragma_foreign_key_check";
     UNBOOKED = "SELECT 'attempt ' || hex(id) || ' has no entries' FROM attempts
         WHERE row NOT IN (SELECT attempt FROM entries)";
 }
@@ -81,7 +82,7 @@ fn audit(connection: &Connection) -> Result<Books, StoreError> {
             Ok((count(0)?, count(1)?))
         })?;
     let mut mismatches: Vec<String> = Vec::new();
-    for check in [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED] {
+    for check in [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED, DANGLING] {
         let mut statement = connection.prepare_cached(check)?;
         for contradiction in statement.query_map([], |row| row.get(0))? {
             mismatches.push(contradiction?);

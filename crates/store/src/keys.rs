@@ -103,7 +103,7 @@ impl Store {
                 key.expires_at.map(micros)
             ])?;
             if inserted == 0 {
-                return Err(StoreError::UnknownProject(key.project));
+                return Err(StoreError::UnknownProject(key.project.clone()));
             }
             writing.keys_changed = true;
             Ok(())
@@ -117,7 +117,7 @@ impl Store {
         self.write(move |writing| {
             let changed = writing.connection.prepare_cached(KEY_REVOKE)?.execute(params![id, micros(now)])?;
             if changed == 0 {
-                return Err(StoreError::UnknownKey(id));
+                return Err(StoreError::UnknownKey(id.clone()));
             }
             writing.keys_changed = true;
             Ok(())

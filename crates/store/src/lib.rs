@@ -142,10 +142,11 @@ impl Store {
         &self.inner.data_dir
     }
 
-    /// Runs `work` on the writer thread inside the next commit, in a savepoint of its own.
+    /// Runs `work` on the writer thread inside the next commit; when it fails, nothing of it is kept. It may
+    /// be run again after a rollback, so it changes nothing but the database.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut writer::Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&mut writer::Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.inner.writer.write(work).await
     }

@@ -22,7 +22,7 @@ impl Store {
                 return Ok(found);
             }
             connection.prepare_cached(META_INSERT)?.execute(params![name, value])?;
-            Ok(value)
+            Ok(value.clone())
         })
         .await
     }

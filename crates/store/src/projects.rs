@@ -66,7 +66,7 @@ impl Store {
                 .connection
                 .prepare_cached(CAP_SET)?
                 .execute(params![project.as_str(), cap.map(Ticks::get)])?;
-            if changed == 1 { Ok(()) } else { Err(StoreError::UnknownProject(project)) }
+            if changed == 1 { Ok(()) } else { Err(StoreError::UnknownProject(project.clone())) }
         })
         .await
     }

@@ -1,9 +1,13 @@
 //! The one thread that writes: group commit over a bounded queue.
 //!
 //! It waits for a command, takes everything else that already waits (up to [`COMMANDS_PER_COMMIT_MAX`]),
-//! runs each in its own savepoint inside one `BEGIN IMMEDIATE`, commits, and only then answers all. When
-//! commands come one at a time each is committed at once; while the disk is busy the next group gathers.
-//! The thread holds the lock of the data directory from its start to its end.
+//! runs all inside one `BEGIN IMMEDIATE`, commits, and only then answers. When commands come one at a time
+//! each is committed at once; while the disk is busy the next group gathers. The thread holds the lock of
+//! the data directory from its start to its end.
+//!
+//! No command hurts another: one that is refused before it wrote leaves nothing behind; when one fails after
+//! it wrote, the whole group is rolled back and run again with a savepoint around each. Savepoints copy
+//! every page that they may have to restore, so the usual group goes without.
 
 use rusqlite::Connection;
 use std::fs::{File, TryLockError};
@@ -21,6 +25,8 @@ pub(crate) const COMMANDS_PER_COMMIT_MAX: usize = 256;
 const STATEMENTS_CACHED: usize = 64;
 /// Pages of 4 KiB after which the log is copied into the database.
 const CHECKPOINT_PAGES: i64 = 4_000;
+/// Pages that the writer keeps in memory.
+const CACHE_KIBIBYTES: i64 = 16_384;
 
 /// What a command works with: the connection inside the transaction, and the names looked up so far.
 pub(crate) struct Writing<'a> {
@@ -38,14 +44,15 @@ enum Message {
 
 /// A queued command with the place for its answer.
 trait Command: Send {
-    /// Runs the work and keeps its outcome; false if it was refused or failed.
+    /// Runs the work and keeps its outcome; false if it was refused or failed. May be run again after a
+    /// rollback.
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool;
     /// Answers, after the commit (or its failure).
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
 struct Asked<T, F> {
-    work: Option<F>,
+    work: F,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -53,11 +60,10 @@ struct Asked<T, F> {
 impl<T, F> Command for Asked<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send,
+    F: Fn(&mut Writing<'_>) -> Result<T, StoreError> + Send,
 {
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
-        let work = self.work.take().expect("a command is applied once");
-        let outcome = work(writing);
+        let outcome = (self.work)(writing);
         let fine = outcome.is_ok();
         self.outcome = Some(outcome);
         fine
@@ -102,10 +108,10 @@ impl Writer {
 
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let command = Box::new(Asked { work: Some(work), outcome: None, reply });
+        let command = Box::new(Asked { work, outcome: None, reply });
         let queue = self.queue.as_ref().expect("it is taken only by drop");
         queue.send(Message::Command(command)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
@@ -170,32 +176,74 @@ fn run(mut state: State, mut commands: mpsc::Receiver<Message>) {
 
 /// Runs the group in one transaction. On an error nothing of it is written.
 fn commit(state: &mut State, group: &mut [Box<dyn Command>]) -> Result<(), StoreError> {
+    let keys_changed = match transact(state, group, apply_together) {
+        Err(Failure::Spoiled) => transact(state, group, apply_apart),
+        other => other,
+    };
+    match keys_changed {
+        Ok(true) => state.keys.load(&state.connection),
+        Ok(false) => Ok(()),
+        Err(Failure::Store(error)) => Err(error),
+        Err(Failure::Spoiled) => unreachable!("savepoints undo what a failed command wrote"),
+    }
+}
+
+/// Why a transaction was rolled back.
+enum Failure {
+    /// A command failed after it had written, without a savepoint to undo that.
+    Spoiled,
+    Store(StoreError),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Failure {
+        Failure::Store(error.into())
+    }
+}
+
+type Apply = fn(&mut Writing<'_>, &mut [Box<dyn Command>]) -> Result<(), Failure>;
+
+/// Whether a key was changed.
+fn transact(state: &mut State, group: &mut [Box<dyn Command>], apply: Apply) -> Result<bool, Failure> {
     let connection = &state.connection;
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let mut writing =
         Writing { connection, names: &mut state.names, calls_keep: state.calls_keep, keys_changed: false };
-    let written =
-        apply_all(&mut writing, group).and_then(|()| Ok(connection.prepare_cached("COMMIT")?.execute([])?));
+    let written = apply(&mut writing, group)
+        .and_then(|()| Ok(connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]))?));
     let keys_changed = writing.keys_changed;
-    if let Err(error) = written {
+    if let Err(failure) = written {
         // Some errors have rolled back already; then this one fails and that is fine.
         let _ = connection.execute_batch("ROLLBACK");
+        // The accounts that commands have made are gone again.
         state.names.forget();
-        return Err(error);
+        return Err(failure);
     }
-    if keys_changed {
-        state.keys.load(connection)?;
+    Ok(keys_changed)
+}
+
+fn apply_together(writing: &mut Writing<'_>, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
+    for command in group {
+        let changes = writing.connection.total_changes();
+        if command.apply(writing) {
+            continue;
+        }
+        let wrote = writing.connection.total_changes() != changes;
+        // Out of space or memory, the engine may have rolled everything back by itself; what follows would
+        // then be committed piece by piece.
+        if wrote || writing.connection.is_autocommit() {
+            return Err(Failure::Spoiled);
+        }
     }
     Ok(())
 }
 
-fn apply_all(writing: &mut Writing<'_>, group: &mut [Box<dyn Command>]) -> Result<(), StoreError> {
+fn apply_apart(writing: &mut Writing<'_>, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
     let connection = writing.connection;
     for command in group {
         connection.prepare_cached("SAVEPOINT command")?.execute([])?;
         if !command.apply(writing) {
             connection.prepare_cached("ROLLBACK TO command")?.execute([])?;
-            // The refused command may have made accounts that are gone again.
             writing.names.forget();
         }
         connection.prepare_cached("RELEASE command")?.execute([])?;
@@ -222,7 +270,9 @@ fn open(options: &StoreOptions) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "synchronous", if options.durable { "FULL" } else { "OFF" })?;
     // Savepoints keep their undo pages in memory, not in a file.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
+    // The commands look up what they refer to; `books` checks all references at once.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(connection)

@@ -16,9 +16,10 @@ statements! {
         "SELECT number, available_account, held_account, disputed_account FROM projects WHERE number = ?1";
     ACCOUNT = "SELECT number FROM accounts WHERE name = ?1";
     ACCOUNT_INSERT = "INSERT INTO accounts (name) VALUES (?1)";
-    BOOK_TWO = "INSERT INTO entries (attempt, place, account, amount, at, kind) VALUES
+    // FAIL, because undoing half of a statement would cost a copy of each page; the writer undoes it all.
+    BOOK_TWO = "INSERT OR FAIL INTO entries (attempt, place, account, amount, at, kind) VALUES
         (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4)";
-    BOOK_THREE = "INSERT INTO entries (attempt, place, account, amount, at, kind) VALUES
+    BOOK_THREE = "INSERT OR FAIL INTO entries (attempt, place, account, amount, at, kind) VALUES
         (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4), (?1, ?2 + 2, ?9, ?10, ?3, ?4)";
     HOLD_WITHIN_CAP = "UPDATE projects SET held = held + ?2
         WHERE number = ?1 AND (cap IS NULL OR settled + held + disputed + ?2 <= cap)";

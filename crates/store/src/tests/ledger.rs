@@ -205,6 +205,33 @@ async fn an_idempotency_key_is_freed_only_when_nothing_can_have_been_charged() {
 }
 
 #[tokio::test]
+async fn a_command_that_fails_after_writing_does_not_hurt_the_others_of_its_group() {
+    let store = store();
+    let (request, attempt_id) = reserved(&store, &default(), 10).await;
+    // The second attempt of the pair has the id of an earlier one: the first was written by then.
+    let mut twin = attempt(2, "bfl", 7);
+    twin.id = attempt_id;
+    let spoiled = first(new_request(&default(), 1, None), vec![attempt(1, "unheard", 7), twin]);
+    let fine = |maximum| first(new_request(&default(), 1, None), vec![attempt(1, "openai", maximum)]);
+    let end = conclusion(request, vec![(attempt_id, settled(10, 1))], None);
+    // Joined, they are queued before the writer has committed the first: one group or several, alike.
+    let (one, two, three, four) = tokio::join!(
+        store.reserve(fine(1)),
+        store.reserve(spoiled),
+        store.reserve(fine(2)),
+        store.conclude(end)
+    );
+    one.unwrap();
+    assert!(matches!(two, Err(StoreError::Database(_))), "{two:?}");
+    three.unwrap();
+    four.unwrap();
+    assert_eq!(totals(&store).await, (10, 3, 0));
+    let (request, attempt_id) = reserved(&store, &default(), 5).await;
+    store.conclude(conclusion(request, vec![(attempt_id, settled(5, 1))], None)).await.unwrap();
+    check_books(&store).await;
+}
+
+#[tokio::test]
 async fn later_attempts_join_a_running_request_only() {
     let store = store();
     let (request, attempt_id) = reserved(&store, &default(), 10).await;
