@@ -1,1 +1,2 @@
-//! Placeholder of the room; filled in the next commits.
+//! HTTP in.
+pub mod wire;
