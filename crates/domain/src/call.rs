@@ -12,6 +12,8 @@ pub struct ImageCall {
     pub operation: Operation,
     /// The vendor's own model id.
     pub upstream_model: String,
+    /// Not serialised: prompts are not stored.
+    #[serde(default, skip_serializing)]
     pub prompt: String,
     /// Pictures in this one call.
     pub n: u32,
@@ -37,6 +39,8 @@ pub struct ImageCall {
     /// 0 where the model has no steps.
     pub steps: u32,
     pub guidance_milli: Option<u32>,
+    /// Not serialised, as the prompt.
+    #[serde(default, skip_serializing)]
     pub negative_prompt: Option<String>,
     pub stream: bool,
     pub partial_images: u8,

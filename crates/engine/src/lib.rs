@@ -11,6 +11,20 @@ pub mod refusal;
 pub mod request;
 pub mod settings;
 
+mod admit;
+mod attempt;
+mod books;
+mod deliver;
+mod events;
+mod exchange;
+mod joining;
+mod keep;
+mod life;
+mod outcome;
+mod recover;
+mod shared;
+mod transport;
+
 pub use answer::{Answer, AnswerMeta, Cost, CostLine, DeliveredImage, Missing, StreamEvent, TokenUsage};
 pub use refusal::{FailedAttempt, Refusal, RefusalKind};
 pub use request::{Caller, Incoming};
@@ -18,16 +32,19 @@ pub use settings::{EngineSettings, Limits, ProviderSettings};
 
 use gallerist_domain::{Clock, ImageRequest, RequestId};
 use gallerist_pricing::{Catalogue, Offer};
+use gallerist_routing::PlanContext;
 use gallerist_routing::report::QuoteReport;
 use gallerist_store::Store;
 use jiff::Timestamp;
+use shared::Shared;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// The running engine; clones share it.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<EngineSettings>,
+    shared: Arc<Shared>,
 }
 
 impl Engine {
@@ -36,8 +53,10 @@ impl Engine {
     /// # Errors
     /// When the store fails, or a provider's settings name an unknown kind.
     pub async fn start(settings: EngineSettings) -> Result<Engine, StartError> {
-        let _ = settings;
-        unimplemented!("the life of a request follows")
+        let shared = Arc::new(Shared::new(settings).await?);
+        let jobs = recover::at_start(&shared).await?;
+        shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
+        Ok(Engine { shared })
     }
 
     /// Makes the pictures of a request that does not stream.
@@ -47,21 +66,19 @@ impl Engine {
     /// # Errors
     /// The [`Refusal`] to answer with.
     pub async fn generate(&self, incoming: Incoming) -> Result<Answer, Refusal> {
-        let _ = incoming;
-        unimplemented!("the life of a request follows")
+        admit::generate(Arc::clone(&self.shared), incoming).await
     }
 
     /// As [`Engine::generate`], as a stream of events. The first event decides: if it is `Failed`, no other
     /// follows and the answer may still be an ordinary error.
     pub fn generate_stream(&self, incoming: Incoming) -> mpsc::Receiver<StreamEvent> {
-        let _ = incoming;
-        unimplemented!("the life of a request follows")
+        admit::generate_stream(Arc::clone(&self.shared), incoming)
     }
 
     /// Says that the client went away before it had the whole answer: its pictures are kept.
     pub fn undelivered(&self, answer: Answer) {
-        let _ = answer;
-        unimplemented!("the life of a request follows")
+        let shared = Arc::clone(&self.shared);
+        self.shared.tasks.spawn(async move { shared.keep(&answer).await });
     }
 
     /// The table of quotes, with the health of the offers.
@@ -69,14 +86,20 @@ impl Engine {
     /// # Errors
     /// A [`Refusal`] for an unknown model or quality word.
     pub fn quotes(&self, request: &ImageRequest, at: Option<Timestamp>) -> Result<QuoteReport, Refusal> {
-        let _ = (request, at);
-        unimplemented!("the life of a request follows")
+        let health = self.shared.health().clone();
+        let context = PlanContext {
+            offers: &self.shared.offers,
+            health: &health,
+            at: at.unwrap_or_else(|| self.shared.clock.now()),
+            now_ms: self.shared.now_ms(),
+        };
+        gallerist_routing::report::quotes(request, context).map_err(outcome::plan_refusal)
     }
 
-    /// Makes the answer of an earlier request again, from the store (`GET` by id; pictures while kept).
+    /// Makes the answer of an earlier request again, from the store; `None` when it or its pictures are gone.
     pub async fn replay(&self, request: RequestId) -> Option<Result<Answer, Refusal>> {
-        let _ = request;
-        unimplemented!("the life of a request follows")
+        let detail = self.shared.store.request(request).await.ok().flatten()?;
+        admit::from_record(&self.shared, detail.request).await
     }
 
     /// Checks the signature of a picture address (`/v1/pictures/{request}/{index}?expires=…&signature=…`)
@@ -88,30 +111,38 @@ impl Engine {
         expires: i64,
         signature: &str,
     ) -> Option<gallerist_store::Picture> {
-        let _ = (request, index, expires, signature);
-        unimplemented!("the life of a request follows")
+        self.shared.picture_at(request, index, expires, signature).await
     }
 
     pub fn offers(&self) -> &[Offer] {
-        unimplemented!("the life of a request follows")
+        &self.shared.offers
     }
 
     pub fn catalogue(&self) -> &Catalogue {
-        &self.inner.catalogue
+        &self.shared.catalogue
     }
 
     pub fn store(&self) -> &Store {
-        &self.inner.store
+        &self.shared.store
     }
 
     pub fn clock(&self) -> &dyn Clock {
-        &*self.inner.clock
+        &*self.shared.clock
     }
 
-    /// Stops admitting, lets what runs finish for `grace_ms`, stores job ids, and marks the rest.
+    /// Stops admitting and lets what runs finish for `grace_ms`. What is still under way then stays
+    /// reserved, with the ids of its jobs on disk: the next start looks it up or disputes it.
     pub async fn shut_down(&self, grace_ms: u64) {
-        let _ = grace_ms;
-        unimplemented!("the life of a request follows")
+        self.shared.stopping.cancel();
+        self.shared.tasks.close();
+        let finished = tokio::time::timeout(Duration::from_millis(grace_ms), self.shared.tasks.wait()).await;
+        if finished.is_err() {
+            let left = self.shared.tasks.len();
+            tracing::warn!(left, "the engine stops with requests under way");
+        }
+        if let Err(error) = self.shared.store.flush().await {
+            tracing::error!(%error, "the ledger could not be flushed");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use gallerist_domain::{ImageRequest, ProjectId};
 use jiff::Timestamp;
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
     pub project: ProjectId,
     /// Absent for the command line.

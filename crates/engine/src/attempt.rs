@@ -1,0 +1,246 @@
+//! One offer: split the pictures into calls, reserve their maxima, make the calls side by side, end them.
+//!
+//! Each call is one attempt with its own reservation. The reservations of an offer are one commit, and
+//! on disk before the first call is sent.
+
+use crate::answer::DeliveredImage;
+use crate::books::{self, Ended};
+use crate::deliver::deliver;
+use crate::events::EventSink;
+use crate::exchange::{Exchange, Exchanged};
+use crate::refusal::FailedAttempt;
+use crate::shared::{ProviderRuntime, Shared};
+use futures_util::future::join_all;
+use gallerist_domain::{AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, RequestId, Ticks};
+use gallerist_pricing::{Charge, Facts, bounds};
+use gallerist_routing::PlannedOffer;
+use gallerist_store::{AttemptEnd, NewAttempt};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// One call that is planned at an offer.
+pub(crate) struct PlannedCall {
+    pub attempt: AttemptId,
+    pub number: u32,
+    pub call: ImageCall,
+    pub maximum: Ticks,
+}
+
+/// What became of one call.
+pub(crate) struct Called {
+    pub images: Vec<DeliveredImage>,
+    pub end: AttemptEnd,
+    pub charge: Option<Charge>,
+    pub overrun: Option<Ticks>,
+    pub disputed: Option<Ticks>,
+    pub failed: Option<FailedAttempt>,
+    pub withheld: u32,
+    pub usage: Vec<Metered>,
+}
+
+/// Splits `wanted` pictures into calls. `first` is the index of the first picture in the request,
+/// `number` the number of the first attempt.
+pub(crate) fn split(
+    request: &gallerist_domain::ImageRequest,
+    planned: &PlannedOffer<'_>,
+    wanted: u32,
+    number: u32,
+    at: Timestamp,
+) -> Option<Vec<PlannedCall>> {
+    let mut calls = Vec::new();
+    let mut left = wanted;
+    while left > 0 {
+        let n = left.min(planned.resolved.facts.n);
+        let call = planned.resolved.call(request, planned.offer, request.n - left, n, at);
+        let maximum = if n == planned.resolved.facts.n {
+            planned.call_quote.max
+        } else {
+            bounds(&planned.offer.model.sheet, &Facts { n, ..planned.resolved.facts }, at).ok()?.max
+        };
+        let count = u32::try_from(calls.len()).ok()?;
+        calls.push(PlannedCall { attempt: AttemptId::generate(), number: number + count, call, maximum });
+        left -= n;
+    }
+    Some(calls)
+}
+
+/// The reservations of planned calls.
+pub(crate) fn reservations(
+    shared: &Shared,
+    planned: &PlannedOffer<'_>,
+    calls: &[PlannedCall],
+) -> Vec<NewAttempt> {
+    let attempt = |planned_call: &PlannedCall| NewAttempt {
+        id: planned_call.attempt,
+        number: planned_call.number,
+        offer: planned.offer.id.clone(),
+        maximum: planned_call.maximum,
+        call_json: serde_json::to_string(&planned_call.call).expect("a call is plain data"),
+        catalogue_digest: shared.catalogue.digest.clone(),
+    };
+    calls.iter().map(attempt).collect()
+}
+
+/// The surroundings of the calls of one request.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub shared: &'a Shared,
+    pub request: RequestId,
+    pub at: Timestamp,
+    pub deadline: Instant,
+}
+
+impl Surroundings<'_> {
+    /// Makes the calls side by side; a lone call may stream.
+    pub(crate) async fn make(
+        self,
+        planned: &PlannedOffer<'_>,
+        calls: &[PlannedCall],
+        events: Option<&mut EventSink>,
+    ) -> Vec<Called> {
+        match calls {
+            [only] => vec![self.make_one(planned, only, events).await],
+            several => join_all(several.iter().map(|call| self.make_one(planned, call, None))).await,
+        }
+    }
+
+    async fn make_one(
+        self,
+        planned: &PlannedOffer<'_>,
+        planned_call: &PlannedCall,
+        events: Option<&mut EventSink>,
+    ) -> Called {
+        let provider = self.shared.provider_of(planned.index);
+        let place = provider.place(self.shared.limits.waiting_per_provider_max, self.deadline).await;
+        let exchanged = match place {
+            Err(fault) => Exchanged { result: Err(fault.with_billed(Billed::No)), job: None, latency_ms: 0 },
+            Ok(_permit) => {
+                self.shared.health().offers[planned.index].started(self.shared.now_ms());
+                let exchange = Exchange {
+                    shared: self.shared,
+                    provider,
+                    call: &planned_call.call,
+                    attempt: planned_call.attempt,
+                    deadline: self.deadline,
+                };
+                exchange.run(events).await
+            }
+        };
+        self.finish(planned, planned_call, provider, exchanged).await
+    }
+
+    /// Checks the pictures of a call and says how its attempt ends.
+    async fn finish(
+        self,
+        planned: &PlannedOffer<'_>,
+        planned_call: &PlannedCall,
+        provider: &ProviderRuntime,
+        exchanged: Exchanged,
+    ) -> Called {
+        let Exchanged { mut result, job, latency_ms } = exchanged;
+        let mut images = Vec::new();
+        let mut rejected = None;
+        if let Ok(outcome) = &mut result {
+            let made = std::mem::take(&mut outcome.images);
+            let count = made.len();
+            let brought = join_all(
+                made.into_iter()
+                    .map(|image| deliver(self.shared, provider, &planned_call.call, image, self.deadline)),
+            );
+            for image in brought.await {
+                match image {
+                    Ok(image) => images.push(image),
+                    Err(fault) => rejected = Some(fault),
+                }
+            }
+            // More than was asked for would be charged, but is nobody's.
+            images.truncate(planned_call.call.n as usize);
+            outcome.withheld += u32::try_from(count - images.len()).unwrap_or(0);
+        }
+        let decisive = result.as_ref().err().cloned().or(rejected).or_else(|| {
+            let short = images.len() < planned_call.call.n as usize;
+            short.then(|| shortage(result.as_ref().is_ok_and(|outcome| outcome.withheld > 0)))
+        });
+        self.note_health(planned, decisive.as_ref(), latency_ms);
+        let delivered = u32::try_from(images.len()).unwrap_or(u32::MAX);
+        let digest = &self.shared.catalogue.digest;
+        let ended = books::end(
+            planned.offer,
+            digest,
+            &planned_call.call,
+            result.as_ref(),
+            delivered,
+            job.as_ref(),
+            self.at,
+        );
+        let usage = result.as_ref().map_or_else(|_| Vec::new(), |outcome| outcome.usage.clone());
+        let withheld = result.as_ref().map_or(0, |outcome| outcome.withheld);
+        self.called(planned, planned_call, images, ended, decisive, usage, withheld)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one value")]
+    fn called(
+        self,
+        planned: &PlannedOffer<'_>,
+        planned_call: &PlannedCall,
+        images: Vec<DeliveredImage>,
+        ended: Ended,
+        fault: Option<Fault>,
+        usage: Vec<Metered>,
+        withheld: u32,
+    ) -> Called {
+        let charged = ended.charge.as_ref().map_or(Ticks::ZERO, |charge| charge.amount);
+        let overrun = books::overrun(charged, planned_call.maximum);
+        let (request, attempt, offer) = (self.request, planned_call.attempt, &planned.offer.id);
+        if let Some(overrun) = overrun {
+            tracing::warn!(%request, %attempt, %offer, overrun_usd = %overrun, "a provider charged more than its maximum");
+        }
+        if ended.disputed {
+            let detail = fault.as_ref().map_or("", |fault| fault.detail.as_str());
+            tracing::warn!(%request, %attempt, %offer, held_usd = %planned_call.maximum, detail, "an attempt is disputed");
+        }
+        let failed = fault.map(|fault| FailedAttempt {
+            offer: planned.offer.id.to_string(),
+            fault,
+            charged,
+            disputed: ended.disputed,
+        });
+        Called {
+            images,
+            end: AttemptEnd { attempt, end: ended.end },
+            charge: ended.charge,
+            overrun,
+            disputed: ended.disputed.then_some(planned_call.maximum),
+            failed,
+            withheld,
+            usage,
+        }
+    }
+
+    fn note_health(self, planned: &PlannedOffer<'_>, fault: Option<&Fault>, latency_ms: u64) {
+        let now_ms = self.shared.now_ms();
+        let mut book = self.shared.health();
+        let health = &mut book.offers[planned.index];
+        let Some(fault) = fault else { return health.succeeded(now_ms, latency_ms) };
+        match (fault.kind, fault.retry_after_ms) {
+            (FaultKind::RateLimited | FaultKind::Overloaded, Some(wait_ms)) => {
+                health.asked_to_wait(now_ms, wait_ms)
+            }
+            _ if fault.blame == Blame::Provider => {
+                if let Some(rest_ms) = book.failed(planned.index, now_ms) {
+                    tracing::warn!(offer = %planned.offer.id, rest_ms, "an offer failed repeatedly and rests");
+                }
+            }
+            _ => health.ended_neutrally(),
+        }
+    }
+}
+
+/// A call that succeeded with fewer pictures than were asked for.
+fn shortage(withheld: bool) -> Fault {
+    if withheld {
+        Fault::new(FaultKind::ModerationOutput, "the provider's filter withheld a picture")
+    } else {
+        Fault::new(FaultKind::NoImage, "the provider returned fewer pictures than asked for")
+    }
+}

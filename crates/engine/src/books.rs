@@ -1,0 +1,137 @@
+//! What a call cost, and how its attempt ends in the ledger: paid, free, or disputed with a reason.
+
+use crate::answer::CostLine;
+use gallerist_domain::{Billed, Decimal, Fault, ImageCall, Meter, Outcome, ReportedCost, Ticks};
+use gallerist_pricing::{Charge, Evidence, Facts, Offer, Unpriced, settle};
+use gallerist_store::End;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The end of a call in money.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    pub end: End,
+    pub charge: Option<Charge>,
+    /// Whether its maximum stays held.
+    pub disputed: bool,
+}
+
+/// The arithmetic of a charge, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredCharge<'a> {
+    catalogue: &'a str,
+    offer: String,
+    lines: Vec<CostLine>,
+}
+
+/// Decides the end of a call. `delivered` pictures reached the client's answer.
+pub(crate) fn end(
+    offer: &Offer,
+    digest: &str,
+    call: &ImageCall,
+    result: Result<&Outcome, &Fault>,
+    delivered: u32,
+    job: Option<&String>,
+    at: Timestamp,
+) -> Ended {
+    let job = |outcome_id: Option<&String>| outcome_id.or(job).cloned();
+    match result {
+        Ok(outcome) => {
+            let charge = price(offer, call, Evidence::of(outcome), at);
+            let provider_request_id = job(outcome.provider_request_id.as_ref());
+            conclude(offer, digest, charge, None, delivered, provider_request_id)
+        }
+        Err(fault) => {
+            let fault_json = Some(serde_json::to_string(fault).expect("a fault is plain data"));
+            let provider_request_id = job(None);
+            match fault.billed.unwrap_or_else(|| offer.model.outcomes.billed(fault.event())) {
+                Billed::No => {
+                    let end = End::Released { fault_json, provider_request_id };
+                    Ended { end, charge: None, disputed: false }
+                }
+                Billed::Yes => {
+                    let charge = price_fault(offer, call, fault, at);
+                    conclude(offer, digest, charge, fault_json, 0, provider_request_id)
+                }
+                Billed::Unknown => dispute(fault.detail.clone(), fault_json, provider_request_id),
+            }
+        }
+    }
+}
+
+fn conclude(
+    offer: &Offer,
+    digest: &str,
+    charge: Result<Charge, Unpriced>,
+    fault_json: Option<String>,
+    delivered: u32,
+    provider_request_id: Option<String>,
+) -> Ended {
+    match charge {
+        Ok(charge) => Ended {
+            end: End::Settled {
+                charge: charge.amount,
+                basis: charge.basis.as_str().to_owned(),
+                charge_json: stored(offer, digest, &charge),
+                images: delivered,
+                provider_request_id,
+                fault_json,
+            },
+            charge: Some(charge),
+            disputed: false,
+        },
+        Err(unpriced) => dispute(
+            format!("the price of what was made is unknown: {unpriced}"),
+            fault_json,
+            provider_request_id,
+        ),
+    }
+}
+
+fn dispute(reason: String, fault_json: Option<String>, provider_request_id: Option<String>) -> Ended {
+    Ended { end: End::Disputed { reason, fault_json, provider_request_id }, charge: None, disputed: true }
+}
+
+fn price(offer: &Offer, call: &ImageCall, evidence: Evidence<'_>, at: Timestamp) -> Result<Charge, Unpriced> {
+    settle(&offer.model.sheet, &offer.provider.currencies, &Facts::of(call), evidence, at)
+}
+
+/// A call that failed and was billed: by the provider's own counts, else as if it had succeeded.
+fn price_fault(offer: &Offer, call: &ImageCall, fault: &Fault, at: Timestamp) -> Result<Charge, Unpriced> {
+    let credits = fault.usage.iter().find(|metered| metered.meter == Meter::Credits);
+    let reported = credits.map(|metered| ReportedCost {
+        amount: Decimal::new(i128::from(metered.quantity), credit_digits()),
+        currency: "credit".to_owned(),
+    });
+    let images = if fault.usage.is_empty() { call.n } else { 0 };
+    price(offer, call, Evidence { images, usage: &fault.usage, reported: reported.as_ref() }, at)
+}
+
+/// Digits after the point of a credit's base unit.
+fn credit_digits() -> u32 {
+    Meter::Credits.base_units_per_unit().ilog10()
+}
+
+/// The lines of a charge as answers show them.
+pub(crate) fn cost_lines(charge: &Charge) -> Vec<CostLine> {
+    let line = |line: &gallerist_pricing::ChargeLine| CostLine {
+        line: line.line.clone(),
+        meter: line.meter.to_owned(),
+        quantity: line.quantity.clone(),
+        unit_price_usd: line.unit_price.clone(),
+        amount_usd: line.amount,
+        source: line.source.clone(),
+    };
+    charge.lines.iter().map(line).collect()
+}
+
+/// JSON text of lines and digest: enough to recompute the charge.
+pub(crate) fn stored(offer: &Offer, digest: &str, charge: &Charge) -> String {
+    let stored = StoredCharge { catalogue: digest, offer: offer.id.to_string(), lines: cost_lines(charge) };
+    serde_json::to_string(&stored).expect("a charge is plain data")
+}
+
+/// What was charged beyond the maximum.
+pub(crate) fn overrun(charged: Ticks, maximum: Ticks) -> Option<Ticks> {
+    (charged > maximum).then(|| charged - maximum)
+}

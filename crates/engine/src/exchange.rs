@@ -1,0 +1,189 @@
+//! One call at one provider: send, wait, poll, cancel, until an outcome or a fault.
+//!
+//! Nothing is sent twice once a charge is possible. Questions about a known job may be repeated, because
+//! asking costs nothing; the job's id is on disk before the first of them.
+
+use crate::events::{EventReader, EventSink};
+use crate::shared::{ProviderRuntime, Shared};
+use crate::transport::Opened;
+use gallerist_domain::{AttemptId, Billed, Fault, FaultKind, ImageCall, Outcome};
+use gallerist_providers::{Cancelled, HttpReply, Pending, Step, StreamStep};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// Failed questions about one job in a row, after which it is given up.
+const LOOK_UPS_FAILED_MAX: u32 = 6;
+/// Time that a cancellation may take.
+const CANCEL_MS: u64 = 5_000;
+/// First pause after a failed question, doubling.
+const LOOK_UP_PAUSE_MS: u64 = 200;
+
+/// A call that is to be made.
+pub(crate) struct Exchange<'a> {
+    pub shared: &'a Shared,
+    pub provider: &'a ProviderRuntime,
+    pub call: &'a ImageCall,
+    pub attempt: AttemptId,
+    pub deadline: Instant,
+}
+
+/// How a call ended.
+pub(crate) struct Exchanged {
+    pub result: Result<Outcome, Fault>,
+    /// The provider's own id of the job, if one is known.
+    pub job: Option<String>,
+    pub latency_ms: u64,
+}
+
+impl Exchange<'_> {
+    /// Makes the call. Streamed partial pictures go to `events`.
+    pub(crate) async fn run(&self, events: Option<&mut EventSink>) -> Exchanged {
+        let began = Instant::now();
+        let mut job = None;
+        let result = self.submit(&mut job, events).await;
+        Exchanged { result, job, latency_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    async fn submit(
+        &self,
+        job: &mut Option<String>,
+        events: Option<&mut EventSink>,
+    ) -> Result<Outcome, Fault> {
+        let prepared = self.provider.adapter.prepare(self.call, &self.provider.endpoint);
+        // What cannot be expressed is never sent.
+        let http = prepared.map_err(|fault| fault.with_billed(Billed::No))?;
+        let opened = self.shared.transport.open(http, self.deadline).await?;
+        if let Some(events) = events.filter(|_| is_event_stream(&opened)) {
+            return self.read_events(opened, events).await;
+        }
+        let reply = self.shared.transport.read(opened, self.deadline).await?;
+        match self.provider.adapter.interpret(self.call, None, &reply) {
+            Step::Done(outcome) => Ok(outcome),
+            Step::Fault(fault) => Err(fault),
+            Step::Wait { pending, after_ms } => {
+                *job = Some(pending.job.clone());
+                self.store(&pending).await;
+                self.follow(pending, after_ms).await
+            }
+        }
+    }
+
+    /// Puts the job's id on disk, so that a restart can ask for it.
+    async fn store(&self, pending: &Pending) {
+        let text = serde_json::to_string(pending).expect("a pending job is plain text");
+        if let Err(error) = self.shared.store.store_pending(self.attempt, text, self.shared.clock.now()).await
+        {
+            tracing::error!(attempt = %self.attempt, %error, "a job's id could not be stored");
+        }
+    }
+
+    /// Asks for a job until it ends or the deadline passes. Also used after a restart.
+    pub(crate) async fn follow(&self, mut pending: Pending, mut after_ms: u64) -> Result<Outcome, Fault> {
+        let mut failed_in_a_row = 0;
+        loop {
+            let next = Instant::now() + Duration::from_millis(after_ms);
+            if next >= self.deadline {
+                return self.give_up(&pending).await;
+            }
+            sleep_until(next).await;
+            let step = match self.look_up(&pending).await? {
+                Ok(reply) => {
+                    failed_in_a_row = 0;
+                    self.provider.adapter.interpret(self.call, Some(&pending), &reply)
+                }
+                Err(fault) => {
+                    failed_in_a_row += 1;
+                    if failed_in_a_row >= LOOK_UPS_FAILED_MAX {
+                        // The job itself may well be running.
+                        return Err(fault.with_billed(Billed::Unknown));
+                    }
+                    after_ms = LOOK_UP_PAUSE_MS << failed_in_a_row;
+                    continue;
+                }
+            };
+            match step {
+                Step::Done(outcome) => return Ok(outcome),
+                Step::Fault(fault) => return Err(fault),
+                Step::Wait { pending: next, after_ms: wait_ms } => {
+                    pending = next;
+                    after_ms = wait_ms;
+                }
+            }
+        }
+    }
+
+    /// One question. The outer error is for a job that cannot be asked for at all.
+    async fn look_up(&self, pending: &Pending) -> Result<Result<HttpReply, Fault>, Fault> {
+        let question = self.provider.adapter.look_up(pending, &self.provider.endpoint);
+        let Some(http) = question else {
+            let detail = "the job was started, but the address that the provider named is not its own";
+            return Err(Fault::new(FaultKind::Malformed, detail).with_billed(Billed::Unknown));
+        };
+        Ok(self.shared.transport.send(http, self.deadline).await)
+    }
+
+    /// The deadline has come: cancel what can be cancelled.
+    async fn give_up(&self, pending: &Pending) -> Result<Outcome, Fault> {
+        let timeout = Fault::new(FaultKind::Timeout, "the job was not finished before the deadline");
+        let Some(http) = self.provider.adapter.cancel(pending, &self.provider.endpoint) else {
+            return Err(timeout.with_billed(Billed::Unknown));
+        };
+        let deadline = Instant::now() + Duration::from_millis(CANCEL_MS);
+        let Ok(reply) = self.shared.transport.send(http, deadline).await else {
+            return Err(timeout.with_billed(Billed::Unknown));
+        };
+        match self.provider.adapter.interpret_cancel(&reply) {
+            Cancelled::Queued => Err(timeout.with_billed(Billed::No)),
+            Cancelled::Running | Cancelled::Finished | Cancelled::Unknown => {
+                Err(timeout.with_billed(Billed::Unknown))
+            }
+        }
+    }
+
+    /// Reads a streamed answer to its end, also when the client has gone: the picture is being paid for.
+    async fn read_events(&self, mut opened: Opened, events: &mut EventSink) -> Result<Outcome, Fault> {
+        let mut reader = EventReader::new(self.shared.limits.reply_bytes_max);
+        let mut whole = Outcome::default();
+        while let Some(frame) = opened.frame(self.deadline).await? {
+            reader.push(&frame)?;
+            while let Some(event) = reader.next_event() {
+                match self.provider.adapter.decode_event(self.call, &event)? {
+                    StreamStep::Ignore => {}
+                    StreamStep::Partial { index, image, format } => {
+                        let format = format.unwrap_or(self.call.output_format);
+                        events.partial(index, image, format, self.call).await;
+                    }
+                    StreamStep::Completed(outcome) => merge(&mut whole, outcome),
+                }
+            }
+            if !whole.images.is_empty() && whole.images.len() >= self.call.n as usize {
+                return Ok(whole);
+            }
+        }
+        if whole.images.is_empty() {
+            let detail = "the stream ended before the picture";
+            return Err(Fault::new(FaultKind::ConnectionLost, detail));
+        }
+        Ok(whole)
+    }
+}
+
+fn is_event_stream(opened: &Opened) -> bool {
+    let content_type = opened.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    opened.status == 200 && content_type.is_some_and(|text| text.starts_with("text/event-stream"))
+}
+
+/// Joins the outcomes of several completed events of one call.
+fn merge(whole: &mut Outcome, part: Outcome) {
+    whole.images.extend(part.images);
+    whole.withheld += part.withheld;
+    for metered in part.usage {
+        match whole.usage.iter_mut().find(|known| known.meter == metered.meter) {
+            Some(known) => known.quantity = known.quantity.saturating_add(metered.quantity),
+            None => whole.usage.push(metered),
+        }
+    }
+    whole.reported = whole.reported.take().or(part.reported);
+    whole.model_executed = whole.model_executed.take().or(part.model_executed);
+    whole.provider_request_id = whole.provider_request_id.take().or(part.provider_request_id);
+}

@@ -1,0 +1,92 @@
+//! Pictures in our own store: kept for clients that went away, for addresses, and for replays.
+
+use crate::answer::{Answer, AnswerMeta, DeliveredImage};
+use crate::shared::Shared;
+use gallerist_domain::{Chunks, ImageData, RequestId};
+use gallerist_imaging::decode_base64;
+use gallerist_store::{NewPicture, Picture};
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+
+impl Shared {
+    /// Puts the pictures of an answer on disk for a while.
+    pub(crate) async fn keep(&self, answer: &Answer) {
+        let now = self.clock.now();
+        let expires_at = self.kept_until(now);
+        for (index, image) in (0u32..).zip(&answer.images) {
+            let data = match &image.data {
+                ImageData::Bytes(chunks) => chunks.clone(),
+                ImageData::Base64(text) => match decode_base64(text) {
+                    Ok(bytes) => Chunks::from(bytes),
+                    Err(error) => {
+                        tracing::error!(request = %answer.meta.request_id, %error, "a picture could not be kept");
+                        continue;
+                    }
+                },
+                ImageData::Url(_) => continue,
+            };
+            let request = answer.meta.request_id;
+            let picture = NewPicture { request, index, format: image.format, data, expires_at, now };
+            if let Err(error) = self.store.put_picture(picture).await {
+                tracing::error!(%request, %error, "a picture could not be kept");
+            }
+        }
+    }
+
+    fn kept_until(&self, now: Timestamp) -> Timestamp {
+        let lifetime = SignedDuration::from_mins(self.limits.kept_picture_minutes);
+        now.checked_add(lifetime).unwrap_or(now)
+    }
+
+    /// Gives each picture its signed address.
+    pub(crate) fn with_addresses(&self, mut answer: Answer) -> Answer {
+        let expires = self.kept_until(self.clock.now()).as_second();
+        let request = answer.meta.request_id;
+        for (index, image) in (0u32..).zip(&mut answer.images) {
+            let signature = self.signature(request, index, expires);
+            image.url_path =
+                Some(format!("/v1/pictures/{request}/{index}?expires={expires}&signature={signature}"));
+        }
+        answer
+    }
+
+    fn signature(&self, request: RequestId, index: u32, expires: i64) -> blake3::Hash {
+        blake3::keyed_hash(&self.picture_secret, format!("{request}/{index}/{expires}").as_bytes())
+    }
+
+    /// The picture behind a signed address, while address and picture live.
+    pub(crate) async fn picture_at(
+        &self,
+        request: RequestId,
+        index: u32,
+        expires: i64,
+        signature: &str,
+    ) -> Option<Picture> {
+        let now = self.clock.now();
+        let given = blake3::Hash::from_hex(signature).ok()?;
+        // Hashes compare in constant time.
+        if given != self.signature(request, index, expires) || now.as_second() >= expires {
+            return None;
+        }
+        self.store.picture(request, index, now).await.ok().flatten()
+    }
+
+    /// An earlier answer from its stored meta and its kept pictures; `None` when a picture is gone.
+    pub(crate) async fn answer_from_store(&self, meta: AnswerMeta, images: u32) -> Option<Answer> {
+        let now = self.clock.now();
+        let mut delivered = Vec::new();
+        for index in 0..images {
+            let picture = self.store.picture(meta.request_id, index, now).await.ok().flatten()?;
+            let revised_prompt = meta.revised_prompts.get(index as usize).cloned().flatten();
+            delivered.push(DeliveredImage {
+                data: ImageData::Bytes(Chunks::from(picture.data)),
+                format: picture.format,
+                size: meta.size,
+                revised_prompt,
+                url_path: None,
+            });
+        }
+        let meta = AnswerMeta { cached: true, ..meta };
+        Some(Answer { images: delivered, meta: Arc::new(meta) })
+    }
+}

@@ -1,0 +1,350 @@
+//! One request from plan to answer, in a task that the engine owns.
+//!
+//! Offers are tried in the order of the plan. After a fault the next one is tried if the fault's
+//! attributes allow it and the request's cost limit still holds. The settlement follows the answer within
+//! milliseconds; with an `Idempotency-Key` it comes first.
+
+use crate::answer::{Answer, AnswerMeta, Cost, DeliveredImage, Missing, StreamEvent};
+use crate::attempt::{Called, Surroundings, reservations, split};
+use crate::events::EventSink;
+use crate::joining::Ending;
+use crate::outcome;
+use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
+use crate::request::Incoming;
+use crate::shared::Shared;
+use gallerist_domain::{FaultKind, Metered, RequestId, Retry, Ticks};
+use gallerist_pricing::Charge;
+use gallerist_routing::{Plan, PlanContext, PlannedOffer, plan};
+use gallerist_store::{
+    AttemptEnd, Conclusion, NewRequest, RequestEnd, RequestStatus, Reservation, Reserved, StoreError,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A request in life.
+pub(crate) struct Life {
+    pub shared: Arc<Shared>,
+    pub id: RequestId,
+    pub incoming: Incoming,
+    pub deadline: Instant,
+    /// Pictures delivered so far.
+    pub images: Vec<DeliveredImage>,
+    pub failed: Vec<FailedAttempt>,
+    pub attempts: u32,
+    pub charged: Ticks,
+    pub disputed: Ticks,
+    pub overrun: Ticks,
+    pub charges: Vec<Charge>,
+    pub usage: Vec<Metered>,
+    /// Ends that are not in the ledger yet.
+    pub ends: Vec<AttemptEnd>,
+    /// Whether the request's row is on disk.
+    pub recorded: bool,
+    pub withheld: u32,
+}
+
+/// How a life ends: with an ending to announce, or as a repetition of an earlier request.
+pub(crate) enum Lived {
+    Ended(Ending, Option<RequestEnd>),
+    /// The idempotency key is bound to this request.
+    Existing {
+        request: RequestId,
+        same_body: bool,
+    },
+}
+
+impl Life {
+    pub(crate) fn new(shared: Arc<Shared>, id: RequestId, incoming: Incoming) -> Life {
+        let deadline = Instant::now() + Duration::from_millis(shared.limits.deadline_ms);
+        Life {
+            shared,
+            id,
+            incoming,
+            deadline,
+            images: Vec::new(),
+            failed: Vec::new(),
+            attempts: 0,
+            charged: Ticks::ZERO,
+            disputed: Ticks::ZERO,
+            overrun: Ticks::ZERO,
+            charges: Vec::new(),
+            usage: Vec::new(),
+            ends: Vec::new(),
+            recorded: false,
+            withheld: 0,
+        }
+    }
+
+    /// Runs to the end. What is left in `ends`, and the returned end, is for [`Life::conclude`].
+    pub(crate) async fn run(&mut self, mut events: Option<EventSink>) -> Lived {
+        let shared = Arc::clone(&self.shared);
+        let request = self.incoming.request.clone();
+        let health = shared.health().clone();
+        let context = PlanContext {
+            offers: &shared.offers,
+            health: &health,
+            at: self.incoming.accepted_at,
+            now_ms: shared.now_ms(),
+        };
+        let plan = match plan(&request, context) {
+            Ok(plan) => plan,
+            Err(error) => return self.refused(outcome::plan_refusal(error), events).await,
+        };
+        if plan.offers.is_empty() {
+            return self.refused(outcome::no_offer(&request, plan.excluded), events).await;
+        }
+        let served = match self.try_offers(&plan, events.as_mut()).await {
+            Ok(served) => served,
+            Err(Stopped::Refused(refusal)) => return self.refused(*refusal, events).await,
+            Err(Stopped::Existing { request, same_body }) => return Lived::Existing { request, same_body },
+        };
+        let (list, saved) =
+            outcome::saving(&shared, &request, &plan.target, self.charged + self.disputed, context.at);
+        let Some(served) = served else {
+            let refusal = outcome::failure(self, plan.excluded);
+            return self.refused(refusal, events).await;
+        };
+        let answer = self.answer(&plan.offers[served], saved);
+        let answer = self.keep_if_wanted(answer).await;
+        let end = self.request_end(&answer, list, saved);
+        if let Some(events) = &mut events {
+            for image in answer.images.clone() {
+                let event = StreamEvent::Completed { image, meta: Arc::clone(&answer.meta) };
+                if !events.send(event).await {
+                    self.shared.keep(&answer).await;
+                    break;
+                }
+            }
+        }
+        Lived::Ended(Ok(answer), Some(end))
+    }
+
+    /// Tries the offers in order; returns the index of the one that delivered last.
+    async fn try_offers(
+        &mut self,
+        plan: &Plan<'_>,
+        mut events: Option<&mut EventSink>,
+    ) -> Result<Option<usize>, Stopped> {
+        let wanted = self.incoming.request.n;
+        let mut served: Option<usize> = None;
+        for (index, planned) in plan.offers.iter().enumerate().take(self.shared.limits.offers_tried_max) {
+            if let Some(served) = served {
+                // Missing pictures are made by other hosts of the same model, so that they fit together.
+                if plan.offers[served].offer.model.id != planned.offer.model.id {
+                    continue;
+                }
+            }
+            if !self.affordable(planned) {
+                continue;
+            }
+            let missing = wanted - u32::try_from(self.images.len()).unwrap_or(wanted);
+            let before = self.images.len();
+            let go_on = self.try_offer(plan, planned, missing, events.as_deref_mut()).await?;
+            if self.images.len() > before {
+                served = Some(index);
+            }
+            let complete = self.images.len() >= wanted as usize;
+            let committed = events.as_ref().is_some_and(|events| events.committed);
+            if complete || committed || !go_on || Instant::now() >= self.deadline {
+                break;
+            }
+        }
+        Ok(served)
+    }
+
+    /// Whether held and charged money and this offer's maximum stay within the request's limit.
+    fn affordable(&self, planned: &PlannedOffer<'_>) -> bool {
+        let Some(limit) = self.incoming.request.max_cost else { return true };
+        let so_far = self.charged.checked_add(self.disputed);
+        so_far.and_then(|sum| sum.checked_add(planned.quote.max)).is_some_and(|sum| sum <= limit)
+    }
+
+    /// Tries one offer. Returns whether another may be tried.
+    async fn try_offer(
+        &mut self,
+        plan: &Plan<'_>,
+        planned: &PlannedOffer<'_>,
+        missing: u32,
+        events: Option<&mut EventSink>,
+    ) -> Result<bool, Stopped> {
+        let shared = Arc::clone(&self.shared);
+        let at = self.incoming.accepted_at;
+        let Some(calls) = split(&self.incoming.request, planned, missing, self.attempts + 1, at) else {
+            return Ok(true);
+        };
+        // Earlier ends go ahead of the reservation in the writer's queue, so what they free counts.
+        self.conclude(None).await;
+        let reservation = Reservation {
+            request: self.id,
+            project: self.incoming.caller.project.clone(),
+            new_request: (!self.recorded).then(|| self.row(plan)),
+            attempts: reservations(&shared, planned, &calls),
+            now: shared.clock.now(),
+        };
+        match shared.store.reserve(reservation).await {
+            Ok(Reserved::Held) => self.recorded = true,
+            Ok(Reserved::Existing { request, same_body }) => {
+                return Err(Stopped::Existing { request, same_body });
+            }
+            Err(error) => return Err(Stopped::Refused(Box::new(self.store_refusal(error)))),
+        }
+        self.attempts += u32::try_from(calls.len()).unwrap_or(u32::MAX);
+        let surroundings = Surroundings { shared: &shared, request: self.id, at, deadline: self.deadline };
+        let called = surroundings.make(planned, &calls, events).await;
+        Ok(self.take_in(called))
+    }
+
+    /// Adds up what calls brought. Returns whether another offer may be tried.
+    fn take_in(&mut self, called: Vec<Called>) -> bool {
+        let mut go_on = true;
+        for mut call in called {
+            self.images.append(&mut call.images);
+            self.ends.push(call.end);
+            self.withheld += call.withheld;
+            self.usage.append(&mut call.usage);
+            if let Some(charge) = call.charge {
+                self.charged += charge.amount;
+                self.charges.push(charge);
+            }
+            self.overrun += call.overrun.unwrap_or(Ticks::ZERO);
+            self.disputed += call.disputed.unwrap_or(Ticks::ZERO);
+            if let Some(failed) = call.failed {
+                let refused_by_filter = matches!(
+                    failed.fault.kind,
+                    FaultKind::ModerationInput | FaultKind::ModerationOutput | FaultKind::ModerationUnknown
+                );
+                go_on &= failed.fault.retry != Retry::Never
+                    || (refused_by_filter && self.shared.moderation_failover);
+                self.failed.push(failed);
+            }
+        }
+        go_on
+    }
+
+    fn row(&self, plan: &Plan<'_>) -> NewRequest {
+        NewRequest {
+            id: self.id,
+            project: self.incoming.caller.project.clone(),
+            key_id: self.incoming.caller.key_id.clone(),
+            model: self.incoming.request.model.clone(),
+            operation: self.incoming.request.operation,
+            n: self.incoming.request.n,
+            plan_json: outcome::plan_json(plan),
+            fingerprint: self.incoming.fingerprint,
+            idempotency_key: self.incoming.idempotency_key.clone(),
+        }
+    }
+
+    fn store_refusal(&self, error: StoreError) -> Refusal {
+        let refusal = outcome::store_refusal(&error);
+        Refusal {
+            charged: self.charged,
+            disputed: self.disputed,
+            attempts: self.failed.clone(),
+            request_id: self.recorded.then_some(self.id),
+            ..refusal
+        }
+    }
+
+    async fn refused(&mut self, refusal: Refusal, events: Option<EventSink>) -> Lived {
+        let end = self.recorded.then(|| RequestEnd {
+            status: RequestStatus::Failed,
+            http_status: refusal.kind.status(),
+            error_code: Some(refusal.kind.code().to_owned()),
+            answer_json: Some(outcome::refusal_json(&refusal)),
+            images_delivered: 0,
+            list: None,
+            saved: None,
+            // A key replays what may have been charged; what was free may be tried again.
+            free_idempotency_key: !refusal.may_have_charged(),
+        });
+        if let Some(mut events) = events {
+            events.send(StreamEvent::Failed(refusal.clone())).await;
+        }
+        Lived::Ended(Err(refusal), end)
+    }
+
+    fn answer(&self, served: &PlannedOffer<'_>, saved: Option<Ticks>) -> Answer {
+        let missing = self.incoming.request.n - u32::try_from(self.images.len()).unwrap_or(0);
+        let reason = self.failed.last().map(|failed| failed.fault.detail.clone()).unwrap_or_default();
+        let first = &self.images[0];
+        let meta = AnswerMeta {
+            request_id: self.id,
+            created: self.incoming.accepted_at.as_second(),
+            provider: served.offer.id.provider.clone(),
+            model: served.offer.id.model.clone(),
+            offer: served.offer.id.to_string(),
+            size: first.size,
+            quality: served.resolved.facts.quality.to_owned(),
+            output_format: first.format,
+            cost: Cost {
+                charged_usd: self.charged,
+                basis: outcome::basis(&self.charges),
+                lines: self.charges.iter().flat_map(crate::books::cost_lines).collect(),
+                disputed_usd: (!self.disputed.is_zero()).then_some(self.disputed),
+                overrun_usd: (!self.overrun.is_zero()).then_some(self.overrun),
+            },
+            attempts: self.attempts,
+            saved_usd: saved,
+            cached: false,
+            warnings: gallerist_routing::report::warnings(served.offer, self.incoming.accepted_at),
+            missing: (missing > 0).then_some(Missing { count: missing, reason }),
+            usage: outcome::token_usage(&self.usage),
+            revised_prompts: self.images.iter().map(|image| image.revised_prompt.clone()).collect(),
+        };
+        Answer { images: self.images.clone(), meta: Arc::new(meta) }
+    }
+
+    /// Puts the pictures on disk first, where the client wants addresses or a replayable answer.
+    async fn keep_if_wanted(&self, answer: Answer) -> Answer {
+        let by_url = self.incoming.request.response_format == gallerist_domain::ResponseFormat::Url;
+        if by_url || self.incoming.idempotency_key.is_some() {
+            self.shared.keep(&answer).await;
+        }
+        if by_url { self.shared.with_addresses(answer) } else { answer }
+    }
+
+    fn request_end(&self, answer: &Answer, list: Option<Ticks>, saved: Option<Ticks>) -> RequestEnd {
+        let status = match answer.meta.missing {
+            Some(_) => RequestStatus::Partial,
+            None => RequestStatus::Succeeded,
+        };
+        RequestEnd {
+            status,
+            http_status: 200,
+            error_code: None,
+            answer_json: Some(serde_json::to_string(&*answer.meta).expect("the meta is plain data")),
+            images_delivered: u32::try_from(answer.images.len()).unwrap_or(u32::MAX),
+            list,
+            saved,
+            free_idempotency_key: false,
+        }
+    }
+
+    /// Writes what is known: ends of attempts and, with `finish`, the end of the request.
+    pub(crate) async fn conclude(&mut self, finish: Option<RequestEnd>) {
+        let ends = std::mem::take(&mut self.ends);
+        if ends.is_empty() && finish.is_none() {
+            return;
+        }
+        let conclusion = Conclusion { request: self.id, ends, finish, now: self.shared.clock.now() };
+        if let Err(error) = self.shared.store.conclude(conclusion).await {
+            // The attempts stay reserved and count against caps; the next start disputes them.
+            tracing::error!(request = %self.id, %error, "the end of a request could not be written");
+        }
+    }
+}
+
+/// Why the trying stops at once.
+enum Stopped {
+    Refused(Box<Refusal>),
+    Existing { request: RequestId, same_body: bool },
+}
+
+/// The answer for a request that is refused because too much is going on.
+pub(crate) fn overloaded() -> Refusal {
+    let mut refusal = Refusal::new(RefusalKind::Overloaded, "the gateway is busy; try again in a moment");
+    refusal.retry_after_ms = Some(1_000);
+    refusal
+}

@@ -1,0 +1,184 @@
+//! What every life shares: offers, providers, health, limits, and the book of running requests.
+
+use crate::StartError;
+use crate::joining::Joining;
+use crate::settings::{EngineSettings, Limits, ProviderSettings};
+use crate::transport::Transport;
+use gallerist_domain::{Clock, Fault, FaultKind, OfferId};
+use gallerist_imaging::Depth;
+use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, offers};
+use gallerist_providers::{Endpoint, Provider, by_kind};
+use gallerist_routing::HealthBook;
+use gallerist_store::Store;
+use secrecy::ExposeSecret;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) struct Shared {
+    pub catalogue: Arc<Catalogue>,
+    pub offers: Vec<Offer>,
+    /// By index of the offer.
+    pub offer_providers: Vec<usize>,
+    pub providers: Vec<ProviderRuntime>,
+    pub baseline: Option<OfferId>,
+    /// The makers' offers of the catalogue, configured or not: what savings are measured against.
+    pub maker_offers: Vec<Offer>,
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub limits: Limits,
+    pub check_depth: Depth,
+    pub moderation_failover: bool,
+    pub transport: Transport,
+    pub joining: Joining,
+    pub lives: Arc<Semaphore>,
+    pub decodes: Semaphore,
+    pub tasks: TaskTracker,
+    pub stopping: CancellationToken,
+    pub picture_secret: [u8; 32],
+    health: Mutex<HealthBook>,
+    started: Instant,
+}
+
+/// A provider at run time.
+pub(crate) struct ProviderRuntime {
+    pub name: String,
+    pub adapter: &'static dyn Provider,
+    pub endpoint: Endpoint,
+    /// The host of the base URL, when it is a private one.
+    pub private_host: Option<String>,
+    places: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl ProviderRuntime {
+    fn new(settings: &ProviderSettings, catalogue: &Catalogue) -> Result<ProviderRuntime, StartError> {
+        let unknown = || StartError::UnknownKind { name: settings.name.clone(), kind: settings.kind.clone() };
+        let adapter = by_kind(&settings.kind).ok_or_else(unknown)?;
+        let sheet = catalogue.provider(&settings.kind).ok_or_else(unknown)?;
+        let url = reqwest::Url::parse(&settings.base_url).ok();
+        let private_host = url
+            .filter(|url| !crate::transport::is_public(url))
+            .and_then(|url| url.host_str().map(str::to_owned));
+        let places = settings.concurrency_max.unwrap_or(sheet.concurrency_max).max(1);
+        Ok(ProviderRuntime {
+            name: settings.name.clone(),
+            adapter,
+            endpoint: Endpoint {
+                base_url: settings.base_url.trim_end_matches('/').to_owned(),
+                key: settings.key.expose_secret().to_owned(),
+            },
+            private_host,
+            places: Semaphore::new(places as usize),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// Waits for a place among the provider's concurrent calls, in a bounded queue.
+    pub(crate) async fn place(
+        &self,
+        waiting_max: usize,
+        deadline: Instant,
+    ) -> Result<SemaphorePermit<'_>, Fault> {
+        if let Ok(permit) = self.places.try_acquire() {
+            return Ok(permit);
+        }
+        let held_back = |detail: &str| Fault::new(FaultKind::HeldBack, detail);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= waiting_max {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(held_back("too many calls wait for this provider"));
+        }
+        let permit = timeout_at(deadline, self.places.acquire()).await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(held_back("no place at this provider before the deadline")),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) async fn new(settings: EngineSettings) -> Result<Shared, StartError> {
+        let EngineSettings {
+            catalogue,
+            providers,
+            store,
+            clock,
+            limits,
+            baseline,
+            check_depth,
+            moderation_failover,
+        } = settings;
+        let runtimes: Vec<ProviderRuntime> = providers
+            .iter()
+            .map(|settings| ProviderRuntime::new(settings, &catalogue))
+            .collect::<Result<_, _>>()?;
+        let configured: Vec<ConfiguredProvider> = providers
+            .iter()
+            .map(|settings| ConfiguredProvider { name: settings.name.clone(), kind: settings.kind.clone() })
+            .collect();
+        let offers = offers(&catalogue, &configured);
+        let provider_of =
+            |offer: &Offer| runtimes.iter().position(|runtime| runtime.name == offer.id.provider);
+        let offer_providers = offers
+            .iter()
+            .map(|offer| provider_of(offer).expect("offers come from these providers"))
+            .collect();
+        let fresh: [u8; 32] = blake3::hash(&random_bytes()).into();
+        let secret = store.get_or_insert_meta("picture_secret", fresh.to_vec()).await?;
+        Ok(Shared {
+            health: Mutex::new(HealthBook::new(offers.len())),
+            maker_offers: maker_offers(&catalogue),
+            offers,
+            offer_providers,
+            providers: runtimes,
+            baseline,
+            transport: Transport::new(limits.connect_timeout_ms, limits.reply_bytes_max)
+                .map_err(StartError::Client)?,
+            joining: Joining::new(limits.recent_answer_bytes_max),
+            lives: Arc::new(Semaphore::new(limits.requests_max)),
+            decodes: Semaphore::new(limits.decodes_max),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            picture_secret: blake3::hash(&secret).into(),
+            catalogue,
+            store,
+            clock,
+            limits,
+            check_depth,
+            moderation_failover,
+            started: Instant::now(),
+        })
+    }
+
+    pub(crate) fn health(&self) -> MutexGuard<'_, HealthBook> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds of the monotonic clock that health is kept by.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn provider_of(&self, offer: usize) -> &ProviderRuntime {
+        &self.providers[self.offer_providers[offer]]
+    }
+}
+
+/// Two random UUIDs: 244 random bits from the system.
+fn random_bytes() -> Vec<u8> {
+    let (first, second) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    [first.as_bytes().as_slice(), second.as_bytes().as_slice()].concat()
+}
+
+fn maker_offers(catalogue: &Catalogue) -> Vec<Offer> {
+    let kinds: Vec<ConfiguredProvider> = catalogue
+        .providers
+        .iter()
+        .map(|sheet| ConfiguredProvider { name: sheet.kind.clone(), kind: sheet.kind.clone() })
+        .collect();
+    offers(catalogue, &kinds).into_iter().filter(|offer| offer.model.maker).collect()
+}

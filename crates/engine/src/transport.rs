@@ -1,0 +1,174 @@
+//! The only place that sends: provider calls over HTTP/1.1, and the hardened fetch of result addresses.
+//!
+//! Nothing is repeated here and no redirect is followed. A failure says whether anything was sent,
+//! because that decides whether a charge is possible. Answers are held in the frames they came in.
+
+use bytes::Bytes;
+use gallerist_domain::{Billed, Chunks, Fault, FaultKind};
+use gallerist_providers::{CallBody, HttpCall, HttpReply, Part};
+use http::HeaderMap;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+mod addresses;
+pub(crate) use addresses::is_public;
+
+/// The HTTP clients.
+pub(crate) struct Transport {
+    provider_client: reqwest::Client,
+    /// Refuses private addresses; for pictures at addresses that a provider named.
+    public_client: reqwest::Client,
+    reply_bytes_max: usize,
+}
+
+/// A reply whose body has not been read.
+pub(crate) struct Opened {
+    pub status: u16,
+    pub headers: HeaderMap,
+    response: reqwest::Response,
+}
+
+impl Transport {
+    pub(crate) fn new(connect_timeout_ms: u64, reply_bytes_max: usize) -> Result<Transport, reqwest::Error> {
+        // Another part of the program may have installed one already; either is the same provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = || {
+            reqwest::Client::builder()
+                .http1_only()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .connect_timeout(Duration::from_millis(connect_timeout_ms))
+                .pool_max_idle_per_host(256)
+                .tcp_nodelay(true)
+        };
+        Ok(Transport {
+            provider_client: builder().build()?,
+            public_client: builder().dns_resolver(addresses::PublicOnly).build()?,
+            reply_bytes_max,
+        })
+    }
+
+    /// Sends a call and waits for the head of its reply.
+    pub(crate) async fn open(&self, call: HttpCall, deadline: Instant) -> Result<Opened, Fault> {
+        let mut request = self.provider_client.request(call.method, &call.url);
+        for (name, value) in call.headers {
+            request = request.header(name, value);
+        }
+        let request = match call.body {
+            CallBody::Empty => request,
+            CallBody::Json(bytes) => {
+                request.header(http::header::CONTENT_TYPE, "application/json").body(bytes)
+            }
+            CallBody::Multipart(parts) => request.multipart(form(parts)?),
+        };
+        let response =
+            timeout_at(deadline, request.send()).await.map_err(|_| timed_out())?.map_err(|e| sent(&e))?;
+        Ok(Opened { status: response.status().as_u16(), headers: response.headers().clone(), response })
+    }
+
+    /// Sends a call and reads its whole reply.
+    pub(crate) async fn send(&self, call: HttpCall, deadline: Instant) -> Result<HttpReply, Fault> {
+        let opened = self.open(call, deadline).await?;
+        self.read(opened, deadline).await
+    }
+
+    /// Reads the body, frame by frame, under the byte cap.
+    pub(crate) async fn read(&self, mut opened: Opened, deadline: Instant) -> Result<HttpReply, Fault> {
+        let mut body = Chunks::new();
+        while let Some(frame) = opened.frame(deadline).await? {
+            body.push(frame);
+            if body.len() > self.reply_bytes_max {
+                let detail = format!("the answer is larger than {} bytes", self.reply_bytes_max);
+                return Err(Fault::new(FaultKind::Malformed, detail));
+            }
+        }
+        Ok(HttpReply { status: opened.status, headers: opened.headers, body })
+    }
+
+    /// Fetches a picture from an address that a provider named. `private_host` is the provider's own host,
+    /// when the provider itself is configured on a private address; every other private address is refused.
+    pub(crate) async fn fetch(
+        &self,
+        url: &str,
+        private_host: Option<&str>,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<Chunks, Fault> {
+        let unavailable = |detail: String| Fault::new(FaultKind::ResultUnavailable, detail);
+        let url =
+            reqwest::Url::parse(url).map_err(|_| unavailable("the picture's address is not a URL".into()))?;
+        let host = url.host_str().unwrap_or_default();
+        let own = private_host.is_some_and(|own| addresses::same_private_host(own, host));
+        if !matches!(url.scheme(), "http" | "https") || !(own || is_public(&url)) {
+            return Err(unavailable("the picture's address is not a public one".into()));
+        }
+        let client = if own { &self.provider_client } else { &self.public_client };
+        let response = timeout_at(deadline, client.get(url).send())
+            .await
+            .map_err(|_| unavailable("fetching the picture took too long".into()))?
+            .map_err(|error| unavailable(describe(&error)))?;
+        if !response.status().is_success() {
+            return Err(unavailable(format!(
+                "the picture's address answered {}",
+                response.status().as_u16()
+            )));
+        }
+        let mut opened = Opened { status: 200, headers: HeaderMap::new(), response };
+        let mut body = Chunks::new();
+        while let Some(frame) = opened.frame(deadline).await.map_err(|fault| unavailable(fault.detail))? {
+            body.push(frame);
+            if body.len() > bytes_max {
+                return Err(unavailable(format!("the picture is larger than {bytes_max} bytes")));
+            }
+        }
+        Ok(body)
+    }
+}
+
+impl Opened {
+    /// The next frame of the body; `None` at its end.
+    pub(crate) async fn frame(&mut self, deadline: Instant) -> Result<Option<Bytes>, Fault> {
+        let frame = timeout_at(deadline, self.response.chunk()).await.map_err(|_| timed_out())?;
+        frame.map_err(|error| Fault::new(FaultKind::ConnectionLost, describe(&error)))
+    }
+}
+
+fn form(parts: Vec<Part>) -> Result<reqwest::multipart::Form, Fault> {
+    let mut form = reqwest::multipart::Form::new();
+    for part in parts {
+        let length = part.bytes.len() as u64;
+        let mut field = reqwest::multipart::Part::stream_with_length(part.bytes, length);
+        if let Some((name, media_type)) = part.file {
+            let invalid = |_| Fault::new(FaultKind::Unsupported, "a part has no valid media type");
+            field = field.file_name(name).mime_str(&media_type).map_err(invalid)?;
+        }
+        form = form.part(part.name, field);
+    }
+    Ok(form)
+}
+
+fn timed_out() -> Fault {
+    Fault::new(FaultKind::Timeout, "the provider did not answer before the deadline")
+}
+
+/// A failure to send: without a connection nothing was sent, so nothing can be charged.
+fn sent(error: &reqwest::Error) -> Fault {
+    if error.is_connect() || error.is_builder() {
+        return Fault::new(FaultKind::ConnectFailed, describe(error)).with_billed(Billed::No);
+    }
+    Fault::new(FaultKind::ConnectionLost, describe(error))
+}
+
+/// The innermost cause, without the address (which may carry a signature).
+fn describe(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if std::ptr::eq(cause, error as &dyn std::error::Error) {
+        "the connection failed".into()
+    } else {
+        cause.to_string()
+    }
+}
