@@ -1,3 +1,4 @@
+-- Lists of words are checked by OR: an IN of more than two makes a table anew in each statement.
 -- Times are microseconds since 1970 in UTC, amounts are ticks (10^-10 dollar), ids are 16-byte UUIDs.
 
 CREATE TABLE meta (
@@ -28,7 +29,7 @@ CREATE TABLE keys (
     id         TEXT PRIMARY KEY,
     project    INTEGER NOT NULL REFERENCES projects,
     name       TEXT NOT NULL,
-    role       TEXT NOT NULL CHECK (role IN ('generate', 'admin')),
+    role       TEXT NOT NULL CHECK (role = 'generate' OR role = 'admin'),
     sha256     BLOB NOT NULL UNIQUE CHECK (length(sha256) = 32),
     prefix     TEXT NOT NULL,
     created_at INTEGER NOT NULL,
@@ -46,7 +47,7 @@ CREATE TABLE requests (
     model            TEXT NOT NULL,
     operation        TEXT NOT NULL,
     n                INTEGER NOT NULL,
-    status           TEXT NOT NULL CHECK (status IN ('running', 'succeeded', 'partial', 'failed')),
+    status           TEXT NOT NULL CHECK (status = 'running' OR status = 'succeeded' OR status = 'partial' OR status = 'failed'),
     http_status      INTEGER,
     error_code       TEXT,
     fingerprint      BLOB NOT NULL CHECK (length(fingerprint) = 32),
@@ -70,7 +71,7 @@ CREATE TABLE attempts (
     offer               TEXT NOT NULL,
     provider            TEXT NOT NULL,
     model               TEXT NOT NULL,
-    status              TEXT NOT NULL CHECK (status IN ('reserved', 'settled', 'released', 'disputed')),
+    status              TEXT NOT NULL CHECK (status = 'reserved' OR status = 'settled' OR status = 'released' OR status = 'disputed'),
     reserved_ticks      INTEGER NOT NULL CHECK (reserved_ticks >= 0),
     charged_ticks       INTEGER NOT NULL DEFAULT 0 CHECK (charged_ticks >= 0),
     images              INTEGER NOT NULL DEFAULT 0,
@@ -97,7 +98,7 @@ CREATE TABLE entries (
     account INTEGER NOT NULL REFERENCES accounts,
     amount  INTEGER NOT NULL,
     at      INTEGER NOT NULL,
-    kind    TEXT NOT NULL CHECK (kind IN ('reserve', 'settle', 'release', 'dispute', 'resolve')),
+    kind    TEXT NOT NULL CHECK (kind = 'reserve' OR kind = 'settle' OR kind = 'release' OR kind = 'dispute' OR kind = 'resolve'),
     PRIMARY KEY (attempt, place)
 ) STRICT, WITHOUT ROWID;
 

@@ -255,3 +255,17 @@ async fn ended_attempts_forget_their_calls_unless_they_are_kept() {
         assert_eq!(kept, keep);
     }
 }
+
+/// A list of more than two words in a check makes the engine build a table in memory at every statement.
+#[test]
+fn no_statement_of_the_ledger_builds_a_table_in_memory() {
+    let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+    schema::migrate(&mut connection, at(0)).unwrap();
+    for text in ledger::statements() {
+        let mut statement = connection.prepare(&format!("EXPLAIN {text}")).unwrap();
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().unwrap() {
+            assert_ne!(row.get_ref(1).unwrap().as_str().unwrap(), "OpenEphemeral", "{text}");
+        }
+    }
+}
