@@ -2,7 +2,7 @@
 //!
 //! `pairs` drives the public commands with 1, 32 and 256 concurrent callers; `bare` writes rows of the same
 //! volume with the engine alone, in transactions of as many pairs, on the same file system. Afterwards it
-//! prints the processor time of one pair and the time to open an empty store.
+//! prints the processor time of one pair, the time to add up usage and the time to open an empty store.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -167,6 +167,13 @@ fn processor_time() {
         let (used, passed) = ((processor() - before) / pairs, start.elapsed() / pairs);
         println!("{callers:>4} callers, {pairs} pairs: {used:?} of processor and {passed:?} of time a pair");
     }
+    let dir = folder();
+    let store = open(&dir);
+    storm(&runtime, &store, 256, 200);
+    let start = Instant::now();
+    let query = UsageQuery { group_by: vec![UsageKey::Provider, UsageKey::Model], ..UsageQuery::default() };
+    let report = runtime.block_on(store.usage(query)).expect("it can be read");
+    println!("usage over {} requests: {:?}", report.totals.requests, start.elapsed());
 }
 
 fn opening_time() {

@@ -35,11 +35,12 @@ impl Books {
 statements! {
     BALANCES = "SELECT c.name, coalesce(sum(e.amount), 0) FROM accounts c
         LEFT JOIN entries e ON e.account = c.number GROUP BY c.number ORDER BY c.name";
-    OPEN_COUNTS = "SELECT count(*) FILTER (WHERE status = 'reserved'), count(*) FILTER (WHERE status = 'disputed')
-        FROM attempts";
+    OPEN_COUNTS = "SELECT count(*) FILTER (WHERE status = 'reserved'),
+            count(*) FILTER (WHERE status = 'disputed') FROM attempts";
     // The checks below answer one text a contradiction.
     UNBALANCED = "SELECT 'movement ' || kind || ' of attempt ' || hex(t.id) || ' sums to ' || sum(e.amount)
-        FROM entries e JOIN attempts t ON t.row = e.attempt GROUP BY e.attempt, e.kind HAVING sum(e.amount) <> 0";
+        FROM entries e JOIN attempts t ON t.row = e.attempt GROUP BY e.attempt, e.kind
+        HAVING sum(e.amount) <> 0";
     TOTALS_OF_ATTEMPTS = "SELECT 'totals of project ' || p.name || ' differ from its attempts' FROM projects p
         WHERE (p.settled, p.held, p.disputed) <> (
             SELECT coalesce(sum(a.charged_ticks), 0),
@@ -48,17 +49,19 @@ statements! {
             FROM requests r JOIN attempts a ON a.request = r.number WHERE r.project = p.number)";
     TOTALS_OF_ENTRIES = "SELECT 'totals of project ' || p.name || ' differ from its entries' FROM projects p
         WHERE p.held <> (SELECT coalesce(sum(amount), 0) FROM entries WHERE account = p.held_account)
-            OR p.disputed <> (SELECT coalesce(sum(amount), 0) FROM entries WHERE account = p.disputed_account)
+            OR p.disputed <> (SELECT coalesce(sum(amount), 0) FROM entries
+                WHERE account = p.disputed_account)
             OR -(p.settled + p.held + p.disputed)
                 <> (SELECT coalesce(sum(amount), 0) FROM entries WHERE account = p.available_account)";
     PAYABLE = "SELECT 'payable to ' || provider || ' differs from its attempts'
         FROM (SELECT provider, sum(charged_ticks) AS charged FROM attempts GROUP BY provider)
-        WHERE charged <> (SELECT coalesce(sum(e.amount), 0) FROM accounts c JOIN entries e ON e.account = c.number
-            WHERE c.name = 'provider:' || provider || ':payable')";
+        WHERE charged <> (SELECT coalesce(sum(e.amount), 0) FROM accounts c JOIN entries e
+            ON e.account = c.number WHERE c.name = 'provider:' || provider || ':payable')";
     STRAY = "SELECT 'attempt ' || hex(a.id) || ' is reserved but its request is ' || r.status
         FROM attempts a JOIN requests r ON r.number = a.request
         WHERE a.status = 'reserved' AND r.status <> 'running'";
-    DANGLING = "SELECT 'a row of ' || \"table\" || ' refers to a missing row of ' || parent FROM pragma_foreign_key_check";
+    DANGLING = "SELECT 'a row of ' || \"table\" || ' refers to a missing row of ' || parent
+        FROM pragma_foreign_key_check";
     UNBOOKED = "SELECT 'attempt ' || hex(id) || ' has no entries' FROM attempts
         WHERE row NOT IN (SELECT attempt FROM entries)";
 }

@@ -180,7 +180,8 @@ impl Store {
         self.write(move |writing| apply::admit(writing, &admission)).await
     }
 
-    /// Holds the maxima of all attempts, or refuses with [`StoreError::BudgetExceeded`].
+    /// Holds the maxima of all attempts, or refuses with [`StoreError::BudgetExceeded`]. A refusal leaves
+    /// no row of the request either; [`Store::admit`] with its end records it.
     pub async fn reserve(&self, reservation: Reservation) -> Result<Reserved, StoreError> {
         self.write(move |writing| apply::reserve(writing, &reservation)).await
     }

@@ -31,8 +31,8 @@ impl ProjectRecord {
 
 statements! {
     ACCOUNT_INSERT = "INSERT INTO accounts (name) VALUES (?1)";
-    PROJECT_INSERT = "INSERT INTO projects (name, created_at, cap, available_account, held_account, disputed_account)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    PROJECT_INSERT = "INSERT INTO projects (name, created_at, cap, available_account, held_account,
+        disputed_account) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     PROJECT_EXISTS = "SELECT 1 FROM projects WHERE name = ?1";
     CAP_SET = "UPDATE projects SET cap = ?2 WHERE name = ?1";
     PROJECTS = "SELECT name, created_at, cap, settled, held, disputed FROM projects ORDER BY name";

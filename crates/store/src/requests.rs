@@ -165,8 +165,8 @@ statements! {
     REQUEST_NUMBER = "SELECT number FROM requests WHERE id = ?1";
     REQUEST_BY_FINGERPRINT = concat!(request_columns!(), "WHERE r.fingerprint = ?1 AND p.name = ?2
         AND r.created_at >= ?3 ORDER BY r.number DESC LIMIT 1");
-    ATTEMPTS = "SELECT id, number, offer, status, reserved_ticks, charged_ticks, images, created_at, ended_at, basis,
-            dispute_reason, provider_request_id, catalogue_digest, fault_json, charge_json
+    ATTEMPTS = "SELECT id, number, offer, status, reserved_ticks, charged_ticks, images, created_at, ended_at,
+            basis, dispute_reason, provider_request_id, catalogue_digest, fault_json, charge_json
         FROM attempts WHERE request = ?1 ORDER BY number";
     ENTRIES = "SELECT t.id, c.name, e.amount, e.at, e.kind
         FROM attempts t JOIN entries e ON e.attempt = t.row JOIN accounts c ON c.number = e.account

@@ -56,7 +56,8 @@ words!(
 );
 words!(
     /// Which movement of money an entry belongs to.
-    Movement { Reserve = "reserve", Settle = "settle", Release = "release", Dispute = "dispute", Resolve = "resolve" }
+    Movement { Reserve = "reserve", Settle = "settle", Release = "release", Dispute = "dispute",
+        Resolve = "resolve" }
 );
 
 /// A column that holds what this version never wrote.

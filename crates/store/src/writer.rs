@@ -252,7 +252,7 @@ fn apply_apart(writing: &mut Writing<'_>, group: &mut [Box<dyn Command>]) -> Res
 }
 
 fn lock(data_dir: &Path) -> Result<File, StoreError> {
-    std::fs::create_dir_all(data_dir).map_err(|error| StoreError::file(data_dir, error))?;
+    make_private_dir(data_dir).map_err(|error| StoreError::file(data_dir, error))?;
     let path = data_dir.join("gallerist.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| StoreError::file(&path, error))?;
@@ -264,7 +264,9 @@ fn lock(data_dir: &Path) -> Result<File, StoreError> {
 }
 
 fn open(options: &StoreOptions) -> Result<Connection, StoreError> {
-    let connection = Connection::open(database_path(&options.data_dir))?;
+    let path = database_path(&options.data_dir);
+    make_private_file(&path).map_err(|error| StoreError::file(&path, error))?;
+    let connection = Connection::open(&path)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", if options.durable { "FULL" } else { "OFF" })?;
@@ -274,6 +276,24 @@ fn open(options: &StoreOptions) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // Calls hold prompts: what is deleted inside a page is also overwritten.
+    connection.pragma_update(None, "secure_delete", "FAST")?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(connection)
+}
+
+/// The books and the secret that signs addresses are for nobody else. A folder that exists is left as it is.
+fn make_private_dir(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
+}
+
+/// The log beside the database takes its mode over.
+fn make_private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.create(true).append(true).open(path).map(drop)
 }

@@ -11,7 +11,8 @@ use crate::StoreError;
 use crate::words::{Movement, statements};
 
 statements! {
-    PROJECT_BY_NAME = "SELECT number, available_account, held_account, disputed_account FROM projects WHERE name = ?1";
+    PROJECT_BY_NAME =
+        "SELECT number, available_account, held_account, disputed_account FROM projects WHERE name = ?1";
     PROJECT_BY_NUMBER =
         "SELECT number, available_account, held_account, disputed_account FROM projects WHERE number = ?1";
     ACCOUNT = "SELECT number FROM accounts WHERE name = ?1";

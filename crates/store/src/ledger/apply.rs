@@ -27,24 +27,26 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5)";
     IDEMPOTENCY_FREE = "DELETE FROM idempotency WHERE (project, key) =
         (SELECT project, idempotency_key FROM requests WHERE number = ?1) AND request = ?1";
-    REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status, fingerprint,
-        idempotency_key, plan_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10)";
+    REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status,
+        fingerprint, idempotency_key, plan_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10)";
     REQUEST_FIND = "SELECT number, project, status FROM requests WHERE id = ?1";
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
         images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9 WHERE number = ?1";
-    ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model, status, reserved_ticks,
-        created_at, catalogue_digest, call_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10)";
-    ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis, dispute_reason
-        FROM attempts WHERE id = ?1";
+    ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model,
+        status, reserved_ticks, created_at, catalogue_digest, call_json)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10)";
+    ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis,
+            dispute_reason FROM attempts WHERE id = ?1";
     ATTEMPT_PENDING = "UPDATE attempts SET pending_json = ?2 WHERE id = ?1 AND status = 'reserved'";
     // The texts that only recovery needs go, unless they are to be kept.
-    ATTEMPT_END = "UPDATE attempts SET status = ?2, ended_at = ?3, charged_ticks = ?4, images = ?5, basis = ?6,
-        charge_json = ?7, fault_json = ?8, dispute_reason = ?9,
+    ATTEMPT_END = "UPDATE attempts SET status = ?2, ended_at = ?3, charged_ticks = ?4, images = ?5,
+        basis = ?6, charge_json = ?7, fault_json = ?8, dispute_reason = ?9,
         provider_request_id = coalesce(?10, provider_request_id),
         pending_json = CASE WHEN ?11 THEN pending_json END, call_json = CASE WHEN ?12 THEN call_json END
         WHERE row = ?1 AND status = 'reserved'";
     ATTEMPT_RESOLVE = "UPDATE attempts SET status = ?2, charged_ticks = ?3, basis = ?4,
-        charge_json = coalesce(?5, charge_json), pending_json = NULL, call_json = CASE WHEN ?6 THEN call_json END
+        charge_json = coalesce(?5, charge_json), pending_json = NULL,
+        call_json = CASE WHEN ?6 THEN call_json END
         WHERE row = ?1 AND status = 'disputed'";
     REQUEST_PROJECT = "SELECT project FROM requests WHERE number = ?1";
     OPEN_COUNT = "SELECT count(*) FROM attempts WHERE request = ?1 AND status = 'reserved'";

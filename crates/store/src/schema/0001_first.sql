@@ -47,7 +47,8 @@ CREATE TABLE requests (
     model            TEXT NOT NULL,
     operation        TEXT NOT NULL,
     n                INTEGER NOT NULL,
-    status           TEXT NOT NULL CHECK (status = 'running' OR status = 'succeeded' OR status = 'partial' OR status = 'failed'),
+    status           TEXT NOT NULL
+        CHECK (status = 'running' OR status = 'succeeded' OR status = 'partial' OR status = 'failed'),
     http_status      INTEGER,
     error_code       TEXT,
     fingerprint      BLOB NOT NULL CHECK (length(fingerprint) = 32),
@@ -71,7 +72,8 @@ CREATE TABLE attempts (
     offer               TEXT NOT NULL,
     provider            TEXT NOT NULL,
     model               TEXT NOT NULL,
-    status              TEXT NOT NULL CHECK (status = 'reserved' OR status = 'settled' OR status = 'released' OR status = 'disputed'),
+    status              TEXT NOT NULL
+        CHECK (status = 'reserved' OR status = 'settled' OR status = 'released' OR status = 'disputed'),
     reserved_ticks      INTEGER NOT NULL CHECK (reserved_ticks >= 0),
     charged_ticks       INTEGER NOT NULL DEFAULT 0 CHECK (charged_ticks >= 0),
     images              INTEGER NOT NULL DEFAULT 0,
@@ -98,7 +100,9 @@ CREATE TABLE entries (
     account INTEGER NOT NULL REFERENCES accounts,
     amount  INTEGER NOT NULL,
     at      INTEGER NOT NULL,
-    kind    TEXT NOT NULL CHECK (kind = 'reserve' OR kind = 'settle' OR kind = 'release' OR kind = 'dispute' OR kind = 'resolve'),
+    kind    TEXT NOT NULL
+        CHECK (kind = 'reserve' OR kind = 'settle' OR kind = 'release' OR kind = 'dispute'
+            OR kind = 'resolve'),
     PRIMARY KEY (attempt, place)
 ) STRICT, WITHOUT ROWID;
 

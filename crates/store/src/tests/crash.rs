@@ -39,6 +39,18 @@ async fn what_was_open_at_a_crash_is_found_again() {
     check_books(&store).await;
 }
 
+#[cfg(unix)]
+#[test]
+fn nobody_else_can_read_the_store() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("data"));
+    let mode =
+        |name: &str| std::fs::metadata(store.data_dir().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("."), 0o700);
+    assert_eq!((mode("gallerist.sqlite"), mode("gallerist.sqlite-wal")), (0o600, 0o600));
+}
+
 #[tokio::test]
 async fn a_second_open_says_that_the_store_is_locked() {
     let dir = tempfile::tempdir().unwrap();
