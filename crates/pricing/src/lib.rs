@@ -22,3 +22,6 @@ pub use facts::Facts;
 pub use offer::{ConfiguredProvider, Offer, offers};
 pub use quote::{Bounds, Quote, QuoteLine, Unpriced, bounds, quote};
 pub use settle::{Basis, Charge, ChargeLine, Evidence, settle};
+
+#[cfg(test)]
+mod testing;

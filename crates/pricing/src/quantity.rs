@@ -63,11 +63,10 @@ fn evaluate(estimate: &Estimate, facts: &Facts<'_>) -> Option<Range> {
             let (_, factor) = by_quality.iter().find(|(label, _)| label == facts.quality)?;
             spread(canvas_tokens(*factor, facts), *min_per_mille, *max_per_mille)
         }
-        EstimateForm::PromptTokens { characters_per_token, overhead } => Some(Range {
-            min: 1,
-            expected: ceiling(facts.prompt_characters, *characters_per_token) + overhead,
-            max: facts.prompt_bytes + overhead,
-        }),
+        EstimateForm::PromptTokens { characters_per_token, overhead } => {
+            let expected = ceiling(facts.prompt_characters, *characters_per_token) + overhead;
+            Some(Range { min: expected.min(1), expected, max: facts.prompt_bytes + overhead })
+        }
         EstimateForm::StartedPixels { first, further, pixels: unit, pixels_for_max } => {
             let units = |unit: i64| first + further * (ceiling(pixels, unit).max(1) - 1);
             Some(Range { min: units(*unit), expected: units(*unit), max: units(*pixels_for_max) })
@@ -113,12 +112,13 @@ impl PriceLine {
         (rounded.min(self.up_to) - self.from).max(0)
     }
 
-    /// Bills a quantity for `images` pictures, per picture or for the call as the line says.
+    /// Bills a quantity for `images` pictures, per picture or for the call as the line says. What is counted
+    /// once for the call (a prompt) is billed once.
     pub fn billed_for(&self, quantity: Quantity, images: i64) -> Range {
         let bill = |value: i64| match (self.each, quantity.each) {
-            (Each::Image, _) => self.billed_quantity(value).saturating_mul(images),
+            (Each::Image, Each::Image) => self.billed_quantity(value).saturating_mul(images),
             (Each::Call, Each::Image) => self.billed_quantity(value.saturating_mul(images)),
-            (Each::Call, Each::Call) => self.billed_quantity(value),
+            (_, Each::Call) => self.billed_quantity(value),
         };
         let Range { min, expected, max } = quantity.range;
         Range { min: bill(min), expected: bill(expected), max: bill(max) }

@@ -204,3 +204,6 @@ pub fn display_quantity(meter: Meter, base_units: i64) -> String {
     let text = format!("{}.{:06}", base_units / per_unit, base_units % per_unit);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -167,3 +167,6 @@ fn settled_quantity(
         .ok_or_else(|| Unpriced::NoQuantity { line: line.id.clone(), meter: line.meter.name() })?;
     Ok((line.billed_for(quantity, images).expected, Basis::Estimated))
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ pub fn makes(sizes: &Sizes, size: Size) -> bool {
         Sizes::Listed(list) => list.contains(&size),
         Sizes::Ratios(rows) => rows.iter().any(|row| row.size == size),
         Sizes::Free { multiple, edge_min, edge_max, pixels_min, pixels_max, ratio_max } => {
-            let edge = |edge: u32| edge % multiple == 0 && (*edge_min..=*edge_max).contains(&edge);
+            let edge = |edge: u32| edge.is_multiple_of(*multiple) && (*edge_min..=*edge_max).contains(&edge);
             let ratio = *ratio_max == 0
                 || u64::from(size.long_edge()) <= u64::from(size.short_edge()) * u64::from(*ratio_max);
             edge(size.width)

@@ -73,7 +73,8 @@ pub struct RawLine {
     /// Upper end, where the sources leave the truth open.
     pub amount_max: Option<Spanned<String>>,
     pub currency: Option<Spanned<String>>,
-    /// Units of the meter that `amount` buys, as people say them (seconds, tokens, pixels).
+    /// Units of the meter that `amount` buys. This and the four limits below are whole units as people say
+    /// them (seconds, tokens, pixels); estimates are in base units (microseconds, millionths).
     #[serde(default = "one")]
     pub per: Spanned<i64>,
     pub each: Option<Each>,

@@ -229,8 +229,9 @@ impl Reader<'_> {
         if amount_max < amount {
             self.mistake(raw.amount.span(), "`amount_max` is below `amount`");
         }
-        let round_up =
-            raw.round_up.as_ref().map_or(1, |value| *value.get_ref()) * raw.meter.base_units_per_unit();
+        let base_units = |units: i64| units.saturating_mul(raw.meter.base_units_per_unit());
+        // Left out: nothing is rounded, not even to a whole second or unit.
+        let round_up = raw.round_up.as_ref().map_or(1, |value| base_units(*value.get_ref()));
         if round_up < 1 {
             self.mistake(raw.line.span(), "`round_up` is a whole number of at least 1");
         }
@@ -257,9 +258,9 @@ impl Reader<'_> {
             written,
             each,
             round_up,
-            at_least: raw.at_least.unwrap_or(0),
-            from: raw.from.unwrap_or(0),
-            up_to: raw.up_to.unwrap_or(i64::MAX),
+            at_least: raw.at_least.map_or(0, base_units),
+            from: raw.from.map_or(0, base_units),
+            up_to: raw.up_to.map_or(i64::MAX, base_units),
             choice,
             only_reported: raw.only_reported,
             factored: raw.factored,
