@@ -27,11 +27,24 @@ pub(super) fn capabilities(reader: &mut Reader<'_>, name: &str, span: Span<usize
     if !makes(&shape.sizes, shape.size_default) {
         wrong(format!("`size_default` {} is not among `sizes`", shape.size_default));
     }
+    if matches!(shape.sizes, Sizes::Free { multiple: 0, .. }) {
+        wrong("`multiple` is at least 1".into());
+    }
+    if let Sizes::Ratios(rows) = &shape.sizes {
+        for row in rows.iter().filter(|row| !is_ratio(&row.ratio)) {
+            wrong(format!("{:?} is not a ratio such as \"16:9\"", row.ratio));
+        }
+    }
     for limit in [shape.steps, shape.guidance_milli].into_iter().flatten() {
         if !(limit.min..=limit.max).contains(&limit.default) {
             wrong(format!("the default {} is not within {} to {}", limit.default, limit.min, limit.max));
         }
     }
+}
+
+fn is_ratio(text: &str) -> bool {
+    let side = |part: &str| part.parse::<u32>().is_ok_and(|side| side > 0);
+    text.split_once(':').is_some_and(|(width, height)| side(width) && side(height))
 }
 
 /// Whether a model with these sizes can make exactly this one.

@@ -303,7 +303,6 @@ fn retirements_and_switches_are_as_the_sheets_say() {
         "google/imagen-4",
         "google/gemini-2.5-flash-image",
         "google/gemini-3.1-flash-image",
-        "stability/sd-1.6",
     ] {
         assert!(today.contains(&name.to_owned()), "{name} is still offered");
     }
