@@ -4,7 +4,7 @@
 //! on disk before the first call is sent.
 
 use crate::answer::DeliveredImage;
-use crate::books::{self, Ended};
+use crate::books::{self, Ended, Pictures};
 use crate::deliver::deliver;
 use crate::events::EventSink;
 use crate::exchange::{Exchange, Exchanged};
@@ -140,9 +140,9 @@ impl Surroundings<'_> {
         let Exchanged { mut result, job, latency_ms } = exchanged;
         let mut images = Vec::new();
         let mut rejected = None;
+        let made = result.as_ref().map_or(0, Pictures::made_by);
         if let Ok(outcome) = &mut result {
             let made = std::mem::take(&mut outcome.images);
-            let count = made.len();
             let brought = join_all(
                 made.into_iter()
                     .map(|image| deliver(self.shared, provider, &planned_call.call, image, self.deadline)),
@@ -155,7 +155,6 @@ impl Surroundings<'_> {
             }
             // More than was asked for would be charged, but is nobody's.
             images.truncate(planned_call.call.n as usize);
-            outcome.withheld += u32::try_from(count - images.len()).unwrap_or(0);
         }
         let decisive = result.as_ref().err().cloned().or(rejected).or_else(|| {
             let short = images.len() < planned_call.call.n as usize;
@@ -169,7 +168,7 @@ impl Surroundings<'_> {
             digest,
             &planned_call.call,
             result.as_ref(),
-            delivered,
+            Pictures { made, delivered },
             job.as_ref(),
             self.at,
         );

@@ -24,22 +24,39 @@ struct StoredCharge<'a> {
     lines: Vec<CostLine>,
 }
 
-/// Decides the end of a call. `delivered` pictures reached the client's answer.
+/// Pictures of a call, counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pictures {
+    /// Made by the provider and therefore charged, whether or not they were of use.
+    pub made: u32,
+    /// Those that reached the client's answer.
+    pub delivered: u32,
+}
+
+impl Pictures {
+    /// What an outcome counts, before its pictures are taken out: delivered and withheld ones are charged.
+    pub(crate) fn made_by(outcome: &Outcome) -> u32 {
+        Evidence::of(outcome).images
+    }
+}
+
+/// Decides the end of a call.
 pub(crate) fn end(
     offer: &Offer,
     digest: &str,
     call: &ImageCall,
     result: Result<&Outcome, &Fault>,
-    delivered: u32,
+    pictures: Pictures,
     job: Option<&String>,
     at: Timestamp,
 ) -> Ended {
     let job = |outcome_id: Option<&String>| outcome_id.or(job).cloned();
     match result {
         Ok(outcome) => {
-            let charge = price(offer, call, Evidence::of(outcome), at);
+            let evidence = Evidence { images: pictures.made, ..Evidence::of(outcome) };
+            let charge = price(offer, call, evidence, at);
             let provider_request_id = job(outcome.provider_request_id.as_ref());
-            conclude(offer, digest, charge, None, delivered, provider_request_id)
+            conclude(offer, digest, charge, None, pictures.delivered, provider_request_id)
         }
         Err(fault) => {
             let fault_json = Some(serde_json::to_string(fault).expect("a fault is plain data"));

@@ -5,7 +5,7 @@
 //! deletes what has expired.
 
 use crate::answer::{Answer, AnswerMeta, Cost, DeliveredImage};
-use crate::books;
+use crate::books::{self, Pictures};
 use crate::deliver::deliver;
 use crate::exchange::Exchange;
 use crate::shared::Shared;
@@ -115,7 +115,9 @@ async fn look_up(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreErro
         };
     };
     let digest = &shared.catalogue.digest;
-    let ended = books::end(offer, digest, &call, result.as_ref(), 0, None, attempt.request_created_at);
+    let made = result.as_ref().map_or(0, Pictures::made_by);
+    let pictures = Pictures { made, delivered: 0 };
+    let ended = books::end(offer, digest, &call, result.as_ref(), pictures, None, attempt.request_created_at);
     match (reserved, ended.end) {
         (true, end) => end_attempt(shared, attempt, end).await?,
         (false, End::Settled { charge, basis, charge_json, .. }) => {

@@ -99,9 +99,11 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
         refused
     };
-    // Handlers that make pictures have set their own.
+    // Handlers that make pictures have set their own. A bare 5xx comes from in front of the application
+    // (a proxy, a crash), where nobody measures.
+    let measured = !answer.status().is_server_error();
     let headers = answer.headers_mut();
-    if !headers.contains_key(PROCESS_TIME) {
+    if measured && !headers.contains_key(PROCESS_TIME) {
         headers.insert(PROCESS_TIME, HeaderValue::from_static("0.0001"));
     }
     answer

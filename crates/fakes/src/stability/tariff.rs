@@ -4,7 +4,7 @@
 //! operation and model alone, never on the size. The provider publishes megapixels, not a table of sizes:
 //! Ultra and SD 3.5 make about 1 MP (sides are multiples of 64), Core about 1.5 MP (multiples of 8); the
 //! tables here are this stand-in's choice. SDXL's current price is unconfirmed (0.9 credits and up to 4 are
-//! reported): here 0.03 credits a step, at least 0.9, billed for each picture.
+//! reported): here the higher figure, 4 credits for each picture.
 
 use crate::money::TICKS_PER_CENT;
 
@@ -82,9 +82,7 @@ pub(super) fn sd3_model(name: &str) -> Option<Model> {
 }
 
 /// Price of one SDXL picture.
-pub(super) fn sdxl_ticks(steps: u32) -> i64 {
-    (i64::from(steps) * 30).max(900) * TICKS_PER_MILLI_CREDIT
-}
+pub(super) const SDXL_TICKS: i64 = 4_000 * TICKS_PER_MILLI_CREDIT;
 
 pub(super) type Size = (u32, u32);
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::tariff::{Operation, sd3_model, sdxl_ticks};
+use super::tariff::{Operation, SDXL_TICKS, sd3_model};
 use crate::StandIn;
 use crate::money::{ticks, usd};
 use crate::testing::{Answer, script, send, start};
@@ -75,7 +75,7 @@ fn prices_are_those_of_the_sheet() {
     ] {
         assert_eq!(sd3_model(model).unwrap().ticks(), ticks(usd), "{model}");
     }
-    assert_eq!((sdxl_ticks(30), sdxl_ticks(10), sdxl_ticks(50)), (90_000_000, 90_000_000, 150_000_000));
+    assert_eq!(SDXL_TICKS, ticks("0.04"));
 }
 
 #[test]
@@ -235,7 +235,7 @@ async fn version_1_makes_samples_with_seeds_that_count_up() {
     let artifacts = answer.json()["artifacts"].clone();
     assert_eq!((&artifacts[0]["seed"], &artifacts[1]["seed"]), (&json!(11), &json!(12)));
     assert_eq!(artifacts[0]["finishReason"], "SUCCESS");
-    assert_eq!(usd(stand_in.ctx.bill.total_ticks()), "0.0180000000");
+    assert_eq!(usd(stand_in.ctx.bill.total_ticks()), "0.0800000000");
     for (field, value) in [("width", json!(1000)), ("steps", json!(51)), ("samples", json!(11))] {
         let mut wrong = example.clone();
         wrong[field] = value;

@@ -129,14 +129,14 @@ pub(super) async fn text_to_image(
         return refusal(ctx, 400, "bad_request", "samples: must be 1 when the Accept header is image/png");
     }
     let drawn = ctx.draw("generate");
-    let total = tariff::sdxl_ticks(order.steps) * i64::from(order.samples);
+    let total = tariff::SDXL_TICKS * i64::from(order.samples);
     if let Some(answer) = refuse(ctx, &drawn, total) {
         return answer;
     }
 
     let id = ctx.id();
     for _ in 0..order.samples {
-        ctx.charge(&id, "text-to-image", ENGINE, tariff::sdxl_ticks(order.steps));
+        ctx.charge(&id, "text-to-image", ENGINE, tariff::SDXL_TICKS);
     }
     ctx.work(&drawn).await;
     let answer = success(ctx, &drawn, &order, &id, as_file).await;
