@@ -1,2 +1,27 @@
-//! HTTP in.
+//! HTTP in: routes, keys, the wire types, answers, server-sent events, errors, the accept loop.
+//!
+//! This room turns bytes into a typed request ([`wire`]), asks the engine, and turns what comes back into
+//! bytes again, without joining or copying pictures (`parts.rs`, `answer.rs`, `stream.rs`). It alone maps
+//! refusals and faults to OpenAI's errors and to problem details (`failure.rs`). It refuses SQL, the
+//! providers' protocols and money arithmetic. Start reading at [`serve`] (connections), then `routes.rs`
+//! (who answers what) and `routes/images.rs` (the hot path).
+
+pub mod keys;
+pub mod serve;
+pub mod state;
 pub mod wire;
+
+mod answer;
+mod auth;
+mod failure;
+mod intake;
+mod metrics;
+mod parts;
+mod problem;
+mod routes;
+mod stream;
+
+pub use keys::{FreshKey, key_digest, new_key};
+pub use serve::{ServeLimits, serve};
+pub use state::{AppSettings, AppState};
+pub use wire::{ParameterFault, parse_generation};

@@ -1,0 +1,85 @@
+//! Counters of the HTTP side, printed in Prometheus's text format.
+//!
+//! No prompt, no key and no project name is ever a label.
+
+use gallerist_domain::Ticks;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// The statuses that are counted one by one; all others share the last place.
+const STATUSES: [u16; 20] =
+    [200, 201, 204, 400, 401, 402, 403, 404, 405, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504, 0];
+
+/// Counters; all start at zero with the process.
+#[derive(Default)]
+pub(crate) struct Metrics {
+    images: [AtomicU64; STATUSES.len()],
+    others: [AtomicU64; STATUSES.len()],
+    in_flight: AtomicI64,
+    pictures: AtomicU64,
+    charged_ticks: AtomicI64,
+    undelivered: AtomicU64,
+}
+
+/// Counts a request as running while it lives.
+pub(crate) struct InFlight<'a>(&'a Metrics);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Metrics {
+    pub(crate) fn begin(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self)
+    }
+
+    pub(crate) fn answered(&self, images: bool, status: u16) {
+        let place = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
+        let counters = if images { &self.images } else { &self.others };
+        counters[place].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn delivered(&self, pictures: usize) {
+        self.pictures.fetch_add(u64::try_from(pictures).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(crate) fn charged(&self, amount: Ticks) {
+        self.charged_ticks.fetch_add(amount.get(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn undelivered(&self) {
+        self.undelivered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The exposition, version 0.0.4.
+    pub(crate) fn print(&self) -> String {
+        let mut out = String::with_capacity(2_048);
+        out.push_str("# HELP gallerist_http_responses_total Responses by route group and status.\n");
+        out.push_str("# TYPE gallerist_http_responses_total counter\n");
+        for (route, counters) in [("images", &self.images), ("other", &self.others)] {
+            for (status, counter) in STATUSES.iter().zip(counters) {
+                let count = counter.load(Ordering::Relaxed);
+                if count > 0 {
+                    let status = if *status == 0 { "other".to_owned() } else { status.to_string() };
+                    let labels = format!("route=\"{route}\",status=\"{status}\"");
+                    let _ = writeln!(out, "gallerist_http_responses_total{{{labels}}} {count}");
+                }
+            }
+        }
+        let mut add = |name: &str, kind: &str, help: &str, value: String| {
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        };
+        let in_flight = self.in_flight.load(Ordering::Relaxed).to_string();
+        add("gallerist_http_requests_in_flight", "gauge", "Requests being answered.", in_flight);
+        let pictures = self.pictures.load(Ordering::Relaxed).to_string();
+        add("gallerist_pictures_total", "counter", "Pictures answered to clients.", pictures);
+        let undelivered = self.undelivered.load(Ordering::Relaxed).to_string();
+        add("gallerist_answers_undelivered_total", "counter", "Answers whose client went away.", undelivered);
+        let charged = Ticks::new(self.charged_ticks.load(Ordering::Relaxed)).to_string();
+        add("gallerist_charged_usd_total", "counter", "Dollars charged for answered requests.", charged);
+        out
+    }
+}

@@ -1,0 +1,95 @@
+//! Who answers what. One handler file per resource; errors below OpenAI's paths take OpenAI's form.
+
+mod health;
+mod images;
+mod keys;
+mod models;
+mod parameters;
+mod prices;
+mod projects;
+mod quotes;
+mod requests;
+mod usage;
+
+use crate::failure::Failure;
+use crate::intake;
+use crate::state::AppState;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::{any, delete, get, patch, post};
+use http::StatusCode;
+
+/// Every route. It needs no layers: limits and errors are the handlers' own.
+pub(crate) fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/v1/images/generations", post(images::generate).fallback(method_not_allowed))
+        .route("/v1/images/edits", post(images::not_yet).fallback(method_not_allowed))
+        .route("/v1/images/variations", post(images::not_yet).fallback(method_not_allowed))
+        .route("/v1/models", get(models::list).fallback(method_not_allowed))
+        .route("/v1/models/{*id}", get(models::show).fallback(method_not_allowed))
+        .route("/v1/quotes", post(quotes::create).fallback(method_not_allowed))
+        .route("/v1/requests", get(requests::list).fallback(method_not_allowed))
+        .route("/v1/requests/{id}", get(requests::show).fallback(method_not_allowed))
+        .route("/v1/requests/{id}/images/{index}", get(requests::picture).fallback(method_not_allowed))
+        .route("/v1/pictures/{request}/{index}", get(requests::signed_picture).fallback(method_not_allowed))
+        .route("/v1/usage", get(usage::show).fallback(method_not_allowed))
+        .route("/v1/keys", get(keys::list).post(keys::create).fallback(method_not_allowed))
+        .route("/v1/keys/{id}", delete(keys::revoke).fallback(method_not_allowed))
+        .route("/v1/projects", get(projects::list).post(projects::create).fallback(method_not_allowed))
+        .route("/v1/projects/{id}", patch(projects::change).get(projects::show).fallback(method_not_allowed))
+        .route("/v1/prices", get(prices::list).fallback(method_not_allowed))
+        .route("/healthz", get(health::alive).fallback(method_not_allowed))
+        .route("/readyz", get(health::ready).fallback(method_not_allowed))
+        .route("/metrics", get(health::metrics).fallback(method_not_allowed))
+        .fallback(any(no_such_path))
+        .with_state(state)
+}
+
+/// Whether errors of this path take OpenAI's form.
+pub(crate) fn speaks_openai(path: &str) -> bool {
+    is_images(path) || path == "/v1/models" || path.starts_with("/v1/models/")
+}
+
+pub(crate) fn is_images(path: &str) -> bool {
+    path.starts_with("/v1/images/")
+}
+
+async fn method_not_allowed(State(state): State<AppState>, request: Request) -> Response {
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let allow = allowed(&path);
+    let message = format!("{path} does not take {method}; it takes {allow}.");
+    let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+    refuse(&state, request, Failure { allow: Some(allow), ..failure }).await
+}
+
+/// The methods of the paths that [`router`] knows.
+fn allowed(path: &str) -> &'static str {
+    match path {
+        "/v1/quotes" => "POST",
+        "/v1/keys" | "/v1/projects" => "GET, POST",
+        _ if is_images(path) => "POST",
+        _ if path.starts_with("/v1/keys/") => "DELETE",
+        _ if path.starts_with("/v1/projects/") => "GET, PATCH",
+        _ => "GET",
+    }
+}
+
+async fn no_such_path(State(state): State<AppState>, request: Request) -> Response {
+    let path: String = request.uri().path().chars().take(120).collect();
+    let message = format!("There is nothing at {path}. The OpenAI-compatible base URL ends in /v1.");
+    refuse(&state, request, Failure::not_found(message)).await
+}
+
+/// Answers without looking at the body, but reads it, so that the client can read the answer.
+async fn refuse(state: &AppState, request: Request, failure: Failure) -> Response {
+    let openai = speaks_openai(request.uri().path());
+    let (parts, body) = request.into_parts();
+    let close = !intake::drain(&parts.headers, body, state.settings().body_bytes_max).await;
+    let failure = Failure { close, ..failure };
+    if openai { failure.openai() } else { failure.problem() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! `GET /v1/models`: `auto`, the canonical models, and each model at each provider that is on.
+
+use crate::auth;
+use crate::failure::Failure;
+use crate::intake;
+use crate::routes::parameters::json;
+use crate::state::AppState;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use gallerist_pricing::Offer;
+use gallerist_routing::names::AUTO;
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+struct Model {
+    id: String,
+    object: &'static str,
+    /// Seconds since 1970: the day to which the catalogue's entry was checked.
+    created: i64,
+    owned_by: String,
+}
+
+#[derive(Serialize)]
+struct List {
+    object: &'static str,
+    data: Vec<Model>,
+}
+
+pub(crate) async fn list(State(state): State<AppState>, request: Request) -> Response {
+    match checked(&state, request).await {
+        Ok(()) => {
+            let engine = state.engine();
+            let data = models(engine.offers(), engine.clock().now());
+            json(StatusCode::OK, &List { object: "list", data })
+        }
+        Err(failure) => failure.openai(),
+    }
+}
+
+pub(crate) async fn show(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    if let Err(failure) = checked(&state, request).await {
+        return failure.openai();
+    }
+    let engine = state.engine();
+    let now = engine.clock().now();
+    let found = models(engine.offers(), now).into_iter().find(|model| model.id == id);
+    match found.or_else(|| alias(engine.offers(), &id, now)) {
+        Some(model) => json(StatusCode::OK, &model),
+        None => {
+            let short: String = id.chars().take(80).collect();
+            let message = format!("There is no model {short:?}; GET /v1/models lists those that there are.");
+            let failure = Failure::new(StatusCode::NOT_FOUND, "model_not_found", message);
+            Failure { parameter: Some("model".to_owned()), ..failure }.openai()
+        }
+    }
+}
+
+async fn checked(state: &AppState, request: Request) -> Result<(), Failure> {
+    let (parts, body) = request.into_parts();
+    intake::drain(&parts.headers, body, state.settings().body_bytes_max).await;
+    auth::authenticate(state, &parts.headers).map(|_| ())
+}
+
+fn models(offers: &[Offer], now: Timestamp) -> Vec<Model> {
+    let on = || offers.iter().filter(move |offer| is_on(offer, now));
+    let oldest = on().map(created).min().unwrap_or(0);
+    let mut models =
+        vec![Model { id: AUTO.to_owned(), object: "model", created: oldest, owned_by: "gallerist".into() }];
+    for offer in on() {
+        match models.iter_mut().find(|model| model.id == offer.model.id) {
+            // The maker owns its model, whoever else hosts it.
+            Some(model) if offer.model.maker => model.owned_by.clone_from(&offer.provider.kind),
+            Some(_) => {}
+            None => models.push(entry(offer.model.id.clone(), offer.provider.kind.clone(), offer)),
+        }
+    }
+    models.extend(on().map(|offer| entry(offer.id.to_string(), offer.id.provider.clone(), offer)));
+    models
+}
+
+fn alias(offers: &[Offer], id: &str, now: Timestamp) -> Option<Model> {
+    let target = gallerist_routing::target(id, offers).ok().filter(|target| !target.is_route())?;
+    let offer = offers.iter().find(|offer| is_on(offer, now) && target.speaks_of(offer))?;
+    Some(entry(id.to_owned(), offer.provider.kind.clone(), offer))
+}
+
+fn entry(id: String, owned_by: String, offer: &Offer) -> Model {
+    Model { id, object: "model", created: created(offer), owned_by }
+}
+
+fn created(offer: &Offer) -> i64 {
+    let midnight = offer.model.source.date.to_zoned(jiff::tz::TimeZone::UTC);
+    midnight.map_or(0, |midnight| midnight.timestamp().as_second())
+}
+
+fn is_on(offer: &Offer, now: Timestamp) -> bool {
+    offer.model.lifecycle.switched_off.is_none() && !offer.is_retired(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gallerist_pricing::{Catalogue, offer::ConfiguredProvider, offer::offers};
+
+    #[test]
+    fn every_model_is_listed_once_bare_and_once_per_provider() {
+        let catalogue = Catalogue::embedded();
+        let providers: Vec<_> = catalogue
+            .providers
+            .iter()
+            .map(|sheet| ConfiguredProvider { name: sheet.kind.clone(), kind: sheet.kind.clone() })
+            .collect();
+        let offers = offers(&catalogue, &providers);
+        let now = "2026-11-25T00:00:00Z".parse().unwrap();
+        let models = models(&offers, now);
+        assert_eq!(models[0].id, "auto");
+        let mut ids: Vec<_> = models.iter().map(|model| model.id.as_str()).collect();
+        ids.sort_unstable();
+        let count = ids.len();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "no id twice");
+        let on = offers.iter().filter(|offer| is_on(offer, now)).count();
+        assert_eq!(models.iter().filter(|model| model.id.contains('/')).count(), on);
+        assert!(models.iter().all(|model| model.created > 1_700_000_000));
+    }
+}

@@ -1,0 +1,106 @@
+//! `GET /v1/prices`: the catalogue that this gateway reckons with, line by line, each with its source.
+
+use crate::auth;
+use crate::failure::Failure;
+use crate::routes::parameters::{Parameters, json};
+use crate::state::AppState;
+use axum::extract::State;
+use axum::response::Response;
+use gallerist_domain::Ticks;
+use gallerist_pricing::catalogue::{ModelSheet, ProviderSheet};
+use gallerist_pricing::sheet::PriceLine;
+use http::StatusCode;
+use http::request::Parts;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'static str,
+    catalogue_digest: &'a str,
+    data: Vec<Model<'a>>,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    provider: &'a str,
+    model: &'a str,
+    upstream: &'a str,
+    aliases: &'a [String],
+    as_of: Date,
+    deprecated_on: Option<Date>,
+    retires_on: Option<Date>,
+    successors: &'a [String],
+    switched_off: Option<&'a str>,
+    lines: Vec<Line<'a>>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    line: &'a str,
+    meter: &'static str,
+    /// The price of `per` units: its lower and its upper end, equal where the sources agree.
+    price_usd: Ticks,
+    price_max_usd: Ticks,
+    per: String,
+    /// As the vendor writes it.
+    written: &'a str,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    source: &'a str,
+    source_date: Date,
+    confidence: &'static str,
+}
+
+/// `?provider=` a kind, `?model=` a name or alias.
+pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
+    auth::authenticate(&state, &parts.headers)?;
+    let parameters = Parameters::of(&parts, &["provider", "model"])?;
+    let catalogue = state.engine().catalogue();
+    let fits = |provider: &ProviderSheet, model: &ModelSheet| {
+        parameters.text("provider").is_none_or(|kind| kind == provider.kind)
+            && parameters.text("model").is_none_or(|name| model.is_named(name))
+    };
+    let all = catalogue
+        .providers
+        .iter()
+        .flat_map(|provider| provider.models.iter().map(move |model| (provider, model)));
+    let data =
+        all.filter(|(provider, model)| fits(provider, model)).map(|(provider, model)| entry(provider, model));
+    let list = List { object: "list", catalogue_digest: &catalogue.digest, data: data.collect() };
+    Ok(json(StatusCode::OK, &list))
+}
+
+fn entry<'a>(provider: &'a ProviderSheet, model: &'a ModelSheet) -> Model<'a> {
+    Model {
+        provider: &provider.kind,
+        model: &model.id,
+        upstream: &model.upstream,
+        aliases: &model.aliases,
+        as_of: provider.as_of,
+        deprecated_on: model.lifecycle.deprecated_on,
+        retires_on: model.lifecycle.retires_on,
+        successors: &model.lifecycle.successors,
+        switched_off: model.lifecycle.switched_off.as_deref(),
+        lines: model.sheet.lines.iter().map(Line::from).collect(),
+    }
+}
+
+impl<'a> From<&'a PriceLine> for Line<'a> {
+    fn from(line: &'a PriceLine) -> Line<'a> {
+        Line {
+            line: &line.id,
+            meter: line.meter.name(),
+            price_usd: line.price.amount,
+            price_max_usd: line.price_max.amount,
+            per: gallerist_pricing::quote::display_quantity(line.meter, line.price.per),
+            written: &line.written,
+            since: line.period.since,
+            until: line.period.until,
+            source: &line.source.what,
+            source_date: line.source.date,
+            confidence: line.source.confidence.as_str(),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `POST /v1/quotes`: what a generation would cost, at every offer. Nothing is bought or reserved.
+
+use crate::auth;
+use crate::failure::Failure;
+use crate::intake;
+use crate::routes::parameters::{Parameters, json};
+use crate::state::AppState;
+use crate::wire::parse_generation;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+
+/// `?at=` moves the price instant.
+pub(crate) async fn create(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    if let Err(failure) = auth::authenticate(&state, &parts.headers) {
+        let close = !intake::drain(&parts.headers, body, state.settings().body_bytes_max).await;
+        return Err(Failure { close, ..failure });
+    }
+    let body = intake::read(&state, &parts.headers, body, state.settings().body_bytes_max).await?;
+    let at = Parameters::of(&parts, &["at"])?.instant("at")?;
+    let request = parse_generation(&body)?;
+    let report = state.engine().quotes(&request, at)?;
+    Ok(json(StatusCode::OK, &report))
+}

@@ -1,0 +1,74 @@
+//! What every handler shares: the engine, the settings of the HTTP side, the counters.
+
+use crate::metrics::Metrics;
+use gallerist_engine::Engine;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How the HTTP side is set up. Make it with [`AppSettings::new`] and change what differs.
+#[derive(Clone)]
+pub struct AppSettings {
+    pub engine: Engine,
+    /// Scheme and authority of picture addresses, without a trailing slash, as `https://images.example`.
+    /// Absent: `http://` and the `Host` of the request.
+    pub public_base_url: Option<String>,
+    /// Largest JSON body. Default 8 MiB.
+    pub body_bytes_max: usize,
+    /// What is read and thrown away of a body that is too large, so that its sender hears the answer.
+    /// Default 128 MiB.
+    pub drain_bytes_max: usize,
+    /// For the whole of a body, in milliseconds. Default 60,000.
+    pub body_read_ms_max: u64,
+}
+
+impl AppSettings {
+    pub fn new(engine: Engine) -> AppSettings {
+        AppSettings {
+            engine,
+            public_base_url: None,
+            body_bytes_max: 8 << 20,
+            drain_bytes_max: 128 << 20,
+            body_read_ms_max: 60_000,
+        }
+    }
+}
+
+/// The state of the HTTP side; clones share it.
+#[derive(Clone)]
+pub struct AppState {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: AppSettings,
+    metrics: Metrics,
+    stopping: AtomicBool,
+}
+
+impl AppState {
+    pub fn new(settings: AppSettings) -> AppState {
+        let inner = Inner { settings, metrics: Metrics::default(), stopping: AtomicBool::new(false) };
+        AppState { inner: Arc::new(inner) }
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.inner.settings.engine
+    }
+
+    pub(crate) fn settings(&self) -> &AppSettings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// From now on `/readyz` says no, so that balancers send nothing more.
+    pub(crate) fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.inner.stopping.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,230 @@
+//! `stream: true`: the engine's events as server-sent events in OpenAI's form.
+//!
+//! Each event is an `event:` line, a `data:` line of JSON and a blank line; pictures stay in the buffers
+//! they came in. The first event has been seen before the answer begins, so a request that fails at once
+//! still answers with an ordinary error; a later failure is an event with a top-level `error`, which both
+//! official SDKs raise. There is no `[DONE]`: the end of the body is the end.
+
+use crate::answer::{self, Details, Usage};
+use crate::failure::Failure;
+use crate::parts::{Parts, Writer};
+use crate::state::AppState;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use gallerist_domain::{Background, Chunks, OutputFormat, Size};
+use gallerist_engine::{Answer, AnswerMeta, DeliveredImage, StreamEvent};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http_body::Frame;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc::Receiver;
+
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The answer to a streamed request; waits for the first event.
+///
+/// # Errors
+/// The failure that came first.
+pub(crate) async fn response(
+    state: &AppState,
+    mut events: Receiver<StreamEvent>,
+    background: Option<Background>,
+) -> Result<Response, Failure> {
+    let first = match events.recv().await {
+        Some(StreamEvent::Failed(refusal)) => {
+            state.metrics().charged(refusal.charged);
+            return Err(Failure::from(refusal));
+        }
+        Some(first) => first,
+        None => return Err(Failure::internal()),
+    };
+    let headers = match &first {
+        StreamEvent::Completed { meta, .. } => answer::headers(meta),
+        _ => http::HeaderMap::with_capacity(8),
+    };
+    let mut body = EventBody {
+        state: state.clone(),
+        events,
+        background: background.unwrap_or(Background::Auto),
+        parts: Parts::default(),
+        taken: None,
+        over: false,
+    };
+    body.add(first);
+    let mut response = Response::new(Body::new(body));
+    *response.headers_mut() = headers;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// The events as they come. Dropping it tells the engine, by the closed channel, that the client has gone.
+struct EventBody {
+    state: AppState,
+    events: Receiver<StreamEvent>,
+    background: Background,
+    /// Of the events that were taken, what is not sent yet.
+    parts: Parts,
+    /// The finished pictures that were taken, until they are all sent.
+    taken: Option<Answer>,
+    over: bool,
+}
+
+impl EventBody {
+    fn add(&mut self, event: StreamEvent) {
+        self.parts = match event {
+            StreamEvent::Partial { index, image, format, size, quality } => {
+                let created = self.state.engine().clock().now().as_second();
+                let look = Look { created, format, size, quality: &quality, background: self.background };
+                partial(index, &image, &look)
+            }
+            StreamEvent::Completed { image, meta } => {
+                let parts = completed(&image, &meta, self.background);
+                self.take(image, meta);
+                parts
+            }
+            StreamEvent::Failed(refusal) => {
+                self.state.metrics().charged(refusal.charged);
+                self.over = true;
+                failed(&Failure::from(refusal))
+            }
+        };
+    }
+
+    fn take(&mut self, image: DeliveredImage, meta: Arc<AnswerMeta>) {
+        self.state.metrics().delivered(1);
+        match &mut self.taken {
+            Some(answer) => {
+                answer.images.push(image);
+                answer.meta = meta;
+            }
+            None => {
+                // The cost is that of the whole request, so it counts once.
+                self.state.metrics().charged(meta.cost.charged_usd);
+                self.taken = Some(Answer { images: vec![image], meta });
+            }
+        }
+    }
+}
+
+impl http_body::Body for EventBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        loop {
+            if let Some(frame) = self.parts.next_frame() {
+                return Poll::Ready(Some(Ok(Frame::data(frame))));
+            }
+            if self.over {
+                return Poll::Ready(None);
+            }
+            match std::task::ready!(self.events.poll_recv(context)) {
+                Some(event) => self.add(event),
+                None => self.over = true,
+            }
+        }
+    }
+}
+
+impl Drop for EventBody {
+    fn drop(&mut self) {
+        if let Some(answer) = self.taken.take()
+            && !self.parts.is_empty()
+        {
+            answer::keep_undelivered(&self.state, answer);
+        }
+    }
+}
+
+/// What every picture of a stream is described by.
+struct Look<'a> {
+    created: i64,
+    format: OutputFormat,
+    size: Size,
+    quality: &'a str,
+    background: Background,
+}
+
+impl Look<'_> {
+    fn write(&self, writer: &mut Writer) {
+        writer.text(",\"created_at\":");
+        writer.json(&self.created);
+        writer.text(",\"size\":");
+        writer.json(&self.size);
+        writer.text(",\"quality\":");
+        writer.json(if self.quality.is_empty() { "auto" } else { self.quality });
+        writer.text(",\"background\":");
+        writer.json(&self.background);
+        writer.text(",\"output_format\":");
+        writer.json(&self.format);
+    }
+}
+
+fn partial(index: u32, image: &Chunks, look: &Look<'_>) -> Parts {
+    let mut writer = Writer::new();
+    writer.text("event: image_generation.partial_image\n");
+    writer.text("data: {\"type\":\"image_generation.partial_image\",\"b64_json\":\"");
+    writer.base64(image);
+    writer.text("\"");
+    look.write(&mut writer);
+    writer.text(",\"partial_image_index\":");
+    writer.json(&index);
+    writer.text("}\n\n");
+    writer.finish()
+}
+
+fn completed(image: &DeliveredImage, meta: &AnswerMeta, background: Background) -> Parts {
+    let mut writer = Writer::new();
+    writer.text("event: image_generation.completed\n");
+    writer.text("data: {\"type\":\"image_generation.completed\",\"b64_json\":\"");
+    writer.picture(&image.data);
+    writer.text("\"");
+    let look = Look {
+        created: meta.created,
+        format: image.format,
+        size: image.size,
+        quality: &meta.quality,
+        background,
+    };
+    look.write(&mut writer);
+    if let Some(revised) = &image.revised_prompt {
+        writer.text(",\"revised_prompt\":");
+        writer.json(revised);
+    }
+    if let Some(usage) = &meta.usage {
+        writer.text(",\"usage\":");
+        writer.json(&Usage::new(usage, false));
+    }
+    writer.text(",\"gallerist\":");
+    writer.json(&Details::from(meta));
+    writer.text("}\n\n");
+    writer.finish()
+}
+
+/// Both SDKs look for the top-level `error`; a reader of the raw events looks for the `type`.
+fn failed(failure: &Failure) -> Parts {
+    #[derive(serde::Serialize)]
+    struct ErrorEvent<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(flatten)]
+        envelope: crate::problem::Envelope<'a>,
+    }
+    let mut writer = Writer::new();
+    writer.text("event: error\ndata: ");
+    writer.json(&ErrorEvent { kind: "error", envelope: failure.envelope() });
+    writer.text("\n\n");
+    writer.finish()
+}
+
+#[cfg(test)]
+mod tests;
