@@ -1,0 +1,175 @@
+//! The books, wherever they are open: through the admin API of the gateway that holds them, else the store
+//! itself under its lock.
+//!
+//! Both ways answer in the API's form (`here.rs` writes it for the store), so that scripts need not care
+//! which one it was. Never two writers: the lock decides. It refuses to make books by looking at them.
+
+mod here;
+
+use crate::client::{Client, escaped};
+use crate::config::{Config, Environment, Place};
+use crate::failure::{Failure, Result};
+use crate::first_keys::{self, ADMIN_KEY};
+use crate::gateway::address_file;
+use gallerist_store::{Store, StoreError, StoreOptions};
+use here::Here;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Open books.
+pub enum Books {
+    Gateway(Client),
+    Here(Here),
+}
+
+/// A key that is wanted; as the API takes it.
+#[derive(Clone, Debug, Default)]
+pub struct KeyWish {
+    pub project: String,
+    pub name: String,
+    /// `generate` or `admin`.
+    pub role: String,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Books {
+    /// Opens the books of the place; `make` says whether they may be made.
+    ///
+    /// # Errors
+    /// When there are none, or a gateway has them open that cannot be asked.
+    pub fn open(place: &Place, make: bool) -> Result<Books> {
+        let environment = Environment::of_process();
+        let config = Config::load(place, &environment)?;
+        let data_dir = &config.data_dir;
+        if !make && !data_dir.join("gallerist.sqlite").exists() {
+            let advice = "start `gallerist serve`, or name their folder with --data-dir";
+            return Err(Failure::failed(format!("there are no books in {}", data_dir.display())).advise(advice));
+        }
+        match Store::open(StoreOptions::new(data_dir, Timestamp::now())) {
+            Ok(store) => Ok(Books::Here(Here::new(store)?)),
+            Err(StoreError::Locked(_)) => Ok(Books::Gateway(gateway(data_dir, &environment)?)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub fn keys(&self) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", "/v1/keys", None),
+            Books::Here(here) => here.keys(),
+        }
+    }
+
+    /// The answer holds the key itself, once.
+    pub fn create_key(&self, wish: &KeyWish) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                let body = json!({
+                    "project": wish.project, "name": wish.name, "role": wish.role, "expires_at": wish.expires_at,
+                });
+                client.ask("POST", "/v1/keys", Some(&body))
+            }
+            Books::Here(here) => here.create_key(wish),
+        }
+    }
+
+    pub fn revoke_key(&self, id: &str) -> Result<()> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("DELETE", &format!("/v1/keys/{}", escaped(id)), None).map(drop)
+            }
+            Books::Here(here) => here.revoke_key(id),
+        }
+    }
+
+    pub fn projects(&self) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", "/v1/projects", None),
+            Books::Here(here) => here.projects(),
+        }
+    }
+
+    /// `cap` is an amount of dollars.
+    pub fn create_project(&self, id: &str, cap: Option<&str>) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("POST", "/v1/projects", Some(&json!({"id": id, "cap_usd": cap})))
+            }
+            Books::Here(here) => here.create_project(id, cap),
+        }
+    }
+
+    /// Sets the cap, or removes it.
+    pub fn set_cap(&self, id: &str, cap: Option<&str>) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                let path = format!("/v1/projects/{}", escaped(id));
+                client.ask("PATCH", &path, Some(&json!({"cap_usd": cap})))
+            }
+            Books::Here(here) => here.set_cap(id, cap),
+        }
+    }
+
+    pub fn requests(&self, limit: u32, after: Option<&str>, project: Option<&str>) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                let limit = limit.to_string();
+                let parts = [("limit", Some(limit.as_str())), ("after", after), ("project", project)];
+                client.ask("GET", &format!("/v1/requests{}", query(&parts)), None)
+            }
+            Books::Here(here) => here.requests(limit, after, project),
+        }
+    }
+
+    pub fn request(&self, id: &str) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", &format!("/v1/requests/{}", escaped(id)), None),
+            Books::Here(here) => here.request(id),
+        }
+    }
+
+    /// `group_by` joined by commas; instants as people write them.
+    pub fn usage(
+        &self,
+        group_by: &str,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        project: Option<&str>,
+    ) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                let (from, to) = (from.map(|at| at.to_string()), to.map(|at| at.to_string()));
+                let parts = [
+                    ("group_by", Some(group_by).filter(|text| !text.is_empty())),
+                    ("from", from.as_deref()),
+                    ("to", to.as_deref()),
+                    ("project", project),
+                ];
+                client.ask("GET", &format!("/v1/usage{}", query(&parts)), None)
+            }
+            Books::Here(here) => here.usage(group_by, from, to, project),
+        }
+    }
+}
+
+/// The gateway that has the books of `data_dir` open.
+fn gateway(data_dir: &Path, environment: &Environment) -> Result<Client> {
+    let address = std::fs::read_to_string(address_file(data_dir)).unwrap_or_default();
+    if address.trim().is_empty() {
+        let message = format!("another process has the books in {} open, but is no gateway", data_dir.display());
+        return Err(Failure::failed(message).advise("wait until it has ended, or end it"));
+    }
+    let key = environment.get(ADMIN_KEY).map(SecretString::from);
+    let key = key.or_else(|| first_keys::from_file(data_dir, ADMIN_KEY)).ok_or_else(|| {
+        Failure::usage(format!("the gateway at {} has the books open, and it wants the admin key", address.trim()))
+            .advise(format!("set {ADMIN_KEY} to the key that its first start showed, or end the gateway"))
+    })?;
+    Ok(Client::new(address.trim(), key))
+}
+
+fn query(parts: &[(&str, Option<&str>)]) -> String {
+    let given = parts.iter().filter_map(|(name, value)| Some(format!("{name}={}", escaped((*value)?))));
+    let joined = given.collect::<Vec<_>>().join("&");
+    if joined.is_empty() { joined } else { format!("?{joined}") }
+}

@@ -1,0 +1,266 @@
+//! The books as a store of this process, in the form of the admin API.
+//!
+//! The names are those that the gateway's resources have; a test compares both ways.
+
+use super::KeyWish;
+use crate::failure::{Failure, Result};
+use gallerist_domain::{ProjectId, Ticks};
+use gallerist_server::new_key;
+use gallerist_store::{
+    KeyRecord, KeyRole, ProjectRecord, RequestDetail, RequestFilter, RequestRecord, Store, UsageFigures,
+    UsageKey, UsageQuery,
+};
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value, json};
+use std::str::FromStr;
+use tokio::runtime::Runtime;
+
+pub struct Here {
+    store: Store,
+    runtime: Runtime,
+}
+
+impl Here {
+    pub fn new(store: Store) -> Result<Here> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::because("the run-time cannot start", &error))?;
+        Ok(Here { store, runtime })
+    }
+
+    pub fn keys(&self) -> Result<Value> {
+        let keys = self.runtime.block_on(self.store.list_keys())?;
+        Ok(list(keys.iter().map(key).collect(), false))
+    }
+
+    pub fn create_key(&self, wish: &KeyWish) -> Result<Value> {
+        let role = KeyRole::from_word(&wish.role)
+            .ok_or_else(|| Failure::usage("a key's role is generate or admin"))?;
+        let now = Timestamp::now();
+        let fresh = new_key();
+        let record = fresh.record(parsed(&wish.project)?, &wish.name, role, wish.expires_at);
+        self.runtime.block_on(self.store.create_key(record.clone(), now))?;
+        Ok(json!({
+            "id": record.id,
+            "object": "key",
+            "key": fresh.secret.expose_secret(),
+            "prefix": record.prefix,
+            "project": record.project,
+            "name": record.name,
+            "role": record.role.as_str(),
+            "created_at": now,
+            "expires_at": record.expires_at,
+            "revoked_at": null,
+        }))
+    }
+
+    pub fn revoke_key(&self, id: &str) -> Result<()> {
+        Ok(self.runtime.block_on(self.store.revoke_key(id, Timestamp::now()))?)
+    }
+
+    pub fn projects(&self) -> Result<Value> {
+        let projects = self.runtime.block_on(self.store.list_projects())?;
+        Ok(list(projects.iter().map(project).collect(), false))
+    }
+
+    pub fn create_project(&self, id: &str, cap: Option<&str>) -> Result<Value> {
+        let id: ProjectId = parsed(id)?;
+        let cap = cap.map(parsed::<Ticks>).transpose()?;
+        self.runtime.block_on(self.store.create_project(id.clone(), cap, Timestamp::now()))?;
+        self.project(id)
+    }
+
+    pub fn set_cap(&self, id: &str, cap: Option<&str>) -> Result<Value> {
+        let id: ProjectId = parsed(id)?;
+        let cap = cap.map(parsed::<Ticks>).transpose()?;
+        self.runtime.block_on(self.store.set_cap(id.clone(), cap))?;
+        self.project(id)
+    }
+
+    fn project(&self, id: ProjectId) -> Result<Value> {
+        let record = self.runtime.block_on(self.store.project(id.clone()))?;
+        record.as_ref().map(project).ok_or_else(|| gallerist_store::StoreError::UnknownProject(id).into())
+    }
+
+    pub fn requests(&self, limit: u32, after: Option<&str>, project: Option<&str>) -> Result<Value> {
+        let filter = RequestFilter {
+            project: project.map(parsed).transpose()?,
+            after: after.map(parsed).transpose()?,
+            limit,
+        };
+        let page = self.runtime.block_on(self.store.requests(filter))?;
+        let rows = page.requests.iter().map(|request| Value::Object(summary(request))).collect();
+        Ok(list(rows, page.has_more))
+    }
+
+    pub fn request(&self, id: &str) -> Result<Value> {
+        let id = parsed(id)?;
+        let detail = self.runtime.block_on(self.store.request(id))?;
+        detail.as_ref().map(whole).ok_or_else(|| gallerist_store::StoreError::UnknownRequest(id).into())
+    }
+
+    pub fn usage(
+        &self,
+        group_by: &str,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        project: Option<&str>,
+    ) -> Result<Value> {
+        let words = group_by.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let keys = words.map(usage_key).collect::<Result<Vec<_>>>()?;
+        let project = project.map(parsed).transpose()?;
+        let query = UsageQuery { group_by: keys.clone(), from, to, project };
+        let report = self.runtime.block_on(self.store.usage(query))?;
+        let rows: Vec<Value> = report
+            .rows
+            .iter()
+            .map(|row| {
+                let names = keys.iter().zip(&row.keys);
+                let mut object: Map<String, Value> =
+                    names.map(|(key, name)| (key.as_str().to_owned(), name.as_str().into())).collect();
+                object.append(&mut figures(&row.figures));
+                object.into()
+            })
+            .collect();
+        Ok(json!({"rows": rows, "totals": figures(&report.totals)}))
+    }
+}
+
+fn parsed<T: FromStr>(text: &str) -> Result<T>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| Failure::usage(format!("{text:?}: {error}")))
+}
+
+fn usage_key(word: &str) -> Result<UsageKey> {
+    UsageKey::from_word(word).ok_or_else(|| {
+        let known = UsageKey::ALL.iter().map(|key| key.as_str()).collect::<Vec<_>>().join(", ");
+        Failure::usage(format!("usage cannot be grouped by {word:?}")).advise(format!("any of {known}"))
+    })
+}
+
+fn list(data: Vec<Value>, has_more: bool) -> Value {
+    json!({"object": "list", "data": data, "has_more": has_more})
+}
+
+fn key(record: &KeyRecord) -> Value {
+    json!({
+        "id": record.id,
+        "object": "key",
+        "prefix": record.prefix,
+        "project": record.project,
+        "name": record.name,
+        "role": record.role.as_str(),
+        "created_at": record.created_at,
+        "expires_at": record.expires_at,
+        "revoked_at": record.revoked_at,
+    })
+}
+
+fn project(record: &ProjectRecord) -> Value {
+    json!({
+        "id": record.id,
+        "object": "project",
+        "created_at": record.created_at,
+        "cap_usd": record.cap,
+        "settled_usd": record.settled,
+        "held_usd": record.held,
+        "disputed_usd": record.disputed,
+        "left_usd": record.left(),
+    })
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+fn figures(figures: &UsageFigures) -> Map<String, Value> {
+    object(json!({
+        "requests": figures.requests,
+        "images": figures.images,
+        "attempts": figures.attempts,
+        "list_usd": figures.list,
+        "charged_usd": figures.charged,
+        "wasted_usd": figures.wasted,
+        "disputed_usd": figures.disputed,
+        "saved_usd": figures.saved,
+    }))
+}
+
+fn summary(request: &RequestRecord) -> Map<String, Value> {
+    object(json!({
+        "id": request.id,
+        "object": "request",
+        "status": request.status.as_str(),
+        "created_at": request.created_at,
+        "finished_at": request.finished_at,
+        "project": request.project,
+        "key": request.key_id,
+        "operation": request.operation.as_str(),
+        "model": request.model,
+        "n": request.n,
+        "images": request.images_delivered,
+        "http_status": request.http_status,
+        "error_code": request.error_code,
+        "charged_usd": request.charged,
+        "held_usd": request.held,
+        "disputed_usd": request.disputed,
+        "list_usd": request.list,
+        "saved_usd": request.saved,
+    }))
+}
+
+fn whole(detail: &RequestDetail) -> Value {
+    // JSON that the store kept as text; null where it is none.
+    let kept = |text: &Option<String>| -> Value {
+        text.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null)
+    };
+    let attempts: Vec<Value> = detail
+        .attempts
+        .iter()
+        .map(|attempt| {
+            json!({
+                "id": attempt.id,
+                "number": attempt.number,
+                "offer": attempt.offer,
+                "status": attempt.status.as_str(),
+                "basis": attempt.basis,
+                "reserved_usd": attempt.reserved,
+                "charged_usd": attempt.charged,
+                "images": attempt.images,
+                "fault": kept(&attempt.fault_json),
+                "charge": kept(&attempt.charge_json),
+                "dispute_reason": attempt.dispute_reason,
+                "provider_request_id": attempt.provider_request_id,
+                "catalogue_digest": attempt.catalogue_digest,
+                "created_at": attempt.created_at,
+                "ended_at": attempt.ended_at,
+            })
+        })
+        .collect();
+    let entries: Vec<Value> = detail
+        .entries
+        .iter()
+        .map(|entry| {
+            json!({
+                "account": entry.account,
+                "amount_usd": entry.amount,
+                "at": entry.at,
+                "kind": entry.kind.as_str(),
+                "attempt": entry.attempt,
+            })
+        })
+        .collect();
+    let mut request = summary(&detail.request);
+    let plan = serde_json::from_str(&detail.request.plan_json).unwrap_or_else(|_| json!({"offers": [], "excluded": []}));
+    request.insert("plan".to_owned(), plan);
+    request.insert("attempts".to_owned(), attempts.into());
+    request.insert("entries".to_owned(), entries.into());
+    request.into()
+}

@@ -1,0 +1,147 @@
+//! A small HTTP client for a gateway's API, for the commands that speak to one.
+//!
+//! Owns the address and the key, and the reading of errors in both of the API's shapes. It blocks: callers
+//! inside the run-time put it on a blocking thread. Keys are sent and never shown.
+
+use crate::failure::{Failure, Result};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Longest answer that is read, in bytes: ten pictures of some megabytes in base64.
+const ANSWER_BYTES_MAX: u64 = 512 << 20;
+
+/// A gateway and a key to it; clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    agent: ureq::Agent,
+    /// Without a slash at the end and without `/v1`.
+    origin: String,
+    key: SecretString,
+}
+
+/// An answer: status and body.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Client {
+    /// `address` may end in `/v1`, as SDKs have it.
+    pub fn new(address: &str, key: SecretString) -> Client {
+        let origin = address.trim_end_matches('/').trim_end_matches("/v1").to_owned();
+        let origin = if origin.contains("://") { origin } else { format!("http://{origin}") };
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_connect(Some(Duration::from_secs(5)))
+            .tls_config(
+                ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::PlatformVerifier).build(),
+            )
+            .build();
+        Client { agent: config.into(), origin, key }
+    }
+
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether a gateway answers there.
+    pub fn is_reachable(&self) -> bool {
+        self.send("GET", "/healthz", None).is_ok_and(|reply| reply.status == 200)
+    }
+
+    /// Sends a request to `path` and reads the answer, whatever its status.
+    ///
+    /// # Errors
+    /// When there is no answer, or none in JSON.
+    pub fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Reply> {
+        let url = format!("{}{path}", self.origin);
+        let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(&url)
+            .header("authorization", format!("Bearer {}", self.key.expose_secret()))
+            .header("content-type", "application/json")
+            .body(bytes)
+            .map_err(|error| Failure::usage(format!("{url} is no address: {error}")))?;
+        let gone = |error: ureq::Error| {
+            Failure::because(format!("no answer from {}", self.origin), &error)
+                .advise("start it with `gallerist serve`, or name another with --server")
+        };
+        let mut answer = self.agent.run(request).map_err(gone)?;
+        let status = answer.status().as_u16();
+        let bytes = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(gone)?;
+        let body = match bytes.is_empty() {
+            true => Value::Null,
+            // A health check may answer in words.
+            false => serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+                Value::String(String::from_utf8_lossy(&bytes).chars().take(200).collect())
+            }),
+        };
+        Ok(Reply { status, body })
+    }
+
+    /// As [`Client::send`], with anything but success as a failure.
+    ///
+    /// # Errors
+    /// What the gateway says.
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let reply = self.send(method, path, body)?;
+        if (200..300).contains(&reply.status) { Ok(reply.body) } else { Err(refusal(&reply)) }
+    }
+}
+
+/// The failure that an answer describes: OpenAI's shape, or problem details (RFC 9457).
+fn refusal(reply: &Reply) -> Failure {
+    let body = &reply.body;
+    let texts = [&body["error"]["message"], &body["detail"], &body["title"]];
+    let said = texts.into_iter().find_map(Value::as_str).map(str::to_owned);
+    let message = said.unwrap_or_else(|| format!("the gateway answered {}", reply.status));
+    let failure = match reply.status {
+        400 | 404 | 422 => Failure::usage(message),
+        _ => Failure::failed(message),
+    };
+    match reply.status {
+        401 | 403 => failure
+            .advise("set GALLERIST_API_KEY, or GALLERIST_ADMIN_KEY for the books, to a key of this gateway"),
+        _ => failure,
+    }
+}
+
+/// One part of a query or path, with everything but plain characters escaped.
+pub fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~,".contains(&byte);
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn understands_addresses_as_people_write_them() {
+        let origin = |address: &str| Client::new(address, SecretString::default()).origin().to_owned();
+        assert_eq!(origin("http://127.0.0.1:8080/v1/"), "http://127.0.0.1:8080");
+        assert_eq!(origin("127.0.0.1:8080"), "http://127.0.0.1:8080");
+    }
+
+    #[test]
+    fn reads_errors_of_both_shapes() {
+        let openai = Reply { status: 402, body: json!({"error": {"message": "a cap would be passed"}}) };
+        assert_eq!(refusal(&openai).message, "a cap would be passed");
+        let problem = Reply { status: 404, body: json!({"title": "Not Found", "detail": "no such key"}) };
+        assert_eq!((refusal(&problem).message.as_str(), refusal(&problem).exit), ("no such key", 2));
+        assert_eq!(refusal(&Reply { status: 500, body: json!(null) }).message, "the gateway answered 500");
+    }
+
+    #[test]
+    fn escapes_what_a_query_cannot_hold() {
+        assert_eq!(escaped("2026-11-25T00:00:00+01:00"), "2026-11-25T00%3A00%3A00%2B01%3A00");
+    }
+}

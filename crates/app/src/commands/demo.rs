@@ -1,0 +1,266 @@
+//! `gallerist demo`: the whole product on one machine, without keys and without a network.
+//!
+//! Six stand-ins with bills of their own (`stand_ins.rs`), the gateway in front of them, and some pictures
+//! through the public API (`picture.rs`): the cheapest, one under a limit, one with the cheapest provider
+//! down. What is told about them is in `telling.rs`. At the end the charges must equal the bills.
+
+mod picture;
+mod stand_ins;
+mod telling;
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::failure::{Failure, Result};
+use crate::gateway::{self, Gateway};
+use crate::{output, progress, signals};
+use clap::Args;
+use gallerist_domain::{OfferId, ProjectId, Ticks};
+use gallerist_engine::Limits;
+use gallerist_imaging::Depth;
+use gallerist_pricing::Catalogue;
+use gallerist_server::new_key;
+use gallerist_store::{KeyRole, Store};
+use jiff::Timestamp;
+use picture::{Picture, Question};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use stand_ins::StandIns;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const EXAMPLES: &str = "Examples:
+  gallerist demo
+  gallerist demo --once --out pictures
+  gallerist demo --json --no-images --port 0     a gateway before stand-ins, for scripts";
+
+/// The offer that savings are measured against.
+pub const BASELINE: &str = "openai/gpt-image-2";
+
+/// Share of the providers' usual latency that the stand-ins take while somebody watches.
+const LATENCY_PERCENT: u32 = 20;
+
+/// Until the last settlement is in the books.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// See it work: stand-ins of six providers, the gateway before them, pictures, and what they cost
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DemoCommand {
+    /// Exit after the pictures instead of staying up
+    #[arg(long)]
+    once: bool,
+    /// Where the gateway listens on loopback; 0 means any free port [default: 8080, or any free one]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Folder of the books [default: a temporary one]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Folder of the pictures
+    #[arg(long, value_name = "DIR", default_value = "gallerist-demo")]
+    out: PathBuf,
+    /// Only bring everything up
+    #[arg(long)]
+    no_images: bool,
+    /// Print the table of the documentation and exit
+    #[arg(long, hide = true)]
+    markdown: bool,
+}
+
+/// Everything that is up.
+struct Demo {
+    gateway: Gateway,
+    stand_ins: StandIns,
+    started: Timestamp,
+    api_key: SecretString,
+    admin_key: SecretString,
+    client: Client,
+    admin: Client,
+}
+
+pub async fn run(command: DemoCommand, json: bool) -> Result<()> {
+    let mut ended = signals::Ended::listen()?;
+    let begun = Instant::now();
+    let mut demo = Demo::start(&command).await?;
+    if json {
+        output::json(&demo.ready());
+    }
+    let done = tokio::select! {
+        done = demo.show(&command, json, begun) => done,
+        () = ended.first() => return demo.end().await,
+    };
+    if done.is_ok() && !command.once && !command.markdown {
+        if !json {
+            telling::stay(&demo.gateway.origin(), demo.api_key.expose_secret(), demo.admin_key.expose_secret());
+        }
+        ended.first().await;
+    }
+    demo.end().await?;
+    done
+}
+
+impl Demo {
+    async fn start(command: &DemoCommand) -> Result<Demo> {
+        let quick = command.no_images || command.markdown;
+        let stand_ins = StandIns::start(if quick { 0 } else { LATENCY_PERCENT }).await?;
+        let listener = match command.port {
+            Some(port) => gateway::bind(&format!("127.0.0.1:{port}")).await?,
+            None => match gateway::bind(crate::config::LISTEN_DEFAULT).await {
+                Ok(listener) => listener,
+                Err(_) => gateway::bind("127.0.0.1:0").await?,
+            },
+        };
+        let started = Timestamp::now();
+        let store = match &command.data_dir {
+            Some(dir) => gateway::open_store(dir, started)?,
+            None => Store::open_temporary(started)?,
+        };
+        let api_key = key(&store, "demo", KeyRole::Generate, started).await?;
+        let admin_key = key(&store, "demo admin", KeyRole::Admin, started).await?;
+        let config = config(&store, &stand_ins);
+        let gateway = Gateway::start(&config, store, listener).await?;
+        let address = gateway::address_file(&config.data_dir);
+        if let Err(error) = std::fs::write(&address, format!("{}\n", gateway.origin())) {
+            tracing::warn!(%error, "other commands will not find this gateway");
+        }
+        let client = Client::new(&gateway.origin(), api_key.clone());
+        let admin = Client::new(&gateway.origin(), admin_key.clone());
+        Ok(Demo { gateway, stand_ins, started, api_key, admin_key, client, admin })
+    }
+
+    /// The first line of `--json`.
+    fn ready(&self) -> Value {
+        json!({
+            "event": "ready",
+            "base_url": format!("{}/v1", self.gateway.origin()),
+            "api_key": self.api_key.expose_secret(),
+            "admin_key": self.admin_key.expose_secret(),
+            "fakes": self.stand_ins.origins(),
+            "fake_keys": self.stand_ins.keys(),
+        })
+    }
+
+    async fn show(&mut self, command: &DemoCommand, json: bool, begun: Instant) -> Result<()> {
+        if command.no_images {
+            return Ok(());
+        }
+        std::fs::create_dir_all(&command.out)
+            .map_err(|error| Failure::because(format!("{} cannot be made", command.out.display()), &error))?;
+        let quiet = json || command.markdown;
+        if !quiet {
+            telling::begin(&self.gateway.origin());
+        }
+        let mut pictures = Vec::new();
+        for question in telling::same_prompts() {
+            pictures.push(self.make(command, question, json, pictures.len() + 1).await?);
+        }
+        if command.markdown {
+            output::line(telling::table(&pictures, true).markdown());
+            return Ok(());
+        }
+        if !quiet {
+            telling::cheapest(&pictures);
+        }
+        let capped = self.make(command, telling::capped(), json, pictures.len() + 1).await?;
+        if !quiet {
+            telling::under_a_limit(&capped);
+        }
+        pictures.push(capped);
+        let down = pictures[0].provider.clone();
+        self.stand_ins.stop(&down).await;
+        let rescued = self.make(command, telling::failover(), json, pictures.len() + 1).await;
+        self.stand_ins.restart(&down).await?;
+        let rescued = rescued?;
+        if !quiet {
+            telling::failed_over(&rescued, &down);
+        }
+        pictures.push(rescued);
+        self.sum_up(&pictures, json, begun).await
+    }
+
+    /// Asks, and tells it with `--json`.
+    async fn make(&self, command: &DemoCommand, question: Question, json: bool, number: usize) -> Result<Picture> {
+        let spinner = progress::spinner(&format!("making {:?}", question.prompt));
+        let (client, admin, out) = (self.client.clone(), self.admin.clone(), command.out.clone());
+        let work = move || picture::make(&client, &admin, &question, &out, number);
+        let made = tokio::task::spawn_blocking(work).await;
+        spinner.finish_and_clear();
+        let made = made.map_err(|error| Failure::because("the picture", &error))??;
+        if json {
+            output::json(&made.event());
+        }
+        Ok(made)
+    }
+
+    async fn sum_up(&self, pictures: &[Picture], json: bool, begun: Instant) -> Result<()> {
+        let billed = self.stand_ins.billed();
+        let charged = self.charged(billed).await?;
+        let saved: Ticks = pictures.iter().filter_map(|picture| picture.saved).sum();
+        let seconds = format!("{}.{:03}", begun.elapsed().as_secs(), begun.elapsed().subsec_millis());
+        if json {
+            output::json(&json!({
+                "event": "summary",
+                "images": pictures.len(),
+                "charged_usd": charged,
+                "billed_usd": billed,
+                "saved_usd": saved,
+                "seconds": serde_json::from_str::<Value>(&seconds).expect("these are digits"),
+            }));
+        } else {
+            telling::summary(pictures, charged, billed, saved);
+        }
+        if charged == billed {
+            return Ok(());
+        }
+        let (charged, billed) = (output::dollars(charged), output::dollars(billed));
+        Err(Failure::failed(format!("the books say {charged}, the stand-ins billed {billed}: please report this")))
+    }
+
+    /// What the books say about this run. A settlement follows its answer within milliseconds.
+    async fn charged(&self, billed: Ticks) -> Result<Ticks> {
+        let path = format!("/v1/usage?from={}", crate::client::escaped(&self.started.to_string()));
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        loop {
+            let (admin, path) = (self.admin.clone(), path.clone());
+            let asked = tokio::task::spawn_blocking(move || admin.ask("GET", &path, None)).await;
+            let report = asked.map_err(|error| Failure::because("the usage", &error))??;
+            let charged = report["totals"]["charged_usd"].as_str().and_then(|text| text.parse::<Ticks>().ok());
+            let charged = charged.ok_or_else(|| Failure::failed("the usage names no charge"))?;
+            if charged == billed || Instant::now() > deadline {
+                return Ok(charged);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn end(self) -> Result<()> {
+        let address = gateway::address_file(self.gateway.engine.store().data_dir());
+        let ended = self.gateway.end(gateway::GRACE_MS).await;
+        let _ = std::fs::remove_file(address);
+        self.stand_ins.end().await;
+        ended
+    }
+}
+
+async fn key(store: &Store, name: &str, role: KeyRole, now: Timestamp) -> Result<SecretString> {
+    let fresh = new_key();
+    store.create_key(fresh.record(ProjectId::default_project(), name, role, None), now).await?;
+    Ok(fresh.secret)
+}
+
+/// Settings that depend on nothing but the stand-ins: a developer's own keys stay out of it.
+fn config(store: &Store, stand_ins: &StandIns) -> Config {
+    Config {
+        listen: String::new(),
+        data_dir: store.data_dir().to_owned(),
+        catalogue: Arc::new(Catalogue::embedded()),
+        catalogue_dir: None,
+        providers: stand_ins.providers(),
+        baseline: BASELINE.parse::<OfferId>().ok(),
+        limits: Limits::default(),
+        check_depth: Depth::Header,
+        moderation_failover: false,
+        cap: None,
+        remarks: Vec::new(),
+    }
+}

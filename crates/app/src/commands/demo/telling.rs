@@ -1,0 +1,171 @@
+//! What the demo asks, and what it tells people about the answers.
+
+use super::BASELINE;
+use super::picture::{Picture, Priced, Question};
+use crate::output;
+use crate::table::Table;
+use gallerist_domain::Ticks;
+use serde_json::{Value, json};
+
+/// Offers of the table; what is dearer is counted.
+const ROWS_MAX: usize = 12;
+
+/// The limit of the second scene, in dollars.
+const LIMIT_USD: &str = "0.06";
+
+/// The same three prompts, each in another size.
+pub fn same_prompts() -> Vec<Question> {
+    [
+        ("a red kite over a green hill", "1024x1024"),
+        ("a lighthouse built of books", "1536x1024"),
+        ("a tin robot watering ferns", "1024x1536"),
+    ]
+    .into_iter()
+    .map(|(prompt, size)| Question::new("cheapest", prompt, size, Value::Null))
+    .collect()
+}
+
+/// The best class, under a limit.
+pub fn capped() -> Question {
+    let extension = json!({"class": "high", "max_cost_usd": LIMIT_USD});
+    Question::new("capped", "a poster for a jazz concert in a greenhouse", "1024x1024", extension)
+}
+
+/// The first prompt's neighbour, once its provider is down.
+pub fn failover() -> Question {
+    Question::new("failover", "a red kite over a snowy hill", "1024x1024", Value::Null)
+}
+
+pub fn begin(origin: &str) {
+    output::line(format!(
+        "Stand-ins of six providers are up, and the gateway before them at {origin}/v1.\n\
+         No key, no network: the pictures say on their face that they are not real.\n"
+    ));
+}
+
+/// Prompts × offers: what each would have cost, with the chosen one marked.
+pub fn table(pictures: &[Picture], all: bool) -> Table {
+    let mut table = Table::new().text("offer");
+    for picture in pictures {
+        let size = picture.question.body["size"].as_str().unwrap_or_default();
+        table = table.figure(&format!("{}, {size}", picture.question.prompt));
+    }
+    let rows_max = if all { usize::MAX } else { ROWS_MAX };
+    let offers = offers(pictures);
+    let price = |picture: &Picture, offer: &str| -> String {
+        let quoted = picture.quotes.iter().find(|quote| quote.offer == offer);
+        match quoted {
+            None => "–".to_owned(),
+            Some(quote) if picture.offer == offer => format!("→ {}", output::dollars(quote.expected)),
+            Some(quote) => output::dollars(quote.expected),
+        }
+    };
+    for (at, offer) in offers.iter().enumerate() {
+        let chosen = pictures.iter().any(|picture| picture.offer == *offer);
+        if at < rows_max || chosen || offer == BASELINE {
+            let baseline = if offer == BASELINE { " (baseline)" } else { "" };
+            let prices = pictures.iter().map(|picture| price(picture, offer));
+            table.row(std::iter::once(format!("{offer}{baseline}")).chain(prices));
+        }
+    }
+    let mut sums = |title: &str, amount: &dyn Fn(&Picture) -> Option<Ticks>| {
+        let cells = pictures.iter().map(|picture| amount(picture).map(output::dollars).unwrap_or_default());
+        table.row(std::iter::once(title.to_owned()).chain(cells));
+    };
+    sums("paid", &|picture| Some(picture.cost));
+    sums("saved against the baseline", &|picture| picture.saved);
+    table
+}
+
+/// Every offer that was quoted, cheapest for the first prompt first.
+fn offers(pictures: &[Picture]) -> Vec<String> {
+    let mut offers: Vec<String> = Vec::new();
+    for Priced { offer, .. } in pictures.iter().flat_map(|picture| &picture.quotes) {
+        if !offers.contains(offer) {
+            offers.push(offer.clone());
+        }
+    }
+    offers
+}
+
+pub fn cheapest(pictures: &[Picture]) {
+    output::line("1. Three prompts, each made where it is cheapest (class standard)\n");
+    output::line(table(pictures, false).render());
+    let more = offers(pictures).len().saturating_sub(ROWS_MAX);
+    if more > 0 {
+        output::line(format!("…and {more} dearer offers; `gallerist quote PROMPT --all` has them."));
+    }
+    saved_files(pictures);
+}
+
+fn saved_files(pictures: &[Picture]) {
+    for picture in pictures {
+        output::line(format!("   {}", picture.path.display()));
+    }
+}
+
+pub fn under_a_limit(picture: &Picture) {
+    output::line(format!("\n2. High class, but never more than ${LIMIT_USD}\n"));
+    output::line(format!(
+        "   {} made it for {}; {} dearer offers were not considered.",
+        picture.offer,
+        output::dollars(picture.cost),
+        picture.too_dear,
+    ));
+    if let Some(next) = picture.quotes.iter().find(|quote| quote.offer != picture.offer) {
+        output::line(format!("   The next one would have cost {} at {}.", output::dollars(next.expected), next.offer));
+    }
+    saved_files(std::slice::from_ref(picture));
+}
+
+pub fn failed_over(picture: &Picture, down: &str) {
+    output::line("\n3. The cheapest provider is down\n");
+    output::line(format!("   The stand-in of {down} was stopped before this picture."));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let quoted = |offer: &str| picture.quotes.iter().find(|quote| quote.offer == offer).map(|quote| quote.expected);
+    for attempt in picture.attempts.iter().filter(|attempt| attempt["status"] != "settled") {
+        let offer = text(&attempt["offer"]);
+        let price = quoted(&offer).map(|price| format!(" ({})", output::dollars(price))).unwrap_or_default();
+        output::line(format!("   {offer}{price} was tried: {}.", text(&attempt["fault"]["detail"])));
+        output::line(match attempt["status"].as_str() {
+            Some("released") => format!(
+                "   Nothing was made there, so nothing was paid: the {} held for it went back.",
+                output::dollars_of(&attempt["reserved_usd"])
+            ),
+            _ => "   Whether that was billed is not known; its maximum stays held.".to_owned(),
+        });
+    }
+    output::line(format!("   {} made it instead, for {}.", picture.offer, output::dollars(picture.cost)));
+    saved_files(std::slice::from_ref(picture));
+}
+
+pub fn summary(pictures: &[Picture], charged: Ticks, billed: Ticks, saved: Ticks) {
+    let verdict = if charged == billed { "equal, to the last digit" } else { "NOT equal" };
+    output::line(format!(
+        "\n{} pictures. The gateway's books say {}, the providers' bills say {}: {verdict}.",
+        pictures.len(),
+        output::dollars(charged),
+        output::dollars(billed),
+    ));
+    output::line(format!("Saved against {BASELINE}: {}.", output::dollars(saved)));
+}
+
+pub fn stay(origin: &str, api_key: &str, admin_key: &str) {
+    output::line(format!(
+        "
+Everything stays up. Your turn:
+
+  base URL    {origin}/v1
+  key         {api_key}
+  admin key   {admin_key}
+
+    import base64
+    from openai import OpenAI
+    client = OpenAI(base_url=\"{origin}/v1\", api_key=\"{api_key}\")
+    answer = client.images.generate(model=\"auto\", prompt=\"a fox reading a map\", size=\"1024x1024\")
+    open(\"fox.png\", \"wb\").write(base64.b64decode(answer.data[0].b64_json))
+    print(answer.gallerist[\"offer\"], answer.gallerist[\"cost\"][\"charged_usd\"])
+
+Ctrl-C ends it."
+    ));
+}

@@ -1,0 +1,238 @@
+//! `gallerist generate`: pictures to files, with a progress display and the cost at the end.
+//!
+//! A gateway that runs is asked through its API (the one that `--server` names, else that of the data
+//! directory); without one an engine in this process does the same work on the same books.
+
+use crate::ask::{self, Ask};
+use crate::client::Client;
+use crate::config::{Config, Environment, Place};
+use crate::failure::{Failure, Result};
+use crate::first_keys::{self, API_KEY};
+use crate::{gateway, output, pictures, progress};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use gallerist_domain::{Chunks, ImageData, ProjectId, Ticks};
+use gallerist_engine::{Answer, Caller, Engine, Incoming, Refusal};
+use gallerist_store::{Store, StoreError, StoreOptions};
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "Examples:
+  gallerist generate \"a red kite over a hill\"
+  gallerist generate \"a tin robot watering ferns\" --class high --max-cost-usd 0.05 -o robot.png
+  gallerist generate \"four kites\" -n 4 --server https://images.example --key \"$GALLERIST_API_KEY\"";
+
+/// Make a picture and save it
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct GenerateCommand {
+    /// What the picture shows
+    prompt: String,
+    #[command(flatten)]
+    ask: Ask,
+    /// Where to save it; its ending chooses the format [default: named after the prompt]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The gateway to ask; else the one of the data directory, else none
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// A key of that gateway; else GALLERIST_API_KEY
+    #[arg(long, value_name = "KEY", hide_env_values = true)]
+    key: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// What came of it, whichever way it was made.
+struct Made {
+    files: Vec<Vec<u8>>,
+    /// The `gallerist` object of the API's answer.
+    told: Value,
+}
+
+pub fn run(command: &GenerateCommand, json: bool) -> Result<()> {
+    let environment = Environment::of_process();
+    let body = body(command)?;
+    ask::parse(body.to_string().as_bytes())?;
+    let spinner = progress::spinner(&format!("{}: {}", body["model"].as_str().unwrap_or("auto"), command.prompt));
+    let made = match running(command, &environment)? {
+        Some(client) => through(&client, &body),
+        None => crate::commands::block_on(here(command, &environment, &body)),
+    };
+    spinner.finish_and_clear();
+    let made = made?;
+    let paths = save(command, &made.files)?;
+    if json {
+        output::json(&json!({"paths": paths, "gallerist": made.told}));
+    } else {
+        tell(&made, &paths);
+    }
+    Ok(())
+}
+
+fn body(command: &GenerateCommand) -> Result<Value> {
+    let mut body = command.ask.body(&command.prompt);
+    let ending = command.output.as_deref().and_then(Path::extension).map(|ending| ending.to_ascii_lowercase());
+    if body["output_format"].is_null()
+        && let Some(ending) = ending
+    {
+        body["output_format"] = match ending.to_str() {
+            Some("png") => "png".into(),
+            Some("jpg" | "jpeg") => "jpeg".into(),
+            Some("webp") => "webp".into(),
+            _ => {
+                let message = format!("no picture format ends in .{}", ending.to_string_lossy());
+                return Err(Failure::usage(message).advise("end the file in .png, .jpg or .webp"));
+            }
+        };
+    }
+    Ok(body)
+}
+
+/// The gateway to ask, if there is one.
+fn running(command: &GenerateCommand, environment: &Environment) -> Result<Option<Client>> {
+    let key = command.key.clone().or_else(|| environment.get(API_KEY)).map(SecretString::from);
+    if let Some(address) = &command.server {
+        let key = key.ok_or_else(|| Failure::usage("the gateway wants a key").advise(format!("--key, or {API_KEY}")))?;
+        return Ok(Some(Client::new(address, key)));
+    }
+    let config = Config::load(&command.place, environment)?;
+    let Ok(address) = std::fs::read_to_string(gateway::address_file(&config.data_dir)) else { return Ok(None) };
+    let known = Client::new(address.trim(), SecretString::default());
+    if !known.is_reachable() {
+        return Ok(None);
+    }
+    let key = key.or_else(|| first_keys::from_file(&config.data_dir, API_KEY)).ok_or_else(|| {
+        Failure::usage(format!("the gateway at {} wants a key", address.trim()))
+            .advise(format!("--key, or {API_KEY}; `gallerist keys create` makes one"))
+    })?;
+    Ok(Some(Client::new(address.trim(), key)))
+}
+
+fn through(client: &Client, body: &Value) -> Result<Made> {
+    let answer = client.ask("POST", "/v1/images/generations", Some(body))?;
+    let images = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let files = images.iter().map(|image| pictures::from_base64(image["b64_json"].as_str().unwrap_or_default()));
+    Ok(Made { files: files.collect::<Result<_>>()?, told: answer["gallerist"].clone() })
+}
+
+async fn here(command: &GenerateCommand, environment: &Environment, body: &Value) -> Result<Made> {
+    let config = Config::load(&command.place, environment)?;
+    if config.providers.is_empty() {
+        return Err(Failure::usage("no provider is on, and no gateway runs here")
+            .advise("set a provider's key such as OPENAI_API_KEY, or name a gateway with --server"));
+    }
+    let now = Timestamp::now();
+    let store = Store::open(StoreOptions::new(&config.data_dir, now)).map_err(|error| match error {
+        StoreError::Locked(_) => Failure::failed(format!("the books in {} are open elsewhere", config.data_dir.display()))
+            .advise("name the gateway that has them open with --server"),
+        other => other.into(),
+    })?;
+    let engine = Engine::start(gateway::engine_settings(&config, store))
+        .await
+        .map_err(|error| Failure::because("the engine cannot start", &error))?;
+    let text = body.to_string();
+    let incoming = Incoming {
+        caller: Caller { project: ProjectId::default_project(), key_id: None },
+        request: ask::parse(text.as_bytes())?,
+        fingerprint: gallerist_server::key_digest(&text),
+        idempotency_key: None,
+        retry_count: 0,
+        accepted_at: now,
+    };
+    let made = engine.generate(incoming).await;
+    engine.shut_down(gateway::GRACE_MS).await;
+    engine.store().close().await?;
+    let answer = made.map_err(|refusal| refused(&refusal))?;
+    let told = serde_json::to_value(&*answer.meta).expect("an answer has text keys");
+    Ok(Made { files: files(&answer)?, told })
+}
+
+fn files(answer: &Answer) -> Result<Vec<Vec<u8>>> {
+    let file = |data: &ImageData| match data {
+        ImageData::Bytes(bytes) => Ok(bytes.to_vec()),
+        ImageData::Base64(text) => decoded(text),
+        ImageData::Url(_) => Err(Failure::failed("the answer holds an address instead of a picture")),
+    };
+    answer.images.iter().map(|image| file(&image.data)).collect()
+}
+
+fn decoded(text: &Chunks) -> Result<Vec<u8>> {
+    STANDARD.decode(text.to_vec()).map_err(|_| Failure::failed("the answer holds no picture"))
+}
+
+fn refused(refusal: &Refusal) -> Failure {
+    let mut message = refusal.message.clone();
+    for attempt in &refusal.attempts {
+        message.push_str(&format!("\n  {}: {}", attempt.offer, attempt.fault.detail));
+    }
+    if refusal.may_have_charged() {
+        let (charged, disputed) = (output::dollars(refusal.charged), output::dollars(refusal.disputed));
+        message.push_str(&format!("\n  charged {charged}, unknown {disputed}"));
+    }
+    Failure::failed(message)
+}
+
+fn save(command: &GenerateCommand, files: &[Vec<u8>]) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for (at, file) in files.iter().enumerate() {
+        let path = match &command.output {
+            Some(path) if files.len() == 1 => path.clone(),
+            Some(path) => numbered(&path.with_extension(""), at + 1, &path.extension().unwrap_or_default().to_string_lossy()),
+            None => unused(&pictures::slug(&command.prompt), pictures::extension(file)),
+        };
+        std::fs::write(&path, file)
+            .map_err(|error| Failure::because(format!("{} cannot be written", path.display()), &error))?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+fn numbered(stem: &Path, number: usize, ending: &str) -> PathBuf {
+    PathBuf::from(format!("{}-{number}.{ending}", stem.display()))
+}
+
+/// A name that no file has yet.
+fn unused(slug: &str, ending: &str) -> PathBuf {
+    let plain = PathBuf::from(format!("{slug}.{ending}"));
+    let others = (2..).map(|number| numbered(Path::new(slug), number, ending));
+    std::iter::once(plain).chain(others).find(|path| !path.exists()).expect("there are enough numbers")
+}
+
+fn tell(made: &Made, paths: &[PathBuf]) {
+    for path in paths {
+        output::line(format!("{}", path.display()));
+    }
+    let told = &made.told;
+    let cost = &told["cost"];
+    let saved: Option<Ticks> = told["saved_usd"].as_str().and_then(|text| text.parse().ok());
+    let mut line = format!(
+        "{} at {} ({})",
+        output::dollars_of(&cost["charged_usd"]),
+        told["offer"].as_str().unwrap_or_default(),
+        cost["basis"].as_str().unwrap_or_default().replace('_', " "),
+    );
+    if let Some(saved) = saved {
+        line.push_str(&format!(", saved {}", output::dollars(saved)));
+    }
+    if let Some(attempts) = told["attempts"].as_u64().filter(|attempts| *attempts > 1) {
+        line.push_str(&format!(", {attempts} attempts"));
+    }
+    output::remark(line);
+    if let Some(count) = told["missing"]["count"].as_u64() {
+        output::remark(format!("{count} missing: {}", told["missing"]["reason"].as_str().unwrap_or_default()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_pictures_are_numbered() {
+        assert_eq!(numbered(Path::new("out/kite"), 2, "png"), Path::new("out/kite-2.png"));
+    }
+}

@@ -1,0 +1,220 @@
+//! `gallerist prices`: what the catalogue says, and whether its files are sound.
+//!
+//! `list` is one line a model, `show` every price line of a model at every host (`show.rs`), `check` every
+//! mistake of a folder of catalogue files at once. All of it works offline.
+
+mod show;
+
+use crate::config::{Config, Environment, Place, everything};
+use crate::failure::{Failure, Result};
+use crate::output;
+use crate::table::Table;
+use clap::{Args, Subcommand};
+use gallerist_domain::{ImageRequest, QualityClass};
+use gallerist_pricing::{Catalogue, ModelSheet, Offer, offers};
+use gallerist_routing::report::{OfferQuote, quotes};
+use gallerist_routing::{HealthBook, PlanContext};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "Examples:
+  gallerist prices list
+  gallerist prices show flux-2-pro
+  gallerist prices check ./my-catalogue";
+
+/// What costs what, since when, from which source
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PricesCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Every model at every provider, with the price of its default picture
+    #[command(after_help = "Example:\n  gallerist prices list --at 2027-01-01T00:00:00Z")]
+    List {
+        /// Prices at this instant [default: now]
+        #[arg(long, value_name = "INSTANT")]
+        at: Option<Timestamp>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Every price line of a model, at each of its hosts
+    #[command(after_help = "Example:\n  gallerist prices show gpt-image-2")]
+    Show {
+        /// Canonical name, alias, or provider/model
+        model: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Read a folder of catalogue files and report every mistake with file and line
+    #[command(after_help = "Example:\n  gallerist prices check ./my-catalogue")]
+    Check {
+        /// Folder with KIND.toml files that replace or join the embedded ones; else the configured one
+        dir: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
+    match &command.action {
+        Action::List { at, place } => list(place, at.unwrap_or_else(Timestamp::now), json),
+        Action::Show { model, place } => {
+            let config = Config::load(place, &Environment::of_process())?;
+            let found = find(&all_offers(&config), model)?;
+            if json {
+                output::json(&show::as_json(&config.catalogue, &found));
+            } else {
+                show::print(&found);
+            }
+            Ok(())
+        }
+        Action::Check { dir, place } => check(dir.as_deref(), place, json),
+    }
+}
+
+fn all_offers(config: &Config) -> Vec<Offer> {
+    offers(&config.catalogue, &everything(&config.catalogue, &config.providers))
+}
+
+fn list(place: &Place, at: Timestamp, as_json: bool) -> Result<()> {
+    let config = Config::load(place, &Environment::of_process())?;
+    let found = all_offers(&config);
+    let rows = found.iter().map(|offer| (offer, default_picture(offer, at)));
+    if as_json {
+        let models: Vec<Value> = rows.map(|(offer, quote)| model_json(offer, quote.as_ref(), at)).collect();
+        output::json(&json!({"instant": at, "catalogue": config.catalogue.digest, "models": models}));
+        return Ok(());
+    }
+    let mut table = Table::new()
+        .text("model")
+        .text("provider")
+        .text("class")
+        .text("default picture")
+        .figure("expected")
+        .figure("max")
+        .text("as of")
+        .flexible("state");
+    for (offer, quote) in rows {
+        let quote = quote.as_ref();
+        table.row([
+            offer.model.id.clone(),
+            offer.id.provider.clone(),
+            quote.and_then(|quote| quote.class).map(|class| class.to_string()).unwrap_or_default(),
+            quote.map(|quote| format!("{} {}", quote.size, quote.quality)).unwrap_or_default(),
+            quote.map_or_else(String::new, |quote| output::dollars(quote.expected_usd)),
+            quote.map_or_else(String::new, |quote| output::dollars(quote.max_usd)),
+            offer.provider.as_of.to_string(),
+            state(&offer.model, offer.is_retired(at)),
+        ]);
+    }
+    output::line(table.render());
+    output::line(format!(
+        "\n{} offers. `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
+        found.len()
+    ));
+    Ok(())
+}
+
+/// The quote of one picture with nothing asked for; absent when the offer is gone or unpriced.
+fn default_picture(offer: &Offer, at: Timestamp) -> Option<OfferQuote> {
+    let offers = std::slice::from_ref(offer);
+    let health = HealthBook::new(1);
+    let mut request = ImageRequest::new(&offer.id.to_string(), "a picture of nothing in particular");
+    request.class = Some(QualityClass::Draft);
+    quotes(&request, PlanContext { offers, health: &health, at, now_ms: 0 }).ok()?.offers.into_iter().next()
+}
+
+fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value {
+    let lifecycle = &offer.model.lifecycle;
+    json!({
+        "offer": offer.id.to_string(),
+        "provider": offer.id.provider,
+        "model": offer.model.id,
+        "upstream": offer.model.upstream,
+        "aliases": offer.model.aliases,
+        "class": quote.and_then(|quote| quote.class),
+        "size": quote.map(|quote| &quote.size),
+        "quality": quote.map(|quote| &quote.quality),
+        "min_usd": quote.map(|quote| quote.min_usd),
+        "expected_usd": quote.map(|quote| quote.expected_usd),
+        "max_usd": quote.map(|quote| quote.max_usd),
+        "as_of": offer.provider.as_of,
+        "retired": offer.is_retired(at),
+        "deprecated_on": lifecycle.deprecated_on,
+        "retires_on": lifecycle.retires_on,
+        "successors": lifecycle.successors,
+        "switched_off": lifecycle.switched_off,
+    })
+}
+
+fn state(model: &ModelSheet, retired: bool) -> String {
+    let lifecycle = &model.lifecycle;
+    let successors = match lifecycle.successors.is_empty() {
+        true => String::new(),
+        false => format!("; use {}", lifecycle.successors.join(" or ")),
+    };
+    match (&lifecycle.switched_off, lifecycle.retires_on, lifecycle.deprecated_on) {
+        (Some(why), _, _) => format!("off: {why}{successors}"),
+        (None, Some(day), _) if retired => format!("retired {day}{successors}"),
+        (None, Some(day), _) => format!("retires {day}{successors}"),
+        (None, None, Some(day)) => format!("deprecated {day}{successors}"),
+        (None, None, None) => "active".to_owned(),
+    }
+}
+
+/// The offers that a name speaks of.
+fn find(offers: &[Offer], name: &str) -> Result<Vec<Offer>> {
+    match gallerist_routing::target(name, offers) {
+        Ok(target) if !target.is_route() => {
+            Ok(offers.iter().filter(|offer| target.speaks_of(offer)).cloned().collect())
+        }
+        Ok(_) => {
+            Err(Failure::usage(format!("{name} is a route, not a model")).advise("`gallerist prices list`"))
+        }
+        Err(unknown) => Err(Failure::failed(format!("there is no model {name:?}"))
+            .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", ")))),
+    }
+}
+
+fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
+    let configured = match dir {
+        Some(_) => None,
+        // Mistakes of the configured catalogue would be reported as mistakes of the settings.
+        None => Config::load(place, &Environment::of_process())?.catalogue_dir,
+    };
+    let dir = dir.or(configured.as_deref());
+    let (catalogue, mistakes) = match dir.map(Catalogue::with_overrides) {
+        None => (Some(Catalogue::embedded()), Vec::new()),
+        Some(Ok(catalogue)) => (Some(catalogue), Vec::new()),
+        Some(Err(mistakes)) => (None, mistakes),
+    };
+    if as_json {
+        let list: Vec<Value> = mistakes
+            .iter()
+            .map(|mistake| json!({"file": mistake.file, "line": mistake.line, "message": mistake.message}))
+            .collect();
+        let digest = catalogue.as_ref().map(|catalogue| &catalogue.digest);
+        output::json(&json!({"catalogue": digest, "mistakes": list}));
+    } else {
+        for mistake in &mistakes {
+            let file = dir.map_or_else(|| PathBuf::from(&mistake.file), |dir| dir.join(&mistake.file));
+            output::line(format!("{}:{}: {}", file.display(), mistake.line, mistake.message));
+        }
+    }
+    let Some(catalogue) = catalogue else {
+        let count = mistakes.len();
+        let noun = if count == 1 { "mistake" } else { "mistakes" };
+        return Err(Failure::failed(format!("{count} {noun} in the catalogue")));
+    };
+    if !as_json {
+        let models: usize = catalogue.providers.iter().map(|sheet| sheet.models.len()).sum();
+        let providers = catalogue.providers.len();
+        output::line(format!("{models} models at {providers} kinds of provider, no mistake."));
+    }
+    Ok(())
+}

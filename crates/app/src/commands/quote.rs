@@ -1,0 +1,205 @@
+//! `gallerist quote`: the table of offers with their prices, offline.
+//!
+//! It plans with what the catalogue and the settings say and asks nobody: neither a provider nor a running
+//! gateway, whose measured latencies and breakers it therefore does not know.
+
+use crate::ask::{self, Ask};
+use crate::config::{Config, Environment, Place, everything};
+use crate::failure::{Failure, Result};
+use crate::output;
+use crate::table::Table;
+use clap::Args;
+use gallerist_domain::ImageRequest;
+use gallerist_pricing::{Offer, offers};
+use gallerist_routing::report::{LineQuote, OfferQuote, QuoteReport, quotes};
+use gallerist_routing::{HealthBook, PlanContext, PlanError};
+use jiff::Timestamp;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "Examples:
+  gallerist quote \"a red kite over a hill\"
+  gallerist quote \"a red kite\" --size 1024x1024 --quality high --all -v
+  gallerist quote --body request.json --at 2027-01-01T00:00:00Z --json";
+
+/// What would it cost? Every offer with its price, the chosen one marked, the excluded with the reason
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct QuoteCommand {
+    /// What the picture shows; some prices depend on its length
+    #[arg(required_unless_present = "body")]
+    prompt: Option<String>,
+    #[command(flatten)]
+    ask: Ask,
+    /// Prices at this instant [default: now]
+    #[arg(long, value_name = "INSTANT")]
+    at: Option<Timestamp>,
+    /// A request body as JSON instead of a prompt and flags; - reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    body: Option<PathBuf>,
+    /// Also the offers of providers that are not configured
+    #[arg(long)]
+    all: bool,
+    /// Each line of each price, with its source
+    #[arg(short, long)]
+    verbose: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
+    let config = Config::load(&command.place, &Environment::of_process())?;
+    let request = request(command)?;
+    let mut offered = config.offers();
+    if command.all || offered.is_empty() {
+        if !command.all {
+            output::remark(
+                "No provider is configured; these are all offers of the catalogue (as with --all).",
+            );
+        }
+        offered = offers(&config.catalogue, &everything(&config.catalogue, &config.providers));
+    }
+    let report = report(&request, &offered, command.at.unwrap_or_else(Timestamp::now))?;
+    if json {
+        output::json(&report);
+    } else {
+        print(&report, command.verbose);
+    }
+    Ok(())
+}
+
+/// The report of `POST /v1/quotes` for offers whose health nobody has measured yet.
+///
+/// # Errors
+/// An unknown model, with the nearest names, or an unknown quality word.
+pub fn report(request: &ImageRequest, offered: &[Offer], at: Timestamp) -> Result<QuoteReport> {
+    let health = HealthBook::new(offered.len());
+    let context = PlanContext { offers: offered, health: &health, at, now_ms: 0 };
+    quotes(request, context).map_err(|error| match error {
+        PlanError::UnknownModel(unknown) => Failure::failed(format!("there is no model {:?}", unknown.name))
+            .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", "))),
+        PlanError::QualityWord(word) => {
+            Failure::usage(format!("{word:?} is no quality of a route")).advise("low, medium, high or auto")
+        }
+    })
+}
+
+fn request(command: &QuoteCommand) -> Result<ImageRequest> {
+    match (&command.body, &command.prompt) {
+        (Some(path), _) => {
+            if !command.ask.is_empty() {
+                return Err(Failure::usage(
+                    "--body says everything about the picture: leave out the other flags",
+                ));
+            }
+            ask::parse(&read_body(path)?)
+        }
+        (None, prompt) => {
+            let body = command.ask.body(prompt.as_deref().unwrap_or_default());
+            ask::parse(body.to_string().as_bytes())
+        }
+    }
+}
+
+fn read_body(path: &Path) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    let read = match path == Path::new("-") {
+        true => std::io::stdin().lock().read_to_end(&mut body).map(drop),
+        false => std::fs::read(path).map(|bytes| body = bytes),
+    };
+    read.map_err(|error| Failure::failed(format!("{} cannot be read: {error}", path.display())))?;
+    Ok(body)
+}
+
+fn print(report: &QuoteReport, verbose: bool) {
+    if report.offers.is_empty() {
+        output::line("No offer can make this.");
+    } else {
+        output::line(offer_table(report).render());
+        for offer in report.offers.iter().filter(|_| verbose) {
+            output::line(format!("\n{}", offer.offer));
+            output::line(line_table(offer).render());
+        }
+        let warned = report.offers.iter().filter(|offer| !offer.warnings.is_empty());
+        let warnings: Vec<String> =
+            warned.map(|offer| format!("  {}: {}", offer.offer, offer.warnings.join("; "))).collect();
+        if !warnings.is_empty() {
+            output::line(format!("\nTo know:\n{}", warnings.join("\n")));
+        }
+    }
+    if !report.excluded.is_empty() {
+        output::line("\nLeft out:");
+        let mut table = Table::new().text("offer").flexible("reason").flexible("what would admit it");
+        for excluded in &report.excluded {
+            table.row([excluded.offer.clone(), excluded.reason.clone(), excluded.change.clone()]);
+        }
+        output::line(table.render());
+    }
+    let seconds = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at);
+    output::line(format!(
+        "\n→ would be chosen. Prices of {}, good until {}.",
+        seconds(report.instant),
+        seconds(report.valid_until)
+    ));
+}
+
+fn offer_table(report: &QuoteReport) -> Table {
+    let mut table = Table::new()
+        .text("")
+        .text("offer")
+        .text("class")
+        .text("size")
+        .text("quality")
+        .figure("min")
+        .figure("expected")
+        .figure("max")
+        .figure("latency")
+        .text("price is")
+        .text("of");
+    for (at, offer) in report.offers.iter().enumerate() {
+        let weakest = weakest(&offer.lines);
+        table.row([
+            if at == 0 { "→" } else { "" }.to_owned(),
+            offer.offer.clone(),
+            offer.class.map(|class| class.to_string()).unwrap_or_default(),
+            offer.size.clone(),
+            offer.quality.clone(),
+            output::dollars(offer.min_usd),
+            output::dollars(offer.expected_usd),
+            output::dollars(offer.max_usd),
+            format!("{}.{} s", offer.latency_ms / 1_000, offer.latency_ms % 1_000 / 100),
+            weakest.map(|line| line.confidence.replace('_', " ")).unwrap_or_default(),
+            weakest.map(|line| line.as_of.clone()).unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn line_table(offer: &OfferQuote) -> Table {
+    let mut table = Table::new()
+        .text("line")
+        .figure("quantity")
+        .text("meter")
+        .figure("unit price")
+        .figure("amount")
+        .text("confidence")
+        .flexible("source");
+    for line in &offer.lines {
+        table.row([
+            line.line.clone(),
+            line.quantity.clone(),
+            line.meter.replace('_', " "),
+            format!("${}", line.unit_price_usd),
+            output::dollars(line.amount_usd),
+            format!("{}, {}", line.confidence.replace('_', " "), line.as_of),
+            line.source.clone(),
+        ]);
+    }
+    table
+}
+
+/// The line that one should trust least.
+fn weakest(lines: &[LineQuote]) -> Option<&LineQuote> {
+    const ORDER: [&str; 4] = ["official", "third_party", "derived", "unverified"];
+    lines.iter().max_by_key(|line| ORDER.iter().position(|word| *word == line.confidence))
+}

@@ -1,0 +1,195 @@
+//! `gallerist requests`: what became of each, and why it cost what it cost.
+
+use crate::books::Books;
+use crate::config::Place;
+use crate::failure::Result;
+use crate::output;
+use crate::table::Table;
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+const EXAMPLES: &str = "Examples:
+  gallerist requests list --limit 5
+  gallerist requests show 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b";
+
+/// Requests with their attempts and ledger entries
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RequestsCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// The newest requests
+    #[command(after_help = "Example:\n  gallerist requests list --project shop --limit 50")]
+    List {
+        /// How many, 1 to 100
+        #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
+        /// Continue behind this request
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// Only this project
+        #[arg(long, value_name = "NAME")]
+        project: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// One request: its plan, each attempt with the arithmetic of its charge, the ledger entries
+    #[command(after_help = "Example:\n  gallerist requests show 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b")]
+    Show {
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+pub fn run(command: &RequestsCommand, json: bool) -> Result<()> {
+    match &command.action {
+        Action::List { limit, after, project, place } => {
+            let books = Books::open(place, false)?;
+            let page = books.requests(*limit, after.as_deref(), project.as_deref())?;
+            if json { output::json(&page) } else { print_page(&page) }
+        }
+        Action::Show { id, place } => {
+            let request = Books::open(place, false)?.request(id)?;
+            if json { output::json(&request) } else { print_request(&request) }
+        }
+    }
+    Ok(())
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn rows<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value[name].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn print_page(page: &Value) {
+    let mut table = Table::new()
+        .text("id")
+        .text("when")
+        .text("project")
+        .text("model")
+        .text("status")
+        .figure("images")
+        .figure("charged")
+        .figure("disputed")
+        .figure("saved");
+    for request in rows(page, "data") {
+        let status = match request["error_code"].as_str() {
+            Some(code) => format!("{} ({code})", text(&request["status"])),
+            None => text(&request["status"]),
+        };
+        table.row([
+            text(&request["id"]),
+            output::moment(&request["created_at"]),
+            text(&request["project"]),
+            text(&request["model"]),
+            status,
+            format!("{} of {}", text(&request["images"]), text(&request["n"])),
+            output::dollars_of(&request["charged_usd"]),
+            output::dollars_of(&request["disputed_usd"]),
+            output::dollars_of(&request["saved_usd"]),
+        ]);
+    }
+    output::line(table.render());
+    if page["has_more"] == true
+        && let Some(last) = rows(page, "data").last()
+    {
+        output::line(format!("\nThere are more: --after {}", text(&last["id"])));
+    }
+}
+
+fn print_request(request: &Value) {
+    output::line(format!(
+        "Request {}: {} of {} pictures by {}, {}; charged {}",
+        text(&request["id"]),
+        text(&request["images"]),
+        text(&request["n"]),
+        text(&request["model"]),
+        text(&request["status"]),
+        output::dollars_of(&request["charged_usd"]),
+    ));
+    for attempt in rows(request, "attempts") {
+        print_attempt(attempt);
+    }
+    let plan = &request["plan"];
+    let names = |name: &str| -> Vec<String> {
+        rows(plan, name).iter().map(|offer| offer["offer"].as_str().map_or_else(|| text(offer), str::to_owned)).collect()
+    };
+    output::line(format!("\nPlan: {}", names("offers").join(", then ")));
+    print_excluded(rows(plan, "excluded"));
+    let mut table = Table::new().text("booked").text("account").figure("amount").text("movement");
+    for entry in rows(request, "entries") {
+        table.row([
+            output::moment(&entry["at"]),
+            text(&entry["account"]),
+            output::dollars_of(&entry["amount_usd"]),
+            text(&entry["kind"]),
+        ]);
+    }
+    output::line(format!("\n{}", table.render()));
+}
+
+/// The codes with their offers, in the order of the plan.
+fn print_excluded(excluded: &[Value]) {
+    let mut by_code: Vec<(String, Vec<String>)> = Vec::new();
+    for offer in excluded {
+        let code = text(&offer["code"]);
+        match by_code.iter_mut().find(|(known, _)| *known == code) {
+            Some((_, offers)) => offers.push(text(&offer["offer"])),
+            None => by_code.push((code, vec![text(&offer["offer"])])),
+        }
+    }
+    if !by_code.is_empty() {
+        let mut table = Table::new().text("left out for").flexible("offers");
+        by_code.into_iter().for_each(|(code, offers)| table.row([code, offers.join(", ")]));
+        output::line(format!("\n{}", table.render()));
+    }
+}
+
+fn print_attempt(attempt: &Value) {
+    let mut line = format!(
+        "\nAttempt {} at {}: {}, held {}, charged {}",
+        text(&attempt["number"]),
+        text(&attempt["offer"]),
+        text(&attempt["status"]),
+        output::dollars_of(&attempt["reserved_usd"]),
+        output::dollars_of(&attempt["charged_usd"]),
+    );
+    if let Some(basis) = attempt["basis"].as_str() {
+        line.push_str(&format!(" ({})", basis.replace('_', " ")));
+    }
+    output::line(line);
+    if let Some(reason) = attempt["dispute_reason"].as_str() {
+        output::line(format!("  disputed: {reason}"));
+    }
+    if !attempt["fault"].is_null() {
+        output::line(format!("  fault: {}: {}", text(&attempt["fault"]["kind"]), text(&attempt["fault"]["detail"])));
+    }
+    let lines = rows(&attempt["charge"], "lines");
+    if lines.is_empty() {
+        return;
+    }
+    let mut table = Table::new().text("  line").figure("quantity").text("meter").figure("unit price").figure("amount");
+    for line in lines {
+        table.row([
+            format!("  {}", text(&line["line"])),
+            text(&line["quantity"]),
+            text(&line["meter"]).replace('_', " "),
+            text(&line["unit_price_usd"]),
+            output::dollars_of(&line["amount_usd"]),
+        ]);
+    }
+    output::line(table.render());
+    output::line(format!("  catalogue {}", text(&attempt["catalogue_digest"])));
+}

@@ -1,0 +1,146 @@
+//! `gallerist serve`: the gateway, from its start to its orderly end.
+//!
+//! Nothing that takes time stands before listening: the first keys are shown and the cheapest picture is
+//! quoted afterwards. The data directory says where the gateway listens, so that other commands find it.
+
+use super::quote;
+use crate::config::{Config, Environment, Place};
+use crate::failure::{Failure, Result};
+use crate::first_keys::{self, FirstKeys};
+use crate::gateway::{self, GRACE_MS, Gateway};
+use crate::{output, signals};
+use clap::Args;
+use gallerist_domain::{ImageRequest, ProjectId, Ticks};
+use gallerist_routing::report::OfferQuote;
+use gallerist_store::Store;
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde_json::json;
+use std::io::IsTerminal;
+
+const EXAMPLES: &str = "Examples:
+  OPENAI_API_KEY=… gallerist serve
+  BFL_API_KEY=… FAL_KEY=… gallerist serve --listen 0.0.0.0:8080
+  gallerist serve --config gallerist.toml
+
+Settings: GALLERIST_CONFIG, GALLERIST_DATA_DIR, GALLERIST_LISTEN, GALLERIST_LOG,
+GALLERIST_<KIND>_BASE_URL, and on an empty store GALLERIST_ADMIN_KEY and GALLERIST_API_KEY.";
+
+/// Run the gateway
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ServeCommand {
+    /// Where to listen; else GALLERIST_LISTEN, else 127.0.0.1:8080
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub async fn run(command: ServeCommand, json: bool) -> Result<()> {
+    let environment = Environment::of_process();
+    let mut config = Config::load(&command.place, &environment)?;
+    if let Some(listen) = command.listen {
+        config.listen = listen;
+    }
+    if config.providers.is_empty() {
+        return Err(nothing_on(&config));
+    }
+    let mut ended = signals::Ended::listen()?;
+    let listener = gateway::bind(&config.listen).await?;
+    let now = Timestamp::now();
+    let store = gateway::open_store(&config.data_dir, now)?;
+    let on_terminal = std::io::stdout().is_terminal() && !json;
+    let keys = first_keys::ensure(&store, &environment, on_terminal, now).await?;
+    let cap = cap(&config, &store).await?;
+    let gateway = Gateway::start(&config, store, listener).await?;
+    let address_file = gateway::address_file(&config.data_dir);
+    if let Err(error) = std::fs::write(&address_file, format!("{}\n", gateway.origin())) {
+        tracing::warn!(%error, "other commands will not find this gateway");
+    }
+    announce(&config, &gateway, &keys, cap, json);
+    ended.first().await;
+    if !json {
+        output::remark("Ending: requests under way have 30 seconds; a second signal ends at once.");
+    }
+    let done = tokio::select! {
+        done = gateway.end(GRACE_MS) => done,
+        () = ended.first() => Err(Failure::failed("ended at once; what was under way is settled at the next start")),
+    };
+    let _ = std::fs::remove_file(&address_file);
+    done
+}
+
+/// Sets the configured cap, and says which cap there is.
+async fn cap(config: &Config, store: &Store) -> Result<Option<Ticks>> {
+    let project = ProjectId::default_project();
+    let current = store.project(project.clone()).await?.and_then(|record| record.cap);
+    if config.cap.is_some() && config.cap != current {
+        store.set_cap(project, config.cap).await?;
+    }
+    Ok(config.cap.or(current))
+}
+
+fn nothing_on(config: &Config) -> Failure {
+    let mut ways: Vec<String> = Vec::new();
+    for sheet in &config.catalogue.providers {
+        ways.push(match sheet.self_hosted {
+            true => format!("GALLERIST_{}_BASE_URL for {}", sheet.kind.to_uppercase(), sheet.title),
+            false => format!("{} for {}", sheet.key_variables.join(" or "), sheet.title),
+        });
+    }
+    let remarks: String = config.remarks.iter().map(|remark| format!("\n  {remark}")).collect();
+    Failure::usage(format!("no provider is on{remarks}")).advise(format!(
+        "set one of these and start again:\n    {}\n  `gallerist demo` shows everything without a key",
+        ways.join("\n    ")
+    ))
+}
+
+fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ticks>, json: bool) {
+    let base_url = format!("{}/v1", gateway.origin());
+    let providers: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
+    let cheapest = cheapest(gateway);
+    if json {
+        output::json(&json!({
+            "event": "ready",
+            "base_url": base_url,
+            "providers": providers,
+            "cheapest": cheapest.as_ref().map(|quote| json!({
+                "offer": quote.offer, "size": quote.size, "expected_usd": quote.expected_usd,
+            })),
+            "cap_usd": cap,
+            "keys_file": keys.file,
+        }));
+    } else {
+        output::line(format!("Gallerist listens on {base_url}"));
+        output::line(format!("  providers on: {}", providers.join(", ")));
+        output::line(match &cheapest {
+            Some(quote) => format!(
+                "  the cheapest standard picture costs {} now, at {} ({})",
+                output::dollars(quote.expected_usd),
+                quote.offer,
+                quote.size
+            ),
+            None => "  no offer makes a standard picture now: `gallerist quote \"…\"` says why".to_owned(),
+        });
+        output::line(match cap {
+            None => "  no cap is set: `gallerist projects cap default 20` stops at 20 dollars".to_owned(),
+            Some(cap) => format!("  project default may spend {} in all", output::dollars(cap)),
+        });
+        for (variable, key) in keys.fresh.iter().filter(|_| keys.file.is_none()) {
+            output::line(format!("  {variable}={}   (shown once)", key.expose_secret()));
+        }
+    }
+    if let Some(path) = &keys.file {
+        output::remark(format!("New keys are in {}, readable by you alone.", path.display()));
+    }
+    for remark in config.remarks.iter().chain(&keys.remarks) {
+        output::remark(format!("Note: {remark}"));
+    }
+}
+
+fn cheapest(gateway: &Gateway) -> Option<OfferQuote> {
+    let request = ImageRequest::new("auto", "a picture of nothing in particular");
+    let report = quote::report(&request, gateway.engine.offers(), Timestamp::now()).ok()?;
+    report.offers.into_iter().next()
+}

@@ -1,0 +1,86 @@
+//! `gallerist usage`: spending by provider, model, project, key, operation or day.
+
+use crate::books::Books;
+use crate::config::Place;
+use crate::failure::Result;
+use crate::output;
+use crate::table::Table;
+use clap::Args;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde_json::Value;
+
+const EXAMPLES: &str = "Examples:
+  gallerist usage
+  gallerist usage --group-by project,day --from 2026-11-01
+  gallerist usage --group-by model --json";
+
+/// What was spent, and on what
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct UsageCommand {
+    /// project, key, provider, model, operation, day; joined by commas
+    #[arg(long, value_name = "KEYS", default_value = "provider,model")]
+    group_by: String,
+    /// From this instant or day (UTC) on
+    #[arg(long, value_name = "WHEN", value_parser = instant)]
+    from: Option<Timestamp>,
+    /// Before this instant or day (UTC)
+    #[arg(long, value_name = "WHEN", value_parser = instant)]
+    to: Option<Timestamp>,
+    /// Only this project
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+fn instant(text: &str) -> std::result::Result<Timestamp, String> {
+    let day = |text: &str| -> Option<Timestamp> {
+        Some(text.parse::<Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    };
+    let instant = text.parse::<Timestamp>().ok().or_else(|| day(text));
+    instant.ok_or_else(|| "write an instant such as 2026-11-25T08:00:00Z, or a day".to_owned())
+}
+
+pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
+    let books = Books::open(&command.place, false)?;
+    let report = books.usage(&command.group_by, command.from, command.to, command.project.as_deref())?;
+    if json {
+        output::json(&report);
+    } else {
+        output::line(table(&command.group_by, &report).render());
+    }
+    Ok(())
+}
+
+const COUNTS: &[(&str, &str)] = &[("requests", "requests"), ("images", "images"), ("attempts", "attempts")];
+const AMOUNTS: &[(&str, &str)] = &[
+    ("charged_usd", "charged"),
+    ("wasted_usd", "wasted"),
+    ("disputed_usd", "disputed"),
+    ("list_usd", "at the baseline"),
+    ("saved_usd", "saved"),
+];
+
+fn table(group_by: &str, report: &Value) -> Table {
+    let keys: Vec<&str> = group_by.split(',').map(str::trim).filter(|key| !key.is_empty()).collect();
+    let mut table = keys.iter().fold(Table::new(), |table, key| table.text(key));
+    if keys.is_empty() {
+        table = table.text("");
+    }
+    table = COUNTS.iter().chain(AMOUNTS).fold(table, |table, (_, title)| table.figure(title));
+    let figures = |row: &Value| -> Vec<String> {
+        let counts = COUNTS.iter().map(|(name, _)| row[*name].to_string());
+        counts.chain(AMOUNTS.iter().map(|(name, _)| output::dollars_of(&row[*name]))).collect()
+    };
+    for row in report["rows"].as_array().map(Vec::as_slice).unwrap_or_default().iter().filter(|_| !keys.is_empty()) {
+        let names = keys.iter().map(|key| row[*key].as_str().unwrap_or_default().to_owned());
+        table.row(names.chain(figures(row)).collect::<Vec<_>>());
+    }
+    let mut total = vec![String::new(); keys.len().max(1)];
+    total[0] = "total".to_owned();
+    total.extend(figures(&report["totals"]));
+    table.row(total);
+    table
+}

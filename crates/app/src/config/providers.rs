@@ -1,0 +1,202 @@
+//! Which providers are on: those of the settings file, and those that the environment switches on.
+//!
+//! A kind is on when one of its customary key variables is set; an engine of one's own, when its base URL
+//! is. `GALLERIST_<KIND>_BASE_URL` moves the provider that is named like its kind.
+
+use super::typed::{Typed, TypedProvider, Written};
+use super::{Environment, Mistakes};
+use gallerist_engine::ProviderSettings;
+use gallerist_pricing::catalogue::ProviderSheet;
+use gallerist_pricing::{Catalogue, ConfiguredProvider};
+use secrecy::SecretString;
+use std::path::Path;
+
+/// Every kind of the catalogue, as if it were configured; and what is configured under another name.
+pub fn everything(catalogue: &Catalogue, configured: &[ProviderSettings]) -> Vec<ConfiguredProvider> {
+    let kinds = catalogue.providers.iter().map(|sheet| (&sheet.kind, &sheet.kind));
+    let others = configured.iter().filter(|one| catalogue.provider(&one.name).is_none());
+    kinds
+        .chain(others.map(|one| (&one.name, &one.kind)))
+        .map(|(name, kind)| ConfiguredProvider { name: name.clone(), kind: kind.clone() })
+        .collect()
+}
+
+/// The providers that are on, those of the file first.
+pub(super) fn switched_on(
+    typed: &Typed,
+    catalogue: &Catalogue,
+    environment: &Environment,
+    mistakes: &mut Mistakes,
+    remarks: &mut Vec<String>,
+) -> Vec<ProviderSettings> {
+    let mut on: Vec<ProviderSettings> = Vec::new();
+    for written in &typed.providers {
+        let Some(settings) = from_file(written, catalogue, environment, mistakes) else { continue };
+        if on.iter().any(|earlier| earlier.name == settings.name) {
+            let advice = "give each its own name";
+            mistakes.add(&written.place, format!("provider {:?} stands twice: {advice}", settings.name));
+        }
+        on.push(settings);
+    }
+    let in_file =
+        |kind: &str| typed.providers.iter().any(|p| p.kind.as_ref().is_some_and(|k| k.value == kind));
+    for sheet in catalogue.providers.iter().filter(|sheet| !in_file(&sheet.kind)) {
+        if let Some(settings) = from_environment(sheet, environment, mistakes, remarks) {
+            on.push(settings);
+        }
+    }
+    on
+}
+
+fn from_environment(
+    sheet: &ProviderSheet,
+    environment: &Environment,
+    mistakes: &mut Mistakes,
+    remarks: &mut Vec<String>,
+) -> Option<ProviderSettings> {
+    let variable = base_url_variable(&sheet.kind);
+    let moved = environment.get(&variable);
+    let key = customary_key(sheet, environment);
+    if !sheet.self_hosted && key.is_none() {
+        if moved.is_some() {
+            let names = sheet.key_variables.join(" or ");
+            remarks.push(format!("{} is off: {variable} is set, but {names} is not", sheet.kind));
+        }
+        return None;
+    }
+    if sheet.self_hosted && moved.is_none() {
+        return None;
+    }
+    let base_url = match moved {
+        Some(address) => checked_address(&variable, &address, mistakes)?,
+        None => sheet.base_url.clone(),
+    };
+    Some(ProviderSettings {
+        name: sheet.kind.clone(),
+        kind: sheet.kind.clone(),
+        base_url,
+        key: key.unwrap_or_default(),
+        concurrency_max: None,
+    })
+}
+
+fn from_file(
+    written: &TypedProvider,
+    catalogue: &Catalogue,
+    environment: &Environment,
+    mistakes: &mut Mistakes,
+) -> Option<ProviderSettings> {
+    let Some(kind) = &written.kind else {
+        mistakes.add(&written.place, format!("kind is missing; known are {}", kinds(catalogue)));
+        return None;
+    };
+    let Some(sheet) = catalogue.provider(&kind.value) else {
+        let known = kinds(catalogue);
+        mistakes.add(&kind.place, format!("there is no kind {:?}; known are {known}", kind.value));
+        return None;
+    };
+    let name = written.name.as_ref().map_or(&kind.value, |name| &name.value).clone();
+    if !is_name(&name) {
+        let place = written.name.as_ref().map_or(&written.place, |name| &name.place);
+        mistakes.add(place, "a provider's name has 1 to 64 characters out of a-z, 0-9, - and _");
+    }
+    let key = key(written, sheet, environment, mistakes);
+    let variable = base_url_variable(&sheet.kind);
+    let moved = environment.get(&variable).filter(|_| name == sheet.kind);
+    let base_url = match (moved, &written.base_url) {
+        (Some(address), _) => checked_address(&variable, &address, mistakes),
+        (None, Some(address)) => checked_address(&address.place, &address.value, mistakes),
+        (None, None) => Some(sheet.base_url.clone()),
+    };
+    let concurrency_max = written.concurrency_max.as_ref().map(|limit| {
+        if !(1..=10_000).contains(&limit.value) {
+            mistakes.add(&limit.place, "concurrency_max is 1 to 10,000");
+        }
+        limit.value
+    });
+    Some(ProviderSettings { name, kind: kind.value.clone(), base_url: base_url?, key: key?, concurrency_max })
+}
+
+fn key(
+    written: &TypedProvider,
+    sheet: &ProviderSheet,
+    environment: &Environment,
+    mistakes: &mut Mistakes,
+) -> Option<SecretString> {
+    match (&written.key_env, &written.key_file) {
+        (Some(variable), Some(_)) => {
+            mistakes.add(&variable.place, "key_env and key_file exclude each other: keep one");
+            None
+        }
+        (Some(variable), None) => {
+            let key = environment.get(&variable.value);
+            if key.is_none() {
+                mistakes.add(&variable.place, format!("the variable {} is not set", variable.value));
+            }
+            key.map(SecretString::from)
+        }
+        (None, Some(file)) => key_from_file(file, mistakes),
+        (None, None) => {
+            let key = customary_key(sheet, environment);
+            if key.is_none() && !sheet.self_hosted {
+                let names = sheet.key_variables.join(" or ");
+                let advice = format!("set {names}, or name a variable in key_env or a file in key_file");
+                mistakes.add(&written.place, format!("provider kind {} needs a key: {advice}", sheet.kind));
+                return None;
+            }
+            Some(key.unwrap_or_default())
+        }
+    }
+}
+
+fn key_from_file(file: &Written<std::path::PathBuf>, mistakes: &mut Mistakes) -> Option<SecretString> {
+    let path: &Path = &file.value;
+    match std::fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() && !text.trim().contains(char::is_whitespace) => {
+            Some(SecretString::from(text.trim()))
+        }
+        Ok(_) => {
+            mistakes.add(&file.place, format!("{} does not hold one key and nothing else", path.display()));
+            None
+        }
+        Err(error) => {
+            mistakes.add(&file.place, format!("{} cannot be read: {error}", path.display()));
+            None
+        }
+    }
+}
+
+fn customary_key(sheet: &ProviderSheet, environment: &Environment) -> Option<SecretString> {
+    sheet.key_variables.iter().find_map(|name| environment.get(name)).map(SecretString::from)
+}
+
+/// `GALLERIST_OPENAI_BASE_URL` for `openai`.
+pub(super) fn base_url_variable(kind: &str) -> String {
+    format!("GALLERIST_{}_BASE_URL", kind.to_uppercase().replace('-', "_"))
+}
+
+/// The address without its last slash, when it is one that paths can be appended to.
+fn checked_address(place: impl std::fmt::Display, address: &str, mistakes: &mut Mistakes) -> Option<String> {
+    let rest = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"));
+    let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
+    let plain = address.bytes().all(|byte| byte.is_ascii_graphic());
+    match host {
+        Some(host) if !host.is_empty() && !host.contains('@') && plain && !address.contains(['?', '#']) => {
+            Some(address.trim_end_matches('/').to_owned())
+        }
+        // It is not repeated: people paste keys into the wrong place.
+        _ => {
+            mistakes.add(place, "this is no base URL: write http(s)://HOST[:PORT][/PATH]");
+            None
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+fn kinds(catalogue: &Catalogue) -> String {
+    catalogue.providers.iter().map(|sheet| sheet.kind.as_str()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,107 @@
+use super::*;
+use secrecy::ExposeSecret;
+
+fn load(text: &str, environment: Environment) -> Result<Config> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gallerist.toml");
+    std::fs::write(&file, text).unwrap();
+    let place = Place { config: Some(file), data_dir: Some(folder.path().to_owned()) };
+    Config::load(&place, &environment)
+}
+
+#[test]
+fn a_provider_is_on_when_its_customary_key_is_set() {
+    let environment = Environment::from([
+        ("OPENAI_API_KEY", "sk-1"),
+        ("GOOGLE_API_KEY", "g-1"),
+        ("GALLERIST_OPENAI_BASE_URL", "http://127.0.0.1:9100/v1/"),
+        ("BFL_API_KEY", "  "),
+    ]);
+    let config = load("", environment).unwrap();
+    let on: Vec<_> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
+    assert_eq!(on, ["google", "openai"]);
+    assert_eq!(config.providers[1].base_url, "http://127.0.0.1:9100/v1");
+    assert_eq!(config.providers[0].key.expose_secret(), "g-1");
+}
+
+#[test]
+fn an_engine_of_ones_own_is_on_when_its_address_is_set() {
+    let none = load("", Environment::default()).unwrap();
+    assert!(none.providers.is_empty());
+    let environment = Environment::from([("GALLERIST_AUTOMATIC1111_BASE_URL", "http://10.0.0.7:7860")]);
+    let config = load("", environment).unwrap();
+    assert_eq!(config.providers[0].name, "automatic1111");
+}
+
+#[test]
+fn says_why_a_moved_provider_is_off() {
+    let environment = Environment::from([("GALLERIST_OPENAI_BASE_URL", "http://127.0.0.1:1/v1")]);
+    let config = load("", environment).unwrap();
+    assert_eq!(
+        config.remarks,
+        ["openai is off: GALLERIST_OPENAI_BASE_URL is set, but OPENAI_API_KEY is not"]
+    );
+}
+
+#[test]
+fn the_file_names_accounts_and_variables_overlay_it() {
+    let text = "listen = \"0.0.0.0:9000\"\ncheck = \"pixels\"\ncap_usd = \"12.5\"\nbaseline = \"openai/gpt-image-2\"\n\
+                [[providers]]\nname = \"team-a\"\nkind = \"openai\"\nkey_env = \"TEAM_A\"\n\
+                base_url = \"https://proxy.example/v1\"\nconcurrency_max = 3\n";
+    let environment = Environment::from([
+        ("TEAM_A", "sk-a"),
+        ("GALLERIST_LISTEN", "127.0.0.1:0"),
+        ("GALLERIST_OPENAI_BASE_URL", "http://127.0.0.1:1/v1"),
+    ]);
+    let config = load(text, environment).unwrap();
+    assert_eq!(config.listen, "127.0.0.1:0");
+    assert_eq!(config.check_depth, Depth::Pixels);
+    assert_eq!(config.cap, Some("12.5".parse().unwrap()));
+    let provider = &config.providers[0];
+    assert_eq!((provider.name.as_str(), provider.concurrency_max), ("team-a", Some(3)));
+    assert_eq!(
+        provider.base_url, "https://proxy.example/v1",
+        "the variable moves only the provider `openai`"
+    );
+}
+
+#[test]
+fn all_mistakes_are_reported_together_with_their_lines() {
+    let text = "lisen = \"x\"\ndeadline_ms = \"soon\"\ncheck = \"eyes\"\nbaseline = \"nobody/nothing\"\n\
+                cap_usd = \"-1\"\n[[providers]]\nkind = \"opnai\"\n[[providers]]\nkind = \"bfl\"\n\
+                key = \"secret-in-a-file\"\n[[providers]]\nkind = \"fal\"\nkey_env = \"NOT_SET\"\n";
+    let environment = Environment::from([("GALLERIST_LISTEN", "8080")]);
+    let failure = load(text, environment).unwrap_err();
+    assert_eq!(failure.exit, 2);
+    let message = failure.message;
+    for expected in [
+        "gallerist.toml:1: unknown entry \"lisen\"",
+        "gallerist.toml:2: deadline_ms",
+        "gallerist.toml:3: check is",
+        "gallerist.toml:4: the catalogue has no offer nobody/nothing",
+        "gallerist.toml:5: cap_usd is not negative",
+        "gallerist.toml:7: there is no kind \"opnai\"",
+        "gallerist.toml:10: a key does not belong into this file",
+        "gallerist.toml:13: the variable NOT_SET is not set",
+        "GALLERIST_LISTEN: \"8080\" is no address",
+        "provider kind bfl needs a key: set BFL_API_KEY",
+    ] {
+        assert!(message.contains(expected), "{expected}\nis not in\n{message}");
+    }
+    assert!(!message.contains("secret-in-a-file"), "{message}");
+}
+
+#[test]
+fn a_mistaken_base_url_is_not_repeated() {
+    let environment =
+        Environment::from([("OPENAI_API_KEY", "sk-1"), ("GALLERIST_OPENAI_BASE_URL", "sk-pasted-here")]);
+    let message = load("", environment).unwrap_err().message;
+    assert!(message.contains("GALLERIST_OPENAI_BASE_URL: this is no base URL"), "{message}");
+    assert!(!message.contains("sk-pasted-here"));
+}
+
+#[test]
+fn broken_toml_names_its_line() {
+    let message = load("listen = \n\n[", Environment::default()).unwrap_err().message;
+    assert!(message.contains("gallerist.toml:1:"), "{message}");
+}

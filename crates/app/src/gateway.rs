@@ -1,0 +1,140 @@
+//! A gateway in this process: engine and HTTP side on a listener that is already bound, and their end.
+//!
+//! It owns the order of starting (listen, then everything else, so that early clients wait instead of
+//! being refused) and of ending (stop accepting, let requests finish, close the books). It refuses to
+//! decide settings and to print; `commands/serve.rs` and `commands/demo.rs` do.
+
+use crate::config::Config;
+use crate::failure::{Failure, Result};
+use gallerist_domain::SystemClock;
+use gallerist_engine::{Engine, EngineSettings};
+use gallerist_server::{AppSettings, AppState, ServeLimits};
+use gallerist_store::{Store, StoreError, StoreOptions};
+use jiff::Timestamp;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long requests may go on after the first signal, in milliseconds.
+pub const GRACE_MS: u64 = 30_000;
+
+/// A running gateway.
+pub struct Gateway {
+    pub engine: Engine,
+    /// Where it listens.
+    pub listening: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+/// Binds the address.
+///
+/// # Errors
+/// With what to do, when the port is taken or not allowed.
+pub async fn bind(address: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let failure = Failure::because(format!("cannot listen on {address}"), &error);
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => failure
+                .advise("end what listens there, or set GALLERIST_LISTEN to another address such as 127.0.0.1:8081"),
+            _ => failure.advise("set GALLERIST_LISTEN to an address of this machine such as 127.0.0.1:8080"),
+        }
+    })
+}
+
+/// Opens the books of a data directory.
+///
+/// # Errors
+/// When another process has them open, or they cannot be read or made.
+pub fn open_store(data_dir: &Path, now: Timestamp) -> Result<Store> {
+    Store::open(StoreOptions::new(data_dir, now)).map_err(|error| match error {
+        StoreError::Locked(_) => Failure::failed(format!("the books in {} are open already", data_dir.display()))
+            .advise("end the gateway that runs there, or name another --data-dir"),
+        other => Failure::from(other),
+    })
+}
+
+/// The engine's settings for a configuration.
+pub fn engine_settings(config: &Config, store: Store) -> EngineSettings {
+    EngineSettings {
+        catalogue: Arc::clone(&config.catalogue),
+        providers: config.providers.clone(),
+        store,
+        clock: Arc::new(SystemClock),
+        limits: config.limits.clone(),
+        baseline: config.baseline.clone(),
+        check_depth: config.check_depth,
+        moderation_failover: config.moderation_failover,
+    }
+}
+
+impl Gateway {
+    /// Starts on a bound listener.
+    ///
+    /// # Errors
+    /// When the engine cannot start.
+    pub async fn start(config: &Config, store: Store, listener: TcpListener) -> Result<Gateway> {
+        let listening = listener
+            .local_addr()
+            .map_err(|error| Failure::because("the listener has no address", &error))?;
+        let engine = Engine::start(engine_settings(config, store))
+            .await
+            .map_err(|error| Failure::because("the engine cannot start", &error))?;
+        let state = AppState::new(AppSettings::new(engine.clone()));
+        let stop = CancellationToken::new();
+        let limits = ServeLimits { grace_ms: GRACE_MS, ..ServeLimits::default() };
+        let serving = tokio::spawn(gallerist_server::serve(listener, state, stop.clone(), limits));
+        Ok(Gateway { engine, listening, stop, serving })
+    }
+
+    /// `http://HOST:PORT` for clients of this machine.
+    pub fn origin(&self) -> String {
+        origin(self.listening)
+    }
+
+    /// Stops accepting, lets requests finish for `grace_ms`, closes the books.
+    ///
+    /// # Errors
+    /// When the books cannot be closed.
+    pub async fn end(self, grace_ms: u64) -> Result<()> {
+        self.stop.cancel();
+        let (served, ()) = tokio::join!(self.serving, self.engine.shut_down(grace_ms));
+        if let Err(error) = served {
+            tracing::warn!(%error, "the HTTP side did not end well");
+        }
+        self.engine.store().close().await?;
+        Ok(())
+    }
+}
+
+/// A wildcard address is reached through loopback.
+fn origin(listening: SocketAddr) -> String {
+    let mut address = listening;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{address}")
+}
+
+/// The file in the data directory that says where its gateway listens.
+pub fn address_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("gallerist.address")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::origin;
+
+    #[test]
+    fn a_wildcard_is_reached_through_loopback() {
+        assert_eq!(origin("0.0.0.0:80".parse().unwrap()), "http://127.0.0.1:80");
+        assert_eq!(origin("[::]:80".parse().unwrap()), "http://[::1]:80");
+        assert_eq!(origin("10.0.0.1:80".parse().unwrap()), "http://10.0.0.1:80");
+    }
+}
