@@ -244,4 +244,4 @@ impl Drop for AnswerBody {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,0 +1,10 @@
+//! The server as a client sees it: a real listener, the engine, the stand-ins, a temporary store.
+
+// A test that cannot go on says so where it stands.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod hostile;
+mod house;
+mod images;
+mod native;

@@ -1,0 +1,115 @@
+use crate::client;
+use crate::house::House;
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_are_listed_and_shown() {
+    let house = House::open().await;
+    let list = house.get("/v1/models").await.json();
+    let ids: Vec<_> =
+        list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert!(ids.len() >= 8 && ids[0] == "auto");
+    for id in [ids[1], ids.iter().find(|id| id.contains('/')).unwrap()] {
+        let model = house.get(&format!("/v1/models/{id}")).await;
+        assert_eq!((model.status, model.json()["id"].as_str()), (200, Some(id)));
+    }
+    let missing = house.get("/v1/models/no/such").await;
+    assert_eq!((missing.status, missing.json()["error"]["code"].as_str()), (404, Some("model_not_found")));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quote_prices_every_offer_and_buys_nothing() {
+    let house = House::open().await;
+    let report = house.call("POST", "/v1/quotes", &json!({"prompt": "x", "size": "1024x1024"})).await;
+    assert_eq!(report.status, 200);
+    let report = report.json();
+    assert!(report["offers"].as_array().unwrap().len() >= 5);
+    assert!(report["offers"][0]["lines"][0]["amount_usd"].is_string());
+    assert_eq!(house.fakes.billed_ticks(), 0);
+    let faulty = house.call("POST", "/v1/quotes", &json!({"prompt": "x", "n": 0})).await;
+    assert_eq!((faulty.status, faulty.json()["parameter"].as_str()), (400, Some("n")));
+    assert_eq!(faulty.header("content-type"), Some("application/problem+json"));
+    let later = house.call("POST", "/v1/quotes?at=2026-12-01", &json!({"prompt": "x"})).await.json();
+    assert_eq!(later["instant"], "2026-12-01T00:00:00Z");
+    assert_eq!(house.call("POST", "/v1/quotes?when=now", &json!({"prompt": "x"})).await.status, 400);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_projects_are_made_capped_and_revoked() {
+    let house = House::open().await;
+    let made = house.admin("POST", "/v1/projects", &json!({"id": "poor", "cap_usd": "0.0001"})).await;
+    assert_eq!((made.status, made.json()["cap_usd"].as_str()), (201, Some("0.0001000000")));
+    assert_eq!(house.admin("POST", "/v1/projects", &json!({"id": "poor"})).await.status, 409);
+    assert_eq!(
+        house.admin("POST", "/v1/projects", &json!({"id": "No Good"})).await.json()["parameter"],
+        "id"
+    );
+    let made = house.admin("POST", "/v1/keys", &json!({"project": "poor", "name": "mine"})).await;
+    assert_eq!(made.status, 201);
+    let key = made.json()["key"].as_str().unwrap().to_owned();
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let listed = house.admin("GET", "/v1/keys", &Value::Null).await;
+    assert!(String::from_utf8_lossy(&listed.body).contains(&id));
+    assert!(!String::from_utf8_lossy(&listed.body).contains(&key));
+
+    let generate = async || {
+        let body = json!({"model": "openai/gpt-image-2", "prompt": "x"}).to_string();
+        client::call(house.address, "POST", "/v1/images/generations", Some(&key), &[], body.as_bytes()).await
+    };
+    let refused = generate().await;
+    assert_eq!((refused.status, refused.json()["error"]["code"].as_str()), (402, Some("budget_exceeded")));
+    for cap in ["-1", "x", "1e99"] {
+        let answer = house.admin("PATCH", "/v1/projects/poor", &json!({"cap_usd": cap})).await;
+        assert_eq!((answer.status, answer.json()["parameter"].as_str()), (400, Some("cap_usd")), "{cap}");
+    }
+    let freed = house.admin("PATCH", "/v1/projects/poor", &json!({"cap_usd": null})).await.json();
+    assert_eq!(freed["cap_usd"], Value::Null);
+    let paid = generate().await;
+    assert_eq!(paid.status, 200);
+
+    // Another project's key sees nothing of it; the admin does.
+    let path = format!("/v1/requests/{}", paid.header("x-request-id").unwrap());
+    assert_eq!(house.get(&path).await.status, 404);
+    assert_eq!(house.admin("GET", &path, &Value::Null).await.status, 200);
+    assert_eq!(house.get("/v1/requests?project=poor").await.status, 403);
+
+    assert_eq!(house.admin("DELETE", &format!("/v1/keys/{id}"), &Value::Null).await.status, 204);
+    assert_eq!(generate().await.status, 401);
+    assert_eq!(house.admin("DELETE", "/v1/keys/none", &Value::Null).await.status, 404);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_adds_up_and_pages_follow_each_other() {
+    let house = House::open().await;
+    for prompt in ["one", "two", "three"] {
+        assert_eq!(house.generate(&json!({"prompt": prompt})).await.status, 200);
+    }
+    let usage = house.get("/v1/usage?group_by=provider,model&from=2020-01-01").await.json();
+    assert_eq!(usage["totals"]["requests"], 3);
+    assert_eq!(usage["totals"]["images"], 3);
+    assert!(usage["rows"][0]["provider"].is_string() && usage["rows"][0]["charged_usd"].is_string());
+    assert_eq!(house.get("/v1/usage?group_by=colour").await.json()["parameter"], "group_by");
+    assert_eq!(house.get("/v1/usage?from=yesterday").await.json()["parameter"], "from");
+
+    let first = house.get("/v1/requests?limit=2").await.json();
+    assert_eq!((first["data"].as_array().unwrap().len(), &first["has_more"]), (2, &json!(true)));
+    let after = first["data"][1]["id"].as_str().unwrap();
+    let second = house.get(&format!("/v1/requests?limit=2&after={after}")).await.json();
+    assert_eq!((second["data"].as_array().unwrap().len(), &second["has_more"]), (1, &json!(false)));
+    assert_eq!(house.get("/v1/requests?limit=0").await.status, 400);
+    assert_eq!(house.get("/v1/requests?after=x").await.status, 400);
+
+    let metrics = client::call(house.address, "GET", "/metrics", None, &[], b"").await;
+    let text = String::from_utf8(metrics.body).unwrap();
+    assert!(text.contains("gallerist_http_responses_total{route=\"images\",status=\"200\"} 3"), "{text}");
+    let charged = format!("gallerist_charged_usd_total {}", usage["totals"]["charged_usd"].as_str().unwrap());
+    assert!(text.contains(&charged), "{text}");
+    assert_eq!(client::call(house.address, "GET", "/healthz", None, &[], b"").await.status, 200);
+    assert_eq!(client::call(house.address, "GET", "/readyz", None, &[], b"").await.status, 200);
+    let prices = house.get("/v1/prices?provider=bfl").await.json();
+    assert!(prices["data"][0]["lines"][0]["price_usd"].is_string());
+    house.close().await;
+}
