@@ -45,7 +45,9 @@ impl Books {
         let data_dir = &config.data_dir;
         if !make && !data_dir.join("gallerist.sqlite").exists() {
             let advice = "start `gallerist serve`, or name their folder with --data-dir";
-            return Err(Failure::failed(format!("there are no books in {}", data_dir.display())).advise(advice));
+            return Err(
+                Failure::failed(format!("there are no books in {}", data_dir.display())).advise(advice)
+            );
         }
         match Store::open(StoreOptions::new(data_dir, Timestamp::now())) {
             Ok(store) => Ok(Books::Here(Here::new(store)?)),
@@ -157,13 +159,17 @@ impl Books {
 fn gateway(data_dir: &Path, environment: &Environment) -> Result<Client> {
     let address = std::fs::read_to_string(address_file(data_dir)).unwrap_or_default();
     if address.trim().is_empty() {
-        let message = format!("another process has the books in {} open, but is no gateway", data_dir.display());
+        let message =
+            format!("another process has the books in {} open, but is no gateway", data_dir.display());
         return Err(Failure::failed(message).advise("wait until it has ended, or end it"));
     }
     let key = environment.get(ADMIN_KEY).map(SecretString::from);
     let key = key.or_else(|| first_keys::from_file(data_dir, ADMIN_KEY)).ok_or_else(|| {
-        Failure::usage(format!("the gateway at {} has the books open, and it wants the admin key", address.trim()))
-            .advise(format!("set {ADMIN_KEY} to the key that its first start showed, or end the gateway"))
+        Failure::usage(format!(
+            "the gateway at {} has the books open, and it wants the admin key",
+            address.trim()
+        ))
+        .advise(format!("set {ADMIN_KEY} to the key that its first start showed, or end the gateway"))
     })?;
     Ok(Client::new(address.trim(), key))
 }

@@ -44,15 +44,6 @@ impl Client {
         Client { agent: config.into(), origin, key }
     }
 
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
-    /// Whether a gateway answers there.
-    pub fn is_reachable(&self) -> bool {
-        self.send("GET", "/healthz", None).is_ok_and(|reply| reply.status == 200)
-    }
-
     /// Sends a request to `path` and reads the answer, whatever its status.
     ///
     /// # Errors
@@ -126,7 +117,7 @@ mod tests {
 
     #[test]
     fn understands_addresses_as_people_write_them() {
-        let origin = |address: &str| Client::new(address, SecretString::default()).origin().to_owned();
+        let origin = |address: &str| Client::new(address, SecretString::default()).origin;
         assert_eq!(origin("http://127.0.0.1:8080/v1/"), "http://127.0.0.1:8080");
         assert_eq!(origin("127.0.0.1:8080"), "http://127.0.0.1:8080");
     }

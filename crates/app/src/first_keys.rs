@@ -66,7 +66,8 @@ pub async fn ensure(
             (Some(key), true) => records.push(named_key(variable, &key, role)?),
             (Some(key), false) if store.key_by_digest(&key_digest(&key), now).is_none() => {
                 let advice = "only an empty store takes it; `gallerist keys create` makes another";
-                keys.remarks.push(format!("{variable} is set, but this store does not know that key: {advice}"));
+                keys.remarks
+                    .push(format!("{variable} is set, but this store does not know that key: {advice}"));
             }
             (None, true) => {
                 let fresh = new_key();
@@ -161,7 +162,8 @@ mod tests {
             assert_eq!(made.fresh.len(), 1, "the admin key is fresh");
             let key = store.key_by_digest(&key_digest("sk-bench-client"), now).unwrap();
             assert_eq!((key.role, key.prefix.as_str()), (KeyRole::Generate, "sk-"));
-            let again = ensure(&store, &Environment::from([(API_KEY, "sk-another")]), true, now).await.unwrap();
+            let again =
+                ensure(&store, &Environment::from([(API_KEY, "sk-another")]), true, now).await.unwrap();
             assert!(again.fresh.is_empty());
             assert!(again.remarks[0].starts_with("GALLERIST_API_KEY is set, but"));
             assert!(!again.remarks[0].contains("sk-another"));

@@ -38,8 +38,9 @@ pub async fn bind(address: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let failure = Failure::because(format!("cannot listen on {address}"), &error);
         match error.kind() {
-            std::io::ErrorKind::AddrInUse => failure
-                .advise("end what listens there, or set GALLERIST_LISTEN to another address such as 127.0.0.1:8081"),
+            std::io::ErrorKind::AddrInUse => failure.advise(
+                "end what listens there, or set GALLERIST_LISTEN to another address such as 127.0.0.1:8081",
+            ),
             _ => failure.advise("set GALLERIST_LISTEN to an address of this machine such as 127.0.0.1:8080"),
         }
     })
@@ -51,8 +52,10 @@ pub async fn bind(address: &str) -> Result<TcpListener> {
 /// When another process has them open, or they cannot be read or made.
 pub fn open_store(data_dir: &Path, now: Timestamp) -> Result<Store> {
     Store::open(StoreOptions::new(data_dir, now)).map_err(|error| match error {
-        StoreError::Locked(_) => Failure::failed(format!("the books in {} are open already", data_dir.display()))
-            .advise("end the gateway that runs there, or name another --data-dir"),
+        StoreError::Locked(_) => {
+            Failure::failed(format!("the books in {} are open already", data_dir.display()))
+                .advise("end the gateway that runs there, or name another --data-dir")
+        }
         other => Failure::from(other),
     })
 }
@@ -77,9 +80,8 @@ impl Gateway {
     /// # Errors
     /// When the engine cannot start.
     pub async fn start(config: &Config, store: Store, listener: TcpListener) -> Result<Gateway> {
-        let listening = listener
-            .local_addr()
-            .map_err(|error| Failure::because("the listener has no address", &error))?;
+        let listening =
+            listener.local_addr().map_err(|error| Failure::because("the listener has no address", &error))?;
         let engine = Engine::start(engine_settings(config, store))
             .await
             .map_err(|error| Failure::because("the engine cannot start", &error))?;

@@ -57,10 +57,6 @@ impl Table {
         self.rows.push(cells);
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// For the terminal that standard output is, if it is one.
     pub fn render(&self) -> String {
         let term = Term::stdout();

@@ -258,7 +258,8 @@ fn whole(detail: &RequestDetail) -> Value {
         })
         .collect();
     let mut request = summary(&detail.request);
-    let plan = serde_json::from_str(&detail.request.plan_json).unwrap_or_else(|_| json!({"offers": [], "excluded": []}));
+    let plan = serde_json::from_str(&detail.request.plan_json)
+        .unwrap_or_else(|_| json!({"offers": [], "excluded": []}));
     request.insert("plan".to_owned(), plan);
     request.insert("attempts".to_owned(), attempts.into());
     request.insert("entries".to_owned(), entries.into());

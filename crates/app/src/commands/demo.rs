@@ -91,7 +91,11 @@ pub async fn run(command: DemoCommand, json: bool) -> Result<()> {
     };
     if done.is_ok() && !command.once && !command.markdown {
         if !json {
-            telling::stay(&demo.gateway.origin(), demo.api_key.expose_secret(), demo.admin_key.expose_secret());
+            telling::stay(
+                &demo.gateway.origin(),
+                demo.api_key.expose_secret(),
+                demo.admin_key.expose_secret(),
+            );
         }
         ended.first().await;
     }
@@ -179,7 +183,13 @@ impl Demo {
     }
 
     /// Asks, and tells it with `--json`.
-    async fn make(&self, command: &DemoCommand, question: Question, json: bool, number: usize) -> Result<Picture> {
+    async fn make(
+        &self,
+        command: &DemoCommand,
+        question: Question,
+        json: bool,
+        number: usize,
+    ) -> Result<Picture> {
         let spinner = progress::spinner(&format!("making {:?}", question.prompt));
         let (client, admin, out) = (self.client.clone(), self.admin.clone(), command.out.clone());
         let work = move || picture::make(&client, &admin, &question, &out, number);
@@ -213,7 +223,9 @@ impl Demo {
             return Ok(());
         }
         let (charged, billed) = (output::dollars(charged), output::dollars(billed));
-        Err(Failure::failed(format!("the books say {charged}, the stand-ins billed {billed}: please report this")))
+        Err(Failure::failed(format!(
+            "the books say {charged}, the stand-ins billed {billed}: please report this"
+        )))
     }
 
     /// What the books say about this run. A settlement follows its answer within milliseconds.
@@ -224,7 +236,8 @@ impl Demo {
             let (admin, path) = (self.admin.clone(), path.clone());
             let asked = tokio::task::spawn_blocking(move || admin.ask("GET", &path, None)).await;
             let report = asked.map_err(|error| Failure::because("the usage", &error))??;
-            let charged = report["totals"]["charged_usd"].as_str().and_then(|text| text.parse::<Ticks>().ok());
+            let charged =
+                report["totals"]["charged_usd"].as_str().and_then(|text| text.parse::<Ticks>().ok());
             let charged = charged.ok_or_else(|| Failure::failed("the usage names no charge"))?;
             if charged == billed || Instant::now() > deadline {
                 return Ok(charged);

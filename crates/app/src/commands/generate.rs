@@ -57,10 +57,12 @@ pub fn run(command: &GenerateCommand, json: bool) -> Result<()> {
     let environment = Environment::of_process();
     let body = body(command)?;
     ask::parse(body.to_string().as_bytes())?;
-    let spinner = progress::spinner(&format!("{}: {}", body["model"].as_str().unwrap_or("auto"), command.prompt));
-    let made = match running(command, &environment)? {
-        Some(client) => through(&client, &body),
-        None => crate::commands::block_on(here(command, &environment, &body)),
+    let way = way(command, &environment)?;
+    let model = body["model"].as_str().unwrap_or("auto");
+    let spinner = progress::spinner(&format!("{model}: {}", command.prompt));
+    let made = match way {
+        Way::Gateway(client) => through(&client, &body),
+        Way::Here(config, store) => crate::commands::block_on(here(&config, store, &body)),
     };
     spinner.finish_and_clear();
     let made = made?;
@@ -75,7 +77,8 @@ pub fn run(command: &GenerateCommand, json: bool) -> Result<()> {
 
 fn body(command: &GenerateCommand) -> Result<Value> {
     let mut body = command.ask.body(&command.prompt);
-    let ending = command.output.as_deref().and_then(Path::extension).map(|ending| ending.to_ascii_lowercase());
+    let ending =
+        command.output.as_deref().and_then(Path::extension).map(|ending| ending.to_ascii_lowercase());
     if body["output_format"].is_null()
         && let Some(ending) = ending
     {
@@ -92,46 +95,62 @@ fn body(command: &GenerateCommand) -> Result<Value> {
     Ok(body)
 }
 
-/// The gateway to ask, if there is one.
-fn running(command: &GenerateCommand, environment: &Environment) -> Result<Option<Client>> {
+fn nobody() -> Failure {
+    Failure::usage("no provider is on, and no gateway runs here")
+        .advise("set a provider's key such as OPENAI_API_KEY, or name a gateway with --server")
+}
+
+/// Who makes it.
+enum Way {
+    Gateway(Client),
+    Here(Box<Config>, Store),
+}
+
+/// The lock on the books decides: whoever holds them is asked.
+fn way(command: &GenerateCommand, environment: &Environment) -> Result<Way> {
     let key = command.key.clone().or_else(|| environment.get(API_KEY)).map(SecretString::from);
     if let Some(address) = &command.server {
-        let key = key.ok_or_else(|| Failure::usage("the gateway wants a key").advise(format!("--key, or {API_KEY}")))?;
-        return Ok(Some(Client::new(address, key)));
+        let advice = format!("--key, or {API_KEY}");
+        let key = key.ok_or_else(|| Failure::usage("the gateway wants a key").advise(advice))?;
+        return Ok(Way::Gateway(Client::new(address, key)));
     }
     let config = Config::load(&command.place, environment)?;
-    let Ok(address) = std::fs::read_to_string(gateway::address_file(&config.data_dir)) else { return Ok(None) };
-    let known = Client::new(address.trim(), SecretString::default());
-    if !known.is_reachable() {
-        return Ok(None);
+    let data_dir = &config.data_dir;
+    let address = std::fs::read_to_string(gateway::address_file(data_dir)).ok();
+    if config.providers.is_empty() && address.is_none() {
+        return Err(nobody());
     }
-    let key = key.or_else(|| first_keys::from_file(&config.data_dir, API_KEY)).ok_or_else(|| {
-        Failure::usage(format!("the gateway at {} wants a key", address.trim()))
-            .advise(format!("--key, or {API_KEY}; `gallerist keys create` makes one"))
-    })?;
-    Ok(Some(Client::new(address.trim(), key)))
+    match (Store::open(StoreOptions::new(data_dir, Timestamp::now())), address) {
+        (Ok(store), _) => Ok(Way::Here(Box::new(config), store)),
+        (Err(StoreError::Locked(_)), Some(address)) => {
+            let address = address.trim();
+            let key = key.or_else(|| first_keys::from_file(data_dir, API_KEY)).ok_or_else(|| {
+                Failure::usage(format!("the gateway at {address} wants a key"))
+                    .advise(format!("--key, or {API_KEY}; `gallerist keys create` makes one"))
+            })?;
+            Ok(Way::Gateway(Client::new(address, key)))
+        }
+        (Err(StoreError::Locked(_)), None) => {
+            let message = format!("the books in {} are open elsewhere", data_dir.display());
+            Err(Failure::failed(message).advise("name the gateway that has them open with --server"))
+        }
+        (Err(error), _) => Err(error.into()),
+    }
 }
 
 fn through(client: &Client, body: &Value) -> Result<Made> {
     let answer = client.ask("POST", "/v1/images/generations", Some(body))?;
     let images = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let files = images.iter().map(|image| pictures::from_base64(image["b64_json"].as_str().unwrap_or_default()));
+    let files =
+        images.iter().map(|image| pictures::from_base64(image["b64_json"].as_str().unwrap_or_default()));
     Ok(Made { files: files.collect::<Result<_>>()?, told: answer["gallerist"].clone() })
 }
 
-async fn here(command: &GenerateCommand, environment: &Environment, body: &Value) -> Result<Made> {
-    let config = Config::load(&command.place, environment)?;
+async fn here(config: &Config, store: Store, body: &Value) -> Result<Made> {
     if config.providers.is_empty() {
-        return Err(Failure::usage("no provider is on, and no gateway runs here")
-            .advise("set a provider's key such as OPENAI_API_KEY, or name a gateway with --server"));
+        return Err(nobody());
     }
-    let now = Timestamp::now();
-    let store = Store::open(StoreOptions::new(&config.data_dir, now)).map_err(|error| match error {
-        StoreError::Locked(_) => Failure::failed(format!("the books in {} are open elsewhere", config.data_dir.display()))
-            .advise("name the gateway that has them open with --server"),
-        other => other.into(),
-    })?;
-    let engine = Engine::start(gateway::engine_settings(&config, store))
+    let engine = Engine::start(gateway::engine_settings(config, store))
         .await
         .map_err(|error| Failure::because("the engine cannot start", &error))?;
     let text = body.to_string();
@@ -141,7 +160,7 @@ async fn here(command: &GenerateCommand, environment: &Environment, body: &Value
         fingerprint: gallerist_server::key_digest(&text),
         idempotency_key: None,
         retry_count: 0,
-        accepted_at: now,
+        accepted_at: Timestamp::now(),
     };
     let made = engine.generate(incoming).await;
     engine.shut_down(gateway::GRACE_MS).await;
@@ -181,7 +200,11 @@ fn save(command: &GenerateCommand, files: &[Vec<u8>]) -> Result<Vec<PathBuf>> {
     for (at, file) in files.iter().enumerate() {
         let path = match &command.output {
             Some(path) if files.len() == 1 => path.clone(),
-            Some(path) => numbered(&path.with_extension(""), at + 1, &path.extension().unwrap_or_default().to_string_lossy()),
+            Some(path) => numbered(
+                &path.with_extension(""),
+                at + 1,
+                &path.extension().unwrap_or_default().to_string_lossy(),
+            ),
             None => unused(&pictures::slug(&command.prompt), pictures::extension(file)),
         };
         std::fs::write(&path, file)
@@ -223,7 +246,10 @@ fn tell(made: &Made, paths: &[PathBuf]) {
     }
     output::remark(line);
     if let Some(count) = told["missing"]["count"].as_u64() {
-        output::remark(format!("{count} missing: {}", told["missing"]["reason"].as_str().unwrap_or_default()));
+        output::remark(format!(
+            "{count} missing: {}",
+            told["missing"]["reason"].as_str().unwrap_or_default()
+        ));
     }
 }
 

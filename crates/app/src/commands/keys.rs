@@ -106,8 +106,13 @@ pub fn run(command: &KeysCommand, json: bool) -> Result<()> {
 
 fn print(keys: &Value) {
     let now = Timestamp::now();
-    let mut table =
-        Table::new().text("id").text("project").text("role").flexible("name").text("begins with").text("state");
+    let mut table = Table::new()
+        .text("id")
+        .text("project")
+        .text("role")
+        .flexible("name")
+        .text("begins with")
+        .text("state");
     for key in keys["data"].as_array().map(Vec::as_slice).unwrap_or_default() {
         let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
         let ended = |name: &str| key[name].as_str().and_then(|at| at.parse::<Timestamp>().ok());

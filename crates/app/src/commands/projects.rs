@@ -42,7 +42,9 @@ enum Action {
         place: Place,
     },
     /// Set the cap of a project, or remove it with `none`
-    #[command(after_help = "Examples:\n  gallerist projects cap default 20\n  gallerist projects cap default none")]
+    #[command(
+        after_help = "Examples:\n  gallerist projects cap default 20\n  gallerist projects cap default none"
+    )]
     Cap {
         name: String,
         /// Dollars, or `none`
@@ -89,7 +91,11 @@ pub fn run(command: &ProjectsCommand, json: bool) -> Result<()> {
 }
 
 fn no_project(failure: Failure) -> Failure {
-    if failure.advice.is_empty() { failure.advise("`gallerist projects list` shows what there is") } else { failure }
+    if failure.advice.is_empty() {
+        failure.advise("`gallerist projects list` shows what there is")
+    } else {
+        failure
+    }
 }
 
 fn print(answer: &Value) {

@@ -124,7 +124,10 @@ fn print_request(request: &Value) {
     }
     let plan = &request["plan"];
     let names = |name: &str| -> Vec<String> {
-        rows(plan, name).iter().map(|offer| offer["offer"].as_str().map_or_else(|| text(offer), str::to_owned)).collect()
+        rows(plan, name)
+            .iter()
+            .map(|offer| offer["offer"].as_str().map_or_else(|| text(offer), str::to_owned))
+            .collect()
     };
     output::line(format!("\nPlan: {}", names("offers").join(", then ")));
     print_excluded(rows(plan, "excluded"));
@@ -174,13 +177,18 @@ fn print_attempt(attempt: &Value) {
         output::line(format!("  disputed: {reason}"));
     }
     if !attempt["fault"].is_null() {
-        output::line(format!("  fault: {}: {}", text(&attempt["fault"]["kind"]), text(&attempt["fault"]["detail"])));
+        output::line(format!(
+            "  fault: {}: {}",
+            text(&attempt["fault"]["kind"]),
+            text(&attempt["fault"]["detail"])
+        ));
     }
     let lines = rows(&attempt["charge"], "lines");
     if lines.is_empty() {
         return;
     }
-    let mut table = Table::new().text("  line").figure("quantity").text("meter").figure("unit price").figure("amount");
+    let mut table =
+        Table::new().text("  line").figure("quantity").text("meter").figure("unit price").figure("amount");
     for line in lines {
         table.row([
             format!("  {}", text(&line["line"])),

@@ -74,7 +74,9 @@ fn table(group_by: &str, report: &Value) -> Table {
         let counts = COUNTS.iter().map(|(name, _)| row[*name].to_string());
         counts.chain(AMOUNTS.iter().map(|(name, _)| output::dollars_of(&row[*name]))).collect()
     };
-    for row in report["rows"].as_array().map(Vec::as_slice).unwrap_or_default().iter().filter(|_| !keys.is_empty()) {
+    for row in
+        report["rows"].as_array().map(Vec::as_slice).unwrap_or_default().iter().filter(|_| !keys.is_empty())
+    {
         let names = keys.iter().map(|key| row[*key].as_str().unwrap_or_default().to_owned());
         table.row(names.chain(figures(row)).collect::<Vec<_>>());
     }

@@ -64,14 +64,21 @@ pub fn quotes(client: &Client, question: &Question) -> Result<Value> {
 ///
 /// # Errors
 /// What the gateway says, or the file that cannot be written.
-pub fn make(client: &Client, admin: &Client, question: &Question, out: &Path, number: usize) -> Result<Picture> {
+pub fn make(
+    client: &Client,
+    admin: &Client,
+    question: &Question,
+    out: &Path,
+    number: usize,
+) -> Result<Picture> {
     let report = quotes(client, question)?;
     let answer = client.ask("POST", "/v1/images/generations", Some(&question.body))?;
     let told = &answer["gallerist"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let amount = |value: &Value| value.as_str().and_then(|text| text.parse::<Ticks>().ok());
     let bytes = pictures::from_base64(answer["data"][0]["b64_json"].as_str().unwrap_or_default())?;
-    let path = out.join(format!("{number}-{}.{}", pictures::slug(question.prompt), pictures::extension(&bytes)));
+    let path =
+        out.join(format!("{number}-{}.{}", pictures::slug(question.prompt), pictures::extension(&bytes)));
     std::fs::write(&path, &bytes)
         .map_err(|error| Failure::because(format!("{} cannot be written", path.display()), &error))?;
     let request = text(&told["request_id"]);

@@ -29,8 +29,7 @@ impl StandIns {
     /// # Errors
     /// When one cannot listen.
     pub async fn start(latency_percent: u32) -> Result<StandIns> {
-        let mut stand_ins =
-            StandIns { latency_percent, running: BTreeMap::new(), down: BTreeMap::new() };
+        let mut stand_ins = StandIns { latency_percent, running: BTreeMap::new(), down: BTreeMap::new() };
         for family in FAMILIES {
             stand_ins.start_one(family.kind, 0).await?;
         }

@@ -46,9 +46,9 @@ pub fn begin(origin: &str) {
 /// Prompts × offers: what each would have cost, with the chosen one marked.
 pub fn table(pictures: &[Picture], all: bool) -> Table {
     let mut table = Table::new().text("offer");
-    for picture in pictures {
-        let size = picture.question.body["size"].as_str().unwrap_or_default();
-        table = table.figure(&format!("{}, {size}", picture.question.prompt));
+    for (picture, letter) in pictures.iter().zip('A'..) {
+        let title = if all { asked(picture) } else { letter.to_string() };
+        table = table.figure(&title);
     }
     let rows_max = if all { usize::MAX } else { ROWS_MAX };
     let offers = offers(pictures);
@@ -77,6 +77,10 @@ pub fn table(pictures: &[Picture], all: bool) -> Table {
     table
 }
 
+fn asked(picture: &Picture) -> String {
+    format!("{}, {}", picture.question.prompt, picture.question.body["size"].as_str().unwrap_or_default())
+}
+
 /// Every offer that was quoted, cheapest for the first prompt first.
 fn offers(pictures: &[Picture]) -> Vec<String> {
     let mut offers: Vec<String> = Vec::new();
@@ -90,10 +94,16 @@ fn offers(pictures: &[Picture]) -> Vec<String> {
 
 pub fn cheapest(pictures: &[Picture]) {
     output::line("1. Three prompts, each made where it is cheapest (class standard)\n");
+    for (picture, letter) in pictures.iter().zip('A'..) {
+        output::line(format!("   {letter}  {}", asked(picture)));
+    }
+    output::line("");
     output::line(table(pictures, false).render());
     let more = offers(pictures).len().saturating_sub(ROWS_MAX);
     if more > 0 {
-        output::line(format!("…and {more} dearer offers; `gallerist quote PROMPT --all` has them."));
+        output::line(format!(
+            "…and {more} dearer offers (`gallerist quote PROMPT --all` has them). → made it."
+        ));
     }
     saved_files(pictures);
 }
@@ -113,7 +123,11 @@ pub fn under_a_limit(picture: &Picture) {
         picture.too_dear,
     ));
     if let Some(next) = picture.quotes.iter().find(|quote| quote.offer != picture.offer) {
-        output::line(format!("   The next one would have cost {} at {}.", output::dollars(next.expected), next.offer));
+        output::line(format!(
+            "   The next one would have cost {} at {}.",
+            output::dollars(next.expected),
+            next.offer
+        ));
     }
     saved_files(std::slice::from_ref(picture));
 }
@@ -122,17 +136,20 @@ pub fn failed_over(picture: &Picture, down: &str) {
     output::line("\n3. The cheapest provider is down\n");
     output::line(format!("   The stand-in of {down} was stopped before this picture."));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let quoted = |offer: &str| picture.quotes.iter().find(|quote| quote.offer == offer).map(|quote| quote.expected);
+    let quoted =
+        |offer: &str| picture.quotes.iter().find(|quote| quote.offer == offer).map(|quote| quote.expected);
     for attempt in picture.attempts.iter().filter(|attempt| attempt["status"] != "settled") {
         let offer = text(&attempt["offer"]);
-        let price = quoted(&offer).map(|price| format!(" ({})", output::dollars(price))).unwrap_or_default();
-        output::line(format!("   {offer}{price} was tried: {}.", text(&attempt["fault"]["detail"])));
+        let price = quoted(&offer).map(output::dollars).unwrap_or_default();
+        let detail = text(&attempt["fault"]["detail"]);
+        let held = output::dollars_of(&attempt["reserved_usd"]);
         output::line(match attempt["status"].as_str() {
-            Some("released") => format!(
-                "   Nothing was made there, so nothing was paid: the {} held for it went back.",
-                output::dollars_of(&attempt["reserved_usd"])
-            ),
-            _ => "   Whether that was billed is not known; its maximum stays held.".to_owned(),
+            Some("released") => {
+                format!(
+                    "   {offer}: {detail}. {price} not paid: nothing was made, the {held} held went back."
+                )
+            }
+            _ => format!("   {offer}: {detail}. Whether {price} was billed is not known: {held} stay held."),
         });
     }
     output::line(format!("   {} made it instead, for {}.", picture.offer, output::dollars(picture.cost)));

@@ -1,0 +1,219 @@
+//! `serve` and the commands beside it, before stand-ins.
+
+use crate::support::{Ran, Running, gallerist, http, run};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+struct World {
+    home: tempfile::TempDir,
+    fakes: Running,
+}
+
+impl World {
+    fn start() -> World {
+        let home = tempfile::tempdir().unwrap();
+        let fakes = Running::start(gallerist(home.path()).args(["fakes", "--json"]));
+        World { home, fakes }
+    }
+
+    /// A command with one provider key in its environment.
+    fn gallerist(&self) -> Command {
+        let mut command = gallerist(self.home.path());
+        let origin = self.fakes.ready["fakes"]["openai"].as_str().unwrap();
+        command
+            .env("OPENAI_API_KEY", self.fakes.ready["fake_keys"]["openai"].as_str().unwrap())
+            .env("GALLERIST_OPENAI_BASE_URL", format!("{origin}/v1"))
+            .env("GALLERIST_DATA_DIR", self.books())
+            .env("GALLERIST_LISTEN", "127.0.0.1:0");
+        command
+    }
+
+    fn books(&self) -> std::path::PathBuf {
+        self.home.path().join("books")
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        run(self.gallerist().args(arguments).arg("--json")).json()
+    }
+}
+
+/// What first keys the file holds.
+fn first_key(books: &Path, variable: &str) -> String {
+    let text = std::fs::read_to_string(books.join("gallerist.keys")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{variable}=")));
+    line.unwrap().to_owned()
+}
+
+#[test]
+fn one_provider_key_is_all_that_serve_needs() {
+    let world = World::start();
+    let serve = Running::start(world.gallerist().env("GALLERIST_LOG", "debug").args(["serve", "--json"]));
+    assert_eq!(serve.ready["providers"], json!(["openai"]));
+    assert!(serve.ready["cheapest"]["expected_usd"].is_string());
+    assert_eq!(serve.ready["cap_usd"], Value::Null);
+    let keys = world.books().join("gallerist.keys");
+    assert_eq!(std::fs::metadata(&keys).unwrap().permissions().mode() & 0o777, 0o600);
+    let key = first_key(&world.books(), "GALLERIST_API_KEY");
+    let url = format!("{}/images/generations", serve.text("base_url"));
+    let (status, answer) = http("POST", &url, &key, Some(&json!({"prompt": "a kite"})));
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(http("POST", &url, "gal-wrong", Some(&json!({"prompt": "a kite"}))).0, 401);
+    let admin = first_key(&world.books(), "GALLERIST_ADMIN_KEY");
+    let ended = serve.end();
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.err.contains("gallerist.keys"), "it says where the keys are: {}", ended.err);
+    for secret in [key.as_str(), admin.as_str(), "fake-openai-key", "gal-wrong"] {
+        assert!(!ended.out.contains(secret) && !ended.err.contains(secret), "{secret} is in {}", ended.err);
+    }
+    assert!(!world.books().join("gallerist.address").exists());
+}
+
+#[test]
+fn keys_of_the_environment_become_the_first_keys() {
+    let world = World::start();
+    let serve = Running::start(
+        world
+            .gallerist()
+            .env("GALLERIST_API_KEY", "sk-bench-client")
+            .env("GALLERIST_ADMIN_KEY", "sk-bench-admin")
+            .args(["serve", "--json"]),
+    );
+    let base = serve.text("base_url");
+    let (status, _) =
+        http("POST", &format!("{base}/quotes"), "sk-bench-client", Some(&json!({"prompt": "x"})));
+    assert_eq!(status, 200);
+    let listed = http("GET", &format!("{base}/keys"), "sk-bench-admin", None);
+    assert_eq!((listed.0, listed.1["data"].as_array().unwrap().len()), (200, 2));
+    assert!(!listed.1.to_string().contains("sk-bench-client"));
+    assert!(!world.books().join("gallerist.keys").exists());
+    let ended = serve.end();
+    assert!(!ended.err.contains("sk-bench"), "{}", ended.err);
+}
+
+#[test]
+fn serve_says_what_is_missing() {
+    let home = tempfile::tempdir().unwrap();
+    let nothing =
+        run(gallerist(home.path()).env("GALLERIST_OPENAI_BASE_URL", "http://127.0.0.1:1/v1").arg("serve"));
+    assert_eq!(nothing.code, 2);
+    for expected in
+        ["no provider is on", "OPENAI_API_KEY for OpenAI", "GALLERIST_OPENAI_BASE_URL is set, but"]
+    {
+        assert!(nothing.err.contains(expected), "{expected} in\n{}", nothing.err);
+    }
+    assert!(!home.path().join(".local").exists(), "no books are made");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let refused = run(gallerist(home.path())
+        .env("OPENAI_API_KEY", "sk-x")
+        .env("GALLERIST_LISTEN", &address)
+        .arg("serve"));
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains(&address) && refused.err.contains("GALLERIST_LISTEN"), "{}", refused.err);
+}
+
+#[test]
+fn keys_come_and_go_with_and_without_a_gateway() {
+    let world = World::start();
+    let made = world.json(&["keys", "create", "--name", "before"]);
+    let serve = Running::start(world.gallerist().args(["serve", "--json"]));
+    let quotes = format!("{}/quotes", serve.text("base_url"));
+    let status = |key: &str| http("POST", &quotes, key, Some(&json!({"prompt": "x"}))).0;
+    assert_eq!(status(made["key"].as_str().unwrap()), 200);
+    let through = world.json(&["keys", "create", "--name", "through", "--role", "admin"]);
+    assert_eq!(through["role"], "admin");
+    assert_eq!(status(through["key"].as_str().unwrap()), 200);
+    world.json(&["keys", "revoke", made["id"].as_str().unwrap()]);
+    assert_eq!(status(made["key"].as_str().unwrap()), 401, "at once");
+    let unknown = run(world.gallerist().args(["keys", "revoke", "ffffffffffff"]));
+    assert_ne!(unknown.code, 0);
+    assert_eq!(serve.end().code, 0);
+    let listed = world.json(&["keys", "list"]);
+    let names: Vec<&str> =
+        listed["data"].as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["before", "first admin key", "through"]);
+    assert!(!listed.to_string().contains(through["key"].as_str().unwrap()));
+}
+
+#[test]
+fn the_books_read_the_same_with_and_without_a_gateway() {
+    let world = World::start();
+    let serve = Running::start(world.gallerist().args(["serve", "--json"]));
+    let generated = world.json(&["generate", "a blue cat", "--size", "1024x1024", "-o", "cat.png"]);
+    assert!(std::fs::read(world.home.path().join("cat.png")).unwrap().starts_with(b"\x89PNG"));
+    world.json(&["projects", "create", "shop", "--cap-usd", "5"]);
+    world.json(&["projects", "cap", "default", "20"]);
+    let id = generated["gallerist"]["request_id"].as_str().unwrap();
+    let commands: &[&[&str]] = &[
+        &["keys", "list"],
+        &["projects", "list"],
+        &["requests", "list"],
+        &["requests", "show", id],
+        &["usage"],
+        &["usage", "--group-by", "day,project", "--from", "2020-01-01"],
+        &["usage", "--group-by", ""],
+    ];
+    let read = || -> Vec<Value> { commands.iter().map(|command| world.json(command)).collect() };
+    let with = read();
+    let tables: Vec<Ran> = commands.iter().map(|command| run(world.gallerist().args(*command))).collect();
+    assert!(tables.iter().all(|table| table.code == 0 && !table.out.is_empty()));
+    assert_eq!(serve.end().code, 0);
+    let without = read();
+    for ((command, with), without) in commands.iter().zip(&with).zip(&without) {
+        assert_eq!(with, without, "{command:?}");
+    }
+}
+
+#[test]
+fn generate_works_without_a_gateway_and_books_what_it_cost() {
+    let world = World::start();
+    let made = world.json(&["generate", "two blue cats", "-n", "2", "--format", "jpeg"]);
+    assert_eq!(made["paths"], json!(["two-blue-cats.jpg", "two-blue-cats-2.jpg"]));
+    let usage = world.json(&["usage"]);
+    assert_eq!(usage["totals"]["charged_usd"], made["gallerist"]["cost"]["charged_usd"]);
+    assert_eq!(usage["totals"]["images"], 2);
+    let refused = run(world.gallerist().args(["generate", "x", "--max-cost-usd", "0.0000001"]));
+    assert_eq!(refused.code, 1);
+    assert!(!refused.err.is_empty());
+    let ending = run(world.gallerist().args(["generate", "x", "-o", "cat.gif"]));
+    assert_eq!(ending.code, 2);
+}
+
+#[test]
+fn a_cap_of_the_settings_is_enforced() {
+    let world = World::start();
+    std::fs::write(
+        world.home.path().join("g.toml"),
+        "cap_usd = \"0.001\"\nbaseline = \"openai/gpt-image-2\"\n",
+    )
+    .unwrap();
+    let serve = Running::start(world.gallerist().args(["serve", "--json", "--config", "g.toml"]));
+    assert_eq!(serve.ready["cap_usd"], "0.0010000000");
+    let refused = run(world.gallerist().args(["generate", "x"]));
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("cap"), "{}", refused.err);
+}
+
+#[test]
+fn reading_books_makes_none() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run(gallerist(home.path()).args(["usage", "--data-dir", "nowhere"]));
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("there are no books in nowhere") && ran.err.contains("gallerist serve"));
+    assert!(!home.path().join("nowhere").exists());
+}
+
+#[test]
+fn fakes_say_where_they_are_with_and_without_tls() {
+    let home = tempfile::tempdir().unwrap();
+    let plain = Running::start(gallerist(home.path()).args(["fakes", "--json"]));
+    let names: Vec<&String> = plain.ready.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["event", "fakes", "fake_keys"]);
+    assert_eq!(plain.end().code, 0);
+    let tls = Running::start(gallerist(home.path()).args(["fakes", "--json", "--tls", "ca.pem"]));
+    assert!(tls.ready["fakes_tls"]["fal"].as_str().unwrap().starts_with("https://"));
+    assert!(std::fs::read_to_string(home.path().join("ca.pem")).unwrap().contains("BEGIN CERTIFICATE"));
+    assert_eq!(run(gallerist(home.path()).args(["fakes", "--port", "opnai=1"])).code, 2);
+}

@@ -1,0 +1,9 @@
+//! The binary from outside, as users and scripts drive it: arguments and environment in; output, files and
+//! exit codes out. Nothing here reaches into the code. `support.rs` starts and ends the processes.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where an unwrap does")]
+
+mod demo;
+mod gateway;
+mod offline;
+mod support;
