@@ -92,7 +92,7 @@ fn refusal(reply: &Reply) -> Failure {
     let said = texts.into_iter().find_map(Value::as_str).map(str::to_owned);
     let message = said.unwrap_or_else(|| format!("the gateway answered {}", reply.status));
     let failure = match reply.status {
-        400 | 404 | 422 => Failure::usage(message),
+        400 => Failure::usage(message),
         _ => Failure::failed(message),
     };
     match reply.status {
@@ -127,7 +127,7 @@ mod tests {
         let openai = Reply { status: 402, body: json!({"error": {"message": "a cap would be passed"}}) };
         assert_eq!(refusal(&openai).message, "a cap would be passed");
         let problem = Reply { status: 404, body: json!({"title": "Not Found", "detail": "no such key"}) };
-        assert_eq!((refusal(&problem).message.as_str(), refusal(&problem).exit), ("no such key", 2));
+        assert_eq!((refusal(&problem).message.as_str(), refusal(&problem).exit), ("no such key", 1));
         assert_eq!(refusal(&Reply { status: 500, body: json!(null) }).message, "the gateway answered 500");
     }
 

@@ -83,10 +83,7 @@ pub async fn ensure(
         return Err(Failure::usage(format!("{ADMIN_KEY} and {API_KEY} are the same: give each its own key")));
     }
     if !keys.fresh.is_empty() && !on_terminal {
-        let path = file(store.data_dir());
-        write(&path, &keys.fresh)
-            .map_err(|error| Failure::because(format!("{} cannot be written", path.display()), &error))?;
-        keys.file = Some(path);
+        keys.file = Some(write(store.data_dir(), &keys.fresh)?);
     }
     // Started together, they share a commit.
     let mut pending = records.into_iter().map(|record| store.create_key(record, now));
@@ -128,18 +125,27 @@ fn named_key(variable: &str, key: &str, role: KeyRole) -> Result<NewKey> {
     Ok(record)
 }
 
-/// Replaces the file; only its owner reads it.
-fn write(path: &Path, keys: &[(&str, SecretString)]) -> std::io::Result<()> {
+/// Replaces the file of the data directory; only its owner reads it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(data_dir: &Path, keys: &[(&'static str, SecretString)]) -> Result<PathBuf> {
+    let path = file(data_dir);
     let mut text = String::new();
     for (variable, key) in keys {
         text.push_str(&format!("{variable}={}\n", key.expose_secret()));
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    let written = match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => create_private(&path, text.as_bytes()),
+    };
+    written.map_err(|error| Failure::because(format!("{} cannot be written", path.display()), &error))?;
+    Ok(path)
+}
+
+fn create_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 

@@ -16,6 +16,8 @@ enum Kind {
     Text,
     Figure,
     Flexible,
+    /// As text, but left out where the terminal is too narrow.
+    Optional,
 }
 
 /// A table under construction.
@@ -45,6 +47,11 @@ impl Table {
         self.column(title, Kind::Flexible)
     }
 
+    /// A column of short texts that a narrow terminal does without; the last one goes first.
+    pub fn optional(self, title: &str) -> Table {
+        self.column(title, Kind::Optional)
+    }
+
     fn column(mut self, title: &str, kind: Kind) -> Table {
         self.columns.push((title.to_owned(), kind));
         self
@@ -66,6 +73,12 @@ impl Table {
     /// With lines of at most `width` characters where the flexible columns allow it.
     pub fn render_within(&self, width: Option<usize>) -> String {
         let widths = self.widths(width);
+        let last = self.columns.iter().rposition(|(_, kind)| *kind == Kind::Optional);
+        if let (Some(width), Some(at)) = (width, last)
+            && total(&widths) > width
+        {
+            return self.without(at).render_within(Some(width));
+        }
         let titles: Vec<String> = self.columns.iter().map(|(title, _)| title.to_uppercase()).collect();
         let mut out = String::new();
         for row in std::iter::once(&titles).chain(&self.rows) {
@@ -103,6 +116,15 @@ impl Table {
         out
     }
 
+    fn without(&self, column: usize) -> Table {
+        let mut table = self.clone();
+        table.columns.remove(column);
+        for row in &mut table.rows {
+            row.remove(column);
+        }
+        table
+    }
+
     fn widths(&self, limit: Option<usize>) -> Vec<usize> {
         let natural = |at: usize| {
             let cells = self.rows.iter().map(|row| length(&row[at]));
@@ -110,8 +132,7 @@ impl Table {
         };
         let mut widths: Vec<usize> = (0..self.columns.len()).map(natural).collect();
         let Some(limit) = limit else { return widths };
-        let gaps = GAP.len() * widths.len().saturating_sub(1);
-        let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(limit);
+        let mut excess = total(&widths).saturating_sub(limit);
         while excess > 0 {
             let flexible = self.columns.iter().map(|(_, kind)| *kind == Kind::Flexible);
             let widest = widths.iter_mut().zip(flexible).filter(|(_, flexible)| *flexible);
@@ -123,6 +144,11 @@ impl Table {
         }
         widths
     }
+}
+
+/// Characters of a line with these columns.
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1)
 }
 
 fn length(text: &str) -> usize {
@@ -179,6 +205,16 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 36), "{text}");
         assert!(text.contains("longer/name"));
         assert_eq!(text.lines().count(), 5, "{text}");
+    }
+
+    #[test]
+    fn leaves_out_optional_columns_where_it_is_narrow() {
+        let mut table = Table::new().text("offer").optional("latency").optional("date");
+        table.row(["some/offer".into(), "20 s".into(), "2026-11-22".into()]);
+        let titles = |width| table.render_within(Some(width)).lines().next().unwrap_or_default().to_owned();
+        assert_eq!(titles(80), "OFFER       LATENCY  DATE");
+        assert_eq!(titles(20), "OFFER       LATENCY");
+        assert_eq!(titles(12), "OFFER");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::gateway::{self, Gateway};
-use crate::{output, progress, signals};
+use crate::{first_keys, output, progress, signals};
 use clap::Args;
 use gallerist_domain::{OfferId, ProjectId, Ticks};
 use gallerist_engine::Limits;
@@ -91,11 +91,7 @@ pub async fn run(command: DemoCommand, json: bool) -> Result<()> {
     };
     if done.is_ok() && !command.once && !command.markdown {
         if !json {
-            telling::stay(
-                &demo.gateway.origin(),
-                demo.api_key.expose_secret(),
-                demo.admin_key.expose_secret(),
-            );
+            telling::stay(&demo);
         }
         ended.first().await;
     }
@@ -121,6 +117,9 @@ impl Demo {
         };
         let api_key = key(&store, "demo", KeyRole::Generate, started).await?;
         let admin_key = key(&store, "demo admin", KeyRole::Admin, started).await?;
+        // Commands beside the demo find it, and may read its books.
+        let keys = [(first_keys::API_KEY, api_key.clone()), (first_keys::ADMIN_KEY, admin_key.clone())];
+        first_keys::write(store.data_dir(), &keys)?;
         let config = config(&store, &stand_ins);
         let gateway = Gateway::start(&config, store, listener).await?;
         let address = gateway::address_file(&config.data_dir);
@@ -247,9 +246,11 @@ impl Demo {
     }
 
     async fn end(self) -> Result<()> {
-        let address = gateway::address_file(self.gateway.engine.store().data_dir());
+        let data_dir = self.gateway.engine.store().data_dir();
+        let (address, keys) = (gateway::address_file(data_dir), first_keys::file(data_dir));
         let ended = self.gateway.end(gateway::GRACE_MS).await;
         let _ = std::fs::remove_file(address);
+        let _ = std::fs::remove_file(keys);
         self.stand_ins.end().await;
         ended
     }

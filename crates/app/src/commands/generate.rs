@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::config::{Config, Environment, Place};
 use crate::failure::{Failure, Result};
 use crate::first_keys::{self, API_KEY};
-use crate::{gateway, output, pictures, progress};
+use crate::{gateway, output, pictures, progress, signals};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -162,10 +162,15 @@ async fn here(config: &Config, store: Store, body: &Value) -> Result<Made> {
         retry_count: 0,
         accepted_at: Timestamp::now(),
     };
-    let made = engine.generate(incoming).await;
+    let mut ended = signals::Ended::listen()?;
+    let made = tokio::select! {
+        made = engine.generate(incoming) => made.map_err(|refusal| refused(&refusal)),
+        // What was asked for goes on until it is settled; a second signal is not listened to.
+        () = ended.first() => Err(Failure::failed("interrupted; `gallerist requests list` says what became of it")),
+    };
     engine.shut_down(gateway::GRACE_MS).await;
     engine.store().close().await?;
-    let answer = made.map_err(|refusal| refused(&refusal))?;
+    let answer = made?;
     let told = serde_json::to_value(&*answer.meta).expect("an answer has text keys");
     Ok(Made { files: files(&answer)?, told })
 }

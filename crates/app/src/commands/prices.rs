@@ -93,11 +93,11 @@ fn list(place: &Place, at: Timestamp, as_json: bool) -> Result<()> {
     let mut table = Table::new()
         .text("model")
         .text("provider")
-        .text("class")
-        .text("default picture")
+        .optional("class")
+        .optional("default picture")
         .figure("expected")
         .figure("max")
-        .text("as of")
+        .optional("as of")
         .flexible("state");
     for (offer, quote) in rows {
         let quote = quote.as_ref();

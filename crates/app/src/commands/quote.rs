@@ -127,14 +127,7 @@ fn print(report: &QuoteReport, verbose: bool) {
             output::line(format!("\nTo know:\n{}", warnings.join("\n")));
         }
     }
-    if !report.excluded.is_empty() {
-        output::line("\nLeft out:");
-        let mut table = Table::new().text("offer").flexible("reason").flexible("what would admit it");
-        for excluded in &report.excluded {
-            table.row([excluded.offer.clone(), excluded.reason.clone(), excluded.change.clone()]);
-        }
-        output::line(table.render());
-    }
+    print_excluded(report);
     let seconds = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at);
     output::line(format!(
         "\n→ would be chosen. Prices of {}, good until {}.",
@@ -143,19 +136,36 @@ fn print(report: &QuoteReport, verbose: bool) {
     ));
 }
 
+/// Offers that the request itself names out are only counted.
+fn print_excluded(report: &QuoteReport) {
+    let (named, others): (Vec<_>, Vec<_>) =
+        report.excluded.iter().partition(|excluded| excluded.code == "provider_excluded");
+    if !others.is_empty() {
+        output::line("\nLeft out:");
+        let mut table = Table::new().text("offer").flexible("reason").flexible("what would admit it");
+        for excluded in others {
+            table.row([excluded.offer.clone(), excluded.reason.clone(), excluded.change.clone()]);
+        }
+        output::line(table.render());
+    }
+    if !named.is_empty() {
+        output::line(format!("\n{} offers are of providers that the request leaves out.", named.len()));
+    }
+}
+
 fn offer_table(report: &QuoteReport) -> Table {
     let mut table = Table::new()
         .text("")
         .text("offer")
-        .text("class")
-        .text("size")
-        .text("quality")
+        .optional("class")
+        .optional("size")
+        .optional("quality")
         .figure("min")
         .figure("expected")
         .figure("max")
-        .figure("latency")
-        .text("price is")
-        .text("of");
+        .optional("latency")
+        .optional("price is")
+        .optional("of");
     for (at, offer) in report.offers.iter().enumerate() {
         let weakest = weakest(&offer.lines);
         table.row([
@@ -189,13 +199,20 @@ fn line_table(offer: &OfferQuote) -> Table {
             line.line.clone(),
             line.quantity.clone(),
             line.meter.replace('_', " "),
-            format!("${}", line.unit_price_usd),
+            unit_price(&line.unit_price_usd),
             output::dollars(line.amount_usd),
             format!("{}, {}", line.confidence.replace('_', " "), line.as_of),
             line.source.clone(),
         ]);
     }
     table
+}
+
+/// `0.0300000000`, or `30.0000000000 / 1000000`, without the zeros.
+fn unit_price(text: &str) -> String {
+    let (amount, per) = text.split_once(" / ").unwrap_or((text, ""));
+    let amount = amount.parse().map_or_else(|_| amount.to_owned(), output::dollars);
+    if per.is_empty() { amount } else { format!("{amount} / {per}") }
 }
 
 /// The line that one should trust least.

@@ -18,13 +18,31 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use std::io::IsTerminal;
 
-const EXAMPLES: &str = "Examples:
+pub(crate) const EXAMPLES: &str = "Examples:
   OPENAI_API_KEY=… gallerist serve
   BFL_API_KEY=… FAL_KEY=… gallerist serve --listen 0.0.0.0:8080
   gallerist serve --config gallerist.toml
 
-Settings: GALLERIST_CONFIG, GALLERIST_DATA_DIR, GALLERIST_LISTEN, GALLERIST_LOG,
-GALLERIST_<KIND>_BASE_URL, and on an empty store GALLERIST_ADMIN_KEY and GALLERIST_API_KEY.";
+A provider is on when its customary key variable is set (OPENAI_API_KEY, …), an engine of your own when
+GALLERIST_<KIND>_BASE_URL is. GALLERIST_<KIND>_BASE_URL moves any provider. GALLERIST_LISTEN, GALLERIST_DATA_DIR
+and GALLERIST_LOG (warn) are read too; on an empty store GALLERIST_ADMIN_KEY and GALLERIST_API_KEY become the
+first keys.
+
+The settings file, with every entry that there is; each is optional:
+  listen = \"127.0.0.1:8080\"
+  data_dir = \"/var/lib/gallerist\"
+  catalogue_dir = \"my-catalogue\"       # KIND.toml files that replace or join the built-in ones
+  baseline = \"openai/gpt-image-2\"      # savings are measured against it
+  deadline_ms = 300000                 # from acceptance to answer
+  check = \"header\"                     # or \"pixels\": decode every picture
+  cap_usd = \"20\"                       # of the project default, set at each start
+  moderation_failover = false          # try elsewhere what one provider refused
+  [[providers]]                        # one more account, or one elsewhere
+  name = \"openai-eu\"
+  kind = \"openai\"
+  base_url = \"https://eu.example/v1\"
+  key_env = \"OPENAI_EU_KEY\"            # or key_file = \"/run/secrets/openai\"
+  concurrency_max = 8";
 
 /// Run the gateway
 #[derive(Debug, Args)]

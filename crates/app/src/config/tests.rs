@@ -105,3 +105,14 @@ fn broken_toml_names_its_line() {
     let message = load("listen = \n\n[", Environment::default()).unwrap_err().message;
     assert!(message.contains("gallerist.toml:1:"), "{message}");
 }
+
+#[test]
+fn the_example_of_the_help_is_sound() {
+    let help = crate::commands::serve::EXAMPLES;
+    let (_, example) = help.split_once("each is optional:").unwrap();
+    let environment = Environment::from([("OPENAI_EU_KEY", "sk-eu")]);
+    let failure = load(example, environment).unwrap_err();
+    let mistakes: Vec<&str> = failure.message.lines().skip(1).collect();
+    assert_eq!(mistakes.len(), 1, "only its folder does not exist: {failure}");
+    assert!(mistakes[0].contains("my-catalogue"), "{failure}");
+}

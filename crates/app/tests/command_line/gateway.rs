@@ -217,3 +217,41 @@ fn fakes_say_where_they_are_with_and_without_tls() {
     assert!(std::fs::read_to_string(home.path().join("ca.pem")).unwrap().contains("BEGIN CERTIFICATE"));
     assert_eq!(run(gallerist(home.path()).args(["fakes", "--port", "opnai=1"])).code, 2);
 }
+
+#[test]
+fn a_signal_lets_requests_finish_and_a_second_one_does_not_wait() {
+    let world = World::start();
+    let origin = world.fakes.ready["fakes"]["openai"].as_str().unwrap();
+    let slow = json!([{"fault": "latency", "ms": 1_500, "probability": 1.0}]);
+    assert_eq!(http("PUT", &format!("{origin}/_fake/faults"), "", Some(&slow)).0, 200);
+    let start = || {
+        let serve = Running::start(
+            world.gallerist().env("GALLERIST_API_KEY", "sk-of-a-client").args(["serve", "--json"]),
+        );
+        let url = format!("{}/images/generations", serve.text("base_url"));
+        let asked = std::thread::spawn(move || {
+            let body = json!({"prompt": "a kite", "gallerist": {"seed": null}});
+            std::panic::catch_unwind(|| http("POST", &url, "sk-of-a-client", Some(&body)).0).ok()
+        });
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        (serve, asked)
+    };
+    let (patient, asked) = start();
+    assert_eq!(patient.end().code, 0);
+    assert_eq!(asked.join().unwrap(), Some(200), "the answer came after the signal");
+    let (impatient, asked) = start();
+    impatient.terminate();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let begun = std::time::Instant::now();
+    assert_eq!(impatient.end().code, 1);
+    assert!(begun.elapsed().as_millis() < 800, "{:?}", begun.elapsed());
+    assert_eq!(asked.join().unwrap(), None, "the connection broke");
+    let requests = world.json(&["requests", "list"]);
+    let statuses: Vec<&str> = requests["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|request| request["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["running", "succeeded"], "the next start settles what is open");
+}

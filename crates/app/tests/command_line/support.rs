@@ -79,10 +79,15 @@ impl Running {
         serde_json::from_str(&line).unwrap()
     }
 
-    /// Asks it to end, and gives its exit code and everything that it printed afterwards.
-    pub fn end(mut self) -> Ran {
+    /// Sends the signal that asks it to end.
+    pub fn terminate(&self) {
         let id = self.child.id().to_string();
         assert!(Command::new("/bin/kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// Asks it to end, and gives its exit code and everything that it printed afterwards.
+    pub fn end(mut self) -> Ran {
+        self.terminate();
         let begun = Instant::now();
         let code = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -1,10 +1,11 @@
 //! What the demo asks, and what it tells people about the answers.
 
-use super::BASELINE;
 use super::picture::{Picture, Priced, Question};
+use super::{BASELINE, Demo};
 use crate::output;
 use crate::table::Table;
 use gallerist_domain::Ticks;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 /// Offers of the table; what is dearer is counted.
@@ -167,7 +168,11 @@ pub fn summary(pictures: &[Picture], charged: Ticks, billed: Ticks, saved: Ticks
     output::line(format!("Saved against {BASELINE}: {}.", output::dollars(saved)));
 }
 
-pub fn stay(origin: &str, api_key: &str, admin_key: &str) {
+pub(super) fn stay(demo: &Demo) {
+    let origin = demo.gateway.origin();
+    let api_key = demo.api_key.expose_secret();
+    let admin_key = demo.admin_key.expose_secret();
+    let books = demo.gateway.engine.store().data_dir().display();
     output::line(format!(
         "
 Everything stays up. Your turn:
@@ -175,6 +180,7 @@ Everything stays up. Your turn:
   base URL    {origin}/v1
   key         {api_key}
   admin key   {admin_key}
+  the books   gallerist usage --data-dir {books}
 
     import base64
     from openai import OpenAI
