@@ -4,9 +4,10 @@
 //! picture is kept, and the money is settled all the same.
 
 use crate::answer::{Answer, AnswerMeta, StreamEvent};
-use crate::events::EventSink;
+use crate::events::{EVENTS_MAX, EventSink};
 use crate::joining::{Ending, EndingWatch, Found, JoinKey};
 use crate::life::{Life, Lived, overloaded};
+use crate::recover;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::request::Incoming;
 use crate::shared::Shared;
@@ -18,6 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How long after its acceptance a request can be repeated by an SDK and joined.
 const REPETITION_MINUTES: i64 = 15;
+/// How long after its end a request that was answered is what an SDK repeats, rather than a new wish.
+const JUST_FINISHED: SignedDuration = SignedDuration::from_mins(2);
 
 /// Serves one request that does not stream.
 pub(crate) async fn generate(shared: Arc<Shared>, incoming: Incoming) -> Ending {
@@ -26,15 +29,33 @@ pub(crate) async fn generate(shared: Arc<Shared>, incoming: Incoming) -> Ending 
     }
     let (sender, receiver) = oneshot::channel();
     begin(&shared, incoming, None, sender)?;
-    receiver.await.unwrap_or_else(|_| {
+    let mut waiting = Waiting { shared, receiver };
+    (&mut waiting.receiver).await.unwrap_or_else(|_| {
         // The task ended without an ending: it panicked, or the engine is going down.
         Err(Refusal::new(RefusalKind::Internal, "The request was cut short; look it up before repeating it."))
     })
 }
 
+/// Whoever waits for an ending. A client may leave after the answer was handed over and before it was taken:
+/// then its pictures are kept all the same.
+struct Waiting {
+    shared: Arc<Shared>,
+    receiver: oneshot::Receiver<Ending>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.receiver.close();
+        if let Ok(Ok(answer)) = self.receiver.try_recv() {
+            let shared = Arc::clone(&self.shared);
+            self.shared.tasks.spawn(async move { shared.keep(&answer).await });
+        }
+    }
+}
+
 /// Serves one request as a stream of events.
 pub(crate) fn generate_stream(shared: Arc<Shared>, incoming: Incoming) -> mpsc::Receiver<StreamEvent> {
-    let (events, receiver) = mpsc::channel(8);
+    let (events, receiver) = mpsc::channel(EVENTS_MAX);
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
         let sink = EventSink::new(events.clone());
@@ -99,6 +120,7 @@ fn begin(
             Lived::Ended(ending, end) => (ending, end),
             Lived::Existing { request, same_body } => {
                 let ending = bound(&shared, request, same_body).await;
+                let _ = announce.send(Some(ending.clone()));
                 shared.joining.end(id, key, ending.clone());
                 let _ = sender.send(ending);
                 return;
@@ -109,7 +131,7 @@ fn begin(
             announce_ending(&shared, id, key, announce, sender, ending, streamed, by_url).await;
         } else {
             announce_ending(&shared, id, key, announce, sender, ending, streamed, by_url).await;
-            life.conclude(end).await;
+            life.conclude_soon(end).await;
         }
         drop(permit);
     });
@@ -183,8 +205,17 @@ async fn earlier_in_store(shared: &Shared, incoming: &Incoming) -> Option<Ending
         .await;
     let record = found.ok().flatten()?;
     if record.status == RequestStatus::Succeeded || record.status == RequestStatus::Partial {
-        // Without kept pictures the client had them all: then this is a new wish.
-        return from_record(shared, record).await.filter(Result::is_ok);
+        let (request, charged, finished_at) = (record.id, record.charged, record.finished_at);
+        let kept = from_record(shared, record).await.filter(Result::is_ok);
+        let just_now = incoming.accepted_at.checked_sub(JUST_FINISHED).ok()?;
+        if kept.is_some() || finished_at.is_some_and(|finished_at| finished_at < just_now) {
+            // Without kept pictures the client had them all: some time later this is a new wish.
+            return kept;
+        }
+        let message = "This repeats a request that was just answered and paid, whose pictures are no longer \
+                       held. It is not bought again; send it as a new request to have another one.";
+        let refusal = Refusal::new(RefusalKind::IdempotencyConflict, message).with_request(request);
+        return Some(Err(Refusal { charged, ..refusal }));
     }
     from_record(shared, record).await.and_then(repeatable)
 }
@@ -221,6 +252,16 @@ async fn listen(shared: &Shared, mut watch: EndingWatch) -> Ending {
     }
 }
 
+/// The answer of a request that failed before its job ended, whose pictures were recovered since.
+async fn late_answer(shared: &Shared, request: RequestId) -> Option<Answer> {
+    let detail = shared.store.request(request).await.ok().flatten()?;
+    if detail.request.status == RequestStatus::Running {
+        return None;
+    }
+    let (meta, images) = recover::salvaged(shared, &detail).await?;
+    shared.answer_from_store(meta, images).await
+}
+
 /// A finished request from its row; `None` when its pictures are gone.
 pub(crate) async fn from_record(shared: &Shared, record: RequestRecord) -> Option<Ending> {
     let text = record.answer_json.as_deref().unwrap_or("{}");
@@ -230,6 +271,9 @@ pub(crate) async fn from_record(shared: &Shared, record: RequestRecord) -> Optio
             shared.answer_from_store(meta, record.images_delivered).await.map(Ok)
         }
         RequestStatus::Running | RequestStatus::Failed => {
+            if let Some(answer) = late_answer(shared, record.id).await {
+                return Some(Ok(answer));
+            }
             let stored: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
             let word = |name: &str| stored.get(name).and_then(serde_json::Value::as_str);
             let kind = word("code").or(record.error_code.as_deref()).and_then(RefusalKind::from_code);

@@ -24,6 +24,8 @@ pub(crate) struct PlannedCall {
     pub number: u32,
     pub call: ImageCall,
     pub maximum: Ticks,
+    /// Which pictures of the request it makes.
+    pub pictures: Vec<u32>,
 }
 
 /// What became of one call.
@@ -36,30 +38,36 @@ pub(crate) struct Called {
     pub failed: Option<FailedAttempt>,
     pub withheld: u32,
     pub usage: Vec<Metered>,
+    /// Pictures of the request that it should have made and did not.
+    pub unmade: Vec<u32>,
 }
 
-/// Splits `wanted` pictures into calls. `first` is the index of the first picture in the request,
-/// `number` the number of the first attempt.
+/// Splits pictures, named by their place in the request, into calls. `number` is that of the first attempt.
 pub(crate) fn split(
     request: &gallerist_domain::ImageRequest,
     planned: &PlannedOffer<'_>,
-    wanted: u32,
+    wanted: &[u32],
     number: u32,
     at: Timestamp,
 ) -> Option<Vec<PlannedCall>> {
     let mut calls = Vec::new();
     let mut left = wanted;
-    while left > 0 {
-        let n = left.min(planned.resolved.facts.n);
-        let call = planned.resolved.call(request, planned.offer, request.n - left, n, at);
+    while let Some(first) = left.first() {
+        // Pictures of one call have consecutive seeds; without a seed their places mean nothing.
+        let consecutive = |(next, place): &(u32, &u32)| request.seed.is_none() || next == *place;
+        let run = (*first..).zip(left).take_while(consecutive).count();
+        let n = u32::try_from(run).ok()?.min(planned.resolved.facts.n);
+        let (pictures, rest) = left.split_at(n as usize);
+        let call = planned.resolved.call(request, planned.offer, *first, n, at);
         let maximum = if n == planned.resolved.facts.n {
             planned.call_quote.max
         } else {
             bounds(&planned.offer.model.sheet, &Facts { n, ..planned.resolved.facts }, at).ok()?.max
         };
         let count = u32::try_from(calls.len()).ok()?;
-        calls.push(PlannedCall { attempt: AttemptId::generate(), number: number + count, call, maximum });
-        left -= n;
+        let (attempt, pictures) = (AttemptId::generate(), pictures.to_vec());
+        calls.push(PlannedCall { attempt, number: number + count, call, maximum, pictures });
+        left = rest;
     }
     Some(calls)
 }
@@ -139,6 +147,7 @@ impl Surroundings<'_> {
     ) -> Called {
         let Exchanged { mut result, job, latency_ms } = exchanged;
         let mut images = Vec::new();
+        let mut unmade = planned_call.pictures.clone();
         let mut rejected = None;
         let made = result.as_ref().map_or(0, Pictures::made_by);
         if let Ok(outcome) = &mut result {
@@ -147,14 +156,16 @@ impl Surroundings<'_> {
                 made.into_iter()
                     .map(|image| deliver(self.shared, provider, &planned_call.call, image, self.deadline)),
             );
-            for image in brought.await {
+            // More than was asked for would be charged, but is nobody's.
+            for (place, image) in (0..planned_call.call.n as usize).zip(brought.await) {
                 match image {
-                    Ok(image) => images.push(image),
+                    Ok(image) => {
+                        images.push(image);
+                        unmade.retain(|picture| *picture != planned_call.pictures[place]);
+                    }
                     Err(fault) => rejected = Some(fault),
                 }
             }
-            // More than was asked for would be charged, but is nobody's.
-            images.truncate(planned_call.call.n as usize);
         }
         let decisive = result.as_ref().err().cloned().or(rejected).or_else(|| {
             let short = images.len() < planned_call.call.n as usize;
@@ -174,7 +185,8 @@ impl Surroundings<'_> {
         );
         let usage = result.as_ref().map_or_else(|_| Vec::new(), |outcome| outcome.usage.clone());
         let withheld = result.as_ref().map_or(0, |outcome| outcome.withheld);
-        self.called(planned, planned_call, images, ended, decisive, usage, withheld)
+        let called = self.called(planned, planned_call, images, ended, decisive, usage, withheld);
+        Called { unmade, ..called }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one value")]
@@ -213,6 +225,7 @@ impl Surroundings<'_> {
             failed,
             withheld,
             usage,
+            unmade: Vec::new(),
         }
     }
 

@@ -24,6 +24,12 @@ struct StoredCharge<'a> {
     lines: Vec<CostLine>,
 }
 
+/// What [`stored_lines`] reads of it.
+#[derive(Deserialize)]
+struct StoredLines {
+    lines: Vec<CostLine>,
+}
+
 /// Pictures of a call, counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pictures {
@@ -146,6 +152,11 @@ pub(crate) fn cost_lines(charge: &Charge) -> Vec<CostLine> {
 pub(crate) fn stored(offer: &Offer, digest: &str, charge: &Charge) -> String {
     let stored = StoredCharge { catalogue: digest, offer: offer.id.to_string(), lines: cost_lines(charge) };
     serde_json::to_string(&stored).expect("a charge is plain data")
+}
+
+/// The lines of a stored charge; none if it cannot be read.
+pub(crate) fn stored_lines(charge_json: &str) -> Vec<CostLine> {
+    serde_json::from_str::<StoredLines>(charge_json).map_or_else(|_| Vec::new(), |stored| stored.lines)
 }
 
 /// What was charged beyond the maximum.

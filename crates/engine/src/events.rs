@@ -73,6 +73,12 @@ impl EventReader {
     }
 }
 
+/// Events that may wait for a client. More than one request can send, so that a client which reads slowly,
+/// or never, delays no settlement.
+pub(crate) const EVENTS_MAX: usize = 32;
+/// Of these, places that partial pictures leave free: the most pictures of one request.
+const PLACES_FOR_WHOLE: usize = 12;
+
 /// Where a streaming client listens.
 pub(crate) struct EventSink {
     sender: mpsc::Sender<StreamEvent>,
@@ -85,18 +91,15 @@ impl EventSink {
         EventSink { sender, committed: false }
     }
 
-    pub(crate) async fn partial(
-        &mut self,
-        index: u32,
-        image: Chunks,
-        format: OutputFormat,
-        call: &ImageCall,
-    ) {
+    /// Forwards a partial picture, unless too many wait already.
+    pub(crate) fn partial(&mut self, index: u32, image: Chunks, format: OutputFormat, call: &ImageCall) {
         let event =
             StreamEvent::Partial { index, image, format, size: call.size, quality: call.quality.clone() };
         self.committed = true;
-        // A client that has gone does not stop the reading.
-        let _ = self.sender.send(event).await;
+        if self.sender.capacity() > PLACES_FOR_WHOLE {
+            // A client that has gone does not stop the reading.
+            let _ = self.sender.try_send(event);
+        }
     }
 
     /// False when the client has gone.

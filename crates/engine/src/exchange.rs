@@ -151,7 +151,7 @@ impl Exchange<'_> {
                     StreamStep::Ignore => {}
                     StreamStep::Partial { index, image, format } => {
                         let format = format.unwrap_or(self.call.output_format);
-                        events.partial(index, image, format, self.call).await;
+                        events.partial(index, image, format, self.call);
                     }
                     StreamStep::Completed(outcome) => merge(&mut whole, outcome),
                 }

@@ -11,21 +11,25 @@ use std::sync::Arc;
 impl Shared {
     /// Puts the pictures of an answer on disk for a while.
     pub(crate) async fn keep(&self, answer: &Answer) {
+        self.keep_from(answer.meta.request_id, 0, &answer.images).await;
+    }
+
+    /// Puts pictures of a request on disk for a while, numbered from `first`.
+    pub(crate) async fn keep_from(&self, request: RequestId, first: u32, images: &[DeliveredImage]) {
         let now = self.clock.now();
         let expires_at = self.kept_until(now);
-        for (index, image) in (0u32..).zip(&answer.images) {
+        for (index, image) in (first..).zip(images) {
             let data = match &image.data {
                 ImageData::Bytes(chunks) => chunks.clone(),
                 ImageData::Base64(text) => match decode_base64(text) {
                     Ok(bytes) => Chunks::from(bytes),
                     Err(error) => {
-                        tracing::error!(request = %answer.meta.request_id, %error, "a picture could not be kept");
+                        tracing::error!(%request, %error, "a picture could not be kept");
                         continue;
                     }
                 },
                 ImageData::Url(_) => continue,
             };
-            let request = answer.meta.request_id;
             let picture = NewPicture { request, index, format: image.format, data, expires_at, now };
             if let Err(error) = self.store.put_picture(picture).await {
                 tracing::error!(%request, %error, "a picture could not be kept");

@@ -5,7 +5,7 @@
 //! milliseconds; with an `Idempotency-Key` it comes first.
 
 use crate::answer::{Answer, AnswerMeta, Cost, DeliveredImage, Missing, StreamEvent};
-use crate::attempt::{Called, Surroundings, reservations, split};
+use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
 use crate::events::EventSink;
 use crate::joining::Ending;
 use crate::outcome;
@@ -42,6 +42,10 @@ pub(crate) struct Life {
     /// Whether the request's row is on disk.
     pub recorded: bool,
     pub withheld: u32,
+    /// Places of the pictures that are still to be made.
+    unmade: Vec<u32>,
+    /// Why the rest was not tried, where pictures are there already.
+    held_back: Option<String>,
 }
 
 /// How a life ends: with an ending to announce, or as a repetition of an earlier request.
@@ -57,6 +61,7 @@ pub(crate) enum Lived {
 impl Life {
     pub(crate) fn new(shared: Arc<Shared>, id: RequestId, incoming: Incoming) -> Life {
         let deadline = Instant::now() + Duration::from_millis(shared.limits.deadline_ms);
+        let unmade = (0..incoming.request.n).collect();
         Life {
             shared,
             id,
@@ -73,6 +78,8 @@ impl Life {
             ends: Vec::new(),
             recorded: false,
             withheld: 0,
+            unmade,
+            held_back: None,
         }
     }
 
@@ -107,7 +114,11 @@ impl Life {
         };
         let answer = self.answer(&plan.offers[served], saved);
         let answer = self.keep_if_wanted(answer).await;
-        let end = self.request_end(&answer, list, saved);
+        let mut end = Some(self.request_end(&answer, list, saved));
+        if self.incoming.idempotency_key.is_some() {
+            // The outcome is on disk before anybody hears of it.
+            self.conclude(end.take()).await;
+        }
         if let Some(events) = &mut events {
             for image in answer.images.clone() {
                 let event = StreamEvent::Completed { image, meta: Arc::clone(&answer.meta) };
@@ -117,7 +128,7 @@ impl Life {
                 }
             }
         }
-        Lived::Ended(Ok(answer), Some(end))
+        Lived::Ended(Ok(answer), end)
     }
 
     /// Tries the offers in order; returns the index of the one that delivered last.
@@ -128,19 +139,26 @@ impl Life {
     ) -> Result<Option<usize>, Stopped> {
         let wanted = self.incoming.request.n;
         let mut served: Option<usize> = None;
-        for (index, planned) in plan.offers.iter().enumerate().take(self.shared.limits.offers_tried_max) {
+        let mut tried = 0;
+        for (index, planned) in plan.offers.iter().enumerate() {
+            if tried >= self.shared.limits.offers_tried_max {
+                break;
+            }
             if let Some(served) = served {
                 // Missing pictures are made by other hosts of the same model, so that they fit together.
                 if plan.offers[served].offer.model.id != planned.offer.model.id {
                     continue;
                 }
             }
-            if !self.affordable(planned) {
-                continue;
-            }
-            let missing = wanted - u32::try_from(self.images.len()).unwrap_or(wanted);
             let before = self.images.len();
-            let go_on = self.try_offer(plan, planned, missing, events.as_deref_mut()).await?;
+            let go_on = match self.try_offer(plan, planned, events.as_deref_mut()).await {
+                // What is there was paid for, and is delivered.
+                Err(Stopped::Refused(refusal)) if before > 0 => {
+                    self.held_back = Some(refusal.message);
+                    break;
+                }
+                tried => tried?,
+            };
             if self.images.len() > before {
                 served = Some(index);
             }
@@ -153,11 +171,12 @@ impl Life {
         Ok(served)
     }
 
-    /// Whether held and charged money and this offer's maximum stay within the request's limit.
-    fn affordable(&self, planned: &PlannedOffer<'_>) -> bool {
+    /// Whether held and charged money and the maxima of these calls stay within the request's limit.
+    fn affordable(&self, calls: &[PlannedCall]) -> bool {
         let Some(limit) = self.incoming.request.max_cost else { return true };
         let so_far = self.charged.checked_add(self.disputed);
-        so_far.and_then(|sum| sum.checked_add(planned.quote.max)).is_some_and(|sum| sum <= limit)
+        let total = calls.iter().fold(so_far, |sum, call| sum?.checked_add(call.maximum));
+        total.is_some_and(|total| total <= limit)
     }
 
     /// Tries one offer. Returns whether another may be tried.
@@ -165,14 +184,16 @@ impl Life {
         &mut self,
         plan: &Plan<'_>,
         planned: &PlannedOffer<'_>,
-        missing: u32,
         events: Option<&mut EventSink>,
     ) -> Result<bool, Stopped> {
         let shared = Arc::clone(&self.shared);
         let at = self.incoming.accepted_at;
-        let Some(calls) = split(&self.incoming.request, planned, missing, self.attempts + 1, at) else {
+        let Some(calls) = split(&self.incoming.request, planned, &self.unmade, self.attempts + 1, at) else {
             return Ok(true);
         };
+        if !self.affordable(&calls) {
+            return Ok(true);
+        }
         // Earlier ends go ahead of the reservation in the writer's queue, so what they free counts.
         self.conclude(None).await;
         let reservation = Reservation {
@@ -192,13 +213,18 @@ impl Life {
         self.attempts += u32::try_from(calls.len()).unwrap_or(u32::MAX);
         let surroundings = Surroundings { shared: &shared, request: self.id, at, deadline: self.deadline };
         let called = surroundings.make(planned, &calls, events).await;
+        if called.iter().any(Called::speaks_against_provider) {
+            self.avoided.push(planned.offer.id.provider.clone());
+        }
         Ok(self.take_in(called))
     }
 
     /// Adds up what calls brought. Returns whether another offer may be tried.
     fn take_in(&mut self, called: Vec<Called>) -> bool {
         let mut go_on = true;
+        self.unmade.clear();
         for mut call in called {
+            self.unmade.append(&mut call.unmade);
             self.images.append(&mut call.images);
             self.ends.push(call.end);
             self.withheld += call.withheld;
@@ -267,7 +293,8 @@ impl Life {
 
     fn answer(&self, served: &PlannedOffer<'_>, saved: Option<Ticks>) -> Answer {
         let missing = self.incoming.request.n - u32::try_from(self.images.len()).unwrap_or(0);
-        let reason = self.failed.last().map(|failed| failed.fault.detail.clone()).unwrap_or_default();
+        let last_fault = || self.failed.last().map(|failed| failed.fault.detail.clone());
+        let reason = self.held_back.clone().or_else(last_fault).unwrap_or_default();
         let first = &self.images[0];
         let meta = AnswerMeta {
             request_id: self.id,
@@ -324,12 +351,28 @@ impl Life {
 
     /// Writes what is known: ends of attempts and, with `finish`, the end of the request.
     pub(crate) async fn conclude(&mut self, finish: Option<RequestEnd>) {
-        let ends = std::mem::take(&mut self.ends);
-        if ends.is_empty() && finish.is_none() {
-            return;
+        if let Some(conclusion) = self.conclusion(finish) {
+            let written = self.shared.store.conclude(conclusion).await;
+            self.note(written);
         }
-        let conclusion = Conclusion { request: self.id, ends, finish, now: self.shared.clock.now() };
-        if let Err(error) = self.shared.store.conclude(conclusion).await {
+    }
+
+    /// As [`Life::conclude`], when nobody waits for it: the commit may be shared with the next one.
+    pub(crate) async fn conclude_soon(&mut self, finish: Option<RequestEnd>) {
+        if let Some(conclusion) = self.conclusion(finish) {
+            let written = self.shared.store.conclude_soon(conclusion).await;
+            self.note(written);
+        }
+    }
+
+    fn conclusion(&mut self, finish: Option<RequestEnd>) -> Option<Conclusion> {
+        let ends = std::mem::take(&mut self.ends);
+        let something = !ends.is_empty() || finish.is_some();
+        something.then(|| Conclusion { request: self.id, ends, finish, now: self.shared.clock.now() })
+    }
+
+    fn note(&self, written: Result<(), StoreError>) {
+        if let Err(error) = written {
             // The attempts stay reserved and count against caps; the next start disputes them.
             tracing::error!(request = %self.id, %error, "the end of a request could not be written");
         }

@@ -4,17 +4,20 @@
 //! may not have reached its provider and is disputed. The sweep goes on asking for disputed jobs, and
 //! deletes what has expired.
 
-use crate::answer::{Answer, AnswerMeta, Cost, DeliveredImage};
+use crate::answer::{AnswerMeta, Cost, DeliveredImage, Missing};
 use crate::books::{self, Pictures};
 use crate::deliver::deliver;
 use crate::exchange::Exchange;
 use crate::shared::Shared;
-use gallerist_domain::{Fault, ImageCall, Outcome, Ticks};
+use futures_util::StreamExt as _;
+use gallerist_domain::{Chunks, Fault, ImageCall, ImageData, Outcome, RequestId, Ticks};
+use gallerist_imaging::{CheckPolicy, Depth, inspect};
 use gallerist_providers::Pending;
 use gallerist_store::{
-    AttemptEnd, Conclusion, End, OpenAttempt, RequestEnd, RequestStatus, Resolution, StoreError,
-    UnfinishedRequest,
+    AttemptEnd, Conclusion, End, OpenAttempt, RequestDetail, RequestEnd, RequestStatus, Resolution,
+    StoreError, UnfinishedRequest,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -23,6 +26,8 @@ use tokio::time::{Instant, sleep};
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Time that one job is asked for in a sweep.
 const LOOK_UP_FOR: Duration = Duration::from_secs(20);
+/// Requests whose jobs are asked for at once.
+const LOOK_UPS_AT_ONCE: usize = 16;
 
 /// Ends what can be ended at once; returns the attempts whose jobs must be looked up.
 pub(crate) async fn at_start(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreError> {
@@ -38,17 +43,19 @@ pub(crate) async fn at_start(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreE
     for unfinished in shared.store.unfinished_requests().await? {
         finish(shared, &unfinished).await?;
     }
+    jobs.extend(disputed_jobs(shared).await?);
     Ok(jobs)
+}
+
+async fn disputed_jobs(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreError> {
+    let disputed = shared.store.disputed_attempts().await?;
+    Ok(disputed.into_iter().filter(|attempt| attempt.pending_json.is_some()).collect())
 }
 
 /// Looks up what is open and sweeps, until the engine stops.
 pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) {
     loop {
-        for attempt in std::mem::take(&mut jobs) {
-            if let Err(error) = look_up(&shared, &attempt).await {
-                tracing::error!(attempt = %attempt.id, %error, "a job could not be looked up");
-            }
-        }
+        look_up_all(&shared, std::mem::take(&mut jobs)).await;
         tokio::select! {
             () = sleep(SWEEP_EVERY) => {}
             () = shared.stopping.cancelled() => return,
@@ -56,9 +63,25 @@ pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) 
         if let Err(error) = shared.store.sweep(shared.clock.now()).await {
             tracing::error!(%error, "expired pictures could not be deleted");
         }
-        let disputed = shared.store.disputed_attempts().await.unwrap_or_default();
-        jobs = disputed.into_iter().filter(|attempt| attempt.pending_json.is_some()).collect();
+        jobs = disputed_jobs(&shared).await.unwrap_or_default();
     }
+}
+
+/// Asks for jobs, several at once, those of one request one after the other: their pictures are numbered.
+async fn look_up_all(shared: &Shared, jobs: Vec<OpenAttempt>) {
+    let mut by_request: BTreeMap<RequestId, Vec<OpenAttempt>> = BTreeMap::new();
+    for attempt in jobs {
+        by_request.entry(attempt.request).or_default().push(attempt);
+    }
+    let look_up_in_turn = |attempts: Vec<OpenAttempt>| async move {
+        for attempt in attempts {
+            if let Err(error) = look_up(shared, &attempt).await {
+                tracing::error!(attempt = %attempt.id, %error, "a job could not be looked up");
+            }
+        }
+    };
+    let requests = futures_util::stream::iter(by_request.into_values());
+    requests.for_each_concurrent(LOOK_UPS_AT_ONCE, look_up_in_turn).await;
 }
 
 fn dispute(reason: &str) -> End {
@@ -73,34 +96,96 @@ async fn end_attempt(shared: &Shared, attempt: &OpenAttempt, end: End) -> Result
         .await
 }
 
+/// Ends a request whose attempts have all ended: with the pictures that are on disk, else as failed.
 async fn finish(shared: &Shared, unfinished: &UnfinishedRequest) -> Result<(), StoreError> {
     if unfinished.attempts_open > 0 {
         return Ok(());
     }
-    let finish = RequestEnd {
-        status: RequestStatus::Failed,
-        http_status: 502,
-        error_code: Some("upstream_failed".to_owned()),
-        answer_json: None,
-        images_delivered: 0,
-        list: None,
-        saved: None,
-        free_idempotency_key: false,
+    let Some(detail) = shared.store.request(unfinished.id).await? else { return Ok(()) };
+    let request = &detail.request;
+    let finish = match salvaged(shared, &detail).await {
+        Some((meta, images)) => RequestEnd {
+            status: if images < request.n { RequestStatus::Partial } else { RequestStatus::Succeeded },
+            http_status: 200,
+            error_code: None,
+            answer_json: Some(serde_json::to_string(&meta).expect("the meta is plain data")),
+            images_delivered: images,
+            list: None,
+            saved: None,
+            free_idempotency_key: false,
+        },
+        None => RequestEnd {
+            status: RequestStatus::Failed,
+            http_status: 502,
+            error_code: Some("upstream_failed".to_owned()),
+            answer_json: None,
+            images_delivered: 0,
+            list: None,
+            saved: None,
+            // What was free may be tried again under the same key.
+            free_idempotency_key: request.charged.is_zero() && request.disputed.is_zero(),
+        },
     };
-    let conclusion = Conclusion {
-        request: unfinished.id,
-        ends: Vec::new(),
-        finish: Some(finish),
-        now: shared.clock.now(),
+    let (ends, now) = (Vec::new(), shared.clock.now());
+    shared.store.conclude(Conclusion { request: unfinished.id, ends, finish: Some(finish), now }).await
+}
+
+/// The answer of a request that a crash or a deadline cut short, from the pictures that are on disk all the
+/// same, and their number.
+pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<(AnswerMeta, u32)> {
+    let (request, now) = (&detail.request, shared.clock.now());
+    let images = shared.store.picture_count(request.id, now).await.ok()?;
+    let picture = shared.store.picture(request.id, 0, now).await.ok().flatten()?;
+    let policy = CheckPolicy {
+        expected_size: None,
+        depth: Depth::Header,
+        pixels_max: shared.limits.picture_pixels_max,
+        bytes_max: shared.limits.picture_bytes_max,
     };
-    shared.store.conclude(conclusion).await
+    let data = ImageData::Bytes(Chunks::from(picture.data));
+    let checked = inspect(&data, &policy).ok()?.checked;
+    let offer = &detail.attempts.last()?.offer;
+    let charged = detail.attempts.iter().filter(|attempt| !attempt.charged.is_zero());
+    let lines = charged.clone().filter_map(|attempt| attempt.charge_json.as_deref());
+    let missing = request.n.saturating_sub(images);
+    let disputed = request.disputed + request.held;
+    let meta = AnswerMeta {
+        request_id: request.id,
+        created: request.created_at.as_second(),
+        provider: offer.provider.clone(),
+        model: offer.model.clone(),
+        offer: offer.to_string(),
+        size: checked.size,
+        quality: String::new(),
+        output_format: checked.format,
+        cost: Cost {
+            charged_usd: request.charged,
+            basis: charged.clone().find_map(|attempt| attempt.basis.clone()).unwrap_or_default(),
+            lines: lines.flat_map(books::stored_lines).collect(),
+            disputed_usd: (!disputed.is_zero()).then_some(disputed),
+            overrun_usd: None,
+        },
+        attempts: u32::try_from(detail.attempts.len()).unwrap_or(u32::MAX),
+        saved_usd: None,
+        cached: true,
+        warnings: Vec::new(),
+        missing: (missing > 0)
+            .then(|| Missing { count: missing, reason: "the request was cut short".into() }),
+        usage: None,
+        revised_prompts: Vec::new(),
+    };
+    Some((meta, images))
 }
 
 /// Asks for one job and ends its attempt by the answer.
 async fn look_up(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreError> {
     let reserved = attempt.status == gallerist_store::AttemptStatus::Reserved;
-    let found = ask(shared, attempt).await;
-    let Some((result, call, offer)) = found else {
+    let found = tokio::select! {
+        found = ask(shared, attempt) => found,
+        // What was not answered stays as it is on disk, for the next start.
+        () = shared.stopping.cancelled() => return Ok(()),
+    };
+    let Some((mut result, call, offer)) = found else {
         return match reserved {
             true => {
                 end_attempt(
@@ -116,7 +201,8 @@ async fn look_up(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreErro
     };
     let digest = &shared.catalogue.digest;
     let made = result.as_ref().map_or(0, Pictures::made_by);
-    let pictures = Pictures { made, delivered: 0 };
+    let images = fetch(shared, attempt, &call, &mut result).await;
+    let pictures = Pictures { made, delivered: u32::try_from(images.len()).unwrap_or(u32::MAX) };
     let ended = books::end(offer, digest, &call, result.as_ref(), pictures, None, attempt.request_created_at);
     match (reserved, ended.end) {
         (true, end) => end_attempt(shared, attempt, end).await?,
@@ -128,9 +214,7 @@ async fn look_up(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreErro
         }
         (false, End::Disputed { .. }) => return Ok(()),
     }
-    if let Ok(outcome) = result {
-        keep_pictures(shared, attempt, &call, offer, outcome).await;
-    }
+    keep_pictures(shared, attempt, images).await?;
     finish_request_of(shared, attempt).await
 }
 
@@ -173,48 +257,36 @@ async fn ask<'a>(shared: &'a Shared, attempt: &OpenAttempt) -> Option<Asked<'a>>
     Some((result, call, &shared.offers[index]))
 }
 
-/// The client of a recovered job is long gone: its pictures can be fetched by request id.
-async fn keep_pictures(
+/// Brings in the pictures of a recovered job.
+async fn fetch(
     shared: &Shared,
     attempt: &OpenAttempt,
     call: &ImageCall,
-    offer: &gallerist_pricing::Offer,
-    outcome: Outcome,
-) {
-    let Some(provider) = shared.providers.iter().find(|provider| provider.name == attempt.offer.provider)
-    else {
-        return;
-    };
+    result: &mut Result<Outcome, Fault>,
+) -> Vec<DeliveredImage> {
+    let mut images = Vec::new();
+    let provider = shared.providers.iter().find(|provider| provider.name == attempt.offer.provider);
+    let (Some(provider), Ok(outcome)) = (provider, result) else { return images };
     let deadline = Instant::now() + LOOK_UP_FOR;
-    let mut images: Vec<DeliveredImage> = Vec::new();
-    for made in outcome.images {
-        if let Ok(image) = deliver(shared, provider, call, made, deadline).await {
-            images.push(image);
+    for made in std::mem::take(&mut outcome.images) {
+        match deliver(shared, provider, call, made, deadline).await {
+            Ok(image) => images.push(image),
+            Err(fault) => {
+                tracing::warn!(attempt = %attempt.id, detail = fault.detail, "a recovered picture is of no use");
+            }
         }
     }
-    let meta = AnswerMeta {
-        request_id: attempt.request,
-        created: attempt.request_created_at.as_second(),
-        provider: offer.id.provider.clone(),
-        model: offer.id.model.clone(),
-        offer: offer.id.to_string(),
-        size: call.size,
-        quality: call.quality.clone(),
-        output_format: call.output_format,
-        cost: Cost {
-            charged_usd: Ticks::ZERO,
-            basis: String::new(),
-            lines: Vec::new(),
-            disputed_usd: None,
-            overrun_usd: None,
-        },
-        attempts: attempt.number,
-        saved_usd: None,
-        cached: true,
-        warnings: Vec::new(),
-        missing: None,
-        usage: None,
-        revised_prompts: Vec::new(),
-    };
-    shared.keep(&Answer { images, meta: Arc::new(meta) }).await;
+    images
+}
+
+/// The client of a recovered job is long gone: its pictures can be fetched by request id. They come behind
+/// those that are there already.
+async fn keep_pictures(
+    shared: &Shared,
+    attempt: &OpenAttempt,
+    images: Vec<DeliveredImage>,
+) -> Result<(), StoreError> {
+    let first = shared.store.picture_count(attempt.request, shared.clock.now()).await?;
+    shared.keep_from(attempt.request, first, &images).await;
+    Ok(())
 }

@@ -200,6 +200,12 @@ impl Store {
         self.write(move |writing| apply::conclude(writing, &conclusion)).await
     }
 
+    /// As [`Store::conclude`], for ends that nobody waits for: the commit may wait some milliseconds for
+    /// company. It is applied ahead of every command that is queued after it.
+    pub async fn conclude_soon(&self, conclusion: Conclusion) -> Result<(), StoreError> {
+        self.write_soon(move |writing| apply::conclude(writing, &conclusion)).await
+    }
+
     pub async fn resolve_dispute(&self, resolution: Resolution) -> Result<(), StoreError> {
         self.write(move |writing| apply::resolve(writing, &resolution)).await
     }

@@ -151,6 +151,14 @@ impl Store {
         self.inner.writer.write(work).await
     }
 
+    /// As [`Store::write`], but the commit may wait some milliseconds for company.
+    pub(crate) async fn write_soon<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut writer::Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.writer.write_soon(work).await
+    }
+
     /// Runs `work` on a read-only connection on a blocking thread.
     pub(crate) async fn read<T: Send + 'static>(
         &self,

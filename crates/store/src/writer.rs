@@ -2,8 +2,10 @@
 //!
 //! It waits for a command, takes everything else that already waits (up to [`COMMANDS_PER_COMMIT_MAX`]),
 //! runs all inside one `BEGIN IMMEDIATE`, commits, and only then answers. When commands come one at a time
-//! each is committed at once; while the disk is busy the next group gathers. The thread holds the lock of
-//! the data directory from its start to its end.
+//! each is committed at once; while the disk is busy the next group gathers. A patient command (nobody waits
+//! for it) lies aside for [`PATIENCE`] and rides with the next group, ahead of it; so a settlement and the
+//! next reservation share one commit. The thread holds the lock of the data directory from its start to its
+//! end.
 //!
 //! No command hurts another: one that is refused before it wrote leaves nothing behind; when one fails after
 //! it wrote, the whole group is rolled back and run again with a savepoint around each. Savepoints copy
@@ -14,6 +16,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::keys::LiveKeys;
@@ -22,6 +25,8 @@ use crate::{StoreError, StoreOptions, database_path, schema};
 
 /// Commands in one transaction; bounds the wait of the first one answered.
 pub(crate) const COMMANDS_PER_COMMIT_MAX: usize = 256;
+/// How long a patient command waits for company.
+const PATIENCE: Duration = Duration::from_millis(3);
 const STATEMENTS_CACHED: usize = 64;
 /// Pages of 4 KiB after which the log is copied into the database.
 const CHECKPOINT_PAGES: i64 = 4_000;
@@ -39,8 +44,13 @@ pub(crate) struct Writing<'a> {
 
 enum Message {
     Command(Box<dyn Command>),
+    /// Patient commands have waited long enough.
+    Nudge,
     Close,
 }
+
+/// Commands that ride with the next group.
+type Patient = Arc<Mutex<Vec<Box<dyn Command>>>>;
 
 /// A queued command with the place for its answer.
 trait Command: Send {
@@ -85,6 +95,7 @@ where
 pub(crate) struct Writer {
     /// `None` only while dropping.
     queue: Option<mpsc::Sender<Message>>,
+    patient: Patient,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -95,7 +106,14 @@ impl Writer {
         schema::migrate(&mut connection, options.now)?;
         keys.load(&connection)?;
         let (queue, commands) = mpsc::channel(options.queue_max);
-        let state = State { connection, names: Names::default(), keys, calls_keep: options.calls_keep };
+        let patient = Patient::default();
+        let state = State {
+            connection,
+            names: Names::default(),
+            keys,
+            calls_keep: options.calls_keep,
+            patient: Arc::clone(&patient),
+        };
         let thread = std::thread::Builder::new()
             .name("gallerist-writer".to_owned())
             .spawn(move || {
@@ -103,7 +121,7 @@ impl Writer {
                 drop(lock);
             })
             .map_err(|error| StoreError::file(&options.data_dir, error))?;
-        Ok(Writer { queue: Some(queue), thread: Mutex::new(Some(thread)) })
+        Ok(Writer { queue: Some(queue), patient, thread: Mutex::new(Some(thread)) })
     }
 
     pub(crate) async fn write<T: Send + 'static>(
@@ -114,6 +132,32 @@ impl Writer {
         let command = Box::new(Asked { work, outcome: None, reply });
         let queue = self.queue.as_ref().expect("it is taken only by drop");
         queue.send(Message::Command(command)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// As [`Writer::write`], for a command that nobody waits for: it may lie aside for [`PATIENCE`]. It goes
+    /// ahead of everything that is queued after it.
+    pub(crate) async fn write_soon<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Box::new(Asked { work, outcome: None, reply });
+        let waiting = {
+            let mut patient = self.patient.lock().unwrap_or_else(PoisonError::into_inner);
+            patient.push(command);
+            patient.len()
+        };
+        let mut answer = std::pin::pin!(answer);
+        if waiting < COMMANDS_PER_COMMIT_MAX {
+            tokio::select! {
+                biased;
+                answered = answer.as_mut() => return answered.map_err(|_| StoreError::Closed)?,
+                () = tokio::time::sleep(PATIENCE) => {}
+            }
+        }
+        let queue = self.queue.as_ref().expect("it is taken only by drop");
+        queue.send(Message::Nudge).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -149,28 +193,40 @@ struct State {
     names: Names,
     keys: Arc<LiveKeys>,
     calls_keep: bool,
+    patient: Patient,
 }
 
 fn run(mut state: State, mut commands: mpsc::Receiver<Message>) {
-    let mut group: Vec<Box<dyn Command>> = Vec::with_capacity(COMMANDS_PER_COMMIT_MAX);
+    let mut queued: Vec<Box<dyn Command>> = Vec::with_capacity(COMMANDS_PER_COMMIT_MAX);
     while let Some(first) = commands.blocking_recv() {
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
-                Message::Command(command) => group.push(command),
+                Message::Command(command) => queued.push(command),
+                Message::Nudge => {}
                 Message::Close => commands.close(),
             }
-            next = if group.len() < COMMANDS_PER_COMMIT_MAX { commands.try_recv().ok() } else { None };
+            next = if queued.len() < COMMANDS_PER_COMMIT_MAX { commands.try_recv().ok() } else { None };
         }
-        if !group.is_empty() {
-            let committed = commit(&mut state, &mut group);
-            if let Err(error) = &committed {
-                tracing::error!(%error, commands = group.len(), "a commit failed; nothing of it was written");
-            }
-            for command in group.drain(..) {
-                command.answer(committed.clone());
-            }
-        }
+        write_group(&mut state, &mut queued);
+    }
+    // Whoever asked has gone, but what was asked is done.
+    write_group(&mut state, &mut queued);
+}
+
+/// Commits the patient commands and then the queued ones together, and answers.
+fn write_group(state: &mut State, queued: &mut Vec<Box<dyn Command>>) {
+    let mut group = std::mem::take(&mut *state.patient.lock().unwrap_or_else(PoisonError::into_inner));
+    group.append(queued);
+    if group.is_empty() {
+        return;
+    }
+    let committed = commit(state, &mut group);
+    if let Err(error) = &committed {
+        tracing::error!(%error, commands = group.len(), "a commit failed; nothing of it was written");
+    }
+    for command in group {
+        command.answer(committed.clone());
     }
 }
 

@@ -1,1 +1,55 @@
-//! placeholder, next
+//! What the engine does when things go wrong, one promise a test; after each the books balance.
+//!
+//! - `failover`: where a fault leads, and what was paid on the way
+//! - `limits`: cost limits, caps, refusals before any payment
+//! - `several`: several pictures, some of which fail
+//! - `repetition`: idempotency keys and automatic repetitions pay once
+//! - `leaving`: clients that go away, deadlines, shutdown
+//! - `streams`: partial pictures, and streams that break
+//! - `overruns`: providers that charge other prices than they publish
+//! - `health`: offers that rest
+//! - `restart`: crashes in the middle of a call
+
+mod failover;
+mod health;
+mod leaving;
+mod limits;
+mod overruns;
+mod repetition;
+mod restart;
+mod several;
+mod streams;
+
+use gallerist_domain::{ImageData, ImageRequest, Size, SizeChoice, Ticks};
+use gallerist_engine::{Answer, DeliveredImage};
+
+/// One square picture.
+fn ask(model: &str) -> ImageRequest {
+    let mut request = ImageRequest::new(model, "a heron on one leg");
+    request.size = SizeChoice::Exact(Size::new(1024, 1024));
+    request
+}
+
+/// One square picture on the route, at these providers only.
+fn ask_at(providers: &[&str]) -> ImageRequest {
+    let mut request = ask("auto");
+    request.providers_only = providers.iter().map(|name| (*name).to_owned()).collect();
+    request
+}
+
+fn usd(text: &str) -> Ticks {
+    text.parse().expect("an amount")
+}
+
+/// The bytes of a picture, whatever it is held in.
+fn bytes(image: &DeliveredImage) -> Vec<u8> {
+    match &image.data {
+        ImageData::Bytes(chunks) => chunks.to_vec(),
+        ImageData::Base64(text) => gallerist_imaging::decode_base64(text).expect("base64").to_vec(),
+        ImageData::Url(_) => panic!("a delivered picture is no address"),
+    }
+}
+
+fn files(answer: &Answer) -> Vec<Vec<u8>> {
+    answer.images.iter().map(bytes).collect()
+}

@@ -1,22 +1,24 @@
 //! Everything up on loopback: stand-ins, a temporary store, the engine; and the comparison of the books.
 
-use gallerist_domain::{ImageRequest, OfferId, ProjectId, SystemClock, Ticks};
+use crate::comparison::compare;
+use gallerist_domain::{ImageRequest, OfferId, ProjectId, SystemClock};
 use gallerist_engine::{Caller, Engine, EngineSettings, Incoming, Limits, ProviderSettings};
 use gallerist_fakes::{Fakes, FakesOptions};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
-use gallerist_store::{AttemptRecord, AttemptStatus, RequestFilter, Store, StoreOptions};
+use gallerist_store::{
+    AttemptRecord, AttemptStatus, RequestDetail, RequestFilter, RequestStatus, Store, StoreOptions,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub struct House {
-    pub fakes: Fakes,
+    pub fakes: Arc<Fakes>,
     pub store: Store,
     pub engine: Engine,
-    pub catalogue: Arc<Catalogue>,
-    _folder: tempfile::TempDir,
+    pub folder: Arc<tempfile::TempDir>,
 }
 
 /// Paths of the base URLs, as the vendors' SDKs would have them.
@@ -28,8 +30,15 @@ impl House {
     }
 
     pub async fn with(seed: u64, adjust: impl FnOnce(&mut EngineSettings)) -> House {
-        let fakes =
-            Fakes::start(FakesOptions { seed, ..FakesOptions::default() }).await.expect("loopback is there");
+        House::on(stand_ins(seed).await, Arc::new(tempfile::tempdir().expect("a folder")), adjust).await
+    }
+
+    /// On stand-ins and a data directory that may have been used before.
+    pub async fn on(
+        fakes: Arc<Fakes>,
+        folder: Arc<tempfile::TempDir>,
+        adjust: impl FnOnce(&mut EngineSettings),
+    ) -> House {
         let keys = fakes.keys();
         let providers = fakes.origins().into_iter().map(|(kind, origin)| {
             let path = PATHS.iter().find(|(known, _)| *known == kind).map_or("", |(_, path)| path);
@@ -43,12 +52,10 @@ impl House {
                 concurrency_max: None,
             }
         });
-        let folder = tempfile::tempdir().expect("a folder");
         let options = StoreOptions { durable: false, ..StoreOptions::new(folder.path(), Timestamp::now()) };
-        let store = Store::open(options).expect("a new store opens");
-        let catalogue = Arc::new(Catalogue::embedded());
+        let store = Store::open(options).expect("the store opens");
         let mut settings = EngineSettings {
-            catalogue: Arc::clone(&catalogue),
+            catalogue: Arc::new(Catalogue::embedded()),
             providers: providers.collect(),
             store: store.clone(),
             clock: Arc::new(SystemClock),
@@ -59,13 +66,46 @@ impl House {
         };
         adjust(&mut settings);
         let engine = Engine::start(settings).await.expect("the engine starts");
-        House { fakes, store, engine, catalogue, _folder: folder }
+        House { fakes, store, engine, folder }
     }
 
     /// Sets the fault script of one stand-in.
     pub fn faults(&self, kind: &str, script: &Value) {
         let stand_in = self.fakes.get(kind).expect("a known kind");
         stand_in.ctx.faults.set(script).expect("a valid script");
+    }
+
+    /// The offers in the order in which the plan would try them.
+    pub fn order(&self, request: &ImageRequest) -> Vec<String> {
+        let report = self.engine.quotes(request, None).expect("a known model");
+        report.offers.into_iter().map(|quote| quote.offer).collect()
+    }
+
+    /// The newest request with everything about it.
+    pub async fn newest(&self) -> RequestDetail {
+        let filter = RequestFilter { project: None, after: None, limit: 1 };
+        let page = self.store.requests(filter).await.expect("the store reads");
+        let id = page.requests.first().expect("there is a request").id;
+        self.store.request(id).await.expect("the store reads").expect("it is listed")
+    }
+
+    /// The newest request once it is finished: the settlement follows the answer.
+    pub async fn settled(&self) -> RequestDetail {
+        for _ in 0..400 {
+            let detail = self.newest().await;
+            if detail.request.status != RequestStatus::Running {
+                return detail;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("the newest request never finished");
+    }
+
+    /// Stops in good order, so that another house can open the same data directory.
+    pub async fn leave(self) -> (Arc<Fakes>, Arc<tempfile::TempDir>) {
+        self.engine.shut_down(30_000).await;
+        self.store.close().await.expect("the store closes");
+        (self.fakes, self.folder)
     }
 
     /// What one stand-in has billed, in ticks.
@@ -118,62 +158,9 @@ impl House {
     }
 }
 
-/// Each settled charge must be one entry of the bill, each remaining entry must fit one disputed attempt.
-fn compare(kind: &str, mut bill: Vec<i64>, attempts: &[AttemptRecord]) -> usize {
-    let ours = || attempts.iter().filter(|attempt| attempt.offer.provider == kind);
-    let total: i64 = bill.iter().sum();
-    let mut settled = 0;
-    for attempt in
-        ours().filter(|attempt| attempt.status == AttemptStatus::Settled && !attempt.charged.is_zero())
-    {
-        settled += attempt.charged.get();
-        take(kind, &mut bill, attempt);
-    }
-    // What is left on the bill was ambiguous when it happened: the largest must fit the largest.
-    bill.retain(|ticks| *ticks != 0);
-    bill.sort_unstable();
-    let mut held: Vec<i64> = ours()
-        .filter(|attempt| attempt.status == AttemptStatus::Disputed)
-        .map(|attempt| {
-            assert!(attempt.dispute_reason.is_some(), "a dispute has no reason: {attempt:?}");
-            attempt.reserved.get()
-        })
-        .collect();
-    held.sort_unstable();
-    assert!(
-        bill.len() <= held.len(),
-        "{kind}: billed but neither settled nor disputed: {bill:?}, held {held:?}"
-    );
-    for (billed, held) in bill.iter().rev().zip(held.iter().rev()) {
-        assert!(billed <= held, "{kind}: billed {billed} beyond what a dispute holds ({held})");
-    }
-    assert_eq!(total - settled, bill.iter().sum::<i64>(), "{kind}: the difference is not the disputed part");
-    held.len()
-}
-
-/// Takes the charge of an attempt from the bill: as one entry, or as one entry per picture.
-fn take(kind: &str, bill: &mut Vec<i64>, attempt: &AttemptRecord) {
-    let charged = attempt.charged.get();
-    if let Some(at) = bill.iter().position(|ticks| *ticks == charged) {
-        bill.swap_remove(at);
-        return;
-    }
-    for parts in 2..=10 {
-        let part = charged / parts;
-        let count = bill.iter().filter(|ticks| **ticks == part).count();
-        if charged % parts == 0 && count as i64 >= parts {
-            for _ in 0..parts {
-                let at = bill.iter().position(|ticks| *ticks == part).expect("it was counted");
-                bill.swap_remove(at);
-            }
-            return;
-        }
-    }
-    panic!(
-        "{kind}: {} settled {} USD, which is not on the bill: {attempt:?}",
-        attempt.offer,
-        Ticks::new(charged)
-    );
+pub async fn stand_ins(seed: u64) -> Arc<Fakes> {
+    let fakes = Fakes::start(FakesOptions { seed, ..FakesOptions::default() }).await;
+    Arc::new(fakes.expect("loopback is there"))
 }
 
 /// A request as the server would hand it in.

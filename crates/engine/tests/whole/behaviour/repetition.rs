@@ -1,0 +1,174 @@
+//! Repetitions pay once: the same key and body, and the automatic repetitions of an SDK.
+
+use super::{ask, files, usd};
+use crate::house::{House, incoming};
+use gallerist_domain::ImageRequest;
+use gallerist_engine::{Answer, Incoming, RefusalKind};
+use serde_json::json;
+use std::time::Duration;
+
+fn keyed(request: ImageRequest, key: &str) -> Incoming {
+    Incoming { idempotency_key: Some(key.to_owned()), ..incoming(request) }
+}
+
+fn repeated(request: ImageRequest) -> Incoming {
+    Incoming { retry_count: 1, ..incoming(request) }
+}
+
+fn same(first: &Answer, second: &Answer) {
+    assert_eq!(first.meta.request_id, second.meta.request_id);
+    assert!(files(first) == files(second), "the same pictures");
+    assert_eq!(first.meta.cost, second.meta.cost);
+    assert!(second.meta.cached);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_pays_once_at_once_afterwards_and_after_a_restart() {
+    let house = House::open(41).await;
+    house.faults("bfl", &json!([{"fault": "latency", "ms": 200}]));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let engine = house.engine.clone();
+        tasks.spawn(async move { engine.generate(keyed(ask("bfl/flux-2-pro"), "k-1")).await });
+    }
+    let mut answers = Vec::new();
+    while let Some(answer) = tasks.join_next().await {
+        answers.push(answer.expect("no panic").expect("every one is answered"));
+    }
+    assert_eq!(answers.iter().filter(|answer| !answer.meta.cached).count(), 1);
+    let first = answers.iter().find(|answer| !answer.meta.cached).expect("it was counted").clone();
+    answers.iter().filter(|answer| answer.meta.cached).for_each(|answer| same(&first, answer));
+    let later = house.engine.generate(keyed(ask("bfl/flux-2-pro"), "k-1")).await.expect("it is replayed");
+    same(&first, &later);
+    assert_eq!(house.billed("bfl"), usd("0.03").get());
+    assert_eq!(house.attempts().await.len(), 1);
+
+    let (fakes, folder) = house.leave().await;
+    let house = House::on(fakes, folder, |_| {}).await;
+    let after = house.engine.generate(keyed(ask("bfl/flux-2-pro"), "k-1")).await.expect("it is replayed");
+    same(&first, &after);
+    let refusal = house.engine.generate(keyed(ask("bfl/flux-2-max"), "k-1")).await.expect_err("another body");
+    assert_eq!(refusal.kind, RefusalKind::IdempotencyConflict);
+    assert_eq!(refusal.request_id, Some(first.meta.request_id));
+    assert_eq!(house.billed("bfl"), usd("0.03").get());
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_body_under_the_same_key_is_refused_also_while_the_first_runs() {
+    let house = House::open(42).await;
+    house.faults("bfl", &json!([{"fault": "latency", "ms": 300}]));
+    let engine = house.engine.clone();
+    let first = tokio::spawn(async move { engine.generate(keyed(ask("bfl/flux-2-pro"), "k-2")).await });
+    tokio::time::sleep(Duration::from_millis(120)).await;
+    let refusal = house.engine.generate(keyed(ask("bfl/flux-2-max"), "k-2")).await.expect_err("another body");
+    assert_eq!(refusal.kind, RefusalKind::IdempotencyConflict);
+    first.await.expect("no panic").expect("the first is served");
+    assert_eq!(house.billed("bfl"), usd("0.03").get());
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_free_again_after_a_free_failure_and_bound_after_a_charged_one() {
+    let house = House::open(43).await;
+    house.faults("bfl", &json!([{"fault": "429", "count": 1}]));
+    let refusal = house.engine.generate(keyed(ask("bfl/flux-2-pro"), "k-3")).await.expect_err("busy");
+    assert!(!refusal.may_have_charged());
+    house.engine.generate(keyed(ask("bfl/flux-2-pro"), "k-3")).await.expect("the key is free");
+
+    for (key, fault) in [("k-4", "reset_after"), ("k-5", "blank")] {
+        house.faults("bfl", &json!([{"fault": fault, "count": 1}]));
+        let first = house.engine.generate(keyed(ask("bfl/flux-2-pro"), key)).await.expect_err("it fails");
+        let second = house.engine.generate(keyed(ask("bfl/flux-2-pro"), key)).await.expect_err("replayed");
+        assert!(second.may_have_charged());
+        assert_eq!(
+            (first.kind, first.charged, first.disputed),
+            (second.kind, second.charged, second.disputed)
+        );
+        assert_eq!(first.message, second.message);
+    }
+    assert_eq!(house.billed("bfl"), usd("0.09").get());
+    assert_eq!(house.balance().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_automatic_repetition_joins_what_runs_and_what_just_finished() {
+    let house = House::open(44).await;
+    house.faults("bfl", &json!([{"fault": "latency", "ms": 300}]));
+    let engine = house.engine.clone();
+    let first = tokio::spawn(async move { engine.generate(incoming(ask("bfl/flux-2-pro"))).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let joined = house.engine.generate(repeated(ask("bfl/flux-2-pro"))).await.expect("it joins");
+    let first = first.await.expect("no panic").expect("it is served");
+    same(&first, &joined);
+    let later = house.engine.generate(repeated(ask("bfl/flux-2-pro"))).await.expect("it joins");
+    same(&first, &later);
+    assert_eq!(house.billed("bfl"), usd("0.03").get());
+    // A first try is a new wish.
+    house.faults("bfl", &json!([]));
+    let new = house.engine.generate(incoming(ask("bfl/flux-2-pro"))).await.expect("it is made");
+    assert_ne!(new.meta.request_id, first.meta.request_id);
+    assert_eq!(house.billed("bfl"), usd("0.06").get());
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_whose_first_answer_is_no_longer_held_is_not_bought_again() {
+    let house = House::with(45, |settings| settings.limits.recent_answer_bytes_max = 2_000).await;
+    let first = house.engine.generate(incoming(ask("bfl/flux-2-pro"))).await.expect("it is made");
+    let refusal = house.engine.generate(repeated(ask("bfl/flux-2-pro"))).await.expect_err("not held");
+    assert_eq!(refusal.request_id, Some(first.meta.request_id));
+    assert!(refusal.may_have_charged(), "an SDK must not go on trying");
+    assert_eq!(house.billed("bfl"), usd("0.03").get());
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_of_a_free_failure_tries_again() {
+    let house = House::open(46).await;
+    house.faults("bfl", &json!([{"fault": "429", "count": 1}]));
+    house.engine.generate(incoming(ask("bfl/flux-2-pro"))).await.expect_err("busy");
+    house.engine.generate(repeated(ask("bfl/flux-2-pro"))).await.expect("it is tried again");
+    assert_eq!(house.billed("bfl"), usd("0.03").get());
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_of_a_disputed_try_is_refused_also_after_a_restart() {
+    let house = House::open(47).await;
+    house.faults("bfl", &json!([{"fault": "reset_after", "count": 1}]));
+    let first = house.engine.generate(incoming(ask("bfl/flux-2-pro"))).await.expect_err("it broke");
+    assert_eq!(first.disputed, usd("0.03"));
+    let joined = house.engine.generate(repeated(ask("bfl/flux-2-pro"))).await.expect_err("not again");
+    assert!(joined.may_have_charged());
+    let (fakes, folder) = house.leave().await;
+    let house = House::on(fakes, folder, |_| {}).await;
+    let after = house.engine.generate(repeated(ask("bfl/flux-2-pro"))).await.expect_err("not again");
+    assert!(after.may_have_charged());
+    assert_eq!((after.kind, after.disputed), (first.kind, usd("0.03")));
+    assert_eq!(after.request_id, first.request_id);
+    assert_eq!(house.attempts().await.len(), 1);
+    assert_eq!(house.balance().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_binds_streams_too() {
+    let house = House::open(48).await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let mut request = ask("openai/gpt-image-2");
+        request.stream = true;
+        let mut events = house.engine.generate_stream(keyed(request, "k-6"));
+        while let Some(event) = events.recv().await {
+            match event {
+                gallerist_engine::StreamEvent::Completed { meta, .. } => ids.push(meta.request_id),
+                gallerist_engine::StreamEvent::Failed(refusal) => panic!("{refusal:?}"),
+                gallerist_engine::StreamEvent::Partial { .. } => {}
+            }
+        }
+    }
+    assert_eq!(ids.len(), 2);
+    assert_eq!(ids[0], ids[1]);
+    assert_eq!(house.attempts().await.len(), 1);
+    assert_eq!(house.balance().await, 0);
+}
