@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use gallerist_domain::{AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, RequestId, Ticks};
 use gallerist_pricing::{Charge, Facts, bounds};
 use gallerist_routing::PlannedOffer;
-use gallerist_store::{AttemptEnd, NewAttempt};
+use gallerist_store::{AttemptEnd, End, NewAttempt};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -40,6 +40,20 @@ pub(crate) struct Called {
     pub usage: Vec<Metered>,
     /// Pictures of the request that it should have made and did not.
     pub unmade: Vec<u32>,
+}
+
+impl Called {
+    /// Whether the request should ask this provider no more: a failed call may have been charged there, or
+    /// the failure concerns the account and not the model.
+    pub(crate) fn speaks_against_provider(&self) -> bool {
+        self.failed.as_ref().is_some_and(|failed| {
+            let of_the_account = matches!(
+                failed.fault.kind,
+                FaultKind::ConnectFailed | FaultKind::Unauthorized | FaultKind::PaymentRequired
+            );
+            of_the_account || failed.disputed || !failed.charged.is_zero()
+        })
+    }
 }
 
 /// Splits pictures, named by their place in the request, into calls. `number` is that of the first attempt.
@@ -195,7 +209,7 @@ impl Surroundings<'_> {
         planned: &PlannedOffer<'_>,
         planned_call: &PlannedCall,
         images: Vec<DeliveredImage>,
-        ended: Ended,
+        mut ended: Ended,
         fault: Option<Fault>,
         usage: Vec<Metered>,
         withheld: u32,
@@ -209,6 +223,10 @@ impl Surroundings<'_> {
         if ended.disputed {
             let detail = fault.as_ref().map_or("", |fault| fault.detail.as_str());
             tracing::warn!(%request, %attempt, %offer, held_usd = %planned_call.maximum, detail, "an attempt is disputed");
+        }
+        if let (End::Settled { fault_json: fault_json @ None, .. }, Some(fault)) = (&mut ended.end, &fault) {
+            // Charged, and of no use: the books say why.
+            *fault_json = Some(serde_json::to_string(fault).expect("a fault is plain data"));
         }
         let failed = fault.map(|fault| FailedAttempt {
             offer: planned.offer.id.to_string(),

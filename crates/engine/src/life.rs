@@ -46,6 +46,8 @@ pub(crate) struct Life {
     unmade: Vec<u32>,
     /// Why the rest was not tried, where pictures are there already.
     held_back: Option<String>,
+    /// Providers that this request asks no more: one may have charged, or cannot be reached at all.
+    avoided: Vec<String>,
 }
 
 /// How a life ends: with an ending to announce, or as a repetition of an earlier request.
@@ -80,6 +82,7 @@ impl Life {
             withheld: 0,
             unmade,
             held_back: None,
+            avoided: Vec::new(),
         }
     }
 
@@ -150,6 +153,10 @@ impl Life {
                     continue;
                 }
             }
+            if self.avoided.contains(&planned.offer.id.provider) {
+                continue;
+            }
+            tried += 1;
             let before = self.images.len();
             let go_on = match self.try_offer(plan, planned, events.as_deref_mut()).await {
                 // What is there was paid for, and is delivered.
@@ -157,7 +164,7 @@ impl Life {
                     self.held_back = Some(refusal.message);
                     break;
                 }
-                tried => tried?,
+                outcome => outcome?,
             };
             if self.images.len() > before {
                 served = Some(index);
