@@ -106,13 +106,13 @@ async fn a_fault_that_uses_up_the_time_leaves_none_for_the_next_offer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn places_at_a_provider_are_kept_and_waiting_costs_nothing() {
     let house = House::with(55, |settings| {
-        settings.limits.deadline_ms = 700;
+        settings.limits.deadline_ms = 2_500;
         settings.limits.waiting_per_provider_max = 1;
         let openai = settings.providers.iter_mut().find(|provider| provider.name == "openai");
         openai.expect("it is there").concurrency_max = Some(1);
     })
     .await;
-    house.faults("openai", &json!([{"fault": "latency", "ms": 500}]));
+    house.faults("openai", &json!([{"fault": "latency", "ms": 1_500}]));
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..4 {
         let engine = house.engine.clone();
