@@ -172,7 +172,10 @@ impl Reply {
             let name: HeaderName = name.parse().expect("a header name in the case");
             headers.append(name, value.parse().expect("a header value in the case"));
         }
-        let body = self.bytes().chunks(frame).map(Bytes::copy_from_slice).collect();
+        let mut body = Chunks::new();
+        for part in self.bytes().chunks(frame) {
+            body.push_searched(Bytes::copy_from_slice(part));
+        }
         HttpReply { status: self.status, headers, body }
     }
 }

@@ -8,6 +8,7 @@
 //! lifted string with escapes (`\/`) is copied. The depth limit is serde_json's own.
 
 use bytes::Bytes;
+use gallerist_domain::held::Delimiter;
 use gallerist_domain::{Chunks, Fault, FaultKind};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -62,7 +63,7 @@ impl Skeleton {
     /// When the body ends inside a string, leaves too much text, or has a string that begins like a
     /// placeholder.
     pub fn scan(body: &Chunks) -> Result<Skeleton, HeldJsonError> {
-        let mut scan = Scan::new(body.parts());
+        let mut scan = Scan::new(body);
         for index in 0..body.parts().len() {
             scan.part(index)?;
         }
@@ -171,14 +172,32 @@ impl StringSoFar {
 
 struct Scan<'a> {
     parts: &'a [Bytes],
+    /// What was noted while the frames came in, from the last byte looked at on.
+    delimiters: Option<&'a [Delimiter]>,
     place: Place,
     text: Vec<u8>,
     lifted: Vec<Chunks>,
 }
 
 impl<'a> Scan<'a> {
-    fn new(parts: &'a [Bytes]) -> Self {
-        Scan { parts, place: Place::Outside, text: Vec::with_capacity(1024), lifted: Vec::new() }
+    fn new(body: &'a Chunks) -> Self {
+        Scan {
+            parts: body.parts(),
+            delimiters: body.delimiters(),
+            place: Place::Outside,
+            text: Vec::with_capacity(1024),
+            lifted: Vec::new(),
+        }
+    }
+
+    /// The next quote or backslash of a part, from `at` on.
+    fn delimiter(&mut self, part: usize, at: usize) -> Option<usize> {
+        let Some(noted) = self.delimiters else {
+            return memchr::memchr2(b'"', b'\\', &self.parts[part][at..]).map(|offset| at + offset);
+        };
+        let passed = noted.iter().take_while(|noted| **noted < Delimiter { part, byte: at }).count();
+        self.delimiters = Some(&noted[passed..]);
+        noted.get(passed).filter(|next| next.part == part).map(|next| next.byte)
     }
 
     fn part(&mut self, index: usize) -> Result<(), HeldJsonError> {
@@ -203,12 +222,11 @@ impl<'a> Scan<'a> {
                     self.place = Place::String(string);
                 }
                 Place::String(mut string) => {
-                    let Some(offset) = memchr::memchr2(b'"', b'\\', &bytes[at..]) else {
+                    let Some(end) = self.delimiter(index, at) else {
                         self.content(&mut string, &bytes[at..])?;
                         self.place = Place::String(string);
                         return Ok(());
                     };
-                    let end = at + offset;
                     self.content(&mut string, &bytes[at..end])?;
                     at = end + 1;
                     if bytes[end] == b'\\' {

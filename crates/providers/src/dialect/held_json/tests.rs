@@ -31,7 +31,21 @@ fn document(long: &str) -> Vec<u8> {
     text
 }
 
+/// The same frames, searched as they came in.
+fn searched(body: &Chunks) -> Chunks {
+    let mut searched = Chunks::new();
+    for part in body.parts() {
+        searched.push_searched(part.clone());
+    }
+    searched
+}
+
 fn assert_reads(body: &Chunks, long: &str) {
+    assert_reads_once(body, long);
+    assert_reads_once(&searched(body), long);
+}
+
+fn assert_reads_once(body: &Chunks, long: &str) {
     let skeleton = Skeleton::scan(body).expect("the document is well-formed");
     let wire: Wire<'_> = skeleton.read().expect("the document has this type");
     assert_eq!(wire.note, "a \"quoted\" \\ word \u{e9}");
