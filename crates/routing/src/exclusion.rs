@@ -19,6 +19,7 @@ pub enum Reason {
     VersionUnknown(String),
     SizeUnsupported { size: Size, default: Size },
     AspectUnsupported { ratio: (u32, u32) },
+    ResolutionUnsupported { asked: String, known: Vec<String> },
     QualityUnsupported { asked: String, known: Vec<String> },
     ClassTooLow { asked: QualityClass, best: Option<QualityClass> },
     FormatUnsupported { asked: OutputFormat, known: Vec<OutputFormat> },
@@ -50,6 +51,7 @@ impl Reason {
             Reason::VersionUnknown(_) => "version_unknown",
             Reason::SizeUnsupported { .. } => "size_unsupported",
             Reason::AspectUnsupported { .. } => "aspect_unsupported",
+            Reason::ResolutionUnsupported { .. } => "resolution_unsupported",
             Reason::QualityUnsupported { .. } => "quality_unsupported",
             Reason::ClassTooLow { .. } => "class_too_low",
             Reason::FormatUnsupported { .. } => "format_unsupported",
@@ -84,6 +86,12 @@ impl Reason {
                 format!("ask for {default} or \"auto\", or set gallerist.size_match to \"aspect\"")
             }
             Reason::AspectUnsupported { .. } => "ask for another aspect ratio".into(),
+            Reason::ResolutionUnsupported { known, .. } if known.is_empty() => {
+                "leave out gallerist.resolution".into()
+            }
+            Reason::ResolutionUnsupported { known, .. } => {
+                format!("set gallerist.resolution to {}", known.join(" or "))
+            }
             Reason::QualityUnsupported { known, .. } if known.is_empty() => "leave out quality".into(),
             Reason::QualityUnsupported { known, .. } => format!("use one of {}", known.join(", ")),
             Reason::ClassTooLow { best, .. } => match best {
@@ -146,6 +154,7 @@ impl fmt::Display for Reason {
             Reason::AspectUnsupported { ratio: (w, h) } => {
                 write!(f, "it cannot make the aspect ratio {w}:{h}")
             }
+            Reason::ResolutionUnsupported { asked, .. } => write!(f, "it has no resolution {asked:?}"),
             Reason::QualityUnsupported { asked, .. } => write!(f, "it has no quality {asked:?}"),
             Reason::ClassTooLow { asked, best: Some(best) } => {
                 write!(f, "its best class is {best}, not {asked}")

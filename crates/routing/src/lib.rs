@@ -17,3 +17,6 @@ pub use health::{Health, HealthBook, Verdict};
 pub use names::{Target, UnknownModel, target};
 pub use plan::{Plan, PlanContext, PlanError, PlannedOffer, plan};
 pub use resolve::{Resolved, resolve};
+
+#[cfg(test)]
+mod testing;

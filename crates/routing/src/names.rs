@@ -1,4 +1,7 @@
-//! What a model name means: a route, a model on any host, a pinned host, a pinned version.
+//! What a model name means: a route, a model on any host, a pinned host, a pinned version, a pinned tier.
+//!
+//! The forms are those of offer ids, `provider/model[@version][#tier]`, with the provider left out for any
+//! host. Every part counts: a name with a part that nothing answers to is unknown.
 
 use gallerist_pricing::Offer;
 
@@ -11,7 +14,7 @@ pub enum Target<'a> {
     /// `auto`: every offer.
     Route(&'a str),
     /// A model on any host, or on one.
-    Model { provider: Option<&'a str>, model: &'a str, version: Option<&'a str> },
+    Model { provider: Option<&'a str>, model: &'a str, version: Option<&'a str>, tier: Option<&'a str> },
 }
 
 impl Target<'_> {
@@ -23,8 +26,10 @@ impl Target<'_> {
     pub fn speaks_of(&self, offer: &Offer) -> bool {
         match self {
             Target::Route(_) => true,
-            Target::Model { provider, model, .. } => {
-                provider.is_none_or(|provider| offer.id.provider == provider) && offer.model.is_named(model)
+            Target::Model { provider, model, tier, .. } => {
+                provider.is_none_or(|provider| offer.id.provider == provider)
+                    && tier.is_none_or(|tier| offer.id.tier == tier)
+                    && offer.model.is_named(model)
             }
         }
     }
@@ -45,7 +50,10 @@ pub fn target<'a>(name: &'a str, offers: &[Offer]) -> Result<Target<'a>, Unknown
     if name == AUTO {
         return Ok(Target::Route(name));
     }
-    let name_without_tier = name.split('#').next().unwrap_or(name);
+    let (name_without_tier, tier) = match name.split_once('#') {
+        Some((rest, tier)) => (rest, Some(tier)),
+        None => (name, None),
+    };
     let (rest, version) = match name_without_tier.split_once('@') {
         Some((rest, version)) => (rest, Some(version)),
         None => (name_without_tier, None),
@@ -54,7 +62,7 @@ pub fn target<'a>(name: &'a str, offers: &[Offer]) -> Result<Target<'a>, Unknown
         Some((provider, model)) => (Some(provider), model),
         None => (None, rest),
     };
-    let target = Target::Model { provider, model, version };
+    let target = Target::Model { provider, model, version, tier };
     if offers.iter().any(|offer| target.speaks_of(offer)) { Ok(target) } else { Err(unknown(name, offers)) }
 }
 
@@ -98,14 +106,4 @@ fn edit_distance(left: &str, right: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::edit_distance;
-
-    #[test]
-    fn distance_counts_edits() {
-        assert_eq!(edit_distance("flux", "flux"), 0);
-        assert_eq!(edit_distance("flxu", "flux"), 2);
-        assert_eq!(edit_distance("", "abc"), 3);
-        assert_eq!(edit_distance("gpt-image", "gpt-image-2"), 2);
-    }
-}
+mod tests;

@@ -110,8 +110,9 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
             warnings: warnings(planned.offer, context.at),
         }
     });
-    let valid_until =
-        next_change(&plan.offers.iter().map(|planned| planned.offer).collect::<Vec<_>>(), context.at);
+    // A price of an offer that is out today may begin as well.
+    let spoken_of: Vec<&Offer> = context.offers.iter().filter(|offer| plan.target.speaks_of(offer)).collect();
+    let valid_until = next_change(&spoken_of, context.at);
     Ok(QuoteReport {
         instant: context.at,
         offers: offers.collect(),
@@ -179,10 +180,19 @@ pub fn warnings(offer: &Offer, at: Timestamp) -> Vec<String> {
     warnings
 }
 
-/// The next instant at which a dated price of these offers begins or ends, at most [`VALID_FOR`] ahead.
+/// The next instant at which a dated price of these offers begins or ends or one of them retires, at most
+/// [`VALID_FOR`] ahead.
 fn next_change(offers: &[&Offer], at: Timestamp) -> Timestamp {
     let horizon = at.checked_add(VALID_FOR).unwrap_or(at);
-    let lines = offers.iter().flat_map(|offer| &offer.model.sheet.lines);
-    let instants = lines.flat_map(|line| [line.period.since, line.period.until]).flatten();
-    instants.filter(|instant| *instant > at).fold(horizon, Timestamp::min)
+    let lines = offers.iter().flat_map(|offer| &offer.model.sheet.lines).map(|line| line.period);
+    let factors = offers.iter().flat_map(|offer| &offer.model.sheet.factors).map(|factor| factor.period);
+    let instants = lines.chain(factors).flat_map(|period| [period.since, period.until]).flatten();
+    let retirements = offers.iter().filter_map(|offer| {
+        let day = offer.model.lifecycle.retires_on?;
+        Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    });
+    instants.chain(retirements).filter(|instant| *instant > at).fold(horizon, Timestamp::min)
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,11 +147,30 @@ fn choose_size<'a>(choice: &SizeChoice, able: &'a Capabilities) -> Result<Chosen
         SizeChoice::Exact(size) if makes_size(&able.sizes, *size) => Ok((*size, row_of(*size), true)),
         SizeChoice::Exact(size) => Err(Reason::SizeUnsupported { size: *size, default: able.size_default }),
         SizeChoice::Aspect { ratio, resolution } => {
+            if let Some(asked) = resolution {
+                check_resolution(able, *ratio, asked)?;
+            }
             let size = aspect_size(able, *ratio, resolution.as_deref());
             let size = size.ok_or(Reason::AspectUnsupported { ratio: *ratio })?;
             Ok((size, row_of(size), false))
         }
     }
+}
+
+/// A resolution word is the provider's own: where it has none, or not this one, it cannot be honoured.
+fn check_resolution(able: &Capabilities, ratio: (u32, u32), asked: &str) -> Result<(), Reason> {
+    let ratio = format!("{}:{}", ratio.0, ratio.1);
+    let known: Vec<String> = match &able.sizes {
+        Sizes::Ratios(rows) => {
+            let of_ratio = rows.iter().filter(|row| row.ratio == ratio && !row.resolution.is_empty());
+            of_ratio.map(|row| row.resolution.clone()).collect()
+        }
+        _ => Vec::new(),
+    };
+    if known.iter().any(|word| word == asked) {
+        return Ok(());
+    }
+    Err(Reason::ResolutionUnsupported { asked: asked.to_owned(), known })
 }
 
 /// The size of this ratio that lies nearest to the default number of pixels.
@@ -338,3 +357,6 @@ impl Resolved<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

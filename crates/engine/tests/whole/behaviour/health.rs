@@ -49,13 +49,13 @@ async fn a_rest_ends_with_one_probe() {
 async fn retry_after_is_honoured() {
     let house = House::open(83).await;
     assert_eq!(house.order(&ask("flux-1.1-pro"))[0], "bfl/flux-1.1-pro");
-    house.faults("bfl", &json!([{"fault": "429", "retry_after_s": 1, "count": 1}]));
+    house.faults("bfl", &json!([{"fault": "429", "retry_after_s": 3, "count": 1}]));
     let answer = house.engine.generate(incoming(ask("flux-1.1-pro"))).await.expect("the other serves");
     assert_eq!(answer.meta.attempts, 2);
     assert_eq!(resting(&house, "flux-1.1-pro"), ["bfl/flux-1.1-pro"]);
     let answer = house.engine.generate(incoming(ask("flux-1.1-pro"))).await.expect("the other serves");
     assert_eq!((answer.meta.attempts, answer.meta.offer.as_str()), (1, "fal/flux-1.1-pro"));
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    tokio::time::sleep(Duration::from_millis(3_050)).await;
     let answer = house.engine.generate(incoming(ask("flux-1.1-pro"))).await.expect("it is back");
     assert_eq!((answer.meta.attempts, answer.meta.offer.as_str()), (1, "bfl/flux-1.1-pro"));
     assert_eq!(answer.meta.cost.charged_usd, usd("0.04"));

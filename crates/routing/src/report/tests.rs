@@ -1,0 +1,67 @@
+use super::*;
+use crate::testing::{ask, context, instant, now};
+use gallerist_domain::ImageRequest;
+
+fn report(request: &ImageRequest, at: Timestamp) -> QuoteReport {
+    quotes(request, context(at)).expect("a known name")
+}
+
+#[test]
+fn lines_add_up_to_the_quote() {
+    for n in [1, 3, 10] {
+        let mut request = ask("auto");
+        request.n = n;
+        let report = report(&request, now());
+        assert!(report.offers.len() > 20);
+        for offer in &report.offers {
+            let sum = |amount: fn(&LineQuote) -> Ticks| offer.lines.iter().map(amount).sum::<Ticks>();
+            assert!(offer.min_usd <= offer.expected_usd && offer.expected_usd <= offer.max_usd);
+            assert_eq!(sum(|line| line.amount_usd), offer.expected_usd, "{} n={n}", offer.offer);
+            assert_eq!(sum(|line| line.amount_min_usd), offer.min_usd, "{} n={n}", offer.offer);
+            assert_eq!(sum(|line| line.amount_max_usd), offer.max_usd, "{} n={n}", offer.offer);
+            assert!(offer.lines.iter().all(|line| !line.source.is_empty() && !line.as_of.is_empty()));
+        }
+        for excluded in &report.excluded {
+            assert!(!excluded.reason.is_empty() && !excluded.change.is_empty(), "{}", excluded.offer);
+        }
+    }
+}
+
+#[test]
+fn a_quote_is_good_for_an_hour_unless_something_dated_changes() {
+    let table = [
+        ("bfl/flux-2-pro", "2026-11-25T12:00:00Z", "2026-11-25T13:00:00Z"),
+        // The promotion of the launch week begins and ends.
+        ("bfl/flux-3-image", "2026-10-01T14:30:00Z", "2026-10-01T15:00:00Z"),
+        ("bfl/flux-3-image", "2026-10-08T14:59:00Z", "2026-10-08T15:00:00Z"),
+        ("bfl/flux-3-image", "2026-10-08T15:00:00Z", "2026-10-08T16:00:00Z"),
+        // The model retires at midnight.
+        ("openai/gpt-image-1.5", "2026-11-30T23:20:00Z", "2026-12-01T00:00:00Z"),
+        ("openai/gpt-image-1.5", "2026-11-30T22:20:00Z", "2026-11-30T23:20:00Z"),
+    ];
+    for (model, at, until) in table {
+        let mut request = ask(model);
+        request.size = gallerist_domain::SizeChoice::Auto;
+        assert_eq!(report(&request, instant(at)).valid_until, instant(until), "{model} at {at}");
+    }
+}
+
+#[test]
+fn a_buyer_is_warned_of_a_retirement() {
+    let warned = report(&ask("openai/gpt-image-1.5"), now());
+    assert!(warned.offers[0].warnings.iter().any(|warning| warning.contains("retires on 2026-12-01")));
+    let early = report(&ask("openai/gpt-image-1.5"), instant("2026-08-01T00:00:00Z"));
+    assert!(early.offers[0].warnings.iter().all(|warning| !warning.contains("retires")));
+}
+
+#[test]
+fn names_are_those_of_the_surface() {
+    let report = report(&ask("flux-2-pro"), now());
+    let quote = &report.offers[0];
+    assert_eq!(
+        (quote.model.as_str(), quote.tier.as_str(), quote.size.as_str()),
+        ("flux-2-pro", "standard", "1024x1024")
+    );
+    assert_eq!(quote.offer, format!("{}/{}", quote.provider, quote.model));
+    assert_eq!(report.instant, now());
+}

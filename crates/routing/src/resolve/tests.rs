@@ -1,0 +1,260 @@
+use crate::exclusion::Reason;
+use crate::testing::{CATALOGUE, OFFERS, ask, context, instant, now, order, planned, reason};
+use gallerist_domain::{
+    Background, ImageRequest, OutputFormat, QualityClass, Size, SizeChoice, Ticks, TierChoice,
+};
+
+/// A change to a request, the offer that it leaves out, the code, and a part of the change that admits it.
+type Row = (fn(&mut ImageRequest), &'static str, &'static str, &'static str);
+
+const TABLE: &[Row] = &[
+    (
+        |r| r.providers_exclude = vec!["bfl".into()],
+        "bfl/flux-2-pro",
+        "provider_excluded",
+        "gallerist.providers",
+    ),
+    (|r| r.providers_only = vec!["fal".into()], "bfl/flux-2-pro", "provider_excluded", "gallerist.providers"),
+    (|_| {}, "openai/gpt-image-1", "retired", "gpt-image-2.6-sunburst or gpt-image-2.5-sunburst"),
+    (|_| {}, "google/gemini-3.1-flash-image", "switched_off", "another model"),
+    (|r| r.size = exact(1000, 1000), "bfl/flux-2-pro", "size_unsupported", "1024x1024"),
+    (|r| r.size = aspect((23, 1), None), "openai/gpt-image-1-mini", "aspect_unsupported", "another aspect"),
+    (
+        |r| r.size = aspect((1, 1), Some("16K")),
+        "google/gemini-3-pro-image",
+        "resolution_unsupported",
+        "1K or 2K or 4K",
+    ),
+    (|r| r.size = aspect((1, 1), Some("1K")), "bfl/flux-2-pro", "resolution_unsupported", "leave out"),
+    (|r| r.class = Some(QualityClass::High), "bfl/flux-2-klein-4b", "class_too_low", "\"standard\""),
+    (|_| {}, "automatic1111/sdxl", "class_too_low", "\"draft\""),
+    (|r| r.output_format = Some(OutputFormat::Webp), "fal/flux-2-pro", "format_unsupported", "png or jpeg"),
+    (|r| r.output_compression = Some(50), "bfl/flux-2-pro", "compression_unsupported", "output_compression"),
+    (
+        |r| r.background = Some(Background::Transparent),
+        "bfl/flux-2-pro",
+        "transparency_unsupported",
+        "background",
+    ),
+    (|r| r.seed = Some(1), "openai/gpt-image-2", "seed_unsupported", "leave out seed"),
+    (|r| r.seed = Some(u64::MAX), "bfl/flux-2-pro", "seed_unsupported", "between 0 and 4294967295"),
+    (|r| r.steps = Some(20), "bfl/flux-2-pro", "steps_unsupported", "leave out steps"),
+    (|r| r.steps = Some(51), "bfl/flux-2-flex", "steps_unsupported", "between 1 and 50"),
+    (|r| r.guidance_milli = Some(3_500), "bfl/flux-2-pro", "guidance_unsupported", "leave out guidance"),
+    (|r| r.guidance_milli = Some(1_499), "bfl/flux-2-flex", "guidance_unsupported", "between 1.5 and 10"),
+    (
+        |r| r.negative_prompt = Some("x".into()),
+        "bfl/flux-2-pro",
+        "negative_prompt_unsupported",
+        "negative_prompt",
+    ),
+    (|r| r.loras = 1, "bfl/flux-2-pro", "loras_unsupported", "loras"),
+    (|r| r.controls = 1, "bfl/flux-2-pro", "controls_unsupported", "controls"),
+    (|r| r.references = 1, "bfl/flux-2-pro", "references_unsupported", "references"),
+    (|r| r.prompt = "x".repeat(32_001), "bfl/flux-2-pro", "prompt_too_long", "32000"),
+    (|r| options(r, "bfl", "no_such"), "bfl/flux-2-pro", "option_unknown", "safety_tolerance"),
+    (|r| r.tier = TierChoice::Priority, "bfl/flux-2-pro", "tier_unavailable", "\"auto\""),
+    (|r| r.max_latency_ms = Some(10_999), "fal/flux-2-pro", "too_slow", "11000"),
+    (
+        |r| r.max_cost = Some(Ticks::new(299_999_999)),
+        "bfl/flux-2-pro",
+        "over_max_cost",
+        "max_cost_usd to 0.03",
+    ),
+];
+
+fn exact(width: u32, height: u32) -> SizeChoice {
+    SizeChoice::Exact(Size::new(width, height))
+}
+
+fn aspect(ratio: (u32, u32), resolution: Option<&str>) -> SizeChoice {
+    SizeChoice::Aspect { ratio, resolution: resolution.map(str::to_owned) }
+}
+
+fn options(request: &mut ImageRequest, kind: &str, name: &str) {
+    request.provider_options.insert(kind.into(), format!("{{\"{name}\":1}}"));
+    request.provider_option_names.insert(kind.into(), vec![name.into()]);
+}
+
+#[test]
+fn each_reason_has_its_code_and_the_change_that_admits() {
+    for (change, offer, code, part) in TABLE {
+        let mut request = ask("auto");
+        change(&mut request);
+        let reason = reason(&request, offer).unwrap_or_else(|| panic!("{offer} is in, not {code}"));
+        assert_eq!(reason.code(), *code, "{offer}: {reason}");
+        assert!(reason.change().contains(part), "{code}: {}", reason.change());
+        assert!(!reason.to_string().is_empty());
+    }
+}
+
+#[test]
+fn reasons_that_need_a_pinned_model() {
+    let mut request = ask("openai/gpt-image-2");
+    request.quality = Some("superb".into());
+    let found = reason(&request, "openai/gpt-image-2").expect("it has no such label");
+    assert_eq!((found.code(), found.change().contains("low, medium, high")), ("quality_unsupported", true));
+    let mut request = ask("bfl/flux-2-pro");
+    request.quality = Some("high".into());
+    assert_eq!(reason(&request, "bfl/flux-2-pro").expect("it has no labels").change(), "leave out quality");
+    let request = ask("openai/gpt-image-2@1999-01-01");
+    assert_eq!(reason(&request, "openai/gpt-image-2").map(|reason| reason.code()), Some("version_unknown"));
+}
+
+#[test]
+fn an_offer_without_a_matching_price_line_is_not_free() {
+    let mut offers = OFFERS.to_vec();
+    for offer in &mut offers {
+        std::sync::Arc::make_mut(&mut std::sync::Arc::make_mut(&mut offer.model).sheet).lines.clear();
+    }
+    let request = ask("bfl/flux-2-pro");
+    let context = crate::PlanContext { offers: &offers, ..context(now()) };
+    let plan = crate::plan(&request, context).expect("a known name");
+    assert_eq!(plan.excluded[0].reason.code(), "price_unknown");
+    assert!(plan.offers.is_empty());
+}
+
+#[test]
+fn the_day_of_retirement_is_the_first_without_it() {
+    let request = ask("openai/gpt-image-1.5");
+    for (at, is_in) in [
+        ("2026-11-30T00:00:00Z", true),
+        ("2026-11-30T23:59:59.999999Z", true),
+        ("2026-12-01T00:00:00Z", false),
+        ("2027-01-01T00:00:00Z", false),
+    ] {
+        let plan = crate::plan(&request, context(instant(at))).expect("a known name");
+        assert_eq!(plan.offers.len(), usize::from(is_in), "{at}");
+        if !is_in {
+            assert_eq!(plan.excluded[0].reason.change(), "use gpt-image-2.6-sunburst");
+        }
+    }
+}
+
+#[test]
+fn on_a_route_quality_is_a_least_class_and_on_a_model_the_vendors_word() {
+    let table = [
+        (None, None, QualityClass::Standard),
+        (Some("low"), None, QualityClass::Draft),
+        (Some("medium"), None, QualityClass::Standard),
+        (Some("auto"), None, QualityClass::Standard),
+        (Some("high"), None, QualityClass::High),
+        (None, Some(QualityClass::Draft), QualityClass::Draft),
+        (Some("low"), Some(QualityClass::High), QualityClass::High),
+        (Some("high"), Some(QualityClass::Draft), QualityClass::High),
+    ];
+    for (quality, class, least) in table {
+        let mut request = ask("auto");
+        request.quality = quality.map(str::to_owned);
+        request.class = class;
+        let plan = planned(&request);
+        assert!(plan.offers.iter().all(|planned| planned.resolved.class >= Some(least)), "{quality:?}");
+        let classes = plan.offers.iter().filter_map(|planned| planned.resolved.class);
+        assert_eq!(classes.min(), Some(least), "{quality:?} {class:?}: the bar is not set too high");
+    }
+    for label in ["low", "medium", "high"] {
+        let mut request = ask("openai/gpt-image-2");
+        request.quality = Some(label.into());
+        assert_eq!(planned(&request).offers[0].resolved.facts.quality, label);
+    }
+    let mut request = ask("auto");
+    request.quality = Some("superb".into());
+    let error = crate::plan(&request, context(now())).expect_err("no such class");
+    assert_eq!(error, crate::PlanError::QualityWord("superb".into()));
+}
+
+#[test]
+fn an_aspect_admits_who_knows_only_ratios_and_says_the_pixels() {
+    let mut request = ask("auto");
+    request.size = exact(1360, 768);
+    let exact_only = order(&request).len();
+    request.size = aspect((16, 9), None);
+    let plan = planned(&request);
+    assert!(plan.offers.len() > exact_only);
+    for planned in &plan.offers {
+        let size = planned.resolved.facts.size;
+        let ratio = f64::from(size.width) / f64::from(size.height);
+        assert!((ratio - 16.0 / 9.0).abs() < 0.06, "{} makes {size}", planned.offer.id);
+        assert!(!planned.resolved.size_named, "another size is no failed delivery");
+        assert!(gallerist_pricing::makes_size(&planned.offer.model.capabilities.sizes, size));
+    }
+    request.size = aspect((16, 9), Some("2K"));
+    let plan = planned(&request);
+    assert!(!plan.offers.is_empty());
+    assert!(plan.offers.iter().all(|planned| planned.resolved.facts.resolution == "2K"));
+}
+
+#[test]
+fn a_seed_makes_one_picture_each() {
+    let mut request = ask("bfl/flux-2-pro");
+    (request.n, request.seed) = (4, Some(100));
+    let plan = planned(&request);
+    let planned_offer = &plan.offers[0];
+    assert_eq!((planned_offer.resolved.calls(), planned_offer.resolved.facts.n), (4, 1));
+    let seeds: Vec<_> = (0..4)
+        .map(|place| planned_offer.resolved.call(&request, planned_offer.offer, place, 1, now()).seed)
+        .collect();
+    assert_eq!(seeds, [Some(100), Some(101), Some(102), Some(103)]);
+    // The last picture's seed must fit as well.
+    request.seed = Some(4_294_967_292);
+    assert_eq!(reason(&request, "bfl/flux-2-pro"), None);
+    request.seed = Some(4_294_967_293);
+    assert!(matches!(reason(&request, "bfl/flux-2-pro"), Some(Reason::SeedUnsupported { .. })));
+}
+
+#[test]
+fn pictures_are_split_into_calls() {
+    for (model, n, calls, rest) in [
+        ("bfl/flux-2-pro", 3, 3, 0),
+        ("openai/gpt-image-2", 10, 1, 0),
+        ("fal/qwen-image", 10, 3, 2),
+        ("fal/qwen-image", 4, 1, 0),
+        ("fal/qwen-image", 1, 1, 0),
+    ] {
+        let mut request = ask(model);
+        request.n = n;
+        let plan = planned(&request);
+        let planned_offer = &plan.offers[0];
+        let resolved = &planned_offer.resolved;
+        assert_eq!((resolved.calls(), resolved.rest), (calls, rest), "{model} n={n}");
+        assert_eq!((0..calls).map(|index| resolved.images_of(index)).sum::<u32>(), n);
+        let full = planned_offer.call_quote.max.checked_mul(i64::from(resolved.full_calls)).expect("small");
+        assert_eq!(planned_offer.quote.max, full + planned_offer.rest_quote.max);
+    }
+}
+
+#[test]
+fn options_of_one_kind_leave_the_others_alone() {
+    let mut request = ask("flux-2-pro");
+    options(&mut request, "bfl", "no_such");
+    assert_eq!(order(&request), ["fal/flux-2-pro"]);
+    let mut request = ask("flux-2-pro");
+    options(&mut request, "bfl", "safety_tolerance");
+    assert_eq!(order(&request).len(), 2);
+    let plan = planned(&request);
+    for planned in &plan.offers {
+        let call = planned.resolved.call(&request, planned.offer, 0, 1, now());
+        assert_eq!(call.provider_options.is_empty(), planned.offer.id.provider != "bfl");
+    }
+}
+
+#[test]
+fn what_never_excludes() {
+    let mut request = ask("auto");
+    let before = order(&request);
+    request.user = Some("u-1".into());
+    request.moderation = Some(gallerist_domain::Moderation::Low);
+    request.background = Some(Background::Opaque);
+    request.output_compression = Some(100);
+    request.stream = true;
+    request.partial_images = 3;
+    let mut after = order(&request);
+    let mut sorted = before.clone();
+    sorted.sort();
+    after.sort();
+    assert_eq!(after, sorted);
+    let providers: std::collections::BTreeSet<_> =
+        before.iter().filter_map(|offer| offer.split('/').next()).collect();
+    assert!(providers.len() >= 5, "a prompt and a square size suit nearly everyone: {providers:?}");
+    assert!(CATALOGUE.providers.len() >= 6);
+}

@@ -1,0 +1,62 @@
+//! What the tests of this room share: the offers of the whole catalogue, and plans of one line.
+
+use crate::exclusion::Reason;
+use crate::health::HealthBook;
+use crate::plan::{Plan, PlanContext, plan};
+use gallerist_domain::{ImageRequest, Size, SizeChoice};
+use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, offers};
+use jiff::Timestamp;
+use std::sync::LazyLock;
+
+pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::embedded);
+
+/// The offers of every provider of the catalogue.
+pub static OFFERS: LazyLock<Vec<Offer>> = LazyLock::new(|| {
+    let kinds = CATALOGUE.providers.iter();
+    let configured = |kind: &String| ConfiguredProvider { name: kind.clone(), kind: kind.clone() };
+    offers(&CATALOGUE, &kinds.map(|sheet| configured(&sheet.kind)).collect::<Vec<_>>())
+});
+
+pub static WELL: LazyLock<HealthBook> = LazyLock::new(|| HealthBook::new(OFFERS.len()));
+
+pub fn instant(text: &str) -> Timestamp {
+    text.parse().expect("tests write instants")
+}
+
+pub fn now() -> Timestamp {
+    instant("2026-11-25T12:00:00Z")
+}
+
+pub fn context(at: Timestamp) -> PlanContext<'static> {
+    PlanContext { offers: &OFFERS, health: &WELL, at, now_ms: 0 }
+}
+
+/// One square picture.
+pub fn ask(model: &str) -> ImageRequest {
+    let mut request = ImageRequest::new(model, "a heron on one leg");
+    request.size = SizeChoice::Exact(Size::new(1024, 1024));
+    request
+}
+
+pub fn planned(request: &ImageRequest) -> Plan<'_> {
+    plan(request, context(now())).expect("a known name")
+}
+
+/// Ids of the planned offers, best first.
+pub fn order(request: &ImageRequest) -> Vec<String> {
+    planned(request).offers.iter().map(|planned| planned.offer.id.to_string()).collect()
+}
+
+/// Why an offer is out; `None` when it is in.
+pub fn reason(request: &ImageRequest, offer: &str) -> Option<Reason> {
+    let plan = planned(request);
+    if plan.offers.iter().any(|planned| planned.offer.id.to_string() == offer) {
+        return None;
+    }
+    let found = plan.excluded.iter().find(|exclusion| exclusion.offer.to_string() == offer);
+    Some(found.unwrap_or_else(|| panic!("{offer} is not in the plan")).reason.clone())
+}
+
+pub fn index(offer: &str) -> usize {
+    OFFERS.iter().position(|known| known.id.to_string() == offer).expect("it is an offer")
+}
