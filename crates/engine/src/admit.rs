@@ -1,7 +1,7 @@
 //! At the door: repetitions join what is running or finished; everything else begins a life.
 //!
-//! The life runs in a task of the engine. Whoever waits for it only listens: when a client goes away its
-//! picture is kept, and the money is settled all the same.
+//! A life is polled by whoever waits for it, and moves into a task of the engine when the waiting ends: when
+//! a client goes away its picture is kept, and the money is settled all the same.
 
 use crate::answer::{Answer, AnswerMeta, StreamEvent};
 use crate::events::{EVENTS_MAX, EventSink};
@@ -14,8 +14,10 @@ use crate::shared::Shared;
 use gallerist_domain::{RequestId, ResponseFormat};
 use gallerist_store::{RequestRecord, RequestStatus};
 use jiff::SignedDuration;
+use std::pin::Pin;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
 
 /// How long after its acceptance a request can be repeated by an SDK and joined.
 const REPETITION_MINUTES: i64 = 15;
@@ -27,30 +29,7 @@ pub(crate) async fn generate(shared: Arc<Shared>, incoming: Incoming) -> Ending 
     if let Some(earlier) = earlier(&shared, &incoming).await {
         return earlier;
     }
-    let (sender, receiver) = oneshot::channel();
-    begin(&shared, incoming, None, sender)?;
-    let mut waiting = Waiting { shared, receiver };
-    (&mut waiting.receiver).await.unwrap_or_else(|_| {
-        // The task ended without an ending: it panicked, or the engine is going down.
-        Err(Refusal::new(RefusalKind::Internal, "The request was cut short; look it up before repeating it."))
-    })
-}
-
-/// Whoever waits for an ending. A client may leave after the answer was handed over and before it was taken:
-/// then its pictures are kept all the same.
-struct Waiting {
-    shared: Arc<Shared>,
-    receiver: oneshot::Receiver<Ending>,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.receiver.close();
-        if let Ok(Ok(answer)) = self.receiver.try_recv() {
-            let shared = Arc::clone(&self.shared);
-            self.shared.tasks.spawn(async move { shared.keep(&answer).await });
-        }
-    }
+    Detachable::new(Arc::clone(&shared), lead(shared, incoming, None)).await.ending
 }
 
 /// Serves one request as a stream of events.
@@ -58,19 +37,14 @@ pub(crate) fn generate_stream(shared: Arc<Shared>, incoming: Incoming) -> mpsc::
     let (events, receiver) = mpsc::channel(EVENTS_MAX);
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
-        let sink = EventSink::new(events.clone());
         let ending = match earlier(&shared, &incoming).await {
             Some(earlier) => earlier,
             None => {
-                let (sender, ending) = oneshot::channel();
-                match begin(&shared, incoming, Some(sink), sender) {
-                    // The life sends its own events, unless it turns out to be a repetition.
-                    Ok(()) => match ending.await {
-                        Ok(ending) => ending,
-                        Err(_) => return,
-                    },
-                    Err(refusal) => Err(refusal),
+                let led = lead(shared, incoming, Some(EventSink::new(events.clone()))).await;
+                if led.told {
+                    return;
                 }
+                led.ending
             }
         };
         replay_events(events, ending).await;
@@ -94,70 +68,96 @@ async fn replay_events(events: mpsc::Sender<StreamEvent>, ending: Ending) {
     }
 }
 
-/// Starts the life in a task of its own. `sender` gets the ending, for a stream only when the stream has
-/// not been served by events.
-fn begin(
-    shared: &Arc<Shared>,
-    incoming: Incoming,
-    events: Option<EventSink>,
-    sender: oneshot::Sender<Ending>,
-) -> Result<(), Refusal> {
+/// A life that has been led.
+struct Led {
+    ending: Ending,
+    /// Whether the stream's own events have told it.
+    told: bool,
+    /// Whether its pictures are on disk already.
+    kept: bool,
+}
+
+/// Leads one request to its ending, and writes or schedules what it cost.
+async fn lead(shared: Arc<Shared>, incoming: Incoming, events: Option<EventSink>) -> Led {
+    let refused = |refusal| Led { ending: Err(refusal), told: false, kept: false };
     if shared.stopping.is_cancelled() {
-        return Err(overloaded());
+        return refused(overloaded());
     }
-    let Ok(permit) = Arc::clone(&shared.lives).try_acquire_owned() else { return Err(overloaded()) };
+    let Ok(_place) = shared.lives.try_acquire() else { return refused(overloaded()) };
+    // A shutdown waits for this life, wherever it is polled.
+    let _token = shared.tasks.token();
     let id = RequestId::generate();
     let key = join_key(&incoming);
     let announce = shared.joining.begin(id, key.clone());
-    let shared = Arc::clone(shared);
-    let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
-        let streamed = events.is_some();
-        let settles_first = incoming.idempotency_key.is_some();
-        let by_url = incoming.request.response_format == ResponseFormat::Url;
-        let mut life = Life::new(Arc::clone(&shared), id, incoming);
-        let (ending, end) = match life.run(events).await {
-            Lived::Ended(ending, end) => (ending, end),
-            Lived::Existing { request, same_body } => {
-                let ending = bound(&shared, request, same_body).await;
-                let _ = announce.send(Some(ending.clone()));
-                shared.joining.end(id, key, ending.clone());
-                let _ = sender.send(ending);
-                return;
+    let streamed = events.is_some();
+    let settles_first = incoming.idempotency_key.is_some();
+    let kept = settles_first || incoming.request.response_format == ResponseFormat::Url;
+    let mut life = Life::new(Arc::clone(&shared), id, incoming);
+    let led = match life.run(events).await {
+        Lived::Ended(ending, end) => {
+            if settles_first {
+                life.conclude(end).await;
+            } else {
+                life.conclude_later(end);
             }
-        };
-        if settles_first {
-            life.conclude(end).await;
-            announce_ending(&shared, id, key, announce, sender, ending, streamed, by_url).await;
-        } else {
-            announce_ending(&shared, id, key, announce, sender, ending, streamed, by_url).await;
-            life.conclude_soon(end).await;
+            Led { ending, told: streamed, kept }
         }
-        drop(permit);
-    });
-    Ok(())
+        Lived::Existing { request, same_body } => {
+            Led { ending: bound(&shared, request, same_body).await, told: false, kept: true }
+        }
+    };
+    let _ = announce.send(Some(led.ending.clone()));
+    shared.joining.end(id, key, led.ending.clone());
+    led
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one announcement")]
-async fn announce_ending(
-    shared: &Shared,
-    id: RequestId,
-    key: JoinKey,
-    announce: tokio::sync::watch::Sender<Option<Ending>>,
-    sender: oneshot::Sender<Ending>,
-    ending: Ending,
-    streamed: bool,
-    already_kept: bool,
-) {
-    let _ = announce.send(Some(ending.clone()));
-    shared.joining.end(id, key, ending.clone());
-    if streamed {
-        return;
+/// A life that is polled by whoever waits for it, without a task of its own; when the waiting ends before
+/// the life does, the rest of it moves into a task of the engine. So a client that goes away tears nothing
+/// apart, and one that stays costs no hand-over between threads.
+struct Detachable {
+    shared: Arc<Shared>,
+    /// Taken when it has ended.
+    life: Option<Pin<Box<dyn Future<Output = Led> + Send>>>,
+    /// Set while it is polled: still set when dropped, it has panicked and must not be polled again.
+    polling: bool,
+}
+
+impl Detachable {
+    fn new(shared: Arc<Shared>, life: impl Future<Output = Led> + Send + 'static) -> Detachable {
+        Detachable { shared, life: Some(Box::pin(life)), polling: false }
     }
-    if let Err(Ok(answer)) = sender.send(ending)
-        && !already_kept
-    {
-        shared.keep(&answer).await;
+}
+
+impl Future for Detachable {
+    type Output = Led;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Led> {
+        self.polling = true;
+        let life = self.life.as_mut().expect("it is not polled after its end");
+        let polled = life.as_mut().poll(context);
+        self.polling = false;
+        if polled.is_ready() {
+            self.life = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Detachable {
+    fn drop(&mut self) {
+        let Some(life) = self.life.take().filter(|_| !self.polling) else { return };
+        let shared = Arc::clone(&self.shared);
+        // Without a runtime everything is being torn down; the next start finds what was reserved.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        self.shared.tasks.spawn_on(
+            async move {
+                let led = life.await;
+                if let (Ok(answer), false) = (&led.ending, led.kept) {
+                    shared.keep(answer).await;
+                }
+            },
+            &runtime,
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! One request from plan to answer, in a task that the engine owns.
+//! One request from plan to answer.
 //!
 //! Offers are tried in the order of the plan. After a fault the next one is tried if the fault's
 //! attributes allow it and the request's cost limit still holds. The settlement follows the answer within
@@ -364,11 +364,10 @@ impl Life {
         }
     }
 
-    /// As [`Life::conclude`], when nobody waits for it: the commit may be shared with the next one.
-    pub(crate) async fn conclude_soon(&mut self, finish: Option<RequestEnd>) {
+    /// As [`Life::conclude`], without waiting: the commit follows within milliseconds, shared with others.
+    pub(crate) fn conclude_later(&mut self, finish: Option<RequestEnd>) {
         if let Some(conclusion) = self.conclusion(finish) {
-            let written = self.shared.store.conclude_soon(conclusion).await;
-            self.note(written);
+            self.shared.store.conclude_later(conclusion);
         }
     }
 

@@ -200,10 +200,11 @@ impl Store {
         self.write(move |writing| apply::conclude(writing, &conclusion)).await
     }
 
-    /// As [`Store::conclude`], for ends that nobody waits for: the commit may wait some milliseconds for
-    /// company. It is applied ahead of every command that is queued after it.
-    pub async fn conclude_soon(&self, conclusion: Conclusion) -> Result<(), StoreError> {
-        self.write_soon(move |writing| apply::conclude(writing, &conclusion)).await
+    /// As [`Store::conclude`], for ends that nobody waits for: it is committed within milliseconds, together
+    /// with whatever is written next, and applied ahead of every command that is queued after it. A failure
+    /// is logged; what was reserved then stays so.
+    pub fn conclude_later(&self, conclusion: Conclusion) {
+        self.write_later(move |writing| apply::conclude(writing, &conclusion));
     }
 
     pub async fn resolve_dispute(&self, resolution: Resolution) -> Result<(), StoreError> {

@@ -151,12 +151,12 @@ impl Store {
         self.inner.writer.write(work).await
     }
 
-    /// As [`Store::write`], but the commit may wait some milliseconds for company.
-    pub(crate) async fn write_soon<T: Send + 'static>(
+    /// As [`Store::write`], without an answer and with some milliseconds of patience.
+    pub(crate) fn write_later(
         &self,
-        work: impl Fn(&mut writer::Writing<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.inner.writer.write_soon(work).await
+        work: impl Fn(&mut writer::Writing<'_>) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        self.inner.writer.write_later(work);
     }
 
     /// Runs `work` on a read-only connection on a blocking thread.

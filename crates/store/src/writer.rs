@@ -14,6 +14,7 @@
 use rusqlite::Connection;
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -50,7 +51,12 @@ enum Message {
 }
 
 /// Commands that ride with the next group.
-type Patient = Arc<Mutex<Vec<Box<dyn Command>>>>;
+#[derive(Default)]
+struct Patient {
+    commands: Mutex<Vec<Box<dyn Command>>>,
+    /// Whether a nudge is on its way already.
+    nudge_comes: AtomicBool,
+}
 
 /// A queued command with the place for its answer.
 trait Command: Send {
@@ -92,10 +98,34 @@ where
     }
 }
 
+/// A command that nobody waits for.
+struct Unasked<F> {
+    work: F,
+    outcome: Option<Result<(), StoreError>>,
+}
+
+impl<F> Command for Unasked<F>
+where
+    F: Fn(&mut Writing<'_>) -> Result<(), StoreError> + Send,
+{
+    fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
+        let outcome = (self.work)(writing);
+        let fine = outcome.is_ok();
+        self.outcome = Some(outcome);
+        fine
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        if let Err(error) = committed.and(self.outcome.unwrap_or(Ok(()))) {
+            tracing::error!(%error, "what nobody waits for could not be written");
+        }
+    }
+}
+
 pub(crate) struct Writer {
     /// `None` only while dropping.
     queue: Option<mpsc::Sender<Message>>,
-    patient: Patient,
+    patient: Arc<Patient>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -106,7 +136,7 @@ impl Writer {
         schema::migrate(&mut connection, options.now)?;
         keys.load(&connection)?;
         let (queue, commands) = mpsc::channel(options.queue_max);
-        let patient = Patient::default();
+        let patient = Arc::new(Patient::default());
         let state = State {
             connection,
             names: Names::default(),
@@ -135,30 +165,37 @@ impl Writer {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// As [`Writer::write`], for a command that nobody waits for: it may lie aside for [`PATIENCE`]. It goes
-    /// ahead of everything that is queued after it.
-    pub(crate) async fn write_soon<T: Send + 'static>(
+    /// Writes without an answer: the command may lie aside for [`PATIENCE`], and goes ahead of everything
+    /// that is queued after it.
+    pub(crate) fn write_later(
         &self,
-        work: impl Fn(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let command = Box::new(Asked { work, outcome: None, reply });
+        work: impl Fn(&mut Writing<'_>) -> Result<(), StoreError> + Send + 'static,
+    ) {
         let waiting = {
-            let mut patient = self.patient.lock().unwrap_or_else(PoisonError::into_inner);
-            patient.push(command);
+            let mut patient = self.patient.commands.lock().unwrap_or_else(PoisonError::into_inner);
+            patient.push(Box::new(Unasked { work, outcome: None }));
             patient.len()
         };
-        let mut answer = std::pin::pin!(answer);
-        if waiting < COMMANDS_PER_COMMIT_MAX {
-            tokio::select! {
-                biased;
-                answered = answer.as_mut() => return answered.map_err(|_| StoreError::Closed)?,
-                () = tokio::time::sleep(PATIENCE) => {}
+        let queue = self.queue.as_ref().expect("it is taken only by drop").downgrade();
+        if waiting >= COMMANDS_PER_COMMIT_MAX {
+            // A full queue holds commands that take the patient ones along.
+            if let Some(queue) = queue.upgrade() {
+                let _ = queue.try_send(Message::Nudge);
             }
+            return;
         }
-        let queue = self.queue.as_ref().expect("it is taken only by drop");
-        queue.send(Message::Nudge).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        if self.patient.nudge_comes.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let patient = Arc::clone(&self.patient);
+        tokio::spawn(async move {
+            tokio::time::sleep(PATIENCE).await;
+            patient.nudge_comes.store(false, Ordering::Release);
+            let empty = patient.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+            if let (false, Some(queue)) = (empty, queue.upgrade()) {
+                let _ = queue.send(Message::Nudge).await;
+            }
+        });
     }
 
     pub(crate) async fn close(&self) -> Result<(), StoreError> {
@@ -193,7 +230,7 @@ struct State {
     names: Names,
     keys: Arc<LiveKeys>,
     calls_keep: bool,
-    patient: Patient,
+    patient: Arc<Patient>,
 }
 
 fn run(mut state: State, mut commands: mpsc::Receiver<Message>) {
@@ -216,7 +253,8 @@ fn run(mut state: State, mut commands: mpsc::Receiver<Message>) {
 
 /// Commits the patient commands and then the queued ones together, and answers.
 fn write_group(state: &mut State, queued: &mut Vec<Box<dyn Command>>) {
-    let mut group = std::mem::take(&mut *state.patient.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut group =
+        std::mem::take(&mut *state.patient.commands.lock().unwrap_or_else(PoisonError::into_inner));
     group.append(queued);
     if group.is_empty() {
         return;
