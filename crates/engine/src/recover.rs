@@ -27,7 +27,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Time that one job is asked for in a sweep.
 const LOOK_UP_FOR: Duration = Duration::from_secs(20);
 /// Requests whose jobs are asked for at once.
-const LOOK_UPS_AT_ONCE: usize = 16;
+const LOOK_UPS_AT_ONCE: usize = 64;
 
 /// Ends what can be ended at once; returns the attempts whose jobs must be looked up.
 pub(crate) async fn at_start(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreError> {

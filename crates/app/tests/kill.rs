@@ -1,0 +1,268 @@
+//! Twenty times `kill -9` under load: no payment is lost, none is made twice.
+//!
+//! The stand-ins live in this process and go on; the gateway is the real program, killed in the middle of
+//! whatever it does and started again on the same data. Afterwards the books are opened and compared with
+//! the bills.
+
+#![expect(clippy::unwrap_used, reason = "a test says by its panic what was missing")]
+
+#[path = "../../engine/tests/whole/comparison.rs"]
+mod comparison;
+
+use gallerist_domain::Ticks;
+use gallerist_fakes::{Fakes, FakesOptions};
+use gallerist_pricing::Catalogue;
+use gallerist_store::{AttemptRecord, AttemptStatus, RequestFilter, RequestRecord, Store, StoreOptions};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const KILLS: u64 = 20;
+const CLIENTS: u64 = 12;
+const KEY: &str = "sk-client-of-the-test";
+
+/// Paths of the base URLs, as the vendors' SDKs would have them.
+const PATHS: &[(&str, &str)] = &[("openai", "/v1"), ("google", "/v1beta"), ("bfl", "/v1")];
+
+const MODELS: &[&str] = &[
+    "auto",
+    "openai/gpt-image-2",
+    "google/gemini-3.1-flash-lite-image",
+    "bfl/flux-2-klein-4b",
+    "bfl/flux-2-pro",
+    "stability/sd3.5-large",
+    "fal/flux-2-pro",
+    "flux-2-klein-4b",
+    "automatic1111/sdxl",
+];
+
+/// What may go wrong besides: each call takes a while, so that some are always under way.
+fn script(kind: &str) -> Value {
+    let latency_ms = if kind == "bfl" || kind == "fal" { 400 } else { 120 };
+    json!([
+        {"fault": "latency", "ms": latency_ms},
+        {"fault": "latency", "probability": 0.3, "ms": 300},
+        {"fault": "reset_after", "probability": 0.02},
+        {"fault": "429", "probability": 0.02, "retry_after_s": 0},
+        {"fault": "blank", "probability": 0.02},
+    ])
+}
+
+struct Gateway(Child);
+
+impl Gateway {
+    /// Starts it and waits until it listens.
+    fn start(fakes: &Fakes, home: &Path, port: u16) -> Gateway {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gallerist"));
+        command.env_clear().env("HOME", home).current_dir(home).args(["serve", "--json"]);
+        command.env("GALLERIST_DATA_DIR", home.join("books"));
+        command.env("GALLERIST_LISTEN", format!("127.0.0.1:{port}"));
+        command.env("GALLERIST_API_KEY", KEY).env("GALLERIST_ADMIN_KEY", "sk-admin-of-the-test");
+        let (catalogue, keys) = (Catalogue::embedded(), fakes.keys());
+        for (kind, origin) in fakes.origins() {
+            let path = PATHS.iter().find(|(known, _)| *known == kind).map_or("", |(_, path)| path);
+            command.env(format!("GALLERIST_{}_BASE_URL", kind.to_uppercase()), format!("{origin}{path}"));
+            if let Some(variable) = catalogue.provider(&kind).and_then(|sheet| sheet.key_variables.first()) {
+                command.env(variable, &keys[&kind]);
+            }
+        }
+        let log = std::fs::File::options().create(true).append(true).open(home.join("log")).unwrap();
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready = || serde_json::from_str::<Value>(&line).is_ok();
+        assert!(ready(), "not ready: {line:?} {}", std::fs::read_to_string(home.join("log")).unwrap());
+        Gateway(child)
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    fn end(mut self) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("/bin/kill").args(["-TERM", &id]).status().unwrap().success());
+        let begun = Instant::now();
+        while self.0.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(40), "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One client: asks again and again. Every third of its wishes has a key and is repeated until it is answered.
+struct Client<'a> {
+    number: u64,
+    url: String,
+    agent: ureq::Agent,
+    over: &'a AtomicBool,
+    served: &'a AtomicUsize,
+}
+
+impl Client<'_> {
+    fn run(&self) {
+        for wish in 0u64.. {
+            let model = MODELS[usize::try_from(self.number + wish).unwrap() % MODELS.len()];
+            let n = if wish % 4 == 0 { 2 } else { 1 };
+            let prompt = format!("a kite, client {}, wish {wish}", self.number);
+            let mut body = json!({"model": model, "prompt": prompt, "n": n});
+            if model.contains("flux") || model.contains("sdxl") {
+                // Small pictures, because the stand-ins paint them beside everything else.
+                body["size"] = json!("512x512");
+            }
+            let key = (wish % 3 == 0).then(|| format!("client-{}-{wish}", self.number));
+            for retry in 0.. {
+                if self.over.load(Ordering::Relaxed) {
+                    return;
+                }
+                match self.send(&body, key.as_deref(), retry) {
+                    Some(200) => {
+                        self.served.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                    // The gateway is down: whoever has a key asks again.
+                    None if key.is_some() => std::thread::sleep(Duration::from_millis(25)),
+                    None | Some(503) => {
+                        std::thread::sleep(Duration::from_millis(25));
+                        break;
+                    }
+                    Some(_) => break,
+                }
+            }
+        }
+    }
+
+    fn send(&self, body: &Value, key: Option<&str>, retry: u32) -> Option<u16> {
+        let mut request = ureq::http::Request::builder()
+            .method("POST")
+            .uri(&self.url)
+            .header("authorization", format!("Bearer {KEY}"))
+            .header("content-type", "application/json")
+            .header("x-stainless-retry-count", retry.to_string());
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let request = request.body(body.to_string().into_bytes()).unwrap();
+        let mut answer = self.agent.run(request).ok()?;
+        answer.body_mut().with_config().limit(64 << 20).read_to_vec().ok()?;
+        Some(answer.status().as_u16())
+    }
+}
+
+async fn read(store: &Store) -> (Vec<RequestRecord>, Vec<AttemptRecord>) {
+    let (mut requests, mut attempts) = (Vec::new(), Vec::new());
+    loop {
+        let after = requests.last().map(|request: &RequestRecord| request.id);
+        let page = store.requests(RequestFilter { project: None, after, limit: 1_000 }).await.unwrap();
+        for request in page.requests {
+            attempts.extend(store.request(request.id).await.unwrap().unwrap().attempts);
+            requests.push(request);
+        }
+        if !page.has_more {
+            return (requests, attempts);
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn twenty_kills_under_load_lose_no_payment_and_make_none_twice() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let fakes = runtime.block_on(Fakes::start(FakesOptions { seed: 20, ..FakesOptions::default() })).unwrap();
+    for stand_in in fakes.iter() {
+        stand_in.ctx.faults.set(&script(stand_in.kind)).unwrap();
+    }
+    let (home, port) = (tempfile::tempdir().unwrap(), free_port());
+    let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
+    let agent: ureq::Agent = config.timeout_global(Some(Duration::from_secs(30))).build().into();
+    std::thread::scope(|scope| {
+        let mut gateway = Gateway::start(&fakes, home.path(), port);
+        for number in 0..CLIENTS {
+            let url = format!("http://127.0.0.1:{port}/v1/images/generations");
+            let client = Client { number, url, agent: agent.clone(), over: &over, served: &served };
+            scope.spawn(move || client.run());
+        }
+        for kill in 0..KILLS {
+            // Some kills come while the start before is still looking up jobs.
+            std::thread::sleep(Duration::from_millis(200 + kill * 7919 % 1_400));
+            gateway.kill();
+            gateway = Gateway::start(&fakes, home.path(), port);
+        }
+        over.store(true, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_secs(4));
+        gateway.end();
+    });
+    let books = home.path().join("books");
+    for _ in 0..5 {
+        let open = runtime.block_on(open_reservations(&books));
+        if open == 0 {
+            break;
+        }
+        // Jobs that kept being killed while they were looked up.
+        let gateway = Gateway::start(&fakes, home.path(), port);
+        std::thread::sleep(Duration::from_secs(4));
+        gateway.end();
+    }
+    runtime.block_on(check(&fakes, &books, served.into_inner()));
+}
+
+async fn open_reservations(books: &Path) -> u64 {
+    let store = Store::open(StoreOptions::new(books, jiff::Timestamp::now())).expect("nobody has it open");
+    let open = store.books().await.unwrap().open_reservations;
+    store.close().await.unwrap();
+    open
+}
+
+async fn check(fakes: &Fakes, books: &Path, served: usize) {
+    let store = Store::open(StoreOptions::new(books, jiff::Timestamp::now())).expect("nobody has it open");
+    let audit = store.books().await.unwrap();
+    assert!(audit.balance(), "{audit:?}");
+    assert_eq!(audit.open_reservations, 0);
+    assert!(store.unfinished_requests().await.unwrap().is_empty());
+    let (requests, attempts) = read(&store).await;
+    let ended = [AttemptStatus::Settled, AttemptStatus::Released, AttemptStatus::Disputed];
+    assert!(attempts.iter().all(|attempt| ended.contains(&attempt.status)));
+    let mut disputed = 0;
+    for stand_in in fakes.iter() {
+        let bill = stand_in.ctx.bill.entries().iter().map(|entry| entry.ticks).collect();
+        // An engine of one's own counts the time in which a call waited behind those that a kill left behind.
+        let bounded = stand_in.kind != "automatic1111";
+        disputed += comparison::compare(stand_in.kind, bill, &attempts, bounded);
+    }
+    let reasons: BTreeSet<_> =
+        attempts.iter().filter_map(|attempt| attempt.dispute_reason.as_deref()).collect();
+    eprintln!(
+        "{} requests, {} attempts, {served} served, {disputed} disputed: {reasons:?}",
+        requests.len(),
+        attempts.len()
+    );
+    // No key has paid, or may have paid, for two requests.
+    let mut by_key: BTreeMap<&str, Vec<&RequestRecord>> = BTreeMap::new();
+    for request in &requests {
+        let cost = request.charged + request.disputed;
+        if let Some(key) = request.idempotency_key.as_deref().filter(|_| cost > Ticks::ZERO) {
+            by_key.entry(key).or_default().push(request);
+        }
+    }
+    assert!(by_key.values().all(|paid| paid.len() == 1), "a key has paid twice");
+    assert!(by_key.len() > 20, "only {} keys were used", by_key.len());
+    assert!(served > 50, "only {served} were served");
+    assert!(reasons.iter().any(|reason| reason.contains("stopped")), "no kill met a call: {reasons:?}");
+}
