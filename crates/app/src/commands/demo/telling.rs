@@ -139,7 +139,9 @@ pub fn failed_over(picture: &Picture, down: &str) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let quoted =
         |offer: &str| picture.quotes.iter().find(|quote| quote.offer == offer).map(|quote| quote.expected);
-    for attempt in picture.attempts.iter().filter(|attempt| attempt["status"] != "settled") {
+    // The one that served is settled, or about to be: the settlement follows the answer.
+    let failed = |attempt: &&Value| attempt["status"] == "released" || attempt["status"] == "disputed";
+    for attempt in picture.attempts.iter().filter(failed) {
         let offer = text(&attempt["offer"]);
         let price = quoted(&offer).map(output::dollars).unwrap_or_default();
         let detail = text(&attempt["fault"]["detail"]);
