@@ -59,7 +59,7 @@ impl Default for Limits {
             offers_tried_max: 6,
             decodes_max: 2,
             kept_picture_minutes: 60,
-            recent_answer_bytes_max: 8 << 20,
+            recent_answer_bytes_max: 4 << 20,
         }
     }
 }

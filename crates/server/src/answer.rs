@@ -1,15 +1,16 @@
 //! A delivered request as OpenAI's answer: headers, small JSON, the pictures in the buffers they came in.
 //!
 //! The body knows when it was dropped before its end: then the client has gone, and the engine is told so
-//! that the pictures are kept for it. What happens after the last frame was handed to the connection cannot
-//! be seen here.
+//! that the pictures are kept for it. For that they are held in memory while they are sent, within a budget;
+//! beyond it each frame is let go as it is sent. What happens after the last frame was handed to the
+//! connection cannot be seen here.
 
 use crate::parts::{Parts, Writer};
 use crate::state::AppState;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use gallerist_domain::{Background, ResponseFormat};
+use gallerist_domain::{Background, ImageData, ResponseFormat};
 use gallerist_engine::{Answer, AnswerMeta, Cost, DeliveredImage, Missing, TokenUsage};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
@@ -17,6 +18,7 @@ use serde::Serialize;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -40,8 +42,8 @@ pub(crate) fn response(state: &AppState, answer: Answer, echo: Echo, base: &str)
     let parts = body(&answer, echo, base);
     state.metrics().delivered(answer.images.len());
     let headers = headers(&answer.meta);
-    let mut response =
-        Response::new(Body::new(AnswerBody { parts, undelivered: Some((state.clone(), answer)) }));
+    let undelivered = Undelivered::new(state, answer);
+    let mut response = Response::new(Body::new(AnswerBody { parts, undelivered }));
     *response.headers_mut() = headers;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
@@ -205,10 +207,30 @@ pub(crate) fn keep_undelivered(state: &AppState, answer: Answer) {
     }
 }
 
+/// An answer that is being sent, held so that it can be kept.
+struct Undelivered {
+    state: AppState,
+    answer: Answer,
+    /// Its place in the budget.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Undelivered {
+    /// `None` when the budget is used up.
+    fn new(state: &AppState, answer: Answer) -> Option<Undelivered> {
+        let bytes = answer.images.iter().map(|image| match &image.data {
+            ImageData::Base64(held) | ImageData::Bytes(held) => held.len(),
+            ImageData::Url(_) => 0,
+        });
+        let room = state.retain(bytes.sum())?;
+        Some(Undelivered { state: state.clone(), answer, _room: room })
+    }
+}
+
 struct AnswerBody {
     parts: Parts,
     /// Taken away with the last frame.
-    undelivered: Option<(AppState, Answer)>,
+    undelivered: Option<Undelivered>,
 }
 
 impl http_body::Body for AnswerBody {
@@ -237,8 +259,14 @@ impl http_body::Body for AnswerBody {
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        if let Some((state, answer)) = self.undelivered.take() {
-            keep_undelivered(&state, answer);
+        match self.undelivered.take() {
+            Some(Undelivered { state, answer, .. }) => keep_undelivered(&state, answer),
+            None if !self.parts.is_empty() => {
+                tracing::warn!(
+                    "a client left in the middle of an answer that was too large to be held for it"
+                );
+            }
+            None => {}
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::metrics::Metrics;
 use gallerist_engine::Engine;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How the HTTP side is set up. Make it with [`AppSettings::new`] and change what differs.
 #[derive(Clone)]
@@ -19,6 +20,9 @@ pub struct AppSettings {
     pub drain_bytes_max: usize,
     /// For the whole of a body, in milliseconds. Default 60,000.
     pub body_read_ms_max: u64,
+    /// Pictures that are held in memory until their client has them whole, in bytes over all answers, so that
+    /// one cut off on the way can be kept. Beyond it a picture is let go as it is sent. Default 16 MiB.
+    pub retained_bytes_max: usize,
 }
 
 impl AppSettings {
@@ -29,6 +33,7 @@ impl AppSettings {
             body_bytes_max: 8 << 20,
             drain_bytes_max: 128 << 20,
             body_read_ms_max: 60_000,
+            retained_bytes_max: 16 << 20,
         }
     }
 }
@@ -43,11 +48,15 @@ struct Inner {
     settings: AppSettings,
     metrics: Metrics,
     stopping: AtomicBool,
+    /// Room for pictures that are held until their client has them, in KiB.
+    retained: Arc<Semaphore>,
 }
 
 impl AppState {
     pub fn new(settings: AppSettings) -> AppState {
-        let inner = Inner { settings, metrics: Metrics::default(), stopping: AtomicBool::new(false) };
+        let retained = Arc::new(Semaphore::new(settings.retained_bytes_max >> 10));
+        let inner =
+            Inner { settings, metrics: Metrics::default(), stopping: AtomicBool::new(false), retained };
         AppState { inner: Arc::new(inner) }
     }
 
@@ -61,6 +70,12 @@ impl AppState {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// Room to hold this many bytes of pictures, if there is some.
+    pub(crate) fn retain(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kibibytes = u32::try_from(bytes >> 10).ok()?;
+        Arc::clone(&self.inner.retained).try_acquire_many_owned(kibibytes).ok()
     }
 
     /// From now on `/readyz` says no, so that balancers send nothing more.
