@@ -2,11 +2,22 @@
 
 use super::{ask, bytes, usd};
 use crate::house::{House, incoming};
-use gallerist_domain::Ticks;
-use gallerist_engine::RefusalKind;
+use gallerist_domain::{RequestId, Ticks};
+use gallerist_engine::{Answer, RefusalKind};
 use gallerist_store::{AttemptStatus, RequestStatus};
 use serde_json::json;
 use std::time::{Duration, Instant};
+
+/// The answer of a request whose client has gone, once its pictures are on disk.
+async fn kept(house: &House, request: RequestId) -> Answer {
+    for _ in 0..400 {
+        if let Some(Ok(answer)) = house.engine.replay(request).await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("its pictures were not kept");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_whose_client_has_gone_is_paid_and_stays_fetchable() {
@@ -21,8 +32,7 @@ async fn a_picture_whose_client_has_gone_is_paid_and_stays_fetchable() {
         let detail = house.settled().await;
         assert_eq!(detail.attempts[0].status, AttemptStatus::Settled, "{model}");
         assert_eq!(detail.request.charged.get(), house.billed(kind));
-        let replayed =
-            house.engine.replay(detail.request.id).await.expect("it is kept").expect("it is whole");
+        let replayed = kept(&house, detail.request.id).await;
         assert_eq!(replayed.images.len(), 1);
         assert_eq!(replayed.meta.cost.charged_usd, detail.request.charged);
         let kept = house.store.picture(detail.request.id, 0, jiff::Timestamp::now()).await.expect("it reads");
@@ -106,13 +116,12 @@ async fn a_fault_that_uses_up_the_time_leaves_none_for_the_next_offer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn places_at_a_provider_are_kept_and_waiting_costs_nothing() {
     let house = House::with(55, |settings| {
-        settings.limits.deadline_ms = 2_500;
         settings.limits.waiting_per_provider_max = 1;
         let openai = settings.providers.iter_mut().find(|provider| provider.name == "openai");
         openai.expect("it is there").concurrency_max = Some(1);
     })
     .await;
-    house.faults("openai", &json!([{"fault": "latency", "ms": 1_500}]));
+    house.faults("openai", &json!([{"fault": "latency", "ms": 1_000}]));
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..4 {
         let engine = house.engine.clone();
@@ -127,7 +136,7 @@ async fn places_at_a_provider_are_kept_and_waiting_costs_nothing() {
         kinds.push(ended.expect("no panic").err().map(|refusal| (refusal.kind, refusal.disputed)));
     }
     let busy = kinds.iter().filter(|kind| **kind == Some((RefusalKind::RateLimited, Ticks::ZERO))).count();
-    assert_eq!(kinds.iter().filter(|kind| kind.is_none()).count(), 1, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| kind.is_none()).count(), 2, "one by one: {kinds:?}");
     assert_eq!(busy, 2, "{kinds:?}");
     house.balance().await;
 }
