@@ -88,7 +88,7 @@ async fn lead(shared: Arc<Shared>, incoming: Incoming, events: Option<EventSink>
     let _token = shared.tasks.token();
     let id = RequestId::generate();
     let key = join_key(&incoming);
-    let announce = shared.joining.begin(id, key.clone());
+    let registered = Registered::new(&shared, id, key);
     let streamed = events.is_some();
     let settles_first = incoming.idempotency_key.is_some();
     let kept = settles_first || incoming.request.response_format == ResponseFormat::Url;
@@ -106,9 +106,39 @@ async fn lead(shared: Arc<Shared>, incoming: Incoming, events: Option<EventSink>
             Led { ending: bound(&shared, request, same_body).await, told: false, kept: true }
         }
     };
-    let _ = announce.send(Some(led.ending.clone()));
-    shared.joining.end(id, key, led.ending.clone());
+    registered.end(led.ending.clone());
     led
+}
+
+/// A life that can be joined. One that breaks off (a panic) can be joined no more.
+struct Registered {
+    shared: Arc<Shared>,
+    id: RequestId,
+    key: JoinKey,
+    announce: tokio::sync::watch::Sender<Option<Ending>>,
+    ended: bool,
+}
+
+impl Registered {
+    fn new(shared: &Arc<Shared>, id: RequestId, key: JoinKey) -> Registered {
+        let announce = shared.joining.begin(id, key.clone());
+        Registered { shared: Arc::clone(shared), id, key, announce, ended: false }
+    }
+
+    /// Tells everybody who listens.
+    fn end(mut self, ending: Ending) {
+        let _ = self.announce.send(Some(ending.clone()));
+        self.shared.joining.end(self.id, self.key.clone(), ending);
+        self.ended = true;
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.shared.joining.forget(self.id, &self.key);
+        }
+    }
 }
 
 /// A life that is polled by whoever waits for it, without a task of its own; when the waiting ends before

@@ -3,7 +3,7 @@
 use crate::answer::CostLine;
 use gallerist_domain::{Billed, Decimal, Fault, ImageCall, Meter, Outcome, ReportedCost, Ticks};
 use gallerist_pricing::{Charge, Evidence, Facts, Offer, Unpriced, settle};
-use gallerist_store::End;
+use gallerist_store::{AMOUNT_MAX, End};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,12 @@ fn conclude(
     provider_request_id: Option<String>,
 ) -> Ended {
     match charge {
+        // The ledger would refuse it, and the attempt would never end.
+        Ok(charge) if charge.amount > AMOUNT_MAX => dispute(
+            format!("the charge of {} USD is beyond belief", charge.amount.short()),
+            fault_json,
+            provider_request_id,
+        ),
         Ok(charge) => Ended {
             end: End::Settled {
                 charge: charge.amount,

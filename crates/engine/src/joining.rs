@@ -38,6 +38,15 @@ struct Book {
     recent_bytes: usize,
 }
 
+impl Book {
+    fn forget(&mut self, id: RequestId, key: &JoinKey) {
+        self.running.remove(&id);
+        if self.by_key.get(key) == Some(&id) {
+            self.by_key.remove(key);
+        }
+    }
+}
+
 struct Recent {
     key: JoinKey,
     ending: Ending,
@@ -69,14 +78,16 @@ impl Joining {
         sender
     }
 
+    /// Takes away a request whose life broke off, so that its repetition is not sent to wait for it.
+    pub(crate) fn forget(&self, id: RequestId, key: &JoinKey) {
+        self.book().forget(id, key);
+    }
+
     /// The request is over. Its ending can be joined for a while if it fits.
     pub(crate) fn end(&self, id: RequestId, key: JoinKey, ending: Ending) {
         let now = Instant::now();
         let mut book = self.book();
-        book.running.remove(&id);
-        if book.by_key.get(&key) == Some(&id) {
-            book.by_key.remove(&key);
-        }
+        book.forget(id, &key);
         let bytes = size(&ending);
         if bytes <= self.bytes_max {
             book.recent_bytes += bytes;

@@ -289,8 +289,10 @@ impl Life {
             images_delivered: 0,
             list: None,
             saved: None,
-            // A key replays what may have been charged; what was free may be tried again.
-            free_idempotency_key: !refusal.may_have_charged(),
+            // A key replays what may have been charged; what was free may be tried again. A dispute keeps
+            // its key even where it is about nothing.
+            free_idempotency_key: !refusal.may_have_charged()
+                && !self.failed.iter().any(|failed| failed.disputed),
         });
         if let Some(mut events) = events {
             events.send(StreamEvent::Failed(refusal.clone())).await;

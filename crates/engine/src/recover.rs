@@ -14,8 +14,8 @@ use gallerist_domain::{Chunks, Fault, ImageCall, ImageData, Outcome, RequestId, 
 use gallerist_imaging::{CheckPolicy, Depth, inspect};
 use gallerist_providers::Pending;
 use gallerist_store::{
-    AttemptEnd, Conclusion, End, OpenAttempt, RequestDetail, RequestEnd, RequestStatus, Resolution,
-    StoreError, UnfinishedRequest,
+    AttemptEnd, AttemptStatus, Conclusion, End, OpenAttempt, RequestDetail, RequestEnd, RequestStatus,
+    Resolution, StoreError, UnfinishedRequest,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -123,7 +123,8 @@ async fn finish(shared: &Shared, unfinished: &UnfinishedRequest) -> Result<(), S
             list: None,
             saved: None,
             // What was free may be tried again under the same key.
-            free_idempotency_key: request.charged.is_zero() && request.disputed.is_zero(),
+            free_idempotency_key: request.charged.is_zero()
+                && detail.attempts.iter().all(|attempt| attempt.status != AttemptStatus::Disputed),
         },
     };
     let (ends, now) = (Vec::new(), shared.clock.now());
@@ -179,7 +180,7 @@ pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<
 
 /// Asks for one job and ends its attempt by the answer.
 async fn look_up(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreError> {
-    let reserved = attempt.status == gallerist_store::AttemptStatus::Reserved;
+    let reserved = attempt.status == AttemptStatus::Reserved;
     let found = tokio::select! {
         found = ask(shared, attempt) => found,
         // What was not answered stays as it is on disk, for the next start.
