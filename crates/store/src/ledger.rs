@@ -25,6 +25,9 @@ pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
 /// How long an idempotency key is bound to its request.
 pub const IDEMPOTENCY_HOURS: i64 = 24;
 
+/// One million dollars: no single attempt may hold or cost more, so that sums stay far from overflow.
+pub const AMOUNT_MAX: Ticks = Ticks::new(1_000_000 * gallerist_domain::money::TICKS_PER_DOLLAR);
+
 /// A request as it is admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRequest {

@@ -7,10 +7,12 @@
 //! - `leaving`: clients that go away, deadlines, shutdown
 //! - `streams`: partial pictures, and streams that break
 //! - `overruns`: providers that charge other prices than they publish
+//! - `figures`: absurd charges, engines that cost nothing
 //! - `health`: offers that rest
 //! - `restart`: crashes in the middle of a call
 
 mod failover;
+mod figures;
 mod health;
 mod leaving;
 mod limits;

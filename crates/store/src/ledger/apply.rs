@@ -9,16 +9,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::accounts::{Booking, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
 use super::{
-    Admission, Admitted, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation,
-    Reserved, Resolution,
+    AMOUNT_MAX, Admission, Admitted, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd,
+    Reservation, Reserved, Resolution,
 };
 use crate::StoreError;
 use crate::requests::idempotency_floor;
 use crate::words::{self, AttemptStatus, Movement, RequestStatus, micros, statements};
 use crate::writer::Writing;
-
-/// One million dollars: no single attempt may cost more, so that sums stay far from overflow.
-const AMOUNT_MAX: Ticks = Ticks::new(1_000_000 * gallerist_domain::money::TICKS_PER_DOLLAR);
 
 statements! {
     IDEMPOTENCY_FIND = "SELECT r.id, i.fingerprint, i.created_at FROM idempotency i
