@@ -26,8 +26,9 @@ const JUST_FINISHED: SignedDuration = SignedDuration::from_mins(2);
 
 /// Serves one request that does not stream.
 pub(crate) async fn generate(shared: Arc<Shared>, incoming: Incoming) -> Ending {
+    let format = incoming.request.response_format;
     if let Some(earlier) = earlier(&shared, &incoming).await {
-        return earlier;
+        return in_format(&shared, format, earlier);
     }
     Detachable::new(Arc::clone(&shared), lead(shared, incoming, None)).await.ending
 }
@@ -80,18 +81,20 @@ struct Led {
 /// Leads one request to its ending, and writes or schedules what it cost.
 async fn lead(shared: Arc<Shared>, incoming: Incoming, events: Option<EventSink>) -> Led {
     let refused = |refusal| Led { ending: Err(refusal), told: false, kept: false };
+    // A shutdown waits for this life, wherever it is polled. Taken before the question, so that no life begins
+    // behind the back of a shutdown that has waited already.
+    let _token = shared.tasks.token();
     if shared.stopping.is_cancelled() {
         return refused(overloaded());
     }
     let Ok(_place) = shared.lives.try_acquire() else { return refused(overloaded()) };
-    // A shutdown waits for this life, wherever it is polled.
-    let _token = shared.tasks.token();
     let id = RequestId::generate();
     let key = join_key(&incoming);
     let registered = Registered::new(&shared, id, key);
     let streamed = events.is_some();
     let settles_first = incoming.idempotency_key.is_some();
-    let kept = settles_first || incoming.request.response_format == ResponseFormat::Url;
+    let format = incoming.request.response_format;
+    let kept = settles_first || format == ResponseFormat::Url;
     let mut life = Life::new(Arc::clone(&shared), id, incoming);
     let led = match life.run(events).await {
         Lived::Ended(ending, end) => {
@@ -103,7 +106,8 @@ async fn lead(shared: Arc<Shared>, incoming: Incoming, events: Option<EventSink>
             Led { ending, told: streamed, kept }
         }
         Lived::Existing { request, same_body } => {
-            Led { ending: bound(&shared, request, same_body).await, told: false, kept: true }
+            let ending = in_format(&shared, format, bound(&shared, request, same_body).await);
+            Led { ending, told: false, kept: true }
         }
     };
     registered.end(led.ending.clone());
@@ -188,6 +192,19 @@ impl Drop for Detachable {
             },
             &runtime,
         );
+    }
+}
+
+/// An answer from the store has its pictures; a client that asked for addresses gets addresses again.
+fn in_format(shared: &Shared, format: ResponseFormat, ending: Ending) -> Ending {
+    match ending {
+        Ok(answer)
+            if format == ResponseFormat::Url
+                && answer.images.iter().any(|image| image.url_path.is_none()) =>
+        {
+            Ok(shared.with_addresses(answer))
+        }
+        ending => ending,
     }
 }
 

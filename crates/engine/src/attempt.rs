@@ -166,12 +166,12 @@ impl Surroundings<'_> {
         let made = result.as_ref().map_or(0, Pictures::made_by);
         if let Ok(outcome) = &mut result {
             let made = std::mem::take(&mut outcome.images);
+            // More than was asked for would be charged, but is nobody's: it is not even fetched.
+            let wanted = made.into_iter().take(planned_call.call.n as usize);
             let brought = join_all(
-                made.into_iter()
-                    .map(|image| deliver(self.shared, provider, &planned_call.call, image, self.deadline)),
+                wanted.map(|image| deliver(self.shared, provider, &planned_call.call, image, self.deadline)),
             );
-            // More than was asked for would be charged, but is nobody's.
-            for (place, image) in (0..planned_call.call.n as usize).zip(brought.await) {
+            for (place, image) in brought.await.into_iter().enumerate() {
                 match image {
                     Ok(image) => {
                         images.push(image);

@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep_until};
 const LOOK_UPS_FAILED_MAX: u32 = 6;
 /// Time that a cancellation may take.
 const CANCEL_MS: u64 = 5_000;
+/// Shorter parts of a key are words that may stand anywhere.
+const SECRET_BYTES_MIN: usize = 8;
 /// First pause after a failed question, doubling.
 const LOOK_UP_PAUSE_MS: u64 = 200;
 
@@ -40,7 +42,7 @@ impl Exchange<'_> {
     pub(crate) async fn run(&self, events: Option<&mut EventSink>) -> Exchanged {
         let began = Instant::now();
         let mut job = None;
-        let result = self.submit(&mut job, events).await;
+        let result = self.submit(&mut job, events).await.map_err(|fault| self.without_key(fault));
         Exchanged { result, job, latency_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) }
     }
 
@@ -78,7 +80,28 @@ impl Exchange<'_> {
     }
 
     /// Asks for a job until it ends or the deadline passes. Also used after a restart.
-    pub(crate) async fn follow(&self, mut pending: Pending, mut after_ms: u64) -> Result<Outcome, Fault> {
+    pub(crate) async fn follow(&self, pending: Pending, after_ms: u64) -> Result<Outcome, Fault> {
+        self.follow_to_its_end(pending, after_ms).await.map_err(|fault| self.without_key(fault))
+    }
+
+    /// Some providers repeat in an error the key that they were sent. The adapters take out what looks like
+    /// a key; here is known what it is.
+    fn without_key(&self, mut fault: Fault) -> Fault {
+        let key = &self.provider.endpoint.key;
+        // `user:password` and `id:secret` may be repeated in part.
+        let parts = std::iter::once(key.as_str()).chain(key.split(':'));
+        for secret in parts.filter(|part| part.len() >= SECRET_BYTES_MIN) {
+            fault.detail = fault.detail.replace(secret, "[removed]");
+            // The text is cut to its bound, perhaps within the key.
+            let cut = (SECRET_BYTES_MIN..secret.len()).rev().filter_map(|length| secret.get(..length));
+            if let Some(rest) = cut.into_iter().find_map(|start| fault.detail.strip_suffix(start)) {
+                fault.detail = format!("{rest}[removed]");
+            }
+        }
+        fault
+    }
+
+    async fn follow_to_its_end(&self, mut pending: Pending, mut after_ms: u64) -> Result<Outcome, Fault> {
         let mut failed_in_a_row = 0;
         loop {
             let next = Instant::now() + Duration::from_millis(after_ms);

@@ -281,7 +281,7 @@ impl Life {
     }
 
     async fn refused(&mut self, refusal: Refusal, events: Option<EventSink>) -> Lived {
-        let end = self.recorded.then(|| RequestEnd {
+        let mut end = self.recorded.then(|| RequestEnd {
             status: RequestStatus::Failed,
             http_status: refusal.kind.status(),
             error_code: Some(refusal.kind.code().to_owned()),
@@ -295,6 +295,9 @@ impl Life {
                 && !self.failed.iter().any(|failed| failed.disputed),
         });
         if let Some(mut events) = events {
+            if self.incoming.idempotency_key.is_some() {
+                self.conclude(end.take()).await;
+            }
             events.send(StreamEvent::Failed(refusal.clone())).await;
         }
         Lived::Ended(Err(refusal), end)

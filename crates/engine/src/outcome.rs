@@ -228,7 +228,8 @@ pub(crate) fn basis(charges: &[Charge]) -> String {
 pub(crate) fn token_usage(usage: &[Metered]) -> Option<TokenUsage> {
     let sum = |meters: &[Meter]| {
         let counted = usage.iter().filter(|metered| meters.contains(&metered.meter));
-        counted.map(|metered| metered.quantity).sum::<i64>()
+        // Anything may be counted by a provider; what cannot be priced is disputed elsewhere.
+        counted.fold(0i64, |sum, metered| sum.saturating_add(metered.quantity))
     };
     let tokens = TokenUsage {
         text_input_tokens: sum(&[Meter::TextInputTokens, Meter::TextInputCachedTokens]),

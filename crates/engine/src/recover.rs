@@ -269,7 +269,7 @@ async fn fetch(
     let provider = shared.providers.iter().find(|provider| provider.name == attempt.offer.provider);
     let (Some(provider), Ok(outcome)) = (provider, result) else { return images };
     let deadline = Instant::now() + LOOK_UP_FOR;
-    for made in std::mem::take(&mut outcome.images) {
+    for made in std::mem::take(&mut outcome.images).into_iter().take(call.n as usize) {
         match deliver(shared, provider, call, made, deadline).await {
             Ok(image) => images.push(image),
             Err(fault) => {

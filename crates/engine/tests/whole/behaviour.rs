@@ -4,6 +4,7 @@
 //! - `limits`: cost limits, caps, refusals before any payment
 //! - `several`: several pictures, some of which fail
 //! - `repetition`: idempotency keys and automatic repetitions pay once
+//! - `hostile`: upstreams that answer what no provider should
 //! - `leaving`: clients that go away, deadlines, shutdown
 //! - `streams`: partial pictures, and streams that break
 //! - `overruns`: providers that charge other prices than they publish
@@ -14,6 +15,7 @@
 mod failover;
 mod figures;
 mod health;
+mod hostile;
 mod leaving;
 mod limits;
 mod overruns;

@@ -172,3 +172,18 @@ async fn a_key_binds_streams_too() {
     assert_eq!(house.attempts().await.len(), 1);
     assert_eq!(house.balance().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_replays_addresses_to_a_client_that_asked_for_addresses() {
+    let house = House::open(49).await;
+    let mut request = ask("bfl/flux-2-pro");
+    request.response_format = gallerist_domain::ResponseFormat::Url;
+    let path = |answer: &Answer| answer.images[0].url_path.clone().expect("an address");
+    let first = house.engine.generate(keyed(request.clone(), "k-7")).await.expect("it is made");
+    let path_of = |path: &str| path.split('?').next().map(str::to_owned);
+    let (fakes, folder) = house.leave().await;
+    let house = House::on(fakes, folder, |_| {}).await;
+    let replayed = house.engine.generate(keyed(request, "k-7")).await.expect("it is replayed");
+    assert_eq!(path_of(&path(&first)), path_of(&path(&replayed)));
+    assert_eq!(house.balance().await, 0);
+}
