@@ -46,9 +46,13 @@ pub(crate) fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
+/// First parts of our own paths; whatever else stands below `/v1/` was meant for OpenAI.
+const NATIVE: &[&str] = &["quotes", "requests", "pictures", "usage", "keys", "projects", "prices"];
+
 /// Whether errors of this path take OpenAI's form.
 pub(crate) fn speaks_openai(path: &str) -> bool {
-    is_images(path) || path == "/v1/models" || path.starts_with("/v1/models/")
+    let first = path.strip_prefix("/v1/").and_then(|rest| rest.split('/').next());
+    first.is_some_and(|first| !NATIVE.contains(&first))
 }
 
 pub(crate) fn is_images(path: &str) -> bool {
@@ -78,7 +82,11 @@ fn allowed(path: &str) -> &'static str {
 
 async fn no_such_path(State(state): State<AppState>, request: Request) -> Response {
     let path: String = request.uri().path().chars().take(120).collect();
-    let message = format!("There is nothing at {path}. The OpenAI-compatible base URL ends in /v1.");
+    let advice = match path.starts_with("/v1/") {
+        true => "Pictures are made by POST /v1/images/generations.",
+        false => "The OpenAI-compatible base URL ends in /v1.",
+    };
+    let message = format!("There is nothing at {path}. {advice}");
     refuse(&state, request, Failure::not_found(message)).await
 }
 

@@ -54,7 +54,12 @@ pub(crate) async fn show(
         Some(model) => json(StatusCode::OK, &model),
         None => {
             let short: String = id.chars().take(80).collect();
-            let message = format!("There is no model {short:?}; GET /v1/models lists those that there are.");
+            let nearest = match gallerist_routing::target(&id, engine.offers()) {
+                Err(unknown) => format!(" The nearest are: {}.", unknown.nearest.join(", ")),
+                Ok(_) => String::new(),
+            };
+            let message =
+                format!("There is no model {short:?}.{nearest} GET /v1/models lists all that there are.");
             let failure = Failure::new(StatusCode::NOT_FOUND, "model_not_found", message);
             Failure { parameter: Some("model".to_owned()), ..failure }.openai()
         }

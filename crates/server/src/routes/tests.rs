@@ -1,11 +1,11 @@
 use super::*;
 
 #[test]
-fn openais_paths_are_those_below_images_and_models() {
-    for path in ["/v1/images/generations", "/v1/images/nothing", "/v1/models", "/v1/models/a/b"] {
+fn all_paths_below_v1_but_our_own_are_openais() {
+    for path in ["/v1/images/generations", "/v1/images/nothing", "/v1/models/a/b", "/v1/chat/completions"] {
         assert!(speaks_openai(path), "{path}");
     }
-    for path in ["/", "/v1", "/v1/quotes", "/v1/modelsx", "/healthz", "/v1/requests/x/images/0"] {
+    for path in ["/", "/v1", "/v1/quotes", "/v1/prices/changes", "/healthz", "/v1/requests/x/images/0"] {
         assert!(!speaks_openai(path), "{path}");
     }
 }
