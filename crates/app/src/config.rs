@@ -6,7 +6,7 @@
 //! variables are set (`providers.rs`). Keys come from variables and files alone and are never printed.
 
 pub mod environment;
-mod providers;
+pub(crate) mod providers;
 mod typed;
 
 #[cfg(test)]
@@ -70,13 +70,21 @@ impl Mistakes {
         self.0.push(format!("{place}: {message}"));
     }
 
-    fn into_failure(self) -> Failure {
+    fn into_failure(mut self) -> Failure {
+        self.0.sort_by_key(|mistake| line_of(mistake));
         let count = match self.0.len() {
             1 => "there is a mistake in the settings".to_owned(),
             count => format!("there are {count} mistakes in the settings"),
         };
         Failure::usage(format!("{count}\n  {}", self.0.join("\n  ")))
     }
+}
+
+/// File and line of a mistake; what has no line comes first, in its own order.
+fn line_of(mistake: &str) -> Option<(String, u32)> {
+    let mut parts = mistake.splitn(3, ':');
+    let (file, line) = (parts.next()?, parts.next()?.parse().ok()?);
+    Some((file.to_owned(), line))
 }
 
 impl Config {

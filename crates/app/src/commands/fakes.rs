@@ -1,10 +1,12 @@
 //! `gallerist fakes`: only the stand-ins, for people who test their own software.
 
+use crate::config::providers;
 use crate::failure::{Failure, Result};
 use crate::table::Table;
 use crate::{output, signals};
 use clap::Args;
 use gallerist_fakes::{FAMILIES, Fakes, FakesOptions};
+use gallerist_pricing::Catalogue;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -81,5 +83,13 @@ fn print(fakes: &Fakes, authority: Option<&std::path::Path>) {
     if let Some(path) = authority {
         output::line(format!("\nTrust {} for TLS.", path.display()));
     }
-    output::line("\nGET /_fake/bill shows what each would charge. Ctrl-C ends them.");
+    output::line("\nA gateway in front of them, from another terminal:\n");
+    let catalogue = Catalogue::embedded();
+    for (one, sheet) in fakes.iter().filter_map(|one| Some((one, catalogue.provider(one.kind)?))) {
+        let key = sheet.key_variables.first().map_or_else(String::new, |name| format!(" {name}={}", one.key));
+        let variable = providers::base_url_variable(one.kind);
+        let path = providers::path(&sheet.base_url);
+        output::line(format!("  export{key} {variable}={}{path}", one.origin));
+    }
+    output::line("  gallerist serve\n\nGET /_fake/bill shows what each would charge. Ctrl-C ends them.");
 }

@@ -71,6 +71,10 @@ fn from_environment(
         Some(address) => checked_address(&variable, &address, mistakes)?,
         None => sheet.base_url.clone(),
     };
+    if path(&base_url).is_empty() && !path(&sheet.base_url).is_empty() {
+        let customary = path(&sheet.base_url);
+        remarks.push(format!("{variable} has no path; that of {} ends in {customary}", sheet.title));
+    }
     Some(ProviderSettings {
         name: sheet.kind.clone(),
         kind: sheet.kind.clone(),
@@ -86,35 +90,56 @@ fn from_file(
     environment: &Environment,
     mistakes: &mut Mistakes,
 ) -> Option<ProviderSettings> {
-    let Some(kind) = &written.kind else {
-        mistakes.add(&written.place, format!("kind is missing; known are {}", kinds(catalogue)));
-        return None;
-    };
-    let Some(sheet) = catalogue.provider(&kind.value) else {
-        let known = kinds(catalogue);
-        mistakes.add(&kind.place, format!("there is no kind {:?}; known are {known}", kind.value));
-        return None;
-    };
-    let name = written.name.as_ref().map_or(&kind.value, |name| &name.value).clone();
-    if !is_name(&name) {
-        let place = written.name.as_ref().map_or(&written.place, |name| &name.place);
-        mistakes.add(place, "a provider's name has 1 to 64 characters out of a-z, 0-9, - and _");
+    if let Some(name) = written.name.as_ref().filter(|name| !is_name(&name.value)) {
+        mistakes.add(&name.place, "a provider's name has 1 to 64 characters out of a-z, 0-9, - and _");
     }
-    let key = key(written, sheet, environment, mistakes);
-    let variable = base_url_variable(&sheet.kind);
-    let moved = environment.get(&variable).filter(|_| name == sheet.kind);
-    let base_url = match (moved, &written.base_url) {
-        (Some(address), _) => checked_address(&variable, &address, mistakes),
-        (None, Some(address)) => checked_address(&address.place, &address.value, mistakes),
-        (None, None) => Some(sheet.base_url.clone()),
-    };
     let concurrency_max = written.concurrency_max.as_ref().map(|limit| {
         if !(1..=10_000).contains(&limit.value) {
             mistakes.add(&limit.place, "concurrency_max is 1 to 10,000");
         }
         limit.value
     });
-    Some(ProviderSettings { name, kind: kind.value.clone(), base_url: base_url?, key: key?, concurrency_max })
+    let written_url = written.base_url.as_ref();
+    let base_url = written_url.map(|url| checked_address(&url.place, &url.value, mistakes));
+    let Some(sheet) = sheet(written, catalogue, mistakes) else {
+        check_variable(written, environment, mistakes);
+        return None;
+    };
+    let name = written.name.as_ref().map_or(&sheet.kind, |name| &name.value).clone();
+    let key = key(written, sheet, environment, mistakes);
+    let variable = base_url_variable(&sheet.kind);
+    let moved = environment.get(&variable).filter(|_| name == sheet.kind);
+    let base_url = match (moved, base_url) {
+        (Some(address), _) => checked_address(&variable, &address, mistakes),
+        (None, Some(checked)) => checked,
+        (None, None) => Some(sheet.base_url.clone()),
+    };
+    Some(ProviderSettings { name, kind: sheet.kind.clone(), base_url: base_url?, key: key?, concurrency_max })
+}
+
+/// The catalogue's file of the kind that is written.
+fn sheet<'a>(
+    written: &TypedProvider,
+    catalogue: &'a Catalogue,
+    mistakes: &mut Mistakes,
+) -> Option<&'a ProviderSheet> {
+    let Some(kind) = &written.kind else {
+        mistakes.add(&written.place, format!("kind is missing; known are {}", kinds(catalogue)));
+        return None;
+    };
+    let sheet = catalogue.provider(&kind.value).map(|sheet| &**sheet);
+    if sheet.is_none() {
+        let known = kinds(catalogue);
+        mistakes.add(&kind.place, format!("there is no kind {:?}; known are {known}", kind.value));
+    }
+    sheet
+}
+
+/// Whether the variable of `key_env` is set.
+fn check_variable(written: &TypedProvider, environment: &Environment, mistakes: &mut Mistakes) {
+    if let Some(variable) = written.key_env.as_ref().filter(|name| environment.get(&name.value).is_none()) {
+        mistakes.add(&variable.place, format!("the variable {} is not set", variable.value));
+    }
 }
 
 fn key(
@@ -129,11 +154,8 @@ fn key(
             None
         }
         (Some(variable), None) => {
-            let key = environment.get(&variable.value);
-            if key.is_none() {
-                mistakes.add(&variable.place, format!("the variable {} is not set", variable.value));
-            }
-            key.map(SecretString::from)
+            check_variable(written, environment, mistakes);
+            environment.get(&variable.value).map(SecretString::from)
         }
         (None, Some(file)) => key_from_file(file, mistakes),
         (None, None) => {
@@ -171,7 +193,7 @@ fn customary_key(sheet: &ProviderSheet, environment: &Environment) -> Option<Sec
 }
 
 /// `GALLERIST_OPENAI_BASE_URL` for `openai`.
-pub(super) fn base_url_variable(kind: &str) -> String {
+pub(crate) fn base_url_variable(kind: &str) -> String {
     format!("GALLERIST_{}_BASE_URL", kind.to_uppercase().replace('-', "_"))
 }
 
@@ -190,6 +212,12 @@ fn checked_address(place: impl std::fmt::Display, address: &str, mistakes: &mut 
             None
         }
     }
+}
+
+/// What follows the host; empty when nothing does.
+pub(crate) fn path(base_url: &str) -> &str {
+    let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+    rest.find('/').map_or("", |at| rest[at..].trim_end_matches('/'))
 }
 
 fn is_name(name: &str) -> bool {

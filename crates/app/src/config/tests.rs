@@ -89,6 +89,32 @@ fn all_mistakes_are_reported_together_with_their_lines() {
         assert!(message.contains(expected), "{expected}\nis not in\n{message}");
     }
     assert!(!message.contains("secret-in-a-file"), "{message}");
+    let lines = message.lines().filter_map(|line| line.trim().strip_prefix("gallerist.toml:"));
+    let lines: Vec<u32> = lines.map(|line| line.split(':').next().unwrap().parse().unwrap()).collect();
+    assert!(lines.is_sorted(), "{message}");
+}
+
+#[test]
+fn one_mistake_of_a_provider_does_not_hide_another() {
+    let text = "[[providers]]\nname = \"a b\"\nkind = \"opnai\"\nbase_url = \"x\"\nkey_env = \"NOT_SET\"\n\
+                concurrency_max = 0\n";
+    let message = load(text, Environment::default()).unwrap_err().message;
+    for line in 2..=6 {
+        assert!(message.contains(&format!("gallerist.toml:{line}: ")), "{line}\n{message}");
+    }
+}
+
+#[test]
+fn a_base_url_without_its_path_is_remarked() {
+    let moved = |address| {
+        let variables = [("OPENAI_API_KEY", "sk-1"), ("GALLERIST_OPENAI_BASE_URL", address)];
+        load("", Environment::from(variables)).unwrap().remarks
+    };
+    assert_eq!(
+        moved("http://127.0.0.1:1/"),
+        ["GALLERIST_OPENAI_BASE_URL has no path; that of OpenAI ends in /v1"]
+    );
+    assert!(moved("http://127.0.0.1:1/v1").is_empty());
 }
 
 #[test]

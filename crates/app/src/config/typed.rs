@@ -112,7 +112,7 @@ impl Reader<'_> {
         match T::deserialize(ValueDeserializer::from(value)) {
             Ok(value) => Some(Written { value, place: self.place(&span) }),
             Err(error) => {
-                self.mistake(error.span().unwrap_or(span), format!("{name}: {}", error.message()));
+                self.mistake(error.span().unwrap_or(span), format!("{name}: {}", plainly(error.message())));
                 None
             }
         }
@@ -156,4 +156,12 @@ impl Reader<'_> {
             self.mistake(name.span(), format!("unknown entry {:?}; known are {known}", name.get_ref()));
         }
     }
+}
+
+/// A message of the deserialiser without the names of the language's types.
+fn plainly(message: &str) -> String {
+    let words = [("a string", "text in quotes"), ("u64", "a whole number"), ("u32", "a whole number")];
+    words.iter().fold(message.replace("a boolean", "true or false"), |message, (from, to)| {
+        message.replace(&format!("expected {from}"), &format!("expected {to}"))
+    })
 }
