@@ -3,7 +3,7 @@
 //! Owns the address and the key, and the reading of errors in both of the API's shapes. It blocks: callers
 //! inside the run-time put it on a blocking thread. Keys are sent and never shown.
 
-use crate::failure::{Failure, Result};
+use crate::failure::{ASK_FOR_REASONS, Failure, RAISE_CAP, Result};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::time::Duration;
@@ -98,6 +98,8 @@ fn refusal(reply: &Reply) -> Failure {
     match reply.status {
         401 | 403 => failure
             .advise("set GALLERIST_API_KEY, or GALLERIST_ADMIN_KEY for the books, to a key of this gateway"),
+        402 => failure.advise(RAISE_CAP),
+        422 => failure.advise(ASK_FOR_REASONS),
         _ => failure,
     }
 }

@@ -15,7 +15,21 @@ pub mod serve;
 pub mod usage;
 
 use crate::failure::{Failure, Result};
+use jiff::Timestamp;
+use jiff::civil::Date;
 use std::future::Future;
+
+/// An instant, or the beginning of a day in UTC, as people write it.
+///
+/// # Errors
+/// A sentence with an example.
+pub(crate) fn instant(text: &str) -> std::result::Result<Timestamp, String> {
+    let day = |text: &str| -> Option<Timestamp> {
+        Some(text.parse::<Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    };
+    let instant = text.parse::<Timestamp>().ok().or_else(|| day(text));
+    instant.ok_or_else(|| "write an instant such as 2026-11-25T08:00:00Z, or a day".to_owned())
+}
 
 /// Runs a command that waits for things.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -7,6 +7,13 @@ use std::fmt;
 
 pub type Result<T> = std::result::Result<T, Failure>;
 
+/// What to do when a cap would be passed.
+pub const RAISE_CAP: &str =
+    "`gallerist projects list` shows the caps, `gallerist projects cap NAME USD` sets one";
+/// What to do when no offer may serve a request.
+pub const ASK_FOR_REASONS: &str =
+    "`gallerist quote` with the same flags shows every offer, its price and what is against it";
+
 /// Why a command ends without having done its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

@@ -56,7 +56,14 @@ pub fn open_store(data_dir: &Path, now: Timestamp) -> Result<Store> {
             Failure::failed(format!("the books in {} are open already", data_dir.display()))
                 .advise("end the gateway that runs there, or name another --data-dir")
         }
-        other => Failure::from(other),
+        other => {
+            let failure = Failure::from(other);
+            match failure.advice.is_empty() {
+                true => failure
+                    .advise("name a folder that you may write to with --data-dir or GALLERIST_DATA_DIR"),
+                false => failure,
+            }
+        }
     })
 }
 

@@ -8,7 +8,7 @@ use console::Term;
 use std::fmt::Write;
 
 /// Narrowest that a flexible column gets, in characters.
-const FLEXIBLE_MIN: usize = 14;
+const FLEXIBLE_MIN: usize = 12;
 const GAP: &str = "  ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,18 @@ enum Kind {
     Flexible,
     /// As text, but left out where the terminal is too narrow.
     Optional,
+    /// As a figure, but left out where the terminal is too narrow.
+    SpareFigure,
+}
+
+impl Kind {
+    fn is_spare(self) -> bool {
+        matches!(self, Kind::Optional | Kind::SpareFigure)
+    }
+
+    fn is_figure(self) -> bool {
+        matches!(self, Kind::Figure | Kind::SpareFigure)
+    }
 }
 
 /// A table under construction.
@@ -52,6 +64,11 @@ impl Table {
         self.column(title, Kind::Optional)
     }
 
+    /// A column of figures that a narrow terminal does without, in the same order.
+    pub fn spare_figure(self, title: &str) -> Table {
+        self.column(title, Kind::SpareFigure)
+    }
+
     fn column(mut self, title: &str, kind: Kind) -> Table {
         self.columns.push((title.to_owned(), kind));
         self
@@ -73,7 +90,7 @@ impl Table {
     /// With lines of at most `width` characters where the flexible columns allow it.
     pub fn render_within(&self, width: Option<usize>) -> String {
         let widths = self.widths(width);
-        let last = self.columns.iter().rposition(|(_, kind)| *kind == Kind::Optional);
+        let last = self.columns.iter().rposition(|(_, kind)| kind.is_spare());
         if let (Some(width), Some(at)) = (width, last)
             && total(&widths) > width
         {
@@ -91,7 +108,7 @@ impl Table {
                     let part = cell.get(at).map_or("", String::as_str);
                     let fill = " ".repeat(width.saturating_sub(length(part)));
                     let (before, after) =
-                        if *kind == Kind::Figure { (fill.as_str(), "") } else { ("", fill.as_str()) };
+                        if kind.is_figure() { (fill.as_str(), "") } else { ("", fill.as_str()) };
                     let _ = write!(line, "{before}{part}{after}{GAP}");
                 }
                 out.push_str(line.trim_end());
@@ -109,7 +126,7 @@ impl Table {
             let _ = writeln!(out, "| {} |", cells.join(" | "));
         };
         push(self.columns.iter().map(|(title, _)| title.clone()).collect());
-        let rule = |kind: &Kind| if *kind == Kind::Figure { "---:" } else { "---" }.to_owned();
+        let rule = |kind: &Kind| if kind.is_figure() { "---:" } else { "---" }.to_owned();
         push(self.columns.iter().map(|(_, kind)| rule(kind)).collect());
         self.rows.iter().for_each(|row| push(row.clone()));
         out.pop();
@@ -155,7 +172,7 @@ fn length(text: &str) -> usize {
     text.chars().count()
 }
 
-/// The lines of a cell; words longer than the width are cut.
+/// The lines of a cell; words longer than the width are cut, behind a hyphen or the like where there is one.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     if length(text) <= width {
         return vec![text.to_owned()];
@@ -168,7 +185,8 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
             lines.push(std::mem::take(&mut line));
         }
         while word.len() > width {
-            lines.push(word.drain(..width).collect());
+            let joint = word[..width].iter().rposition(|letter| "-/._".contains(*letter));
+            lines.push(word.drain(..joint.map_or(width, |at| at + 1)).collect());
         }
         if !line.is_empty() {
             line.push(' ');
@@ -225,5 +243,6 @@ mod tests {
     #[test]
     fn cuts_words_that_are_longer_than_the_line() {
         assert_eq!(wrap("abcdefgh ij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(wrap("flux-2-klein-4b", 13), ["flux-2-klein-", "4b"]);
     }
 }

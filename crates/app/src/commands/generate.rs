@@ -6,14 +6,14 @@
 use crate::ask::{self, Ask};
 use crate::client::Client;
 use crate::config::{Config, Environment, Place};
-use crate::failure::{Failure, Result};
+use crate::failure::{ASK_FOR_REASONS, Failure, RAISE_CAP, Result};
 use crate::first_keys::{self, API_KEY};
 use crate::{gateway, output, pictures, progress, signals};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use gallerist_domain::{Chunks, ImageData, ProjectId, Ticks};
-use gallerist_engine::{Answer, Caller, Engine, Incoming, Refusal};
+use gallerist_engine::{Answer, Caller, Engine, Incoming, Refusal, RefusalKind};
 use gallerist_store::{Store, StoreError, StoreOptions};
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 const EXAMPLES: &str = "Examples:
   gallerist generate \"a red kite over a hill\"
   gallerist generate \"a tin robot watering ferns\" --class high --max-cost-usd 0.05 -o robot.png
-  gallerist generate \"four kites\" -n 4 --server https://images.example --key \"$GALLERIST_API_KEY\"";
+  gallerist generate \"four kites\" -n 4 --server https://images.example    with GALLERIST_API_KEY set";
 
 /// Make a picture and save it
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ pub struct GenerateCommand {
     /// The gateway to ask; else the one of the data directory, else none
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// A key of that gateway; else GALLERIST_API_KEY
+    /// A key of that gateway; else GALLERIST_API_KEY, which other users' `ps` does not show
     #[arg(long, value_name = "KEY", hide_env_values = true)]
     key: Option<String>,
     #[command(flatten)]
@@ -57,6 +57,7 @@ pub fn run(command: &GenerateCommand, json: bool) -> Result<()> {
     let environment = Environment::of_process();
     let body = body(command)?;
     ask::parse(body.to_string().as_bytes())?;
+    check_folder(command.output.as_deref())?;
     let way = way(command, &environment)?;
     let model = body["model"].as_str().unwrap_or("auto");
     let spinner = progress::spinner(&format!("{model}: {}", command.prompt));
@@ -93,6 +94,21 @@ fn body(command: &GenerateCommand) -> Result<Value> {
         };
     }
     Ok(body)
+}
+
+/// The pictures must have a place before they are paid for.
+fn check_folder(output: Option<&Path>) -> Result<()> {
+    if let Some(path) = output.filter(|path| path.is_dir()) {
+        let advice = "name the file in it too, such as kite.png";
+        return Err(Failure::usage(format!("{} is a folder", path.display())).advise(advice));
+    }
+    let folder = output.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let trial = folder.join(format!(".gallerist-{}", std::process::id()));
+    std::fs::write(&trial, b"").and_then(|()| std::fs::remove_file(&trial)).map_err(|error| {
+        Failure::because(format!("no picture can be saved in {}", folder.display()), &error)
+            .advise("name a file in a folder that exists with --output; nothing was asked for yet")
+    })
 }
 
 fn nobody() -> Failure {
@@ -197,7 +213,12 @@ fn refused(refusal: &Refusal) -> Failure {
         let (charged, disputed) = (output::dollars(refusal.charged), output::dollars(refusal.disputed));
         message.push_str(&format!("\n  charged {charged}, unknown {disputed}"));
     }
-    Failure::failed(message)
+    let failure = Failure::failed(message);
+    match refusal.kind {
+        RefusalKind::BudgetExceeded => failure.advise(RAISE_CAP),
+        RefusalKind::NoOffer | RefusalKind::CostLimitExceeded => failure.advise(ASK_FOR_REASONS),
+        _ => failure,
+    }
 }
 
 fn save(command: &GenerateCommand, files: &[Vec<u8>]) -> Result<Vec<PathBuf>> {

@@ -44,8 +44,8 @@ enum Action {
         /// What it may do
         #[arg(long, value_enum, default_value = "generate")]
         role: Role,
-        /// When it ends, such as 2027-01-01T00:00:00Z
-        #[arg(long, value_name = "INSTANT")]
+        /// When it ends: an instant such as 2027-01-01T00:00:00Z, or a day (UTC)
+        #[arg(long, value_name = "WHEN", value_parser = super::instant)]
         expires: Option<Timestamp>,
         #[command(flatten)]
         place: Place,

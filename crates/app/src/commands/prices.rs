@@ -34,10 +34,10 @@ pub struct PricesCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Every model at every provider, with the price of its default picture
-    #[command(after_help = "Example:\n  gallerist prices list --at 2027-01-01T00:00:00Z")]
+    #[command(after_help = "Example:\n  gallerist prices list --at 2027-01-01")]
     List {
-        /// Prices at this instant [default: now]
-        #[arg(long, value_name = "INSTANT")]
+        /// Prices at this instant or day (UTC) [default: now]
+        #[arg(long, value_name = "WHEN", value_parser = super::instant)]
         at: Option<Timestamp>,
         #[command(flatten)]
         place: Place,

@@ -31,8 +31,8 @@ pub struct QuoteCommand {
     prompt: Option<String>,
     #[command(flatten)]
     ask: Ask,
-    /// Prices at this instant [default: now]
-    #[arg(long, value_name = "INSTANT")]
+    /// Prices at this instant or day (UTC) [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = super::instant)]
     at: Option<Timestamp>,
     /// A request body as JSON instead of a prompt and flags; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
@@ -59,11 +59,31 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
         }
         offered = offers(&config.catalogue, &everything(&config.catalogue, &config.providers));
     }
+    check_providers(&request, &config, &offered)?;
     let report = report(&request, &offered, command.at.unwrap_or_else(Timestamp::now))?;
     if json {
         output::json(&report);
     } else {
         print(&report, command.verbose);
+    }
+    Ok(())
+}
+
+/// A provider that is named, but has no offers here, is a slip or one that is not on.
+fn check_providers(request: &ImageRequest, config: &Config, offered: &[Offer]) -> Result<()> {
+    for name in &request.providers_only {
+        if offered.iter().any(|offer| offer.id.provider == *name) {
+            continue;
+        }
+        return Err(match config.catalogue.provider(name) {
+            Some(sheet) => Failure::usage(format!("provider {name} is not on"))
+                .advise(format!("set {}, or ask with --all", sheet.key_variables.join(" or "))),
+            None => {
+                let known = everything(&config.catalogue, &config.providers);
+                let names: Vec<&str> = known.iter().map(|one| one.name.as_str()).collect();
+                Failure::usage(format!("there is no provider {name:?}")).advise(names.join(", "))
+            }
+        });
     }
     Ok(())
 }
@@ -129,8 +149,9 @@ fn print(report: &QuoteReport, verbose: bool) {
     }
     print_excluded(report);
     let seconds = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at);
+    let chosen = if report.offers.is_empty() { "" } else { "→ would be chosen. " };
     output::line(format!(
-        "\n→ would be chosen. Prices of {}, good until {}.",
+        "\n{chosen}Prices of {}, good until {}.",
         seconds(report.instant),
         seconds(report.valid_until)
     ));

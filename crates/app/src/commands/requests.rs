@@ -12,6 +12,9 @@ const EXAMPLES: &str = "Examples:
   gallerist requests list --limit 5
   gallerist requests show 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b";
 
+/// Offers of a plan that are shown to people.
+const PLANNED_MAX: usize = 5;
+
 /// Requests with their attempts and ledger entries
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -76,14 +79,14 @@ fn rows<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 fn print_page(page: &Value) {
     let mut table = Table::new()
         .text("id")
-        .text("when")
-        .text("project")
-        .text("model")
-        .text("status")
-        .figure("images")
+        .optional("when")
+        .optional("project")
+        .flexible("model")
+        .flexible("status")
+        .spare_figure("images")
         .figure("charged")
-        .figure("disputed")
-        .figure("saved");
+        .spare_figure("disputed")
+        .spare_figure("saved");
     for request in rows(page, "data") {
         let status = match request["error_code"].as_str() {
             Some(code) => format!("{} ({code})", text(&request["status"])),
@@ -129,7 +132,7 @@ fn print_request(request: &Value) {
             .map(|offer| offer["offer"].as_str().map_or_else(|| text(offer), str::to_owned))
             .collect()
     };
-    output::line(format!("\nPlan: {}", names("offers").join(", then ")));
+    output::line(format!("\n{}", planned(&names("offers"))));
     print_excluded(rows(plan, "excluded"));
     let mut table = Table::new().text("booked").text("account").figure("amount").text("movement");
     for entry in rows(request, "entries") {
@@ -141,6 +144,17 @@ fn print_request(request: &Value) {
         ]);
     }
     output::line(format!("\n{}", table.render()));
+}
+
+/// The beginning of the plan; there may be dozens.
+fn planned(offers: &[String]) -> String {
+    let shown = offers.len().min(PLANNED_MAX);
+    let first = offers[..shown].join(", then ");
+    match offers.len() - shown {
+        0 if offers.is_empty() => "Plan: no offer".to_owned(),
+        0 => format!("Plan: {first}"),
+        more => format!("Plan: {first}, and {more} more (--json has them)"),
+    }
 }
 
 /// The codes with their offers, in the order of the plan.

@@ -1,5 +1,6 @@
 //! `gallerist usage`: spending by provider, model, project, key, operation or day.
 
+use super::instant;
 use crate::books::Books;
 use crate::config::Place;
 use crate::failure::Result;
@@ -7,7 +8,6 @@ use crate::output;
 use crate::table::Table;
 use clap::Args;
 use jiff::Timestamp;
-use jiff::civil::Date;
 use serde_json::Value;
 
 const EXAMPLES: &str = "Examples:
@@ -35,14 +35,6 @@ pub struct UsageCommand {
     place: Place,
 }
 
-fn instant(text: &str) -> std::result::Result<Timestamp, String> {
-    let day = |text: &str| -> Option<Timestamp> {
-        Some(text.parse::<Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
-    };
-    let instant = text.parse::<Timestamp>().ok().or_else(|| day(text));
-    instant.ok_or_else(|| "write an instant such as 2026-11-25T08:00:00Z, or a day".to_owned())
-}
-
 pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
     let books = Books::open(&command.place, false)?;
     let report = books.usage(&command.group_by, command.from, command.to, command.project.as_deref())?;
@@ -55,24 +47,32 @@ pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
 }
 
 const COUNTS: &[(&str, &str)] = &[("requests", "requests"), ("images", "images"), ("attempts", "attempts")];
-const AMOUNTS: &[(&str, &str)] = &[
-    ("charged_usd", "charged"),
-    ("wasted_usd", "wasted"),
-    ("disputed_usd", "disputed"),
-    ("list_usd", "at the baseline"),
-    ("saved_usd", "saved"),
-];
+const AMOUNTS: &[(&str, &str)] =
+    &[("charged_usd", "charged"), ("wasted_usd", "wasted"), ("disputed_usd", "disputed")];
+/// They speak of the requests that have a baseline.
+const AGAINST_BASELINE: &[&str] = &["saved_usd", "list_usd"];
 
 fn table(group_by: &str, report: &Value) -> Table {
     let keys: Vec<&str> = group_by.split(',').map(str::trim).filter(|key| !key.is_empty()).collect();
-    let mut table = keys.iter().fold(Table::new(), |table, key| table.text(key));
+    let mut table = keys.iter().fold(Table::new(), |table, key| match *key {
+        "model" => table.flexible(key),
+        _ => table.text(key),
+    });
     if keys.is_empty() {
         table = table.text("");
     }
-    table = COUNTS.iter().chain(AMOUNTS).fold(table, |table, (_, title)| table.figure(title));
+    table = COUNTS.iter().fold(table, |table, (_, title)| table.spare_figure(title));
+    table = AMOUNTS.iter().fold(table, |table, (_, title)| table.figure(title));
+    table = table.figure("saved").spare_figure("baseline");
     let figures = |row: &Value| -> Vec<String> {
+        let nothing = output::dollars_of(&row["list_usd"]) == "$0.00";
+        let compared = |name: &str| match nothing {
+            true => "–".to_owned(),
+            false => output::dollars_of(&row[name]),
+        };
         let counts = COUNTS.iter().map(|(name, _)| row[*name].to_string());
-        counts.chain(AMOUNTS.iter().map(|(name, _)| output::dollars_of(&row[*name]))).collect()
+        let amounts = AMOUNTS.iter().map(|(name, _)| output::dollars_of(&row[*name]));
+        counts.chain(amounts).chain(AGAINST_BASELINE.iter().map(|name| compared(name))).collect()
     };
     for row in
         report["rows"].as_array().map(Vec::as_slice).unwrap_or_default().iter().filter(|_| !keys.is_empty())
