@@ -40,7 +40,7 @@ pub fn failover() -> Question {
 pub fn begin(origin: &str) {
     output::line(format!(
         "Stand-ins of six providers are up, and the gateway before them at {origin}/v1.\n\
-         No key, no network: the pictures say on their face that they are not real.\n"
+         No key, no network: the pictures are patterns that carry their prompt, provider, model and size.\n"
     ));
 }
 
