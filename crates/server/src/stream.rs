@@ -30,10 +30,18 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// The failure that came first.
 pub(crate) async fn response(
     state: &AppState,
-    mut events: Receiver<StreamEvent>,
+    events: Receiver<StreamEvent>,
     background: Option<Background>,
 ) -> Result<Response, Failure> {
-    let first = match events.recv().await {
+    let mut body = EventBody {
+        state: state.clone(),
+        events,
+        background: background.unwrap_or(Background::Auto),
+        parts: Parts::default(),
+        taken: None,
+        over: false,
+    };
+    let first = match body.events.recv().await {
         Some(StreamEvent::Failed(refusal)) => {
             state.metrics().charged(refusal.charged);
             return Err(Failure::from(refusal));
@@ -44,14 +52,6 @@ pub(crate) async fn response(
     let headers = match &first {
         StreamEvent::Completed { meta, .. } => answer::headers(meta),
         _ => http::HeaderMap::with_capacity(8),
-    };
-    let mut body = EventBody {
-        state: state.clone(),
-        events,
-        background: background.unwrap_or(Background::Auto),
-        parts: Parts::default(),
-        taken: None,
-        over: false,
     };
     body.add(first);
     let mut response = Response::new(Body::new(body));
@@ -98,14 +98,20 @@ impl EventBody {
 
     fn take(&mut self, image: DeliveredImage, meta: Arc<AnswerMeta>) {
         self.state.metrics().delivered(1);
+        self.hold(image, meta);
+    }
+
+    fn hold(&mut self, image: DeliveredImage, meta: Arc<AnswerMeta>) {
         match &mut self.taken {
             Some(answer) => {
                 answer.images.push(image);
                 answer.meta = meta;
             }
             None => {
-                // The cost is that of the whole request, so it counts once.
-                self.state.metrics().charged(meta.cost.charged_usd);
+                // The cost is that of the whole request, so it counts once, and not when it is replayed.
+                if !meta.cached {
+                    self.state.metrics().charged(meta.cost.charged_usd);
+                }
                 self.taken = Some(Answer { images: vec![image], meta });
             }
         }
@@ -137,9 +143,16 @@ impl http_body::Body for EventBody {
 
 impl Drop for EventBody {
     fn drop(&mut self) {
-        if let Some(answer) = self.taken.take()
-            && !self.parts.is_empty()
-        {
+        // From here on the engine keeps what it cannot send; what it has sent already is taken out.
+        self.events.close();
+        let mut cut_off = !self.parts.is_empty();
+        while let Ok(event) = self.events.try_recv() {
+            if let StreamEvent::Completed { image, meta } = event {
+                self.hold(image, meta);
+                cut_off = true;
+            }
+        }
+        if let Some(answer) = self.taken.take().filter(|_| cut_off) {
             answer::keep_undelivered(&self.state, answer);
         }
     }

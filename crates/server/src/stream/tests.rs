@@ -1,7 +1,11 @@
 use super::*;
 use crate::answer::tests::{meta, written};
-use gallerist_domain::{ImageData, Ticks};
-use gallerist_engine::{Refusal, RefusalKind};
+use crate::state::AppSettings;
+use gallerist_domain::{ImageData, SystemClock, Ticks};
+use gallerist_engine::{Engine, EngineSettings, Limits, Refusal, RefusalKind};
+use gallerist_pricing::Catalogue;
+use gallerist_store::Store;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// The event name and the data of the one event that `parts` must be.
@@ -63,4 +67,47 @@ fn a_late_failure_is_an_event_that_both_sdks_raise() {
     assert_eq!(data["error"]["code"], "upstream_failed");
     assert_eq!(data["error"]["message"], "it broke\noff");
     assert_eq!(data["error"]["gallerist"]["disputed_usd"], "0.0000000005");
+}
+
+/// The HTTP side of an engine that can buy nothing.
+async fn state() -> AppState {
+    let settings = EngineSettings {
+        catalogue: Arc::new(Catalogue::embedded()),
+        providers: Vec::new(),
+        store: Store::open_temporary(Timestamp::now()).unwrap(),
+        clock: Arc::new(SystemClock),
+        limits: Limits::default(),
+        baseline: None,
+        check_depth: gallerist_imaging::Depth::Header,
+        moderation_failover: false,
+    };
+    AppState::new(AppSettings::new(Engine::start(settings).await.unwrap()))
+}
+
+#[tokio::test]
+async fn pictures_that_wait_behind_another_event_are_kept_when_the_client_goes() {
+    let state = state().await;
+    let image = |byte: u8| DeliveredImage {
+        data: ImageData::Bytes(Chunks::from(vec![byte; 100])),
+        format: OutputFormat::Png,
+        size: Size::new(64, 32),
+        revised_prompt: None,
+        url_path: None,
+    };
+    let (sender, events) = tokio::sync::mpsc::channel(8);
+    let (format, size, quality) = (OutputFormat::Png, Size::new(64, 32), String::new());
+    let partial = Chunks::from(vec![b'A'; 8]);
+    sender.try_send(StreamEvent::Partial { index: 0, image: partial, format, size, quality }).unwrap();
+    let meta = Arc::new(meta());
+    for byte in [1, 2] {
+        let meta = Arc::clone(&meta);
+        sender.try_send(StreamEvent::Completed { image: image(byte), meta }).unwrap();
+    }
+    drop(sender);
+    drop(response(&state, events, None).await.unwrap());
+    state.engine().shut_down(10_000).await;
+    for index in [0u32, 1] {
+        let picture = state.engine().store().picture(meta.request_id, index, Timestamp::now()).await.unwrap();
+        assert_eq!(picture.expect("it was kept").data[0], u8::try_from(index).unwrap() + 1);
+    }
 }
