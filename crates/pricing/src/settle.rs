@@ -82,7 +82,9 @@ pub fn settle(
     evidence: Evidence<'_>,
     at: Timestamp,
 ) -> Result<Charge, Unpriced> {
-    if let Some(charge) = evidence.reported.and_then(|cost| reported(cost, currencies, at)) {
+    if let Some(cost) = evidence.reported
+        && let Some(charge) = reported(cost, currencies, at)?
+    {
         return Ok(charge);
     }
     let facts = Facts { n: evidence.images, ..*facts };
@@ -117,16 +119,19 @@ pub fn settle(
     Ok(charge)
 }
 
-/// The provider's own figure in dollars; `None` when its currency has no rate.
-fn reported(cost: &ReportedCost, currencies: &[Currency], at: Timestamp) -> Option<Charge> {
-    let (amount, source) = if cost.currency == "USD" {
-        (cost.amount.product_ticks(gallerist_domain::Decimal::ONE)?, String::new())
+/// The provider's own figure in dollars; `None` when its currency has no rate, or it is below nothing. One
+/// beyond what an amount can hold is not replaced by a small figure of ours.
+fn reported(cost: &ReportedCost, currencies: &[Currency], at: Timestamp) -> Result<Option<Charge>, Unpriced> {
+    let (rate, source) = if cost.currency == "USD" {
+        (gallerist_domain::Decimal::ONE, String::new())
     } else {
-        let currency = currencies.iter().find(|c| c.code == cost.currency && c.period.contains(at))?;
-        (cost.amount.product_ticks(currency.usd)?, currency.source.what.clone())
+        let fits = |currency: &&Currency| currency.code == cost.currency && currency.period.contains(at);
+        let Some(currency) = currencies.iter().find(fits) else { return Ok(None) };
+        (currency.usd, currency.source.what.clone())
     };
+    let amount = cost.amount.product_ticks(rate).ok_or(Unpriced::OutOfRange)?;
     if amount.is_negative() {
-        return None;
+        return Ok(None);
     }
     let line = ChargeLine {
         line: "reported".to_owned(),
@@ -136,7 +141,7 @@ fn reported(cost: &ReportedCost, currencies: &[Currency], at: Timestamp) -> Opti
         amount,
         source,
     };
-    Some(Charge { amount, basis: Basis::ProviderReported, lines: vec![line] })
+    Ok(Some(Charge { amount, basis: Basis::ProviderReported, lines: vec![line] }))
 }
 
 /// The billed quantity of a line and where it comes from.

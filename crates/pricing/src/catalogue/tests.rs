@@ -327,7 +327,7 @@ fn outcomes_follow_the_billing_rules() {
     assert_eq!(billed("fal", ChargeEvent::CancelledQueued), Billed::No);
     assert_eq!(billed("fal", ChargeEvent::CancelledRunning), Billed::Unknown);
     assert_eq!(billed("bfl", ChargeEvent::CancelledRunning), Billed::Yes);
-    assert_eq!(billed("automatic1111", ChargeEvent::Failed), Billed::Yes);
+    assert_eq!(billed("automatic1111", ChargeEvent::Failed), Billed::Unknown);
 }
 
 /// The offers whose maximum is above 1.3 × the expectation at their defaults, each with its reason. The

@@ -109,6 +109,16 @@ fn bfl_settles_as_reported() {
 }
 
 #[test]
+fn a_reported_figure_beyond_an_amount_is_not_replaced_by_ours() {
+    let (provider, sheet) = find("bfl", "flux-2-pro");
+    let call = default_call(&sheet);
+    let cost = ReportedCost { amount: "1e20".parse().expect("digits"), currency: "credit".to_owned() };
+    let evidence = Evidence { images: 1, usage: &[], reported: Some(&cost) };
+    let charge = settle(&sheet.sheet, &provider.currencies, &Facts::of(&call), evidence, now());
+    assert_eq!(charge, Err(Unpriced::OutOfRange));
+}
+
+#[test]
 fn stability_settles_by_its_list() {
     let stability = Answer { kind: "stability", ..NOTHING };
     check(&Answer { model: "sd3.5-large", ..stability }, "0.065", Basis::Computed);

@@ -122,7 +122,9 @@ fn again(pending: &Pending, counter: &str, count_max: u64, answer: &HttpReply, k
     let count = pending.state.get(counter).and_then(|count| count.parse().ok()).unwrap_or(0u64);
     let count = count.saturating_add(1);
     if count >= count_max {
-        return Step::Fault(faults::fault(kind, answer, &faults::said(&answer.body)));
+        let fault = faults::fault(kind, answer, &faults::said(&answer.body));
+        // The job goes on without us, or went.
+        return Step::Fault(fault.with_billed(Billed::Unknown));
     }
     let mut pending = pending.clone();
     pending.state.insert(counter.to_owned(), count.to_string());
@@ -143,7 +145,12 @@ fn ended(call: &ImageCall, pending: Option<&Pending>, answer: &HttpReply) -> Opt
         Word::Ended(kind) => {
             let reasons = job.details.map_or("null", RawValue::get);
             let detail = if reasons == "null" { said.into_owned() } else { format!("{said}: {reasons}") };
-            Some(Step::Fault(with_cost(Fault::new(kind, detail).with_status(answer.status), cost)))
+            let mut fault = Fault::new(kind, detail).with_status(answer.status);
+            if kind == FaultKind::ResultUnavailable {
+                // That a job is not known any more says nothing about whether it was made.
+                fault = fault.with_billed(Billed::Unknown);
+            }
+            Some(Step::Fault(with_cost(fault, cost)))
         }
         Word::Ready => {
             let made = job.result.and_then(|result| serde_json::from_str::<Made<'_>>(result.get()).ok());
