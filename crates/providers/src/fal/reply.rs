@@ -5,6 +5,7 @@
 //! well. A picture under `has_nsfw_concepts` is black: it is withheld here, and was paid.
 
 use super::{CANCEL_URL, PENDING_VERSION, RESPONSE_URL, STAGE, STAGE_RESULT, STAGE_STATUS, STATUS_URL};
+use crate::dialect::json::Few;
 use crate::dialect::{Figure, HeldText, Skeleton, faults, job_address, json, reply};
 use crate::{Cancelled, HttpReply, Pending, Step};
 use gallerist_domain::{
@@ -52,7 +53,7 @@ struct Status<'a> {
 #[derive(Deserialize)]
 struct Made<'a> {
     #[serde(borrow, default)]
-    images: Option<Vec<File<'a>>>,
+    images: Few<File<'a>>,
     /// Instead of `images` for some models.
     #[serde(borrow, default)]
     image: Option<File<'a>>,
@@ -177,10 +178,13 @@ fn outcome(call: &ImageCall, pending: &Pending, answer: &HttpReply) -> Result<Ou
     let prompt = prompt.map(|prompt| skeleton.text(&prompt).into_owned());
     let revised_prompt = prompt.filter(|prompt| !prompt.is_empty() && *prompt != call.prompt);
     let seed = made.seed.and_then(|seed| seed.seed());
-    let files = made.images.filter(|files| !files.is_empty()).or_else(|| made.image.map(|file| vec![file]));
+    let files = match made.images.0.is_empty() {
+        true => made.image.into_iter().collect(),
+        false => made.images.0,
+    };
     let mut images = Vec::new();
     let mut withheld = 0u32;
-    for (index, file) in files.unwrap_or_default().iter().enumerate() {
+    for (index, file) in files.iter().enumerate() {
         if black.get(index).copied().unwrap_or(false) {
             withheld = withheld.saturating_add(1);
             continue;
@@ -296,8 +300,8 @@ fn error_type(answer: &HttpReply) -> Option<String> {
     }
     let skeleton = Skeleton::scan(&answer.body).ok()?;
     let refused: Refused<'_> = skeleton.read().ok()?;
-    let listed = refused.detail.and_then(|detail| serde_json::from_str::<Vec<Reason>>(detail.get()).ok());
-    let first = listed.and_then(|reasons| reasons.into_iter().next()).map(|reason| reason.kind);
+    let listed = refused.detail.and_then(|detail| serde_json::from_str::<Few<Reason>>(detail.get()).ok());
+    let first = listed.and_then(|reasons| reasons.0.into_iter().next()).map(|reason| reason.kind);
     first
         .filter(|kind| !kind.is_empty())
         .or_else(|| refused.error_type.map(|word| skeleton.text(&word).into_owned()))

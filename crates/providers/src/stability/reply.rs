@@ -5,6 +5,7 @@
 //! JSON variant calls itself `application/json; type=image/webp`. No reply says what it cost.
 
 use crate::HttpReply;
+use crate::dialect::json::Few;
 use crate::dialect::{Figure, HeldText, Skeleton, faults, reply};
 use gallerist_domain::{Fault, FaultKind, ImageData, MadeImage, Outcome, OutputFormat};
 use serde::Deserialize;
@@ -23,7 +24,7 @@ struct Document<'a> {
     seed: Option<Figure<'a>>,
     /// v1: one entry per sample.
     #[serde(borrow, default)]
-    artifacts: Option<Vec<Artifact<'a>>>,
+    artifacts: Option<Few<Artifact<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -117,7 +118,7 @@ fn from_document(answer: &HttpReply, media_type: &str) -> Result<Vec<(Finish, Op
             let made = image(&artifact.base64, artifact.seed, None);
             (finish, made.filter(|_| finish == Finish::Success))
         };
-        return Ok(artifacts.iter().map(read).collect());
+        return Ok(artifacts.0.iter().map(read).collect());
     }
     let finish = end(&document.finish_reason, answer.header("finish-reason"));
     // `application/json; type=image/webp`
