@@ -67,20 +67,13 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || benchmarking)
 }
 
+/// Only global unicast (2000::/3): the rest is private, local, reserved, or carries an IPv4 address in disguise
+/// (64:ff9b::, ::ffff:0:0). Of that, neither tunnels with such an address (2002::/16, Teredo) nor documentation.
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let first = address.segments()[0];
-    let unique_local = first & 0xfe00 == 0xfc00;
-    let link_local = first & 0xffc0 == 0xfe80;
-    let documentation = first == 0x2001 && address.segments()[1] == 0x0db8;
-    // 64:ff9b::/96 and 2002::/16 carry an IPv4 address that could be private.
-    let translated = first == 0x0064 || first == 0x2002;
-    !(address.is_loopback()
-        || address.is_unspecified()
-        || address.is_multicast()
-        || unique_local
-        || link_local
-        || documentation
-        || translated)
+    let [first, second, ..] = address.segments();
+    let tunnel = first == 0x2002 || (first == 0x2001 && second == 0);
+    let documentation = (first == 0x2001 && second == 0x0db8) || first == 0x3fff;
+    first & 0xe000 == 0x2000 && !tunnel && !documentation
 }
 
 #[cfg(test)]
@@ -102,6 +95,12 @@ mod tests {
             "[fc00::1]",
             "[fe80::1]",
             "[64:ff9b::7f00:1]",
+            "[64:ff9b:1::7f00:1]",
+            "[::ffff:0:127.0.0.1]",
+            "[fec0::1]",
+            "[2002:7f00:1::]",
+            "[2001:0:4136:e378:8000:63bf:3fff:fdd2]",
+            "[100::1]",
             "localhost",
             "a.localhost",
             "2130706433",
@@ -113,7 +112,7 @@ mod tests {
             let url = reqwest::Url::parse(&format!("http://{host}/x")).expect("it parses");
             assert!(!is_public(&url), "{host} counts as public");
         }
-        for host in ["8.8.8.8", "example.org", "[2606:4700::1]"] {
+        for host in ["8.8.8.8", "example.org", "[2606:4700::1]", "[2001:4860:4860::8888]"] {
             let url = reqwest::Url::parse(&format!("http://{host}/x")).expect("it parses");
             assert!(is_public(&url), "{host} counts as private");
         }
