@@ -77,8 +77,8 @@ pub struct NewAttempt {
     pub offer: OfferId,
     /// The most that it can cost; not negative.
     pub maximum: Ticks,
-    /// JSON text of the call, for settling after a restart. Dropped when the attempt ends, unless
-    /// [`crate::StoreOptions::calls_keep`] is set.
+    /// JSON text of the call, for settling after a restart. Dropped when the attempt ends (a dispute with a
+    /// job that can be asked for: when that is resolved), unless [`crate::StoreOptions::calls_keep`] is set.
     pub call_json: String,
     /// Digest of the price catalogue that gave the maximum.
     pub catalogue_digest: String,

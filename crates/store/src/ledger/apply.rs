@@ -35,11 +35,13 @@ statements! {
     ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis,
             dispute_reason FROM attempts WHERE id = ?1";
     ATTEMPT_PENDING = "UPDATE attempts SET pending_json = ?2 WHERE id = ?1 AND status = 'reserved'";
-    // The texts that only recovery needs go, unless they are to be kept.
+    // The texts that only recovery needs go, unless they are to be kept. Calls hold prompts: without a job to
+    // ask for, not even a dispute has a use for its call.
     ATTEMPT_END = "UPDATE attempts SET status = ?2, ended_at = ?3, charged_ticks = ?4, images = ?5,
         basis = ?6, charge_json = ?7, fault_json = ?8, dispute_reason = ?9,
         provider_request_id = coalesce(?10, provider_request_id),
-        pending_json = CASE WHEN ?11 THEN pending_json END, call_json = CASE WHEN ?12 THEN call_json END
+        pending_json = CASE WHEN ?11 THEN pending_json END,
+        call_json = CASE WHEN ?12 OR (?11 AND pending_json IS NOT NULL) THEN call_json END
         WHERE row = ?1 AND status = 'reserved'";
     ATTEMPT_RESOLVE = "UPDATE attempts SET status = ?2, charged_ticks = ?3, basis = ?4,
         charge_json = coalesce(?5, charge_json), pending_json = NULL,
@@ -399,7 +401,7 @@ fn end_attempt(
         columns.dispute_reason,
         columns.provider_request_id,
         keep_texts,
-        keep_texts || writing.calls_keep
+        writing.calls_keep
     ])?;
     assert_eq!(changed, 1, "a reserved attempt ends once");
     Ok(())

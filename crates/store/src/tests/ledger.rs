@@ -87,12 +87,13 @@ async fn a_dispute_is_held_apart_until_it_is_resolved() {
     for (charge, status) in [(70, AttemptStatus::Settled), (0, AttemptStatus::Released)] {
         let before = totals(&store).await;
         let (request, attempt) = reserved(&store, &default(), 100).await;
+        store.store_pending(attempt, r#"{"job":"7"}"#.to_owned(), at(1)).await.unwrap();
         let end = conclusion(request, vec![(attempt, disputed())], Some(finish(RequestStatus::Failed)));
         store.conclude(end).await.unwrap();
         assert_eq!(totals(&store).await, (before.0, 0, 100));
         let found = store.disputed_attempts().await.unwrap();
         assert_eq!(found.len(), 1);
-        assert!(found[0].call_json.is_some(), "a dispute keeps its call");
+        assert!(found[0].call_json.is_some(), "a dispute with a job keeps its call");
         let resolution = Resolution {
             attempt,
             charge: Ticks::new(charge),
@@ -278,4 +279,14 @@ async fn a_free_call_is_settled_at_zero() {
     assert_eq!(detail.attempts[0].status, AttemptStatus::Settled);
     assert_eq!(detail.entries.len(), 4);
     check_books(&store).await;
+}
+
+#[tokio::test]
+async fn a_dispute_that_nobody_can_be_asked_about_keeps_no_prompt() {
+    let store = store();
+    let (request, attempt) = reserved(&store, &default(), 100).await;
+    let end = conclusion(request, vec![(attempt, disputed())], Some(finish(RequestStatus::Failed)));
+    store.conclude(end).await.unwrap();
+    let found = store.disputed_attempts().await.unwrap();
+    assert_eq!((found.len(), found[0].call_json.as_deref()), (1, None));
 }
