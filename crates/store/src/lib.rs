@@ -159,11 +159,13 @@ impl Store {
         self.inner.writer.write_later(work);
     }
 
-    /// Runs `work` on a read-only connection on a blocking thread.
+    /// Runs `work` on a read-only connection on a blocking thread, after everything that was written before,
+    /// also what lies aside for the next commit: whoever has an answer finds its settlement.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.flush().await?;
         self.inner.readers.read(work).await
     }
 }
