@@ -181,11 +181,17 @@ async fn here(config: &Config, store: Store, body: &Value) -> Result<Made> {
     let mut ended = signals::Ended::listen()?;
     let made = tokio::select! {
         made = engine.generate(incoming) => made.map_err(|refusal| refused(&refusal)),
-        // What was asked for goes on until it is settled; a second signal is not listened to.
-        () = ended.first() => Err(Failure::failed("interrupted; `gallerist requests list` says what became of it")),
+        () = ended.first() => {
+            output::remark("Ending: what was asked for has 30 seconds to be settled; a second signal ends at once.");
+            Err(Failure::failed("interrupted; `gallerist requests list` says what became of it"))
+        }
     };
-    engine.shut_down(gateway::GRACE_MS).await;
-    engine.store().close().await?;
+    tokio::select! {
+        () = engine.shut_down(gateway::GRACE_MS) => engine.store().close().await?,
+        () = ended.first() => {
+            return Err(Failure::failed("ended at once; what was under way is settled at the next start"));
+        }
+    }
     let answer = made?;
     let told = serde_json::to_value(&*answer.meta).expect("an answer has text keys");
     Ok(Made { files: files(&answer)?, told })
