@@ -2,7 +2,7 @@
 //!
 //! A file lies under `pictures/<last two hex digits of the request>/<request>-<index>.<ext>`. It is written
 //! beside its place, synced and renamed, and only then its row is committed. A crash between leaves a file
-//! without a row, which the next write of the same picture replaces.
+//! without a row, which the next write of the same picture replaces. Only their owner can read them.
 
 use bytes::Bytes;
 use gallerist_domain::{Chunks, OutputFormat, RequestId};
@@ -11,8 +11,10 @@ use rusqlite::{OptionalExtension, params};
 use std::fs::{self, File};
 use std::io::{IoSlice, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::words::{self, micros, statements};
+use crate::writer::make_private_dir;
 use crate::{Store, StoreError};
 
 /// Expired pictures that one sweep deletes at most.
@@ -183,24 +185,39 @@ fn relative_path(request: RequestId, index: u32, format: OutputFormat) -> String
     format!("pictures/{spread}/{id}-{index}.{}", format.as_str())
 }
 
+/// Counts the writes of this process.
+static WRITES: AtomicU64 = AtomicU64::new(0);
+
 fn write_whole(target: &Path, data: &Chunks) -> Result<(), StoreError> {
     let folder = target.parent().expect("a picture lies in a folder");
-    fs::create_dir_all(folder).map_err(|error| StoreError::file(folder, error))?;
+    // The data directory may be open to others; pictures are their owner's.
+    make_private_dir(folder).map_err(|error| StoreError::file(folder, error))?;
+    // Two may write the same picture at once: each its own file.
     let mut partial: PathBuf = target.to_owned();
-    partial.as_mut_os_string().push(".partial");
-    let failed = |error| StoreError::file(&partial, error);
-    let mut file = File::create(&partial).map_err(failed)?;
-    let mut slices: Vec<IoSlice<'_>> = data.parts().iter().map(|part| IoSlice::new(part)).collect();
-    let mut left = slices.as_mut_slice();
-    while !left.is_empty() {
-        let written = file.write_vectored(left).map_err(failed)?;
-        if written == 0 {
-            return Err(failed(std::io::ErrorKind::WriteZero.into()));
-        }
-        IoSlice::advance_slices(&mut left, written);
+    partial.as_mut_os_string().push(format!(".{}.partial", WRITES.fetch_add(1, Ordering::Relaxed)));
+    if let Err(error) = write_partial(&partial, data) {
+        // A disk that is full must not stay so for the rests of what did not fit.
+        let _ = fs::remove_file(&partial);
+        return Err(StoreError::file(partial, error));
     }
-    file.sync_all().map_err(failed)?;
     fs::rename(&partial, target).map_err(|error| StoreError::file(target, error))?;
     // The name is durable when its folder is.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| StoreError::file(folder, error))
+}
+
+fn write_partial(path: &Path, data: &Chunks) -> std::io::Result<()> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.write(true).create(true).truncate(true).open(path)?;
+    let mut slices: Vec<IoSlice<'_>> = data.parts().iter().map(|part| IoSlice::new(part)).collect();
+    let mut left = slices.as_mut_slice();
+    while !left.is_empty() {
+        let written = file.write_vectored(left)?;
+        if written == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut left, written);
+    }
+    file.sync_all()
 }

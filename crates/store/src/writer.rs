@@ -377,7 +377,7 @@ fn open(options: &StoreOptions) -> Result<Connection, StoreError> {
 }
 
 /// The books and the secret that signs addresses are for nobody else. A folder that exists is left as it is.
-fn make_private_dir(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private_dir(path: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -269,3 +269,33 @@ fn no_statement_of_the_ledger_builds_a_table_in_memory() {
         }
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn pictures_are_their_owners_also_in_a_folder_that_is_open_and_may_be_written_twice_at_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let store = Store::open(StoreOptions::new(folder.path(), at(0))).unwrap();
+    let request = RequestId::generate();
+    let picture = NewPicture {
+        request,
+        index: 0,
+        format: OutputFormat::Png,
+        data: Chunks::from(vec![7u8; 300_000]),
+        expires_at: at(100),
+        now: at(0),
+    };
+    let twice = tokio::join!(store.put_picture(picture.clone()), store.put_picture(picture));
+    assert!(twice.0.is_ok() && twice.1.is_ok(), "{twice:?}");
+    let kept = store.picture(request, 0, at(1)).await.unwrap().expect("it is kept");
+    assert_eq!(kept.data.len(), 300_000);
+    let mut files = 0;
+    let spread = std::fs::read_dir(folder.path().join("pictures")).unwrap().next().unwrap().unwrap();
+    assert_eq!(spread.metadata().unwrap().permissions().mode() & 0o077, 0);
+    for file in std::fs::read_dir(spread.path()).unwrap() {
+        assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o077, 0);
+        files += 1;
+    }
+    assert_eq!(files, 1, "nothing half written stays");
+}
