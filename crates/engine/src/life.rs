@@ -18,6 +18,7 @@ use gallerist_routing::{Plan, PlanContext, PlannedOffer, plan};
 use gallerist_store::{
     AttemptEnd, Conclusion, NewRequest, RequestEnd, RequestStatus, Reservation, Reserved, StoreError,
 };
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -353,12 +354,24 @@ impl Life {
             status,
             http_status: 200,
             error_code: None,
-            answer_json: Some(serde_json::to_string(&*answer.meta).expect("the meta is plain data")),
+            answer_json: Some(self.stored_meta(&answer.meta)),
             images_delivered: u32::try_from(answer.images.len()).unwrap_or(u32::MAX),
             list,
             saved,
             free_idempotency_key: false,
         }
+    }
+
+    /// JSON text of what is kept of an answer. Prompts are not stored, and a revised one is a prompt: only the
+    /// replay that an idempotency key promises has it.
+    fn stored_meta(&self, meta: &AnswerMeta) -> String {
+        let as_it_is =
+            self.incoming.idempotency_key.is_some() || meta.revised_prompts.iter().all(Option::is_none);
+        let kept = match as_it_is {
+            true => Cow::Borrowed(meta),
+            false => Cow::Owned(AnswerMeta { revised_prompts: Vec::new(), ..meta.clone() }),
+        };
+        serde_json::to_string(&*kept).expect("the meta is plain data")
     }
 
     /// Writes what is known: ends of attempts and, with `finish`, the end of the request.

@@ -17,6 +17,7 @@ use gallerist_store::{
     AttemptEnd, AttemptStatus, Conclusion, End, OpenAttempt, RequestDetail, RequestEnd, RequestStatus,
     Resolution, StoreError, UnfinishedRequest,
 };
+use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use tokio::time::{Instant, sleep};
 
 /// Pause between sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// For how long a disputed job is asked for in every sweep.
+const ASKED_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Time that one job is asked for in a sweep.
 const LOOK_UP_FOR: Duration = Duration::from_secs(20);
 /// Requests whose jobs are asked for at once.
@@ -60,10 +63,22 @@ pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) 
             () = sleep(SWEEP_EVERY) => {}
             () = shared.stopping.cancelled() => return,
         }
-        if let Err(error) = shared.store.sweep(shared.clock.now()).await {
-            tracing::error!(%error, "expired pictures could not be deleted");
-        }
+        sweep(&shared).await;
         jobs = disputed_jobs(&shared).await.unwrap_or_default();
+        // By then its provider has forgotten a job; only a start asks for it once more.
+        let now = shared.clock.now();
+        jobs.retain(|job| now.duration_since(job.created_at) < ASKED_FOR);
+    }
+}
+
+/// Deletes everything that has expired.
+async fn sweep(shared: &Shared) {
+    loop {
+        match shared.store.sweep(shared.clock.now()).await {
+            Ok(swept) if swept.has_more && !shared.stopping.is_cancelled() => {}
+            Ok(_) => return,
+            Err(error) => return tracing::error!(%error, "expired pictures could not be deleted"),
+        }
     }
 }
 
