@@ -164,7 +164,9 @@ fn settled_quantity(
     if let Some(quantity) = derived(line.meter, facts) {
         return Ok((line.billed_for(quantity, images).expected, Basis::Computed));
     }
-    if !usage.is_empty() {
+    // A picture was made, so its own tokens were used, whether or not they were counted.
+    let made = line.meter == Meter::ImageOutputTokens && images > 0;
+    if !usage.is_empty() && !made {
         // The provider counted, and did not count this: there was none.
         return Ok((0, Basis::Computed));
     }

@@ -60,6 +60,18 @@ fn openai_settles_from_its_tokens() {
 }
 
 #[test]
+fn a_picture_whose_own_tokens_were_not_counted_is_not_free() {
+    use Meter::*;
+    // What the adapters hand on of `{"input_tokens": 14, "output_tokens": 0}` beside a picture: the estimate
+    // of the picture decides, 1756 × 30 a million, and the prompt as counted, 14 × 5.
+    let usage = &[(TextInputTokens, 14), (ImageInputTokens, 0), (TextOutputTokens, 0)];
+    let openai = Answer { kind: "openai", model: "gpt-image-2", usage, ..NOTHING };
+    check(&openai, "0.05275", Basis::Estimated);
+    // Without a picture nothing but the prompt was used.
+    check(&Answer { images: 0, ..openai }, "0.00007", Basis::Usage);
+}
+
+#[test]
 fn partial_pictures_settle_as_received() {
     let (provider, sheet) = find("openai", "gpt-image-2");
     let call = ImageCall { stream: true, partial_images: 3, ..default_call(&sheet) };
