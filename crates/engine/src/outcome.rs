@@ -48,16 +48,31 @@ pub(crate) fn no_offer(request: &ImageRequest, excluded: Vec<Exclusion>) -> Refu
                        never zero. Add it to the catalogue, or ask for another size, quality or model.";
         Refusal::new(RefusalKind::PriceUnknown, message)
     } else {
-        let mut message = String::from("No offer can serve this request.");
-        for exclusion in excluded.iter().take(12) {
-            let Exclusion { offer, reason } = exclusion;
-            // Writing to a String cannot fail.
-            let _ = write!(message, " {offer}: {reason} ({}).", reason.change());
-        }
+        let message = format!("No offer can serve this request.{}", reasons(&excluded));
         Refusal::new(RefusalKind::NoOffer, message)
     };
     refusal.excluded = excluded;
     refusal
+}
+
+/// Each reason once, with the offers that it leaves out and the change that would admit them.
+fn reasons(excluded: &[Exclusion]) -> String {
+    let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
+    for Exclusion { offer, reason } in excluded {
+        let text = format!("{reason} ({})", reason.change());
+        match grouped.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, offers)) => offers.push(offer.to_string()),
+            None => grouped.push((text, vec![offer.to_string()])),
+        }
+    }
+    let mut message = String::new();
+    for (text, offers) in grouped.iter().take(8) {
+        let more = if offers.len() > 3 { format!(" and {} more", offers.len() - 3) } else { String::new() };
+        let named = offers.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        // Writing to a String cannot fail.
+        let _ = write!(message, " {named}{more}: {text}.");
+    }
+    message
 }
 
 /// The refusal of a request whose offers all failed.
@@ -115,7 +130,7 @@ pub(crate) fn failure(life: &Life, excluded: Vec<Exclusion>) -> Refusal {
 fn said(failed: &[FailedAttempt]) -> String {
     let mut text = String::new();
     for attempt in failed {
-        let _ = write!(text, "{}: {}. ", attempt.offer, attempt.fault.detail.trim_end_matches('.'));
+        let _ = write!(text, "{}: {}. ", attempt.offer, attempt.fault.detail.trim_end_matches(['.', '!']));
     }
     text.trim_end().to_owned()
 }

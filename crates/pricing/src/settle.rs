@@ -58,6 +58,7 @@ pub struct ChargeLine {
     pub meter: &'static str,
     /// As people say it.
     pub quantity: String,
+    /// In dollars, as quotes write it.
     pub unit_price: String,
     pub amount: Ticks,
     pub source: String,
@@ -109,7 +110,7 @@ pub fn settle(
                 line: line.id.clone(),
                 meter: line.meter.name(),
                 quantity: crate::quote::display_quantity(line.meter, quantity),
-                unit_price: line.written.clone(),
+                unit_price: line.unit_price_usd(),
                 amount,
                 source: line.source.what.clone(),
             });
@@ -137,7 +138,7 @@ fn reported(cost: &ReportedCost, currencies: &[Currency], at: Timestamp) -> Resu
         line: "reported".to_owned(),
         meter: Meter::Credits.name(),
         quantity: cost.amount.to_string(),
-        unit_price: format!("1 {}", cost.currency),
+        unit_price: rate.product_ticks(gallerist_domain::Decimal::ONE).unwrap_or(Ticks::ZERO).to_string(),
         amount,
         source,
     };

@@ -83,6 +83,18 @@ pub struct PriceLine {
     pub source: Arc<Source>,
 }
 
+impl PriceLine {
+    /// Dollars for one unit as people count it, `0.0300000000`; per more than one, `30.0000000000 / 1000000`.
+    pub fn unit_price_usd(&self) -> String {
+        let per = self.price_max.per / self.meter.base_units_per_unit();
+        if per == 1 {
+            self.price_max.amount.to_string()
+        } else {
+            format!("{} / {per}", self.price_max.amount)
+        }
+    }
+}
+
 /// A half-open span of time; the price instant (acceptance of the request) is tested against it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Period {

@@ -79,7 +79,8 @@ fn unknown(name: &str, offers: &[Offer]) -> UnknownModel {
         }
     };
     add(AUTO.to_owned());
-    for offer in offers {
+    // What is gone, or soon will be, is no good advice.
+    for offer in offers.iter().filter(|offer| offer.model.lifecycle.retires_on.is_none()) {
         add(offer.model.id.clone());
         if name.contains('/') {
             add(offer.id.to_string());

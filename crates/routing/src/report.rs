@@ -139,7 +139,7 @@ fn merge(lines: &mut Vec<LineQuote>, quoted: &QuoteLine<'_>, calls: i64) {
         line: line.id.clone(),
         meter: line.meter.name(),
         quantity: gallerist_pricing::quote::display_quantity(line.meter, quantity),
-        unit_price_usd: unit_price(line),
+        unit_price_usd: line.unit_price_usd(),
         amount_usd: times(quoted.amount.expected),
         amount_min_usd: times(quoted.amount.min),
         amount_max_usd: times(quoted.amount.max),
@@ -147,12 +147,6 @@ fn merge(lines: &mut Vec<LineQuote>, quoted: &QuoteLine<'_>, calls: i64) {
         confidence: line.source.confidence.as_str(),
         as_of: line.source.date.to_string(),
     });
-}
-
-/// `0.0300000000` or, per more than one unit, `30.0000000000 / 1000000`.
-fn unit_price(line: &gallerist_pricing::sheet::PriceLine) -> String {
-    let per = line.price_max.per / line.meter.base_units_per_unit();
-    if per == 1 { line.price_max.amount.to_string() } else { format!("{} / {per}", line.price_max.amount) }
 }
 
 /// Days before a retirement from which on it is warned of, and after which a price counts as old.

@@ -134,7 +134,8 @@ pub(crate) struct Details<'a> {
     provider: &'a str,
     model: &'a str,
     offer: &'a str,
-    cost: &'a Cost,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<&'a Cost>,
     attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     saved_usd: Option<gallerist_domain::Ticks>,
@@ -151,13 +152,21 @@ impl<'a> From<&'a AnswerMeta> for Details<'a> {
             provider: &meta.provider,
             model: &meta.model,
             offer: &meta.offer,
-            cost: &meta.cost,
+            cost: Some(&meta.cost),
             attempts: meta.attempts,
             saved_usd: meta.saved_usd,
             cached: meta.cached,
             warnings: &meta.warnings,
             missing: meta.missing.as_ref(),
         }
+    }
+}
+
+impl<'a> Details<'a> {
+    /// For one of several events: the cost is that of the whole request and rides in the last one only, so
+    /// that adding up events counts it once.
+    pub(crate) fn without_cost(meta: &'a AnswerMeta) -> Details<'a> {
+        Details { cost: None, saved_usd: None, ..Details::from(meta) }
     }
 }
 

@@ -84,7 +84,9 @@ impl EventBody {
                 partial(index, &image, &look)
             }
             StreamEvent::Completed { image, meta } => {
-                let parts = completed(&image, &meta, self.background);
+                let before = self.taken.as_ref().map_or(0, |answer| answer.images.len());
+                let last = before + 1 >= meta.revised_prompts.len();
+                let parts = completed(&image, &meta, self.background, last);
                 self.take(image, meta);
                 parts
             }
@@ -195,7 +197,8 @@ fn partial(index: u32, image: &Chunks, look: &Look<'_>) -> Parts {
     writer.finish()
 }
 
-fn completed(image: &DeliveredImage, meta: &AnswerMeta, background: Background) -> Parts {
+/// One picture; the `last` of a request tells what all of them cost.
+fn completed(image: &DeliveredImage, meta: &AnswerMeta, background: Background, last: bool) -> Parts {
     let mut writer = Writer::new();
     writer.text("event: image_generation.completed\n");
     writer.text("data: {\"type\":\"image_generation.completed\",\"b64_json\":\"");
@@ -213,12 +216,12 @@ fn completed(image: &DeliveredImage, meta: &AnswerMeta, background: Background) 
         writer.text(",\"revised_prompt\":");
         writer.json(revised);
     }
-    if let Some(usage) = &meta.usage {
+    if let Some(usage) = meta.usage.as_ref().filter(|_| last) {
         writer.text(",\"usage\":");
         writer.json(&Usage::new(usage, false));
     }
     writer.text(",\"gallerist\":");
-    writer.json(&Details::from(meta));
+    writer.json(&if last { Details::from(meta) } else { Details::without_cost(meta) });
     writer.text("}\n\n");
     writer.finish()
 }
