@@ -44,7 +44,7 @@ fn the_completed_event_carries_usage_and_cost() {
         revised_prompt: Some("line\nbreak".into()),
         url_path: None,
     };
-    let (name, data) = event(completed(&image, &meta(), Background::Opaque));
+    let (name, data) = event(completed(&image, &meta(), Background::Opaque, true));
     assert_eq!(name, "image_generation.completed");
     assert_eq!(data["type"], "image_generation.completed");
     assert_eq!(data["b64_json"], "A".repeat(12_000));
@@ -55,6 +55,9 @@ fn the_completed_event_carries_usage_and_cost() {
     assert_eq!(data["usage"]["total_tokens"], 703);
     assert!(data["usage"].get("output_tokens_details").is_none());
     assert_eq!(data["gallerist"]["cost"]["charged_usd"], "0.0400000000");
+    let (_, one_of_several) = event(completed(&image, &meta(), Background::Opaque, false));
+    assert!(one_of_several.get("usage").is_none() && one_of_several["gallerist"].get("cost").is_none());
+    assert_eq!(one_of_several["gallerist"]["offer"], data["gallerist"]["offer"]);
 }
 
 #[test]
