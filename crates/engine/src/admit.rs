@@ -26,9 +26,8 @@ const JUST_FINISHED: SignedDuration = SignedDuration::from_mins(2);
 
 /// Serves one request that does not stream.
 pub(crate) async fn generate(shared: Arc<Shared>, incoming: Incoming) -> Ending {
-    let format = incoming.request.response_format;
     if let Some(earlier) = earlier(&shared, &incoming).await {
-        return in_format(&shared, format, earlier);
+        return earlier;
     }
     Detachable::new(Arc::clone(&shared), lead(shared, incoming, None)).await.ending
 }
@@ -106,7 +105,7 @@ async fn lead(shared: Arc<Shared>, incoming: Incoming, events: Option<EventSink>
             Led { ending, told: streamed, kept }
         }
         Lived::Existing { request, same_body } => {
-            let ending = in_format(&shared, format, bound(&shared, request, same_body).await);
+            let ending = bound(&shared, format, request, same_body).await;
             Led { ending, told: false, kept: true }
         }
     };
@@ -197,14 +196,9 @@ impl Drop for Detachable {
 
 /// An answer from the store has its pictures; a client that asked for addresses gets addresses again.
 fn in_format(shared: &Shared, format: ResponseFormat, ending: Ending) -> Ending {
-    match ending {
-        Ok(answer)
-            if format == ResponseFormat::Url
-                && answer.images.iter().any(|image| image.url_path.is_none()) =>
-        {
-            Ok(shared.with_addresses(answer))
-        }
-        ending => ending,
+    match format {
+        ResponseFormat::Url => ending.map(|answer| shared.with_addresses(answer)),
+        ResponseFormat::Base64 => ending,
     }
 }
 
@@ -217,7 +211,8 @@ async fn earlier(shared: &Shared, incoming: &Incoming) -> Option<Ending> {
     if let Some(key) = &incoming.idempotency_key {
         let known = shared.store.idempotent(incoming.caller.project.clone(), key, incoming.accepted_at).await;
         let known = known.ok().flatten()?;
-        return Some(bound(shared, known.request, known.fingerprint == incoming.fingerprint).await);
+        let same_body = known.fingerprint == incoming.fingerprint;
+        return Some(bound(shared, incoming.request.response_format, known.request, same_body).await);
     }
     if incoming.retry_count == 0 {
         return None;
@@ -254,6 +249,7 @@ async fn earlier_in_store(shared: &Shared, incoming: &Incoming) -> Option<Ending
     if record.status == RequestStatus::Succeeded || record.status == RequestStatus::Partial {
         let (request, charged, finished_at) = (record.id, record.charged, record.finished_at);
         let kept = from_record(shared, record).await.filter(Result::is_ok);
+        let kept = kept.map(|ending| in_format(shared, incoming.request.response_format, ending));
         let just_now = incoming.accepted_at.checked_sub(JUST_FINISHED).ok()?;
         if kept.is_some() || finished_at.is_some_and(|finished_at| finished_at < just_now) {
             // Without kept pictures the client had them all: some time later this is a new wish.
@@ -264,11 +260,12 @@ async fn earlier_in_store(shared: &Shared, incoming: &Incoming) -> Option<Ending
         let refusal = Refusal::new(RefusalKind::IdempotencyConflict, message).with_request(request);
         return Some(Err(Refusal { charged, ..refusal }));
     }
-    from_record(shared, record).await.and_then(repeatable)
+    let ending = from_record(shared, record).await?;
+    repeatable(in_format(shared, incoming.request.response_format, ending))
 }
 
 /// What the request that an idempotency key is bound to answers.
-async fn bound(shared: &Shared, request: RequestId, same_body: bool) -> Ending {
+async fn bound(shared: &Shared, format: ResponseFormat, request: RequestId, same_body: bool) -> Ending {
     if !same_body {
         let message = "This Idempotency-Key was used with another body. Use a new key for a new request.";
         return Err(Refusal::new(RefusalKind::IdempotencyConflict, message).with_request(request));
@@ -282,7 +279,10 @@ async fn bound(shared: &Shared, request: RequestId, same_body: bool) -> Ending {
         Err(Refusal::new(RefusalKind::IdempotencyConflict, message).with_request(request))
     };
     match shared.store.request(request).await {
-        Ok(Some(detail)) => from_record(shared, detail.request).await.unwrap_or_else(gone),
+        Ok(Some(detail)) => {
+            let replayed = from_record(shared, detail.request).await;
+            replayed.map_or_else(gone, |ending| in_format(shared, format, ending))
+        }
         _ => gone(),
     }
 }

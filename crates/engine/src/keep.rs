@@ -9,15 +9,16 @@ use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
 impl Shared {
-    /// Puts the pictures of an answer on disk for a while.
-    pub(crate) async fn keep(&self, answer: &Answer) {
-        self.keep_from(answer.meta.request_id, 0, &answer.images).await;
+    /// Puts the pictures of an answer on disk for a while. Whether all of them are there.
+    pub(crate) async fn keep(&self, answer: &Answer) -> bool {
+        self.keep_from(answer.meta.request_id, 0, &answer.images).await
     }
 
-    /// Puts pictures of a request on disk for a while, numbered from `first`.
-    pub(crate) async fn keep_from(&self, request: RequestId, first: u32, images: &[DeliveredImage]) {
+    /// Puts pictures of a request on disk for a while, numbered from `first`. Whether all of them are there.
+    pub(crate) async fn keep_from(&self, request: RequestId, first: u32, images: &[DeliveredImage]) -> bool {
         let now = self.clock.now();
         let expires_at = self.kept_until(now);
+        let mut all = true;
         for (index, image) in (first..).zip(images) {
             let data = match &image.data {
                 ImageData::Bytes(chunks) => chunks.clone(),
@@ -25,6 +26,7 @@ impl Shared {
                     Ok(bytes) => Chunks::from(bytes),
                     Err(error) => {
                         tracing::error!(%request, %error, "a picture could not be kept");
+                        all = false;
                         continue;
                     }
                 },
@@ -33,8 +35,10 @@ impl Shared {
             let picture = NewPicture { request, index, format: image.format, data, expires_at, now };
             if let Err(error) = self.store.put_picture(picture).await {
                 tracing::error!(%request, %error, "a picture could not be kept");
+                all = false;
             }
         }
+        all
     }
 
     fn kept_until(&self, now: Timestamp) -> Timestamp {

@@ -339,10 +339,10 @@ impl Life {
     /// Puts the pictures on disk first, where the client wants addresses or a replayable answer.
     async fn keep_if_wanted(&self, answer: Answer) -> Answer {
         let by_url = self.incoming.request.response_format == gallerist_domain::ResponseFormat::Url;
-        if by_url || self.incoming.idempotency_key.is_some() {
-            self.shared.keep(&answer).await;
-        }
-        if by_url { self.shared.with_addresses(answer) } else { answer }
+        let wanted = by_url || self.incoming.idempotency_key.is_some();
+        let kept = wanted && self.shared.keep(&answer).await;
+        // Where the disk is full the pictures go out in the answer itself: they are paid.
+        if by_url && kept { self.shared.with_addresses(answer) } else { answer }
     }
 
     fn request_end(&self, answer: &Answer, list: Option<Ticks>, saved: Option<Ticks>) -> RequestEnd {

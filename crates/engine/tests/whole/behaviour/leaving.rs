@@ -175,3 +175,16 @@ async fn shutdown_is_over_when_its_grace_is() {
     assert!(began.elapsed() < Duration::from_secs(2));
     assert_eq!(house.attempts().await[0].status, AttemptStatus::Reserved);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_cannot_be_kept_has_no_address_and_goes_out_in_the_answer() {
+    let house = House::open(58).await;
+    // Nothing can be written into a folder that is a file.
+    std::fs::write(house.folder.path().join("pictures"), "").expect("the folder can be written");
+    let mut request = ask("bfl/flux-2-pro");
+    request.response_format = gallerist_domain::ResponseFormat::Url;
+    let answer = house.engine.generate(incoming(request)).await.expect("it is made and paid");
+    assert_eq!(answer.images[0].url_path, None);
+    assert!(!super::bytes(&answer.images[0]).is_empty());
+    assert_eq!(house.balance().await, 0);
+}
