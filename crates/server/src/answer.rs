@@ -22,7 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const GALLERIST_REQUEST_ID: HeaderName = HeaderName::from_static("x-gallerist-request-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-gallerist-provider");
 const MODEL: HeaderName = HeaderName::from_static("x-gallerist-model");

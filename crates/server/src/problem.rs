@@ -1,9 +1,10 @@
 //! The two forms of an error body: OpenAI's, and problem details (RFC 9457).
 
-use crate::answer::JSON;
+use crate::answer::{JSON, REQUEST_ID};
 use crate::failure::{Details, Failure};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use gallerist_domain::RequestId;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
@@ -66,10 +67,19 @@ impl Failure {
         }
     }
 
-    /// The answer in OpenAI's form.
+    /// The answer in OpenAI's form. The SDKs show its `x-request-id`, so a request that got none, because it
+    /// failed before its books began, is given one for this answer and the log.
     pub(crate) fn openai(&self) -> Response {
         let body = serde_json::to_vec(&self.envelope()).expect("plain data serialises");
-        self.response(body, JSON)
+        let mut response = self.response(body, JSON);
+        if self.request_id.is_none() {
+            let id = RequestId::generate().to_string();
+            let status = self.status.as_u16();
+            tracing::debug!(request = id, status, code = self.code, "refused before its books began");
+            let id = HeaderValue::from_str(&id).expect("a UUID is visible ASCII");
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
     }
 
     /// The answer as problem details.

@@ -32,12 +32,16 @@ async fn hostile_bodies_get_clear_answers_and_the_server_stays_well() {
             400,
         ),
     ];
+    let mut ids = std::collections::BTreeSet::new();
     for (body, status) in &bodies {
         let head = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
         let reply = client::call(house.address, "POST", PATH, Some(&house.key), &[], body).await;
         assert_eq!(reply.status, *status, "{head}: {}", String::from_utf8_lossy(&reply.body));
         assert!(!reply.json()["error"]["message"].as_str().unwrap().is_empty(), "{head}");
         assert!(reply.header("x").is_none());
+        // A UUIDv7; another in each answer.
+        let id = reply.header("x-request-id").unwrap_or_else(|| panic!("{head}"));
+        assert!(id.len() == 36 && &id[14..15] == "7" && ids.insert(id.to_owned()), "{head}: {id}");
     }
     let kite = "a kite\r\nset-cookie: a=b\r\n\r\n<script>";
     let reply = house.generate(&json!({"prompt": kite})).await;
@@ -61,6 +65,7 @@ async fn wrong_keys_are_refused_without_repeating_them() {
         let reply = client::call(house.address, "POST", PATH, None, &headers, b"{\"prompt\":\"x\"}").await;
         assert_eq!(reply.status, 401, "{value}");
         assert_eq!(reply.json()["error"]["code"], "invalid_api_key");
+        assert_eq!(reply.header("x-request-id").map(str::len), Some(36));
         assert!(!String::from_utf8_lossy(&reply.body).contains("sk-wrong"));
     }
     let reply = client::call(house.address, "POST", PATH, None, &[], &vec![b'a'; 20_000_000]).await;
