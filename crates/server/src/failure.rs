@@ -9,7 +9,7 @@ use gallerist_domain::{FaultKind, RequestId, Retry, Ticks};
 use gallerist_engine::{Refusal, RefusalKind};
 use gallerist_routing::Reason;
 use gallerist_routing::report::ExcludedOffer;
-use gallerist_store::StoreError;
+use gallerist_store::{AttemptStatus, StoreError};
 use http::StatusCode;
 use serde::Serialize;
 
@@ -104,6 +104,13 @@ impl Failure {
 
     pub(crate) fn forbidden(message: impl Into<String>) -> Failure {
         Failure::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    /// Only what is disputed can be resolved; `number` is the attempt's.
+    pub(crate) fn not_disputed(number: &str, status: AttemptStatus) -> Failure {
+        let message = format!("Attempt {number} is {status}, not disputed: there is nothing to resolve.");
+        let failure = Failure::new(StatusCode::CONFLICT, "not_disputed", message);
+        Failure { should_retry: false, ..failure }
     }
 
     /// Our own mistake. Whether something was bought before it is not known, so nobody repeats it.

@@ -21,6 +21,9 @@ mod problem;
 mod routes;
 mod stream;
 
+/// The basis of a charge that a person read from the provider's bill.
+pub const RESOLVED_BY_PERSON: &str = "resolved_by_person";
+
 pub use keys::{FreshKey, key_digest, new_key};
 pub use serve::{ServeLimits, serve};
 pub use state::{AppSettings, AppState};

@@ -1,5 +1,6 @@
 //! Who answers what. One handler file per resource; errors below OpenAI's paths take OpenAI's form.
 
+mod disputes;
 mod health;
 mod images;
 mod keys;
@@ -31,6 +32,10 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v1/quotes", post(quotes::create).fallback(method_not_allowed))
         .route("/v1/requests", get(requests::list).fallback(method_not_allowed))
         .route("/v1/requests/{id}", get(requests::show).fallback(method_not_allowed))
+        .route(
+            "/v1/requests/{id}/attempts/{number}/resolve",
+            post(disputes::resolve).fallback(method_not_allowed),
+        )
         .route("/v1/requests/{id}/images/{index}", get(requests::picture).fallback(method_not_allowed))
         .route("/v1/pictures/{request}/{index}", get(requests::signed_picture).fallback(method_not_allowed))
         .route("/v1/usage", get(usage::show).fallback(method_not_allowed))
@@ -74,6 +79,7 @@ fn allowed(path: &str) -> &'static str {
         "/v1/quotes" => "POST",
         "/v1/keys" | "/v1/projects" => "GET, POST",
         _ if is_images(path) => "POST",
+        _ if path.starts_with("/v1/requests/") && path.ends_with("/resolve") => "POST",
         _ if path.starts_with("/v1/keys/") => "DELETE",
         _ if path.starts_with("/v1/projects/") => "GET, PATCH",
         _ => "GET",

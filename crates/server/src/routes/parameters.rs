@@ -94,17 +94,19 @@ pub(crate) fn request_id(text: &str) -> Result<RequestId, Failure> {
     text.parse().map_err(|_| Failure::not_found("There is no such request."))
 }
 
-/// A JSON body of an admin call.
+/// A JSON object, the body of an admin call.
 pub(crate) async fn body<T: DeserializeOwned>(state: &AppState, request: Request) -> Result<T, Failure> {
     let (parts, body) = request.into_parts();
     let bytes = intake::read(state, &parts.headers, body, BODY_BYTES_MAX).await?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_value",
-            format!("The body is not what is expected: {error}"),
-        )
-    })
+    let invalid = |why: &str| {
+        let message = format!("The body is not what is expected: {why}");
+        Failure::new(StatusCode::BAD_REQUEST, "invalid_value", message)
+    };
+    // Derived readers take an array for an object, its fields in the order of our source.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(invalid("it must be a JSON object."));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| invalid(&error.to_string()))
 }
 
 /// A field that tells null (`Some("null")`) from absent (`None`).
@@ -112,20 +114,24 @@ pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// A cap as a string or a number of dollars, not negative, or null for none; read from its digits.
+/// A cap as a string or a number of dollars, not negative, or null for none.
 pub(crate) fn cap(written: &RawValue) -> Result<Option<Ticks>, Failure> {
-    let text = written.get();
-    if text == "null" {
+    if written.get() == "null" {
         return Ok(None);
     }
-    let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    let amount = digits.parse::<Ticks>().ok().filter(|amount| !amount.is_negative());
-    amount.map(Some).ok_or_else(|| {
+    dollars(written).map(Some).ok_or_else(|| {
         Failure::invalid(
             "cap_usd",
             "cap_usd must be an amount of dollars such as \"25.00\", or null for no cap.",
         )
     })
+}
+
+/// A string or a number of dollars, read from its digits; `None` where it is neither, or negative.
+pub(crate) fn dollars(written: &RawValue) -> Option<Ticks> {
+    let text = written.get();
+    let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    digits.parse::<Ticks>().ok().filter(|amount| !amount.is_negative())
 }
 
 pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {

@@ -114,7 +114,12 @@ pub(crate) async fn show(
 ) -> Result<Response, Failure> {
     let key = auth::authenticate(&state, &headers)?;
     let detail = owned(&state, &key, request_id(&id)?).await?;
-    Ok(json(StatusCode::OK, &Whole::from(&detail)))
+    Ok(whole(&detail))
+}
+
+/// Everything about one request.
+pub(crate) fn whole(detail: &RequestDetail) -> Response {
+    json(StatusCode::OK, &Whole::from(detail))
 }
 
 /// A picture that was kept because its client went away, or for its address.
@@ -161,7 +166,11 @@ fn file(picture: Picture) -> Response {
 }
 
 /// The request, if the key may see it.
-async fn owned(state: &AppState, key: &KeyRecord, id: RequestId) -> Result<RequestDetail, Failure> {
+pub(crate) async fn owned(
+    state: &AppState,
+    key: &KeyRecord,
+    id: RequestId,
+) -> Result<RequestDetail, Failure> {
     let detail = state.engine().store().request(id).await?;
     let visible = detail.filter(|detail| auth::is_admin(key) || detail.request.project == key.project);
     visible.ok_or_else(|| Failure::not_found("There is no such request."))

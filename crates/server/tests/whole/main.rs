@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod client;
+mod disputes;
 mod hostile;
 mod house;
 mod images;

@@ -1,0 +1,58 @@
+//! Ends a dispute by hand: a person has read the provider's bill and says what an attempt cost.
+//!
+//! Nobody else knows it where a connection broke and the provider cannot be asked again. The books take the
+//! figure as it is, also above what was held: the money is gone, whatever a cap says. It refuses attempts
+//! that are not disputed, so that a figure is booked once. The rest of a request is in `requests.rs`.
+
+use crate::auth;
+use crate::failure::Failure;
+use crate::routes::parameters::{body, dollars, present, request_id};
+use crate::routes::requests;
+use crate::state::AppState;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use gallerist_store::{Resolution, StoreError};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bill {
+    #[serde(default, deserialize_with = "present")]
+    charged_usd: Option<Box<RawValue>>,
+}
+
+/// `{"charged_usd": "0.04"}` settles the attempt, `{"charged_usd": "0"}` releases it. Answers the request.
+pub(crate) async fn resolve(
+    State(state): State<AppState>,
+    Path((id, number)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let key = auth::authenticate_admin(&state, request.headers())?;
+    let bill: Bill = body(&state, request).await?;
+    let charge = bill.charged_usd.as_deref().and_then(dollars).ok_or_else(|| {
+        Failure::invalid(
+            "charged_usd",
+            "charged_usd must be what the provider billed, in dollars, such as \"0.04\"; \"0\" if nothing.",
+        )
+    })?;
+    let id = request_id(&id)?;
+    let detail = requests::owned(&state, &key, id).await?;
+    let attempt = detail.attempts.iter().find(|attempt| attempt.number.to_string() == number);
+    let attempt = attempt.ok_or_else(|| Failure::not_found("The request has no such attempt."))?;
+    let resolution = Resolution {
+        attempt: attempt.id,
+        charge,
+        basis: crate::RESOLVED_BY_PERSON.to_owned(),
+        charge_json: None,
+        now: state.engine().clock().now(),
+    };
+    match state.engine().store().resolve_dispute(resolution).await {
+        Ok(()) => {}
+        Err(StoreError::NotDisputed { status, .. }) => return Err(Failure::not_disputed(&number, status)),
+        Err(StoreError::Invalid(message)) => return Err(Failure::invalid("charged_usd", message)),
+        Err(error) => return Err(error.into()),
+    }
+    tracing::info!(request = %id, attempt = number, charged = %charge, key = key.id, "a dispute was resolved by hand");
+    Ok(requests::whole(&requests::owned(&state, &key, id).await?))
+}
