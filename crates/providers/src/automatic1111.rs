@@ -145,7 +145,7 @@ fn outcome(reply: &HttpReply) -> Result<Outcome, Fault> {
     let info = answer.info.and_then(|raw| info_text(&skeleton, raw)).unwrap_or_default();
     let info: Info<'_> = serde_json::from_str(&info).unwrap_or_default();
     let made = |(index, text): (usize, &HeldText<'_>)| {
-        let (data, format) = reply::without_data_prefix(skeleton.held(text));
+        let (data, format) = reply::without_data_prefix(skeleton.base64(text));
         let seed = info.all_seeds.0.get(index).and_then(Figure::seed);
         MadeImage { data: ImageData::Base64(data), format, revised_prompt: None, seed }
     };

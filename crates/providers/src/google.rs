@@ -162,7 +162,7 @@ fn last_image(skeleton: &Skeleton, candidate: &Candidate<'_>) -> Option<MadeImag
         let data = blob.data.as_ref().filter(|data| !data.is_empty())?;
         let is_image = media_type.is_empty() || media_type.starts_with("image/");
         is_image.then(|| MadeImage {
-            data: ImageData::Base64(skeleton.held(data)),
+            data: ImageData::Base64(skeleton.base64(data)),
             format: reply::format(&media_type),
             revised_prompt: None,
             seed: None,

@@ -125,7 +125,7 @@ fn outcome(reply: &HttpReply) -> Result<Outcome, Fault> {
         let address = item.url.as_ref().filter(|text| !text.is_empty());
         let (data, named) = match (inline, address) {
             (Some(text), _) => {
-                let (text, named) = reply::without_data_prefix(skeleton.held(text));
+                let (text, named) = reply::without_data_prefix(skeleton.base64(text));
                 (ImageData::Base64(text), named)
             }
             (None, Some(url)) => (ImageData::Url(skeleton.text(url).into_owned()), None),
@@ -166,7 +166,7 @@ fn decode_event(event: &ServerEvent) -> Result<StreamStep, Fault> {
         return Err(faults::fault_of_event(&event.data));
     }
     let format = wire.output_format.as_ref().and_then(|word| reply::format(&skeleton.text(word)));
-    let image = wire.b64_json.as_ref().filter(|text| !text.is_empty()).map(|text| skeleton.held(text));
+    let image = wire.b64_json.as_ref().filter(|text| !text.is_empty()).map(|text| skeleton.base64(text));
     match (kind.rsplit('.').next().unwrap_or_default(), image) {
         ("partial_image", Some(image)) => {
             let index = json::count(wire.partial_image_index).and_then(|index| u32::try_from(index).ok());

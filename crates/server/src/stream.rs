@@ -12,7 +12,7 @@ use crate::state::AppState;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use gallerist_domain::{Background, Chunks, OutputFormat, Size};
+use gallerist_domain::{Background, Chunks, ImageData, OutputFormat, Size};
 use gallerist_engine::{Answer, AnswerMeta, DeliveredImage, StreamEvent};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http_body::Frame;
@@ -188,7 +188,7 @@ fn partial(index: u32, image: &Chunks, look: &Look<'_>) -> Parts {
     let mut writer = Writer::new();
     writer.text("event: image_generation.partial_image\n");
     writer.text("data: {\"type\":\"image_generation.partial_image\",\"b64_json\":\"");
-    writer.base64(image);
+    writer.base64(&one_line(image));
     writer.text("\"");
     look.write(&mut writer);
     writer.text(",\"partial_image_index\":");
@@ -202,7 +202,10 @@ fn completed(image: &DeliveredImage, meta: &AnswerMeta, background: Background, 
     let mut writer = Writer::new();
     writer.text("event: image_generation.completed\n");
     writer.text("data: {\"type\":\"image_generation.completed\",\"b64_json\":\"");
-    writer.picture(&image.data);
+    match &image.data {
+        ImageData::Base64(text) => writer.base64(&one_line(text)),
+        data => writer.picture(data),
+    }
     writer.text("\"");
     let look = Look {
         created: meta.created,
@@ -224,6 +227,15 @@ fn completed(image: &DeliveredImage, meta: &AnswerMeta, background: Background, 
     writer.json(&if last { Details::from(meta) } else { Details::without_cost(meta) });
     writer.text("}\n\n");
     writer.finish()
+}
+
+/// The text without line breaks: an upstream that sends some must not begin events of its own.
+fn one_line(text: &Chunks) -> Chunks {
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    if !text.parts().iter().any(|part| memchr::memchr2(b'\n', b'\r', part).is_some()) {
+        return text.clone();
+    }
+    text.parts().iter().flat_map(|part| part.split(is_break).map(|line| part.slice_ref(line))).collect()
 }
 
 /// Both SDKs look for the top-level `error`; a reader of the raw events looks for the `type`.

@@ -48,7 +48,14 @@ impl From<HeldJsonError> for Fault {
 #[derive(Debug)]
 pub struct Skeleton {
     text: Vec<u8>,
-    lifted: Vec<Chunks>,
+    lifted: Vec<Lifted>,
+}
+
+#[derive(Debug)]
+struct Lifted {
+    content: Chunks,
+    /// As it stood in the document, and so without a quote or a backslash.
+    verbatim: bool,
 }
 
 /// A string of the document that may have been lifted out; resolve it with the skeleton it came from.
@@ -94,15 +101,24 @@ impl Skeleton {
     /// The string's bytes: shared frames if it was lifted, else an owned copy.
     pub fn held(&self, text: &HeldText<'_>) -> Chunks {
         match self.lifted_by(text) {
-            Some(lifted) => lifted.clone(),
+            Some(lifted) => lifted.content.clone(),
             None => Chunks::from(Bytes::copy_from_slice(text.0.as_bytes())),
         }
+    }
+
+    /// The string's bytes as base64 text that will stand inside other JSON as it is: nothing when it holds what
+    /// JSON must escape, so that no answer can write into ours.
+    pub fn base64(&self, text: &HeldText<'_>) -> Chunks {
+        let held = self.held(text);
+        let verbatim = self.lifted_by(text).is_some_and(|lifted| lifted.verbatim);
+        let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+        if verbatim || held.parts().iter().all(|part| part.iter().all(plain)) { held } else { Chunks::new() }
     }
 
     /// The string as text; copies it if it was lifted. Bytes that are not UTF-8 are replaced.
     pub fn text<'a>(&self, text: &HeldText<'a>) -> Cow<'a, str> {
         match self.lifted_by(text) {
-            Some(lifted) => Cow::Owned(String::from_utf8_lossy(&lifted.to_vec()).into_owned()),
+            Some(lifted) => Cow::Owned(String::from_utf8_lossy(&lifted.content.to_vec()).into_owned()),
             None => text.0.clone(),
         }
     }
@@ -110,12 +126,12 @@ impl Skeleton {
     /// The first `count` bytes of the string as text; for messages to people.
     pub fn text_head(&self, text: &HeldText<'_>, count: usize) -> String {
         match self.lifted_by(text) {
-            Some(lifted) => String::from_utf8_lossy(&lifted.head(count)).into_owned(),
+            Some(lifted) => String::from_utf8_lossy(&lifted.content.head(count)).into_owned(),
             None => text.0.chars().take(count).collect(),
         }
     }
 
-    fn lifted_by(&self, text: &HeldText<'_>) -> Option<&Chunks> {
+    fn lifted_by(&self, text: &HeldText<'_>) -> Option<&Lifted> {
         self.lifted.get(text.0.strip_prefix(MARK)?.parse::<usize>().ok()?)
     }
 }
@@ -176,7 +192,7 @@ struct Scan<'a> {
     delimiters: Option<&'a [Delimiter]>,
     place: Place,
     text: Vec<u8>,
-    lifted: Vec<Chunks>,
+    lifted: Vec<Lifted>,
 }
 
 impl<'a> Scan<'a> {
@@ -259,7 +275,7 @@ impl<'a> Scan<'a> {
                 content = unescaped(&content)?;
             }
             let placeholder = format!("\\u0001{}", self.lifted.len());
-            self.lifted.push(content);
+            self.lifted.push(Lifted { content, verbatim: !string.escapes });
             self.copy(placeholder.as_bytes())?;
         } else if self.text[string.mark..].starts_with(MARK_ESCAPED) {
             return Err(HeldJsonError::Forged);

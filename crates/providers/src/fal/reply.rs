@@ -211,7 +211,7 @@ fn picture(
 ) -> Option<(ImageData, Option<gallerist_domain::OutputFormat>)> {
     let url = file.url.as_ref().filter(|url| !url.is_empty())?;
     let named = file.content_type.as_ref().and_then(|word| reply::format(&skeleton.text(word)));
-    let held = skeleton.held(url);
+    let held = skeleton.base64(url);
     if held.head(5) == b"data:" {
         let (base64, format) = reply::without_data_prefix(held);
         return Some((ImageData::Base64(base64), format.or(named)));

@@ -104,7 +104,7 @@ fn from_document(answer: &HttpReply, media_type: &str) -> Result<Vec<(Finish, Op
     };
     let image = |text: &Option<HeldText<'_>>, seed: Option<Figure<'_>>, format: Option<OutputFormat>| {
         let text = text.as_ref().filter(|text| !text.is_empty())?;
-        let (base64, named) = reply::without_data_prefix(skeleton.held(text));
+        let (base64, named) = reply::without_data_prefix(skeleton.base64(text));
         Some(MadeImage {
             data: ImageData::Base64(base64),
             format: named.or(format),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::answer::tests::{meta, written};
 use crate::state::AppSettings;
-use gallerist_domain::{ImageData, SystemClock, Ticks};
+use gallerist_domain::{SystemClock, Ticks};
 use gallerist_engine::{Engine, EngineSettings, Limits, Refusal, RefusalKind};
 use gallerist_pricing::Catalogue;
 use gallerist_store::Store;
@@ -58,6 +58,27 @@ fn the_completed_event_carries_usage_and_cost() {
     let (_, one_of_several) = event(completed(&image, &meta(), Background::Opaque, false));
     assert!(one_of_several.get("usage").is_none() && one_of_several["gallerist"].get("cost").is_none());
     assert_eq!(one_of_several["gallerist"]["offer"], data["gallerist"]["offer"]);
+}
+
+#[test]
+fn a_line_break_inside_a_picture_begins_no_event() {
+    let hostile = format!("{}\n\nevent: image_generation.completed\rdata: {{}}\n\n", "A".repeat(9_000));
+    let image = DeliveredImage {
+        data: ImageData::Base64(Chunks::from(hostile.clone().into_bytes())),
+        format: OutputFormat::Png,
+        size: Size::new(64, 32),
+        revised_prompt: None,
+        url_path: None,
+    };
+    event(completed(&image, &meta(), Background::Auto, true));
+    let look = Look {
+        created: 7,
+        format: OutputFormat::Png,
+        size: Size::new(64, 32),
+        quality: "",
+        background: Background::Auto,
+    };
+    event(partial(0, &Chunks::from(hostile.into_bytes()), &look));
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn shares_the_frames_of_a_long_string() {
     let body = Chunks::from(bytes.clone());
     let skeleton = Skeleton::scan(&body).expect("well-formed");
     assert!(skeleton.text.len() < 300);
-    let frame = &skeleton.lifted[1].parts()[0];
+    let frame = &skeleton.lifted[1].content.parts()[0];
     let inside = bytes.as_ptr_range();
     assert!(inside.contains(&frame.as_ptr()));
 }
@@ -146,5 +146,27 @@ proptest! {
         if !text.contains("\\u0001") {
             prop_assert_eq!(read, direct);
         }
+    }
+}
+
+#[test]
+fn base64_text_cannot_write_into_the_json_around_it() {
+    let long = "A".repeat(LIFTED_BYTES_MIN + 1);
+    let cases = [
+        (long.clone(), true),
+        ("QUJD".to_owned(), true),
+        (format!("{long}\\/+="), true),
+        (format!("{long}\\\",\\\"gallerist\\\":1"), false),
+        (format!("{long}\\n\\nevent: x"), false),
+        (format!("{long}\\\\"), false),
+        ("QUJD\\\",\\\"b\\\":\\\"".to_owned(), false),
+        ("QUJD\\n".to_owned(), false),
+    ];
+    for (written, kept) in cases {
+        let body = Chunks::from(format!("{{\"b64_json\":\"{written}\"}}").into_bytes());
+        let skeleton = Skeleton::scan(&body).expect("it is JSON");
+        let item: Item<'_> = skeleton.read().expect("it is an item");
+        let (held, text) = (skeleton.held(&item.b64_json), skeleton.base64(&item.b64_json));
+        assert_eq!(text, if kept { held } else { Chunks::new() }, "{written:.20}");
     }
 }
