@@ -11,12 +11,16 @@ use crate::config::{Config, Environment, Place};
 use crate::failure::{Failure, Result};
 use crate::first_keys::{self, ADMIN_KEY};
 use crate::gateway::address_file;
+use gallerist_domain::Ticks;
 use gallerist_store::{Store, StoreError, StoreOptions};
 use here::Here;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::path::Path;
+
+/// Rows that are asked for at a time where many are looked through.
+const PAGE_ROWS: u32 = 100;
 
 /// Open books.
 pub enum Books {
@@ -131,6 +135,44 @@ impl Books {
         }
     }
 
+    /// The newest requests with something in dispute, in the form of [`Books::requests`].
+    ///
+    /// The API has no such filter: pages are read until all that the projects have in dispute is found.
+    pub fn disputed_requests(&self, limit: u32, after: Option<&str>, project: Option<&str>) -> Result<Value> {
+        let projects = self.projects()?;
+        let asked = |one: &&Value| project.is_none_or(|project| one["id"] == project);
+        let mut left: Ticks = rows(&projects).iter().filter(asked).map(disputed).sum();
+        let limit = limit as usize;
+        let mut found: Vec<Value> = Vec::new();
+        let mut after = after.map(str::to_owned);
+        while !left.is_zero() && found.len() <= limit {
+            let page = self.requests(PAGE_ROWS, after.as_deref(), project)?;
+            for request in rows(&page).iter().filter(|request| !disputed(request).is_zero()) {
+                left -= disputed(request);
+                found.push(request.clone());
+            }
+            match rows(&page).last() {
+                Some(last) if page["has_more"] == true => after = last["id"].as_str().map(str::to_owned),
+                // In front of the first page there may be the rest.
+                _ => break,
+            }
+        }
+        let has_more = found.len() > limit;
+        found.truncate(limit);
+        Ok(json!({"object": "list", "data": found, "has_more": has_more}))
+    }
+
+    /// Ends a dispute with what the provider billed, an amount of dollars; answers the request.
+    pub fn resolve(&self, id: &str, attempt: u32, charged_usd: &str) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                let path = format!("/v1/requests/{}/attempts/{attempt}/resolve", escaped(id));
+                client.ask("POST", &path, Some(&json!({"charged_usd": charged_usd})))
+            }
+            Books::Here(here) => here.resolve(id, attempt, charged_usd),
+        }
+    }
+
     /// `group_by` joined by commas; instants as people write them.
     pub fn usage(
         &self,
@@ -172,6 +214,16 @@ fn gateway(data_dir: &Path, environment: &Environment) -> Result<Client> {
         .advise(format!("set {ADMIN_KEY} to the key that its first start showed, or end the gateway"))
     })?;
     Ok(Client::new(address.trim(), key))
+}
+
+/// The rows of a list.
+fn rows(list: &Value) -> &[Value] {
+    list["data"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// What of a project, a request or totals is in dispute.
+pub fn disputed(value: &Value) -> Ticks {
+    value["disputed_usd"].as_str().and_then(|text| text.parse().ok()).unwrap_or(Ticks::ZERO)
 }
 
 fn query(parts: &[(&str, Option<&str>)]) -> String {

@@ -15,6 +15,8 @@ pub mod serve;
 pub mod usage;
 
 use crate::failure::{Failure, Result};
+use crate::output;
+use gallerist_domain::Ticks;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use std::future::Future;
@@ -41,4 +43,23 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     // What still runs is a blocking call whose result nobody waits for.
     runtime.shutdown_background();
     done
+}
+
+/// An amount of dollars of an argument, not negative.
+fn amount(text: &str) -> std::result::Result<String, String> {
+    match text.trim_start_matches('$').parse::<Ticks>() {
+        Ok(amount) if !amount.is_negative() => Ok(amount.to_string()),
+        Ok(_) => Err("an amount of dollars is not negative".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Names the way out of disputes, where there are any.
+fn hint_at_disputes(disputed: Ticks) {
+    if !disputed.is_zero() {
+        output::line(format!(
+            "\nOf {} nobody knows whether it was billed: `gallerist requests list --disputed` names the requests.",
+            output::dollars(disputed)
+        ));
+    }
 }

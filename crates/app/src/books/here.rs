@@ -5,10 +5,10 @@
 use super::KeyWish;
 use crate::failure::{Failure, Result};
 use gallerist_domain::{ProjectId, Ticks};
-use gallerist_server::new_key;
+use gallerist_server::{RESOLVED_BY_PERSON, new_key};
 use gallerist_store::{
-    KeyRecord, KeyRole, ProjectRecord, RequestDetail, RequestFilter, RequestRecord, Store, UsageFigures,
-    UsageKey, UsageQuery,
+    KeyRecord, KeyRole, ProjectRecord, RequestDetail, RequestFilter, RequestRecord, Resolution, Store,
+    StoreError, UsageFigures, UsageKey, UsageQuery,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -99,6 +99,30 @@ impl Here {
         let id = parsed(id)?;
         let detail = self.runtime.block_on(self.store.request(id))?;
         detail.as_ref().map(whole).ok_or_else(|| gallerist_store::StoreError::UnknownRequest(id).into())
+    }
+
+    pub fn resolve(&self, id: &str, number: u32, charged_usd: &str) -> Result<Value> {
+        let request = parsed(id)?;
+        let charge = parsed(charged_usd)?;
+        let detail = self.runtime.block_on(self.store.request(request))?;
+        let detail = detail.ok_or(StoreError::UnknownRequest(request))?;
+        let attempt = detail.attempts.iter().find(|attempt| attempt.number == number);
+        let attempt = attempt.ok_or_else(|| Failure::failed("The request has no such attempt."))?;
+        let resolution = Resolution {
+            attempt: attempt.id,
+            charge,
+            basis: RESOLVED_BY_PERSON.to_owned(),
+            charge_json: None,
+            now: Timestamp::now(),
+        };
+        match self.runtime.block_on(self.store.resolve_dispute(resolution)) {
+            Err(StoreError::NotDisputed { status, .. }) => Err(Failure::failed(format!(
+                "Attempt {number} is {status}, not disputed: there is nothing to resolve."
+            ))),
+            Err(StoreError::Invalid(message)) => Err(Failure::usage(message)),
+            Err(error) => Err(error.into()),
+            Ok(()) => self.request(id),
+        }
     }
 
     pub fn usage(

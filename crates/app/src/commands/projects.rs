@@ -1,12 +1,12 @@
 //! `gallerist projects`: who pays, and how much at most.
 
-use crate::books::Books;
+use super::amount;
+use crate::books::{Books, disputed};
 use crate::config::Place;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
-use gallerist_domain::Ticks;
 use serde_json::Value;
 
 const EXAMPLES: &str = "Examples:
@@ -53,14 +53,6 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
-}
-
-fn amount(text: &str) -> std::result::Result<String, String> {
-    match text.trim_start_matches('$').parse::<Ticks>() {
-        Ok(amount) if !amount.is_negative() => Ok(amount.to_string()),
-        Ok(_) => Err("an amount of dollars is not negative".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 fn cap(text: &str) -> std::result::Result<String, String> {
@@ -121,4 +113,5 @@ fn print(answer: &Value) {
         ]);
     }
     output::line(table.render());
+    super::hint_at_disputes(projects.iter().map(disputed).sum());
 }

@@ -1,8 +1,9 @@
 //! `gallerist requests`: what became of each, and why it cost what it cost.
 
-use crate::books::Books;
+use super::amount;
+use crate::books::{Books, disputed};
 use crate::config::Place;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
@@ -10,7 +11,9 @@ use serde_json::Value;
 
 const EXAMPLES: &str = "Examples:
   gallerist requests list --limit 5
-  gallerist requests show 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b";
+  gallerist requests list --disputed
+  gallerist requests show 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b
+  gallerist requests resolve 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b 1 --charged-usd 0.04";
 
 /// Offers of a plan that are shown to people.
 const PLANNED_MAX: usize = 5;
@@ -37,6 +40,9 @@ enum Action {
         /// Only this project
         #[arg(long, value_name = "NAME")]
         project: Option<String>,
+        /// Only those of which nobody knows whether they were billed
+        #[arg(long)]
+        disputed: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -47,21 +53,57 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// End a dispute: say what the provider's bill has for an attempt
+    #[command(after_help = RESOLVE_HELP)]
+    Resolve {
+        id: String,
+        /// As `requests show` numbers them
+        #[arg(value_name = "ATTEMPT_NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+        attempt: u32,
+        /// What the provider billed for it, in dollars; 0 if nothing
+        #[arg(long, value_name = "USD", value_parser = amount)]
+        charged_usd: String,
+        #[command(flatten)]
+        place: Place,
+    },
 }
+
+const RESOLVE_HELP: &str =
+    "A figure is booked once and as it is, also above what was held. What was held is free again.
+
+Examples:
+  gallerist requests resolve 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b 1 --charged-usd 0.04
+  gallerist requests resolve 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b 1 --charged-usd 0";
 
 pub fn run(command: &RequestsCommand, json: bool) -> Result<()> {
     match &command.action {
-        Action::List { limit, after, project, place } => {
+        Action::List { limit, after, project, disputed, place } => {
             let books = Books::open(place, false)?;
-            let page = books.requests(*limit, after.as_deref(), project.as_deref())?;
+            let (after, project) = (after.as_deref(), project.as_deref());
+            let page = match disputed {
+                true => books.disputed_requests(*limit, after, project)?,
+                false => books.requests(*limit, after, project)?,
+            };
             if json { output::json(&page) } else { print_page(&page) }
         }
         Action::Show { id, place } => {
             let request = Books::open(place, false)?.request(id)?;
             if json { output::json(&request) } else { print_request(&request) }
         }
+        Action::Resolve { id, attempt, charged_usd, place } => {
+            let resolved = Books::open(place, false)?.resolve(id, *attempt, charged_usd);
+            let request = resolved.map_err(|failure| advised(failure, id))?;
+            if json { output::json(&request) } else { print_request(&request) }
+        }
     }
     Ok(())
+}
+
+fn advised(failure: Failure, id: &str) -> Failure {
+    match failure.advice.is_empty() {
+        true => failure.advise(format!("`gallerist requests show {id}` shows the attempts")),
+        false => failure,
+    }
 }
 
 fn text(value: &Value) -> String {
@@ -105,6 +147,9 @@ fn print_page(page: &Value) {
         ]);
     }
     output::line(table.render());
+    if rows(page, "data").iter().any(|request| !disputed(request).is_zero()) {
+        output::line("\nOf the disputed, `gallerist requests show ID` says what to do.");
+    }
     if page["has_more"] == true
         && let Some(last) = rows(page, "data").last()
     {
@@ -124,6 +169,9 @@ fn print_request(request: &Value) {
     ));
     for attempt in rows(request, "attempts") {
         print_attempt(attempt);
+        if attempt["status"] == "disputed" {
+            print_next_step(&text(&request["id"]), attempt);
+        }
     }
     let plan = &request["plan"];
     let names = |name: &str| -> Vec<String> {
@@ -188,7 +236,8 @@ fn print_attempt(attempt: &Value) {
     }
     output::line(line);
     if let Some(reason) = attempt["dispute_reason"].as_str() {
-        output::line(format!("  disputed: {reason}"));
+        let word = if attempt["status"] == "disputed" { "disputed" } else { "was disputed" };
+        output::line(format!("  {word}: {reason}"));
     }
     if !attempt["fault"].is_null() {
         output::line(format!(
@@ -214,4 +263,19 @@ fn print_attempt(attempt: &Value) {
     }
     output::line(table.render());
     output::line(format!("  catalogue {}", text(&attempt["catalogue_digest"])));
+}
+
+/// What a person can do about a disputed attempt.
+fn print_next_step(request: &str, attempt: &Value) {
+    let offer = text(&attempt["offer"]);
+    let provider = offer.split('/').next().unwrap_or_default();
+    let known = match attempt["provider_request_id"].as_str() {
+        Some(id) => format!(" for {id}"),
+        None => format!(" at {} UTC", output::moment(&attempt["created_at"])),
+    };
+    output::line(format!(
+        "  next: look what {provider} billed{known}, then book it; 0 if nothing:\n    \
+         gallerist requests resolve {request} {} --charged-usd AMOUNT",
+        text(&attempt["number"]),
+    ));
 }

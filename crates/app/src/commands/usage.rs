@@ -1,7 +1,7 @@
 //! `gallerist usage`: spending by provider, model, project, key, operation or day.
 
 use super::instant;
-use crate::books::Books;
+use crate::books::{Books, disputed};
 use crate::config::Place;
 use crate::failure::Result;
 use crate::output;
@@ -42,6 +42,7 @@ pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
         output::json(&report);
     } else {
         output::line(table(&command.group_by, &report).render());
+        super::hint_at_disputes(disputed(&report["totals"]));
     }
     Ok(())
 }

@@ -255,3 +255,65 @@ fn a_signal_lets_requests_finish_and_a_second_one_does_not_wait() {
         .collect();
     assert_eq!(statuses, ["running", "succeeded"], "the next start settles what is open");
 }
+
+#[test]
+fn a_dispute_is_found_and_ended_with_and_without_a_gateway() {
+    let world = World::start();
+    let origin = world.fakes.ready["fakes"]["openai"].as_str().unwrap();
+    let breaks = json!([{"fault": "reset_after", "probability": 1.0}]);
+    assert_eq!(http("PUT", &format!("{origin}/_fake/faults"), "", Some(&breaks)).0, 200);
+    let broken = |prompt: &str| assert_eq!(run(world.gallerist().args(["generate", prompt])).code, 1);
+    broken("first");
+    broken("second");
+    let disputed = || -> Vec<String> {
+        let list = world.json(&["requests", "list", "--disputed"]);
+        let ids = list["data"].as_array().unwrap().iter();
+        ids.map(|request| request["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let [second, first] = <[String; 2]>::try_from(disputed()).unwrap();
+    let one = world.json(&["requests", "list", "--disputed", "--limit", "1"]);
+    assert_eq!((one["data"].as_array().unwrap().len(), &one["has_more"]), (1, &json!(true)));
+    for command in ["usage", "projects list"] {
+        let hint = run(world.gallerist().args(command.split(' ')));
+        assert!(hint.out.contains("requests list --disputed"), "{}", hint.out);
+    }
+    let shown = run(world.gallerist().args(["requests", "show", &first]));
+    assert!(
+        shown.out.contains(&format!("gallerist requests resolve {first} 1 --charged-usd")),
+        "{}",
+        shown.out
+    );
+
+    // In the store itself, and through the gateway that holds it.
+    let resolve = |id: &str, charged: &str| {
+        let arguments = ["requests", "resolve", id, "1", "--charged-usd", charged, "--json"];
+        run(world.gallerist().args(arguments))
+    };
+    let released = resolve(&first, "0").json();
+    assert_eq!(released["attempts"][0]["status"], "released");
+    assert_eq!(disputed(), [second.as_str()]);
+    let serve = Running::start(world.gallerist().args(["serve", "--json"]));
+    let settled = resolve(&second, "$0.04").json();
+    assert_eq!(settled["attempts"][0]["status"], "settled");
+    assert_eq!(settled["attempts"][0]["basis"], released["attempts"][0]["basis"]);
+    assert_eq!(settled["charged_usd"], "0.0400000000");
+    let through = resolve(&second, "0.04");
+    assert_eq!(serve.end().code, 0);
+    let here = resolve(&second, "0.04");
+    assert!(here.err.contains("Attempt 1 is settled, not disputed"), "{}", here.err);
+    assert_eq!((through.code, through.err), (here.code, here.err));
+    assert_eq!(resolve(&second, "-1").code, 2);
+    assert!(disputed().is_empty());
+    let project = &world.json(&["projects", "list"])["data"][0];
+    assert_eq!(
+        (&project["settled_usd"], &project["disputed_usd"]),
+        (&json!("0.0400000000"), &json!("0.0000000000"))
+    );
+    let table = run(world.gallerist().args(["requests", "show", &second]));
+    assert!(
+        table.out.contains("was disputed") && table.out.contains("(resolved by person)"),
+        "{}",
+        table.out
+    );
+    assert!(!run(world.gallerist().arg("usage")).out.contains("--disputed"));
+}
