@@ -13,7 +13,6 @@
 pub mod call;
 pub mod capability;
 pub mod clock;
-pub mod event;
 pub mod fault;
 pub mod held;
 pub mod id;
@@ -25,7 +24,6 @@ pub mod request;
 pub use call::ImageCall;
 pub use capability::{Capabilities, RatioSize, Sizes};
 pub use clock::{Clock, FixedClock, SystemClock};
-pub use event::Event;
 pub use fault::{Billed, Blame, ChargeEvent, Fault, FaultKind, Retry};
 pub use held::Chunks;
 pub use id::{AttemptId, OfferId, ProjectId, RequestId};
