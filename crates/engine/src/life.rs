@@ -397,7 +397,7 @@ impl Life {
 
     fn note(&self, written: Result<(), StoreError>) {
         if let Err(error) = written {
-            // The attempts stay reserved and count against caps; the next start disputes them.
+            // The attempts stay reserved and count against caps; a sweep, or the next start, disputes them.
             tracing::error!(request = %self.id, %error, "the end of a request could not be written");
         }
     }

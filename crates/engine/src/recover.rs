@@ -18,7 +18,7 @@ use gallerist_store::{
     Resolution, StoreError, UnfinishedRequest,
 };
 use jiff::SignedDuration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -57,6 +57,7 @@ async fn disputed_jobs(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreError> 
 
 /// Looks up what is open and sweeps, until the engine stops.
 pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) {
+    let mut suspects = BTreeSet::new();
     loop {
         look_up_all(&shared, std::mem::take(&mut jobs)).await;
         tokio::select! {
@@ -64,11 +65,36 @@ pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) 
             () = shared.stopping.cancelled() => return,
         }
         sweep(&shared).await;
+        if let Err(error) = end_broken_off(&shared, &mut suspects).await {
+            tracing::error!(%error, "what broke off could not be ended");
+        }
         jobs = disputed_jobs(&shared).await.unwrap_or_default();
         // By then its provider has forgotten a job; only a start asks for it once more.
         let now = shared.clock.now();
         jobs.retain(|job| now.duration_since(job.created_at) < ASKED_FOR);
     }
+}
+
+/// Ends what a life left open that broke off: by a panic, or because the disk refused its end. A request is
+/// only suspected at first: the end of a life is written a moment after it can be joined no more.
+async fn end_broken_off(shared: &Shared, suspects: &mut BTreeSet<RequestId>) -> Result<(), StoreError> {
+    let mut unfinished = shared.store.unfinished_requests().await?;
+    unfinished.retain(|request| shared.joining.running(request.id).is_none());
+    let suspected = std::mem::replace(suspects, unfinished.iter().map(|request| request.id).collect());
+    if unfinished.iter().all(|request| !suspected.contains(&request.id)) {
+        return Ok(());
+    }
+    for attempt in shared.store.open_attempts().await? {
+        if suspected.contains(&attempt.request) && suspects.contains(&attempt.request) {
+            tracing::warn!(request = %attempt.request, attempt = %attempt.id, "a request broke off");
+            end_attempt(shared, &attempt, dispute("the request broke off inside the gateway")).await?;
+        }
+    }
+    for mut request in unfinished.into_iter().filter(|request| suspected.contains(&request.id)) {
+        request.attempts_open = 0;
+        finish(shared, &request).await?;
+    }
+    Ok(())
 }
 
 /// Deletes everything that has expired.
@@ -306,3 +332,6 @@ async fn keep_pictures(
     shared.keep_from(attempt.request, first, &images).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

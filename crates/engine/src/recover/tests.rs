@@ -1,0 +1,66 @@
+use super::*;
+use crate::settings::{EngineSettings, Limits};
+use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, SystemClock};
+use gallerist_pricing::Catalogue;
+use gallerist_store::{NewAttempt, NewRequest, Reservation, Store};
+use jiff::Timestamp;
+
+async fn shared() -> Shared {
+    let settings = EngineSettings {
+        catalogue: Arc::new(Catalogue::embedded()),
+        providers: Vec::new(),
+        store: Store::open_temporary(Timestamp::now()).expect("a temporary store"),
+        clock: Arc::new(SystemClock),
+        limits: Limits::default(),
+        baseline: None,
+        check_depth: Depth::Header,
+        moderation_failover: false,
+    };
+    Shared::new(settings).await.expect("it starts")
+}
+
+async fn reserve(shared: &Shared) -> RequestId {
+    let (id, project, now) = (RequestId::generate(), ProjectId::default_project(), Timestamp::now());
+    let new_request = NewRequest {
+        id,
+        project: project.clone(),
+        key_id: None,
+        model: "auto".to_owned(),
+        operation: Operation::Generate,
+        n: 1,
+        plan_json: "{}".to_owned(),
+        fingerprint: [7; 32],
+        idempotency_key: None,
+    };
+    let attempt = NewAttempt {
+        id: AttemptId::generate(),
+        number: 1,
+        offer: OfferId::new("bfl", "flux-2-pro"),
+        maximum: Ticks::new(100),
+        call_json: "{}".to_owned(),
+        catalogue_digest: String::new(),
+    };
+    let new_request = Some(new_request);
+    let reservation = Reservation { request: id, project, new_request, attempts: vec![attempt], now };
+    shared.store.reserve(reservation).await.expect("it is held");
+    id
+}
+
+#[tokio::test]
+async fn a_request_that_broke_off_is_ended_and_one_that_runs_is_not() {
+    let shared = shared().await;
+    let (broken, running) = (reserve(&shared).await, reserve(&shared).await);
+    let caller = crate::request::Caller { project: ProjectId::default_project(), key_id: None };
+    let _announce = shared.joining.begin(running, (caller, [7; 32]));
+    let mut suspects = BTreeSet::new();
+    for (round, ended) in [(1, false), (2, true), (3, true)] {
+        end_broken_off(&shared, &mut suspects).await.expect("it is written");
+        let detail = shared.store.request(broken).await.expect("it reads").expect("it is there");
+        let status = if ended { AttemptStatus::Disputed } else { AttemptStatus::Reserved };
+        assert_eq!(detail.attempts[0].status, status, "round {round}");
+        assert_eq!(detail.request.status == RequestStatus::Failed, ended, "round {round}");
+        let other = shared.store.request(running).await.expect("it reads").expect("it is there");
+        assert_eq!(other.attempts[0].status, AttemptStatus::Reserved);
+    }
+    assert!(shared.store.books().await.expect("it reads").balance());
+}
