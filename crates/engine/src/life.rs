@@ -113,7 +113,13 @@ impl Life {
         let (list, saved) =
             outcome::saving(&shared, &request, &plan.target, self.charged + self.disputed, context.at);
         let Some(served) = served else {
-            let refusal = outcome::failure(self, plan.excluded);
+            let failed = outcome::Failed {
+                request: self.id,
+                attempts: &self.failed,
+                charged: self.charged,
+                disputed: self.disputed,
+            };
+            let refusal = outcome::failure(&failed, plan.excluded);
             return self.refused(refusal, events).await;
         };
         let answer = self.answer(&plan.offers[served], saved);

@@ -1,10 +1,9 @@
 //! Words for how a request ends: the refusals, the savings, and what is stored of a plan.
 
 use crate::answer::TokenUsage;
-use crate::life::Life;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::shared::Shared;
-use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, Ticks};
+use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, RequestId, Ticks};
 use gallerist_pricing::{Charge, Offer};
 use gallerist_routing::{Exclusion, HealthBook, Plan, PlanContext, PlanError, Reason, Target, plan};
 use gallerist_store::StoreError;
@@ -75,9 +74,17 @@ fn reasons(excluded: &[Exclusion]) -> String {
     message
 }
 
+/// A request whose offers all failed, with what that cost.
+pub(crate) struct Failed<'a> {
+    pub request: RequestId,
+    pub attempts: &'a [FailedAttempt],
+    pub charged: Ticks,
+    pub disputed: Ticks,
+}
+
 /// The refusal of a request whose offers all failed.
-pub(crate) fn failure(life: &Life, excluded: Vec<Exclusion>) -> Refusal {
-    let faults: Vec<&Fault> = life.failed.iter().map(|failed| &failed.fault).collect();
+pub(crate) fn failure(failed: &Failed<'_>, excluded: Vec<Exclusion>) -> Refusal {
+    let faults: Vec<&Fault> = failed.attempts.iter().map(|failed| &failed.fault).collect();
     let filter = |fault: &&&Fault| {
         matches!(
             fault.kind,
@@ -86,7 +93,7 @@ pub(crate) fn failure(life: &Life, excluded: Vec<Exclusion>) -> Refusal {
     };
     let all =
         |kinds: &[FaultKind]| !faults.is_empty() && faults.iter().all(|fault| kinds.contains(&fault.kind));
-    let said = said(&life.failed);
+    let said = said(failed.attempts);
     let mut refusal = if let Some(fault) = faults.iter().find(filter) {
         let message = format!("The request was refused by the provider's content filter: {}", fault.detail);
         Refusal::new(RefusalKind::ModerationBlocked, message)
@@ -106,23 +113,23 @@ pub(crate) fn failure(life: &Life, excluded: Vec<Exclusion>) -> Refusal {
     } else {
         Refusal::new(RefusalKind::UpstreamFailed, format!("Every offer of the plan failed. {said}"))
     };
-    if life.failed.is_empty() {
+    if failed.attempts.is_empty() {
         // Offers were planned, but the cost limit held back every one of them.
         let message = "The request's cost limit leaves no offer that may be tried.";
         refusal = Refusal::new(RefusalKind::CostLimitExceeded, message);
     }
-    if !life.disputed.is_zero() {
+    if !failed.disputed.is_zero() {
         let _ = write!(
             refusal.message,
             " Whether {} USD were charged is not known; the amount stays held.",
-            life.disputed.short()
+            failed.disputed.short()
         );
     }
-    refusal.charged = life.charged;
-    refusal.disputed = life.disputed;
-    refusal.attempts = life.failed.clone();
+    refusal.charged = failed.charged;
+    refusal.disputed = failed.disputed;
+    refusal.attempts = failed.attempts.to_vec();
     refusal.excluded = excluded;
-    refusal.request_id = Some(life.id);
+    refusal.request_id = Some(failed.request);
     refusal
 }
 
