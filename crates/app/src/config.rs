@@ -121,7 +121,11 @@ impl Config {
         let configured: Vec<ConfiguredProvider> = self
             .providers
             .iter()
-            .map(|provider| ConfiguredProvider { name: provider.name.clone(), kind: provider.kind.clone() })
+            .map(|provider| ConfiguredProvider {
+                name: provider.name.clone(),
+                kind: provider.kind.clone(),
+                region: provider.region.clone(),
+            })
             .collect();
         offers(&self.catalogue, &configured)
     }

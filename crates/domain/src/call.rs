@@ -3,7 +3,9 @@
 //! Everything that affects the price is filled in: nothing is left to the provider's defaults. A call
 //! is what pricing quotes and what an adapter translates.
 
-use crate::request::{Background, Moderation, Operation, OutputFormat, QualityClass, Size};
+use crate::request::{
+    Background, Ingredients, Moderation, Operation, OptionWord, OutputFormat, QualityClass, Size,
+};
 use serde::{Deserialize, Serialize};
 
 /// One call at one offer. Serialised with the attempt, so that a restart can settle it.
@@ -48,6 +50,14 @@ pub struct ImageCall {
     pub output_tokens_max: u32,
     /// JSON text of an object with the vendor's own options, empty for none.
     pub provider_options: String,
+    /// The same as words, for prices that depend on them.
+    #[serde(default)]
+    pub option_words: Vec<OptionWord>,
+    #[serde(default)]
+    pub ingredients: Ingredients,
+    /// Deployment or region of the account, as the configuration names it; empty for none.
+    #[serde(default)]
+    pub region: String,
 }
 
 impl ImageCall {
@@ -78,6 +88,9 @@ impl ImageCall {
             partial_images: 0,
             output_tokens_max: 0,
             provider_options: String::new(),
+            option_words: Vec::new(),
+            ingredients: Ingredients::default(),
+            region: String::new(),
         }
     }
 }

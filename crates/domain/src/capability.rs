@@ -88,6 +88,19 @@ pub struct Capabilities {
     /// The output token limit that we send: the picture's tokens plus this many; 0 sends none.
     #[serde(default)]
     pub extra_output_tokens_max: u32,
+    /// Pictures that one call takes: the one to change, and references.
+    #[serde(default)]
+    pub inputs_max: u32,
+    #[serde(default)]
+    pub loras_max: u32,
+    /// ControlNets and their like.
+    #[serde(default)]
+    pub controls_max: u32,
+    #[serde(default)]
+    pub ip_adapters_max: u32,
+    /// Whether it may call tools, such as a web search.
+    #[serde(default)]
+    pub tools: bool,
     /// Names that `provider_options` may hold.
     #[serde(default)]
     pub options: Vec<String>,

@@ -31,6 +31,6 @@ pub use meter::{Meter, Metered};
 pub use money::{Decimal, MoneyError, Price, Ticks};
 pub use outcome::{ImageData, MadeImage, Outcome, ReportedCost};
 pub use request::{
-    Background, ImageRequest, Moderation, Objective, Operation, OutputFormat, QualityClass, ResponseFormat,
-    Size, SizeChoice, SizeMatch, TierChoice,
+    Background, ImageRequest, Ingredients, Moderation, Objective, Operation, OptionWord, OutputFormat,
+    QualityClass, ResponseFormat, Size, SizeChoice, SizeMatch, TierChoice,
 };

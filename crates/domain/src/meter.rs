@@ -25,6 +25,14 @@ pub enum Meter {
     ImageSteps,
     /// Output pixels × steps, per image.
     PixelSteps,
+    /// Squares that cover the output, counted by started edges; the edge is said by the price line.
+    OutputTiles,
+    /// Output tiles × steps, per image.
+    OutputTileSteps,
+    /// Tiles of each input or reference image.
+    InputTiles,
+    /// Input tiles × steps.
+    InputTileSteps,
     TextInputTokens,
     TextInputCachedTokens,
     ImageInputTokens,
@@ -59,6 +67,10 @@ impl Meter {
         Meter::InputImages,
         Meter::ImageSteps,
         Meter::PixelSteps,
+        Meter::OutputTiles,
+        Meter::OutputTileSteps,
+        Meter::InputTiles,
+        Meter::InputTileSteps,
         Meter::TextInputTokens,
         Meter::TextInputCachedTokens,
         Meter::ImageInputTokens,
@@ -96,6 +108,10 @@ impl Meter {
             Meter::InputImages => "input_images",
             Meter::ImageSteps => "image_steps",
             Meter::PixelSteps => "pixel_steps",
+            Meter::OutputTiles => "output_tiles",
+            Meter::OutputTileSteps => "output_tile_steps",
+            Meter::InputTiles => "input_tiles",
+            Meter::InputTileSteps => "input_tile_steps",
             Meter::TextInputTokens => "text_input_tokens",
             Meter::TextInputCachedTokens => "text_input_cached_tokens",
             Meter::ImageInputTokens => "image_input_tokens",

@@ -95,8 +95,38 @@ macro_rules! words {
 
 words!(
     /// What is done.
-    Operation { Generate = "generate", Edit = "edit", Inpaint = "inpaint", Outpaint = "outpaint",
-        Upscale = "upscale", RemoveBackground = "remove_background", Variation = "variation" }
+    Operation {
+        Generate = "generate",
+        /// By words, from one or more pictures, without a mask.
+        Edit = "edit",
+        /// Within a mask.
+        Inpaint = "inpaint",
+        /// Beyond the edges.
+        Outpaint = "outpaint",
+        /// What a mask marks is taken away.
+        Erase = "erase",
+        /// What words describe is replaced.
+        SearchReplace = "search_replace",
+        /// What words describe gets another colour.
+        Recolor = "recolor",
+        RemoveBackground = "remove_background",
+        ReplaceBackground = "replace_background",
+        Upscale = "upscale",
+        Variation = "variation",
+        /// Guided by a sketch, edges, depth or a pose.
+        Control = "control",
+        StyleTransfer = "style_transfer",
+        Relight = "relight",
+        /// A picture is traced.
+        Vectorize = "vectorize",
+        /// A picture is taken apart into layers.
+        Layerize = "layerize",
+        /// Words about a picture.
+        Describe = "describe",
+        Classify = "classify",
+        /// Both in one call, where a provider sells them together.
+        GenerateAndClassify = "generate_and_classify",
+    }
 );
 words!(
     /// File formats that are delivered.
@@ -140,6 +170,37 @@ pub enum SizeChoice {
     Aspect { ratio: (u32, u32), resolution: Option<String> },
 }
 
+/// A vendor's own parameter, as far as a price may depend on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptionWord {
+    pub name: String,
+    pub value: String,
+}
+
+/// What goes into a picture besides words, as far as it is counted and priced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ingredients {
+    /// Pixels of the pictures that are sent in: the one to change first, then references.
+    pub inputs: Vec<Size>,
+    /// Pixels that the mask marks; absent where there is none or they were not counted.
+    pub mask_pixels: Option<i64>,
+    pub loras: u32,
+    /// ControlNets and their like.
+    pub controls: u32,
+    pub ip_adapters: u32,
+    /// Calls of a tool, such as a web search, that are allowed.
+    pub tool_calls: u32,
+    /// Characters at the start of the prompt that the provider is known to hold in its cache.
+    pub cached_characters: u32,
+}
+
+impl Ingredients {
+    pub fn is_empty(&self) -> bool {
+        *self == Ingredients::default()
+    }
+}
+
 /// A checked request. Defaults are filled; what the client left open stays open as `None` or `Auto`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageRequest {
@@ -175,16 +236,17 @@ pub struct ImageRequest {
     /// Guidance in thousandths (3.5 is 3500).
     pub guidance_milli: Option<u32>,
     pub negative_prompt: Option<String>,
-    /// Number of LoRAs, controls and references asked for; no first provider honours them yet.
-    pub loras: u32,
-    pub controls: u32,
+    /// References whose pixels are not known yet; they exclude every offer.
     pub references: u32,
+    /// What goes in besides words.
+    pub ingredients: Ingredients,
     /// The least class that a route may choose.
     pub class: Option<QualityClass>,
     /// By provider kind: what only that vendor knows, as JSON text of an object.
     pub provider_options: BTreeMap<String, String>,
-    /// The names in each of those objects, for the check against the catalogue.
-    pub provider_option_names: BTreeMap<String, Vec<String>>,
+    /// The names in each of those objects with their plain values as text (`"true"`, `"7"`; empty for lists
+    /// and objects), for the check against the catalogue and for prices that depend on them.
+    pub provider_option_words: BTreeMap<String, Vec<OptionWord>>,
 }
 
 impl ImageRequest {
@@ -215,12 +277,11 @@ impl ImageRequest {
             steps: None,
             guidance_milli: None,
             negative_prompt: None,
-            loras: 0,
-            controls: 0,
             references: 0,
+            ingredients: Ingredients::default(),
             class: None,
             provider_options: BTreeMap::new(),
-            provider_option_names: BTreeMap::new(),
+            provider_option_words: BTreeMap::new(),
         }
     }
 }

@@ -67,7 +67,10 @@ pub(crate) fn end(
         Err(fault) => {
             let fault_json = Some(serde_json::to_string(fault).expect("a fault is plain data"));
             let provider_request_id = job(None);
-            match fault.billed.unwrap_or_else(|| offer.model.outcomes.billed(fault.event())) {
+            match fault
+                .billed
+                .unwrap_or_else(|| offer.model.outcomes.of(call.operation).billed(fault.event()))
+            {
                 Billed::No => {
                     let end = End::Released { fault_json, provider_request_id };
                     Ended { end, charge: None, disputed: false }

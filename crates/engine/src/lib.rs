@@ -92,6 +92,7 @@ impl Engine {
             health: &health,
             at: at.unwrap_or_else(|| self.shared.clock.now()),
             now_ms: self.shared.now_ms(),
+            price_only: false,
         };
         gallerist_routing::report::quotes(request, context).map_err(outcome::plan_refusal)
     }

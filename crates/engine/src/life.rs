@@ -97,6 +97,7 @@ impl Life {
             health: &health,
             at: self.incoming.accepted_at,
             now_ms: shared.now_ms(),
+            price_only: false,
         };
         let plan = match plan(&request, context) {
             Ok(plan) => plan,

@@ -187,7 +187,8 @@ pub(crate) fn saving(
 /// The expected price of the request at one offer, if that can serve it.
 fn expected(offer: &Offer, request: &ImageRequest, target: &Target<'_>, at: Timestamp) -> Option<Ticks> {
     let health = HealthBook::new(1);
-    let context = PlanContext { offers: std::slice::from_ref(offer), health: &health, at, now_ms: 0 };
+    let offers = std::slice::from_ref(offer);
+    let context = PlanContext { offers, health: &health, at, now_ms: 0, price_only: true };
     // The baseline stands for what one would have bought, wherever the request was allowed to go.
     let unrestricted = ImageRequest {
         model: if target.is_route() { request.model.clone() } else { offer.model.id.clone() },

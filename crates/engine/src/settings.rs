@@ -13,6 +13,8 @@ pub struct ProviderSettings {
     /// The name that offers carry; usually the kind.
     pub name: String,
     pub kind: String,
+    /// Deployment or region of the account, where prices depend on it; empty for none.
+    pub region: String,
     /// Without a trailing slash, with the path that the vendor's SDK would take.
     pub base_url: String,
     /// Empty where none is needed.

@@ -118,7 +118,11 @@ impl Shared {
             .collect::<Result<_, _>>()?;
         let configured: Vec<ConfiguredProvider> = providers
             .iter()
-            .map(|settings| ConfiguredProvider { name: settings.name.clone(), kind: settings.kind.clone() })
+            .map(|settings| ConfiguredProvider {
+                name: settings.name.clone(),
+                kind: settings.kind.clone(),
+                region: settings.region.clone(),
+            })
             .collect();
         let offers = offers(&catalogue, &configured);
         let provider_of =
@@ -175,10 +179,7 @@ fn random_bytes() -> Vec<u8> {
 }
 
 fn maker_offers(catalogue: &Catalogue) -> Vec<Offer> {
-    let kinds: Vec<ConfiguredProvider> = catalogue
-        .providers
-        .iter()
-        .map(|sheet| ConfiguredProvider { name: sheet.kind.clone(), kind: sheet.kind.clone() })
-        .collect();
+    let kinds: Vec<ConfiguredProvider> =
+        catalogue.providers.iter().map(|sheet| ConfiguredProvider::new(&sheet.kind, &sheet.kind)).collect();
     offers(catalogue, &kinds).into_iter().filter(|offer| offer.model.maker).collect()
 }

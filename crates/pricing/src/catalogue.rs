@@ -6,13 +6,17 @@
 
 mod check;
 mod entries;
+mod lines;
+mod models;
 mod raw;
 mod read;
+mod words;
 
 pub use check::makes as makes_size;
 
-use crate::sheet::{Currency, OutcomeMatrix, PriceSheet, Source};
-use gallerist_domain::{Capabilities, QualityClass};
+use crate::sheet::{Currency, Outcomes, PriceSheet, Source};
+use gallerist_domain::{Capabilities, Operation, QualityClass};
+use jiff::Timestamp;
 use jiff::civil::Date;
 use std::fmt;
 use std::path::Path;
@@ -43,6 +47,8 @@ pub struct ProviderSheet {
     pub self_hosted: bool,
     /// Calls in flight that the provider allows.
     pub concurrency_max: u32,
+    /// What the gateway can do there today; empty where it knows the prices only.
+    pub serves: Vec<Operation>,
     pub currencies: Vec<Currency>,
     pub models: Vec<Arc<ModelSheet>>,
 }
@@ -63,7 +69,9 @@ pub struct ModelSheet {
     pub capabilities: Arc<Capabilities>,
     pub classes: Vec<ClassRow>,
     pub sheet: Arc<PriceSheet>,
-    pub outcomes: Arc<OutcomeMatrix>,
+    pub outcomes: Arc<Outcomes>,
+    /// Service tiers besides the standard one.
+    pub tiers: Vec<TierRow>,
     /// Typical time to the picture, until the gateway has measured its own; milliseconds.
     pub latency_ms: u32,
     pub source: Arc<Source>,
@@ -78,6 +86,26 @@ pub struct Lifecycle {
     pub successors: Vec<String>,
     /// Why it is switched off although it may still answer.
     pub switched_off: Option<String>,
+    /// Where the provider silently sends the retired name.
+    pub redirect: Option<Redirect>,
+}
+
+/// A retired name that goes on answering as another model, without an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    pub to: String,
+    /// The label that it gets there.
+    pub quality: Option<String>,
+    pub since: Timestamp,
+    pub source: Arc<Source>,
+}
+
+/// A service tier besides the standard one, as conditions name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierRow {
+    pub tier: String,
+    /// Typical time at this tier, where it differs; milliseconds.
+    pub latency_ms: Option<u32>,
 }
 
 /// Which class a quality label (or every picture) of a model belongs to.
@@ -164,15 +192,24 @@ impl Catalogue {
     pub fn from_files(mut files: Vec<(String, String)>) -> Result<Catalogue, Vec<Mistake>> {
         files.sort();
         let mut hasher = blake3::Hasher::new();
-        let mut providers = Vec::new();
+        let mut providers: Vec<Arc<ProviderSheet>> = Vec::new();
         let mut mistakes = Vec::new();
         for (name, text) in &files {
             hasher.update(name.as_bytes()).update(&[0]).update(text.as_bytes()).update(&[0]);
-            match read::provider(name, text) {
-                Ok(provider) => providers.push(Arc::new(provider)),
-                Err(mut found) => mistakes.append(&mut found),
+        }
+        // Files that resell models of others are read after them.
+        let (resellers, makers): (Vec<_>, Vec<_>) =
+            files.iter().partition(|(_, text)| text.contains("resale_of"));
+        for pass in [makers, resellers] {
+            let known = providers.clone();
+            for (name, text) in pass {
+                match read::provider(name, text, &known) {
+                    Ok(provider) => providers.push(Arc::new(provider)),
+                    Err(mut found) => mistakes.append(&mut found),
+                }
             }
         }
+        providers.sort_by(|a, b| a.kind.cmp(&b.kind));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }

@@ -1,8 +1,8 @@
 //! Offers: one configured provider's way to serve a model at a tier. The thing that is bought.
 
 use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet};
-use gallerist_domain::OfferId;
 use gallerist_domain::id::STANDARD_TIER;
+use gallerist_domain::{OfferId, Operation};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -12,6 +12,15 @@ pub struct ConfiguredProvider {
     /// The name that offers carry; usually the kind.
     pub name: String,
     pub kind: String,
+    /// Deployment or region of the account, where prices depend on it; empty for none.
+    pub region: String,
+}
+
+impl ConfiguredProvider {
+    /// An account without a region of its own.
+    pub fn new(name: &str, kind: &str) -> ConfiguredProvider {
+        ConfiguredProvider { name: name.to_owned(), kind: kind.to_owned(), region: String::new() }
+    }
 }
 
 /// What can be bought.
@@ -20,9 +29,22 @@ pub struct Offer {
     pub id: OfferId,
     pub provider: Arc<ProviderSheet>,
     pub model: Arc<ModelSheet>,
+    /// Deployment or region of the account; empty for none.
+    pub region: String,
 }
 
 impl Offer {
+    /// Typical time to the picture at this tier, until the gateway has measured its own; milliseconds.
+    pub fn latency_ms(&self) -> u32 {
+        let row = self.model.tiers.iter().find(|row| row.tier == self.id.tier);
+        row.and_then(|row| row.latency_ms).unwrap_or(self.model.latency_ms)
+    }
+
+    /// Whether the gateway can order this operation here today.
+    pub fn serves(&self, operation: Operation) -> bool {
+        self.id.tier == STANDARD_TIER && self.provider.serves.contains(&operation)
+    }
+
     /// Whether the model is gone at `at`.
     pub fn is_retired(&self, at: Timestamp) -> bool {
         let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
@@ -36,13 +58,17 @@ pub fn offers(catalogue: &Catalogue, providers: &[ConfiguredProvider]) -> Vec<Of
     for configured in providers {
         let Some(sheet) = catalogue.provider(&configured.kind) else { continue };
         for model in &sheet.models {
-            let id = OfferId {
-                provider: configured.name.clone(),
-                model: model.id.clone(),
-                version: None,
-                tier: STANDARD_TIER.to_owned(),
-            };
-            offers.push(Offer { id, provider: Arc::clone(sheet), model: Arc::clone(model) });
+            let tiers = model.tiers.iter().map(|row| row.tier.as_str());
+            for tier in std::iter::once(STANDARD_TIER).chain(tiers) {
+                let id = OfferId {
+                    provider: configured.name.clone(),
+                    model: model.id.clone(),
+                    version: None,
+                    tier: tier.to_owned(),
+                };
+                let (provider, model) = (Arc::clone(sheet), Arc::clone(model));
+                offers.push(Offer { id, provider, model, region: configured.region.clone() });
+            }
         }
     }
     offers

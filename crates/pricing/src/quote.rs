@@ -5,7 +5,7 @@
 
 use crate::facts::Facts;
 use crate::quantity::{derived, estimated};
-use crate::sheet::{Factor, PriceLine, PriceSheet, Range};
+use crate::sheet::{Bundle, Factor, PriceLine, PriceSheet, Range};
 use gallerist_domain::money::divide_half_up;
 use gallerist_domain::{Meter, Price, Ticks};
 use jiff::Timestamp;
@@ -61,6 +61,8 @@ pub enum Unpriced {
     NoChoice(String),
     #[error("the quantity of {meter} for line {line:?} has no estimate")]
     NoQuantity { line: String, meter: &'static str },
+    #[error("the provider counted {meter}, which no price line speaks of")]
+    NoPrice { meter: &'static str },
     #[error("the price is beyond what an amount can hold")]
     OutOfRange,
 }
@@ -70,12 +72,7 @@ pub enum Unpriced {
 /// # Errors
 /// [`Unpriced`] when the sheet does not say what this call costs.
 pub fn bounds(sheet: &PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Result<Bounds, Unpriced> {
-    let mut total = Bounds::default();
-    walk(sheet, facts, at, |line| {
-        total = total.plus(line.amount).ok_or(Unpriced::OutOfRange)?;
-        Ok(())
-    })?;
-    Ok(total)
+    walk(sheet, facts, at, |_| {})
 }
 
 /// The figures with their lines; lines of nothing are left out.
@@ -83,41 +80,72 @@ pub fn bounds(sheet: &PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Result<Bo
 /// # Errors
 /// As [`bounds`].
 pub fn quote<'a>(sheet: &'a PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Result<Quote<'a>, Unpriced> {
-    let mut quote = Quote { bounds: Bounds::default(), lines: Vec::new() };
-    walk(sheet, facts, at, |line| {
-        quote.bounds = quote.bounds.plus(line.amount).ok_or(Unpriced::OutOfRange)?;
+    let mut lines = Vec::new();
+    let bounds = walk(sheet, facts, at, |line| {
         if line.quantity.max > 0 {
-            quote.lines.push(line);
+            lines.push(line);
         }
-        Ok(())
     })?;
-    Ok(quote)
+    Ok(Quote { bounds, lines })
 }
 
-/// Calls `visit` with each line that applies.
+/// What the operations of a bundle cost one after the other; `None` where one of them has no price.
+pub fn chain(sheet: &PriceSheet, bundle: &Bundle, facts: &Facts<'_>, at: Timestamp) -> Option<Bounds> {
+    bundle.chain.iter().try_fold(Bounds::default(), |sum, operation| {
+        sum.plus(bounds(sheet, &Facts { operation: *operation, ..*facts }, at).ok()?)
+    })
+}
+
+/// Adds up the lines that apply, and calls `visit` with each.
 fn walk<'a>(
     sheet: &'a PriceSheet,
     facts: &Facts<'_>,
     at: Timestamp,
-    mut visit: impl FnMut(QuoteLine<'a>) -> Result<(), Unpriced>,
-) -> Result<(), Unpriced> {
+    mut visit: impl FnMut(QuoteLine<'a>),
+) -> Result<Bounds, Unpriced> {
     let scale = Scale::of(&sheet.factors, facts, at).ok_or(Unpriced::OutOfRange)?;
     let mut selection = Selection::new(sheet);
     let mut any = false;
+    let mut total = Bounds::default();
     for line in &sheet.lines {
         if line.only_reported || !selection.takes(line, facts, at) {
             continue;
         }
         any = true;
-        let quantity = derived(line.meter, facts)
+        let quantity = derived(line, facts)
             .or_else(|| estimated(line.meter, sheet, facts, at))
             .ok_or_else(|| Unpriced::NoQuantity { line: line.id.clone(), meter: line.meter.name() })?;
         let quantity = line.billed_for(quantity, i64::from(facts.n));
         let amount = scale.amounts(line, quantity).ok_or(Unpriced::OutOfRange)?;
-        visit(QuoteLine { line, quantity, amount })?;
+        total = total.plus(amount).ok_or(Unpriced::OutOfRange)?;
+        visit(QuoteLine { line, quantity, amount });
     }
     selection.complete()?;
-    if any { Ok(()) } else { Err(Unpriced::NoLine) }
+    if !any {
+        return Err(Unpriced::NoLine);
+    }
+    if let Some(line) = minimum(sheet, at) {
+        let rest = |amount: Ticks| missing_to_minimum(line, amount);
+        let amount = Bounds { min: rest(total.min), expected: rest(total.expected), max: rest(total.max) };
+        if !amount.max.is_zero() || !amount.expected.is_zero() || !amount.min.is_zero() {
+            total = total.plus(amount).ok_or(Unpriced::OutOfRange)?;
+            visit(QuoteLine { line, quantity: Range::exact(1), amount });
+        }
+    }
+    // How much of a pool is left is known to the provider alone.
+    let given = sheet.allowances.iter().map(|allowance| allowance.worth).sum::<Ticks>();
+    total.min = (total.min - given).max(Ticks::ZERO);
+    Ok(total)
+}
+
+/// The least that a call costs, where there is such a rule at this instant.
+pub(crate) fn minimum(sheet: &PriceSheet, at: Timestamp) -> Option<&PriceLine> {
+    sheet.minimum.as_deref().filter(|line| line.period.contains(at))
+}
+
+/// What lacks to the minimum; a call that costs nothing stays free.
+pub(crate) fn missing_to_minimum(line: &PriceLine, amount: Ticks) -> Ticks {
+    if amount.is_zero() { Ticks::ZERO } else { (line.price_expected.amount - amount).max(Ticks::ZERO) }
 }
 
 /// Which lines of a sheet apply: conditions, periods, and one per choice.
@@ -178,19 +206,15 @@ impl Scale {
     }
 
     fn amounts(self, line: &PriceLine, quantity: Range) -> Option<Bounds> {
-        let expected_price = line.price_max;
+        let expected_price = line.price_expected;
         let expected = self.amount(line, expected_price, quantity.expected)?;
-        let same = |price: Price, count: i64| price == expected_price && count == quantity.expected;
-        let min = if same(line.price, quantity.min) {
-            expected
-        } else {
-            self.amount(line, line.price, quantity.min)?
+        // Most lines have one price and one quantity: no need to multiply three times.
+        let amount = |price: Price, count: i64| {
+            let same = price == expected_price && count == quantity.expected;
+            if same { Some(expected) } else { self.amount(line, price, count) }
         };
-        let max = if quantity.max == quantity.expected {
-            expected
-        } else {
-            self.amount(line, line.price_max, quantity.max)?
-        };
+        let min = amount(line.price, quantity.min)?;
+        let max = amount(line.price_max, quantity.max)?;
         Some(Bounds { min, expected, max })
     }
 }

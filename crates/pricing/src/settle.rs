@@ -4,9 +4,9 @@
 //! delivered, which beats an estimate. The result keeps the arithmetic, so that it can be recomputed.
 
 use crate::facts::Facts;
-use crate::quantity::{Quantity, derived, estimated};
-use crate::quote::{Scale, Selection, Unpriced};
-use crate::sheet::{Currency, Each, PriceLine, PriceSheet, Range};
+use crate::quantity::{derived, estimated};
+use crate::quote::{Scale, Selection, Unpriced, minimum, missing_to_minimum};
+use crate::sheet::{Currency, PriceLine, PriceSheet};
 use gallerist_domain::{Meter, Metered, Outcome, ReportedCost, Ticks};
 use jiff::Timestamp;
 
@@ -92,32 +92,80 @@ pub fn settle(
     let scale = Scale::of(&sheet.factors, &facts, at).ok_or(Unpriced::OutOfRange)?;
     let mut selection = Selection::new(sheet);
     let mut charge = Charge { amount: Ticks::ZERO, basis: Basis::Computed, lines: Vec::new() };
+    uncounted(sheet, evidence.usage)?;
     for line in &sheet.lines {
         if !selection.takes(line, &facts, at) {
             continue;
         }
         let (quantity, basis) = settled_quantity(line, sheet, &facts, evidence.usage, at)?;
+        // What is known to be free proves nothing.
+        let basis = if line.price_expected.amount.is_zero() { charge.basis } else { basis };
         charge.basis = match (charge.basis, basis) {
             // Counts of the provider outrank our formula; an estimate anywhere taints the sum.
             (Basis::Estimated, _) | (_, Basis::Estimated) => Basis::Estimated,
             (Basis::Usage, _) | (_, Basis::Usage) => Basis::Usage,
             _ => Basis::Computed,
         };
-        let amount = scale.amount(line, line.price_max, quantity).ok_or(Unpriced::OutOfRange)?;
+        let amount = scale.amount(line, line.price_expected, quantity).ok_or(Unpriced::OutOfRange)?;
         charge.amount = charge.amount.checked_add(amount).ok_or(Unpriced::OutOfRange)?;
         if quantity > 0 {
-            charge.lines.push(ChargeLine {
-                line: line.id.clone(),
-                meter: line.meter.name(),
-                quantity: crate::quote::display_quantity(line.meter, quantity),
-                unit_price: line.unit_price_usd(),
-                amount,
-                source: line.source.what.clone(),
-            });
+            charge.lines.push(charge_line(line, quantity, amount));
         }
     }
     selection.complete()?;
+    if let Some(line) = minimum(sheet, at) {
+        let amount = missing_to_minimum(line, charge.amount);
+        if !amount.is_zero() {
+            charge.amount = charge.amount.checked_add(amount).ok_or(Unpriced::OutOfRange)?;
+            charge.lines.push(charge_line(line, 1, amount));
+        }
+    }
     Ok(charge)
+}
+
+fn charge_line(line: &PriceLine, quantity: i64, amount: Ticks) -> ChargeLine {
+    ChargeLine {
+        line: line.id.clone(),
+        meter: line.meter.name(),
+        quantity: crate::quote::display_quantity(line.meter, quantity),
+        unit_price: line.unit_price_usd(),
+        amount,
+        source: line.source.what.clone(),
+    }
+}
+
+/// What the provider counted and no line of the sheet prices: an unknown price is not zero. A sheet that knows
+/// it to be free says so with a line of amount 0.
+fn uncounted(sheet: &PriceSheet, usage: &[Metered]) -> Result<(), Unpriced> {
+    let priced = |meter: Meter| sheet.lines.iter().any(|line| line.meter == meter);
+    let unknown = usage
+        .iter()
+        .find(|metered| metered.quantity > 0 && !priced(metered.meter) && !priced(dearer(metered.meter)));
+    match unknown {
+        Some(metered) => Err(Unpriced::NoPrice { meter: metered.meter.name() }),
+        None => Ok(()),
+    }
+}
+
+/// The meter whose line prices a count that has none of its own: what comes from the cache costs at most what
+/// it costs without.
+const fn dearer(meter: Meter) -> Meter {
+    match meter {
+        Meter::TextInputCachedTokens => Meter::TextInputTokens,
+        Meter::ImageInputCachedTokens => Meter::ImageInputTokens,
+        meter => meter,
+    }
+}
+
+/// The provider's count for a line, with the counts that have no line of their own.
+fn counted(line: &PriceLine, sheet: &PriceSheet, usage: &[Metered]) -> Option<i64> {
+    let without_line = |meter: Meter| !sheet.lines.iter().any(|line| line.meter == meter);
+    let belongs = |metered: &&Metered| {
+        metered.meter == line.meter || (dearer(metered.meter) == line.meter && without_line(metered.meter))
+    };
+    let mut counts = usage.iter().filter(belongs).map(|metered| metered.quantity).peekable();
+    counts.peek()?;
+    Some(counts.fold(0, i64::saturating_add))
 }
 
 /// The provider's own figure in dollars; `None` when its currency has no rate, or it is below nothing. One
@@ -153,16 +201,14 @@ fn settled_quantity(
     usage: &[Metered],
     at: Timestamp,
 ) -> Result<(i64, Basis), Unpriced> {
-    if let Some(metered) = usage.iter().find(|metered| metered.meter == line.meter) {
-        let whole_call = PriceLine { each: Each::Call, ..line.clone() };
-        let quantity = Quantity { each: Each::Call, range: Range::exact(metered.quantity) };
-        return Ok((whole_call.billed_for(quantity, 1).expected, Basis::Usage));
+    if let Some(count) = counted(line, sheet, usage) {
+        return Ok((line.billed_quantity(count), Basis::Usage));
     }
     if line.only_reported {
         return Ok((0, Basis::Computed));
     }
     let images = i64::from(facts.n);
-    if let Some(quantity) = derived(line.meter, facts) {
+    if let Some(quantity) = derived(line, facts) {
         return Ok((line.billed_for(quantity, images).expected, Basis::Computed));
     }
     // A picture was made, so its own tokens were used, whether or not they were counted.

@@ -5,9 +5,13 @@
 //! wrong. Every billing form is written with these words, so that no provider needs code of its own.
 //! These are the checked types; `catalogue::read` makes them from files.
 
-use crate::facts::Facts;
-use gallerist_domain::{Billed, ChargeEvent, Decimal, Meter, Operation, OutputFormat, Price, Size};
-use jiff::Timestamp;
+mod condition;
+mod estimate;
+
+pub use condition::{Condition, OptionCondition, Period, Window};
+pub use estimate::{Estimate, EstimateForm, Range, TableRow};
+
+use gallerist_domain::{Billed, ChargeEvent, Decimal, Meter, Operation, Price, Ticks};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -42,23 +46,32 @@ pub struct Source {
     pub confidence: Confidence,
 }
 
-/// Whether a quantity is taken per picture (and then times the pictures) or per call.
+/// What a quantity is taken per.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Each {
+    /// Per picture that is made, and then times the pictures.
     Image,
+    /// Once per call.
     Call,
+    /// Per picture that is sent in: each is rounded by itself, and their sum counts once per call.
+    Input,
 }
 
 /// One billable meter × unit price under conditions.
 #[derive(Clone, Debug)]
 pub struct PriceLine {
-    /// Stable within the sheet; charges refer to it.
+    /// Stable within the sheet; charges refer to it. Lines of one id follow each other in time: they are the
+    /// history of one price.
     pub id: String,
     pub meter: Meter,
     /// The lower end of the price.
     pub price: Price,
-    /// The upper end, where the sources leave the truth open; equals `price` when it is settled.
+    /// What is expected, and what settles where nothing better is known: the higher figure where sources
+    /// conflict, the last one seen where a price moves.
+    pub price_expected: Price,
+    /// The upper end, where the sources leave the truth open or the price moves; equals `price` when it is
+    /// settled.
     pub price_max: Price,
     /// The amount as it is written in the sheet's own currency, for display: `3 credit`.
     pub written: String,
@@ -74,6 +87,10 @@ pub struct PriceLine {
     /// Lines of one choice exclude each other: the first that matches counts, and one must. Index into
     /// [`PriceSheet::choices`].
     pub choice: Option<u8>,
+    /// Steps count as at least this many; 0 for no such floor.
+    pub steps_at_least: u32,
+    /// Edge of a tile in pixels, for meters of tiles; 0 for others.
+    pub tile_edge: u32,
     /// Counts only when the provider reports its meter; quoted as nothing.
     pub only_reported: bool,
     /// Whether the factors of the sheet apply.
@@ -81,103 +98,50 @@ pub struct PriceLine {
     pub when: Condition,
     pub period: Period,
     pub source: Arc<Source>,
+    /// Further sources: those that agree, and those that conflict where the price is an interval.
+    pub also: Vec<Arc<Source>>,
 }
 
 impl PriceLine {
     /// Dollars for one unit as people count it, `0.0300000000`; per more than one, `30.0000000000 / 1000000`.
     pub fn unit_price_usd(&self) -> String {
-        let per = self.price_max.per / self.meter.base_units_per_unit();
+        let per = self.price_expected.per / self.meter.base_units_per_unit();
         if per == 1 {
-            self.price_max.amount.to_string()
+            self.price_expected.amount.to_string()
         } else {
-            format!("{} / {per}", self.price_max.amount)
+            format!("{} / {per}", self.price_expected.amount)
         }
     }
 }
 
-/// A half-open span of time; the price instant (acceptance of the request) is tested against it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Period {
-    pub since: Option<Timestamp>,
-    pub until: Option<Timestamp>,
-}
-
-impl Period {
-    pub fn contains(&self, at: Timestamp) -> bool {
-        self.since.is_none_or(|since| since <= at) && self.until.is_none_or(|until| at < until)
-    }
-}
-
-/// A recurring window of the clock, such as 02:00–06:00 UTC from Monday to Friday.
+/// What a provider gives away in each period before it charges. Nobody but the provider knows how much of it
+/// is left, so it lowers only what a call costs at least.
 #[derive(Clone, Debug)]
-pub struct Window {
-    pub zone: jiff::tz::TimeZone,
-    /// Empty: every day.
-    pub weekdays: Vec<jiff::civil::Weekday>,
-    pub from: jiff::civil::Time,
-    /// Exclusive; earlier than `from` means past midnight.
-    pub until: jiff::civil::Time,
+pub struct Allowance {
+    pub id: String,
+    /// Worth of the whole pool at list prices.
+    pub worth: Ticks,
+    pub per: AllowancePeriod,
+    pub source: Arc<Source>,
 }
 
-impl Window {
-    pub fn contains(&self, at: Timestamp) -> bool {
-        let local = at.to_zoned(self.zone.clone());
-        let time = local.time();
-        let over_midnight = self.until <= self.from;
-        let inside = if over_midnight {
-            time >= self.from || time < self.until
-        } else {
-            time >= self.from && time < self.until
-        };
-        // After midnight the window belongs to the day on which it began.
-        let began_yesterday = over_midnight && time < self.until;
-        let day = if began_yesterday { local.weekday().previous() } else { local.weekday() };
-        inside && (self.weekdays.is_empty() || self.weekdays.contains(&day))
-    }
+/// When a pool is filled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AllowancePeriod {
+    Day,
+    Month,
+    /// Never: a gift at the beginning.
+    Once,
 }
 
-/// When a line or a factor applies. Empty lists and absent limits do not restrict.
-#[derive(Clone, Debug, Default)]
-pub struct Condition {
-    pub operations: Vec<Operation>,
-    pub qualities: Vec<String>,
-    pub sizes: Vec<Size>,
-    pub resolutions: Vec<String>,
-    pub formats: Vec<OutputFormat>,
-    pub tiers: Vec<String>,
-    /// Output pixels of one picture, inclusive.
-    pub pixels_min: Option<i64>,
-    pub pixels_max: Option<i64>,
-    /// Steps, inclusive.
-    pub steps_min: Option<u32>,
-    pub steps_max: Option<u32>,
-    pub stream: Option<bool>,
-    pub window: Option<Window>,
-}
-
-fn holds<T: PartialEq>(allowed: &[T], value: &T) -> bool {
-    allowed.is_empty() || allowed.contains(value)
-}
-
-fn holds_word(allowed: &[String], value: &str) -> bool {
-    allowed.is_empty() || allowed.iter().any(|word| word == value)
-}
-
-impl Condition {
-    pub fn matches(&self, facts: &Facts<'_>, at: Timestamp) -> bool {
-        let pixels = facts.size.pixels();
-        holds(&self.operations, &facts.operation)
-            && holds_word(&self.qualities, facts.quality)
-            && holds(&self.sizes, &facts.size)
-            && holds_word(&self.resolutions, facts.resolution)
-            && holds(&self.formats, &facts.output_format)
-            && holds_word(&self.tiers, facts.tier)
-            && self.pixels_min.is_none_or(|min| pixels >= min)
-            && self.pixels_max.is_none_or(|max| pixels <= max)
-            && self.steps_min.is_none_or(|min| facts.steps >= min)
-            && self.steps_max.is_none_or(|max| facts.steps <= max)
-            && self.stream.is_none_or(|stream| stream == facts.stream)
-            && self.window.as_ref().is_none_or(|window| window.contains(at))
+impl AllowancePeriod {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AllowancePeriod::Day => "day",
+            AllowancePeriod::Month => "month",
+            AllowancePeriod::Once => "once",
+        }
     }
 }
 
@@ -194,71 +158,23 @@ pub struct Factor {
     pub source: Arc<Source>,
 }
 
-/// A quantity before the call: `min ≤ expected ≤ max`, in base units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    pub min: i64,
-    pub expected: i64,
-    pub max: i64,
-}
-
-impl Range {
-    pub const fn exact(quantity: i64) -> Range {
-        Range { min: quantity, expected: quantity, max: quantity }
-    }
-}
-
-/// How a quantity is estimated that only the provider's answer will tell.
-#[derive(Clone, Debug)]
-pub struct Estimate {
-    pub meter: Meter,
-    pub each: Each,
-    pub form: EstimateForm,
-    pub when: Condition,
-    pub source: Arc<Source>,
-}
-
-/// The closed list of estimators; data in the catalogue.
-#[derive(Clone, Debug)]
-pub enum EstimateForm {
-    Fixed(Range),
-    /// `ceil(q · s · (2,000,000 + W·H) / 4,000,000)` with `s = round_half_up(q · short / long)` and q by
-    /// quality label: output tokens of the gpt-image family (shared sheet, section 10).
-    /// Where the factors are only about right, the bounds are spread by per mille around the expectation.
-    CanvasTokens {
-        by_quality: Vec<(String, i64)>,
-        min_per_mille: i64,
-        max_per_mille: i64,
-    },
-    /// Tokens of a prompt: expected `ceil(characters ÷ divisor) + overhead`; at most one per byte, plus
-    /// the overhead, because no token covers less than a byte.
-    PromptTokens {
-        characters_per_token: i64,
-        overhead: i64,
-    },
-    /// `units` per started `pixels` of each picture; the upper end with a smaller megapixel.
-    StartedPixels {
-        first: i64,
-        further: i64,
-        pixels: i64,
-        pixels_for_max: i64,
-    },
-    /// `base + per_megapixel_step · pixels · steps ÷ 10⁶`, spread by per mille around the expectation.
-    WorkTime {
-        base: i64,
-        per_megapixel_step: i64,
-        min_per_mille: i64,
-        max_per_mille: i64,
-    },
-    /// Tokens per partial picture asked for; none may come. Adds to the other estimate of its meter.
-    PerPartial {
-        tokens: i64,
-    },
-}
-
 /// What is charged on each event.
 #[derive(Clone, Debug)]
 pub struct OutcomeMatrix(Vec<(ChargeEvent, Billed)>);
+
+/// The matrices of a model: one for most operations, others for some.
+#[derive(Clone, Debug)]
+pub struct Outcomes {
+    pub usual: Arc<OutcomeMatrix>,
+    pub by_operation: Vec<(Operation, Arc<OutcomeMatrix>)>,
+}
+
+impl Outcomes {
+    pub fn of(&self, operation: Operation) -> &OutcomeMatrix {
+        let own = self.by_operation.iter().find(|(known, _)| *known == operation);
+        own.map_or(&self.usual, |(_, matrix)| matrix)
+    }
+}
 
 impl OutcomeMatrix {
     pub fn new(rows: Vec<(ChargeEvent, Billed)>) -> OutcomeMatrix {
@@ -293,4 +209,16 @@ pub struct PriceSheet {
     pub lines: Vec<PriceLine>,
     pub factors: Vec<Factor>,
     pub estimates: Vec<Estimate>,
+    /// The least that a call costs that costs anything; a line of [`Meter::Calls`].
+    pub minimum: Option<Box<PriceLine>>,
+    pub allowances: Vec<Allowance>,
+    /// Operations that are sold together at one price, and what they are apart.
+    pub bundles: Vec<Bundle>,
+}
+
+/// Several operations at one flat price, for comparison with buying them one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    pub operation: Operation,
+    pub chain: Vec<Operation>,
 }

@@ -1,6 +1,6 @@
 //! Why an offer is left out: a stable code, a reason for people, and the change that would admit it.
 
-use gallerist_domain::{OfferId, OutputFormat, QualityClass, Size, Ticks};
+use gallerist_domain::{OfferId, Operation, OutputFormat, QualityClass, Size, Ticks};
 use std::fmt;
 
 /// One offer that the plan leaves out.
@@ -14,31 +14,73 @@ pub struct Exclusion {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     ProviderExcluded,
-    Retired { successors: Vec<String> },
+    Retired {
+        successors: Vec<String>,
+    },
     SwitchedOff(String),
     VersionUnknown(String),
-    SizeUnsupported { size: Size, default: Size },
-    AspectUnsupported { ratio: (u32, u32) },
-    ResolutionUnsupported { asked: String, known: Vec<String> },
-    QualityUnsupported { asked: String, known: Vec<String> },
-    ClassTooLow { asked: QualityClass, best: Option<QualityClass> },
-    FormatUnsupported { asked: OutputFormat, known: Vec<OutputFormat> },
+    SizeUnsupported {
+        size: Size,
+        default: Size,
+    },
+    AspectUnsupported {
+        ratio: (u32, u32),
+    },
+    ResolutionUnsupported {
+        asked: String,
+        known: Vec<String>,
+    },
+    QualityUnsupported {
+        asked: String,
+        known: Vec<String>,
+    },
+    ClassTooLow {
+        asked: QualityClass,
+        best: Option<QualityClass>,
+    },
+    FormatUnsupported {
+        asked: OutputFormat,
+        known: Vec<OutputFormat>,
+    },
     CompressionUnsupported,
     TransparencyUnsupported,
-    SeedUnsupported { max: Option<u64> },
-    StepsUnsupported { range: Option<(u32, u32)> },
-    GuidanceUnsupported { range_milli: Option<(u32, u32)> },
+    SeedUnsupported {
+        max: Option<u64>,
+    },
+    StepsUnsupported {
+        range: Option<(u32, u32)>,
+    },
+    GuidanceUnsupported {
+        range_milli: Option<(u32, u32)>,
+    },
     NegativePromptUnsupported,
+    OperationUnsupported {
+        asked: Operation,
+    },
+    /// Its price is known, but the gateway cannot ask for this yet.
+    NotServed,
+    ToolsUnsupported,
     LorasUnsupported,
     ControlsUnsupported,
     ReferencesUnsupported,
-    PromptTooLong { characters_max: u32 },
-    OptionUnknown { option: String, known: Vec<String> },
+    PromptTooLong {
+        characters_max: u32,
+    },
+    OptionUnknown {
+        option: String,
+        known: Vec<String>,
+    },
     TierUnavailable,
-    TooSlow { expected_ms: u64 },
+    TooSlow {
+        expected_ms: u64,
+    },
     PriceUnknown(String),
-    OverMaxCost { quote_max: Ticks },
-    BreakerOpen { for_ms: u64 },
+    OverMaxCost {
+        quote_max: Ticks,
+    },
+    BreakerOpen {
+        for_ms: u64,
+    },
 }
 
 impl Reason {
@@ -61,6 +103,9 @@ impl Reason {
             Reason::StepsUnsupported { .. } => "steps_unsupported",
             Reason::GuidanceUnsupported { .. } => "guidance_unsupported",
             Reason::NegativePromptUnsupported => "negative_prompt_unsupported",
+            Reason::OperationUnsupported { .. } => "operation_unsupported",
+            Reason::NotServed => "not_served",
+            Reason::ToolsUnsupported => "tools_unsupported",
             Reason::LorasUnsupported => "loras_unsupported",
             Reason::ControlsUnsupported => "controls_unsupported",
             Reason::ReferencesUnsupported => "references_unsupported",
@@ -111,6 +156,9 @@ impl Reason {
             }
             Reason::GuidanceUnsupported { range_milli: None } => "leave out guidance".into(),
             Reason::NegativePromptUnsupported => "leave out negative_prompt".into(),
+            Reason::OperationUnsupported { .. } => "choose a model that does it".into(),
+            Reason::NotServed => "choose an offer that is served".into(),
+            Reason::ToolsUnsupported => "leave out the tool calls".into(),
             Reason::LorasUnsupported => "leave out loras".into(),
             Reason::ControlsUnsupported => "leave out controls".into(),
             Reason::ReferencesUnsupported => "leave out references".into(),
@@ -167,9 +215,12 @@ impl fmt::Display for Reason {
             Reason::StepsUnsupported { .. } => f.write_str("it does not take this number of steps"),
             Reason::GuidanceUnsupported { .. } => f.write_str("it does not take this guidance"),
             Reason::NegativePromptUnsupported => f.write_str("it takes no negative prompt"),
-            Reason::LorasUnsupported => f.write_str("it takes no LoRAs"),
-            Reason::ControlsUnsupported => f.write_str("it takes no controls"),
-            Reason::ReferencesUnsupported => f.write_str("it takes no reference images for a generation"),
+            Reason::OperationUnsupported { asked } => write!(f, "it does not do {asked}"),
+            Reason::NotServed => f.write_str("its price is known, but this gateway cannot order it yet"),
+            Reason::ToolsUnsupported => f.write_str("it calls no tools"),
+            Reason::LorasUnsupported => f.write_str("it takes no LoRAs, or fewer"),
+            Reason::ControlsUnsupported => f.write_str("it takes no controls, or fewer"),
+            Reason::ReferencesUnsupported => f.write_str("it takes no such pictures as input, or fewer"),
             Reason::PromptTooLong { characters_max } => {
                 write!(f, "it takes prompts of at most {characters_max} characters")
             }

@@ -22,6 +22,11 @@ impl Target<'_> {
         matches!(self, Target::Route(_))
     }
 
+    /// Whether the name speaks of one service tier.
+    pub fn names_tier(&self) -> bool {
+        matches!(self, Target::Model { tier: Some(_), .. })
+    }
+
     /// Whether the offer is one of those that the name speaks of.
     pub fn speaks_of(&self, offer: &Offer) -> bool {
         match self {

@@ -18,6 +18,8 @@ pub struct PlanContext<'a> {
     pub at: Timestamp,
     /// The monotonic clock of `health`.
     pub now_ms: u64,
+    /// For the price alone: what the gateway cannot order yet is planned too.
+    pub price_only: bool,
 }
 
 /// An offer that may be tried.
@@ -105,8 +107,12 @@ fn consider<'a>(
     context: PlanContext<'a>,
 ) -> Result<(PlannedOffer<'a>, Verdict), Reason> {
     let resolved = resolve(request, target, least, length, offer, context.at)?;
+    let ordered = request.ingredients.is_empty() && offer.serves(request.operation);
+    if !context.price_only && !ordered {
+        return Err(Reason::NotServed);
+    }
     let health = &context.health.offers[index];
-    let latency_ms = health.latency_ms().unwrap_or(u64::from(offer.model.latency_ms));
+    let latency_ms = health.latency_ms().unwrap_or(u64::from(offer.latency_ms()));
     if request.max_latency_ms.is_some_and(|max| latency_ms > max) {
         return Err(Reason::TooSlow { expected_ms: latency_ms });
     }

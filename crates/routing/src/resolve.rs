@@ -6,9 +6,10 @@
 
 use crate::exclusion::Reason;
 use crate::names::Target;
+use gallerist_domain::id::STANDARD_TIER;
 use gallerist_domain::{
-    Background, Capabilities, ImageCall, ImageRequest, OutputFormat, QualityClass, RatioSize, Size,
-    SizeChoice, Sizes, TierChoice,
+    Background, Capabilities, ImageCall, ImageRequest, OptionWord, OutputFormat, QualityClass, RatioSize,
+    Size, SizeChoice, Sizes, TierChoice,
 };
 use gallerist_pricing::quantity::estimated;
 use gallerist_pricing::{Facts, Offer, makes_size};
@@ -61,7 +62,7 @@ pub fn resolve<'a>(
     at: Timestamp,
 ) -> Result<Resolved<'a>, Reason> {
     let able = &*offer.model.capabilities;
-    availability(request, offer, at)?;
+    availability(request, target, offer, at)?;
     let upstream = upstream(target, offer)?;
     let (size, ratio_row, size_named) = choose_size(&request.size, able)?;
     let (aspect_ratio, resolution) =
@@ -69,6 +70,7 @@ pub fn resolve<'a>(
     let (quality, class) = choose_quality(request, target, least, offer, resolution)?;
     let output_format = choose_format(request, able)?;
     parameters(request, able, length)?;
+    ingredients(request, able)?;
     options(request, offer)?;
     let steps = choose(request.steps, able.steps, |range| Reason::StepsUnsupported { range })?.unwrap_or(0);
     let guidance_milli = choose(request.guidance_milli, able.guidance_milli, |range_milli| {
@@ -84,11 +86,21 @@ pub fn resolve<'a>(
         resolution,
         output_format,
         tier: &offer.id.tier,
+        region: &offer.region,
         steps,
         stream,
         partial_images: if stream { request.partial_images.min(able.partial_images_max) } else { 0 },
         prompt_characters: length.characters,
         prompt_bytes: length.bytes,
+        cached_characters: i64::from(request.ingredients.cached_characters),
+        options: option_words(request, offer),
+        inputs: &request.ingredients.inputs,
+        mask_pixels: request.ingredients.mask_pixels,
+        loras: request.ingredients.loras,
+        controls: request.ingredients.controls,
+        ip_adapters: request.ingredients.ip_adapters,
+        tool_calls: request.ingredients.tool_calls,
+        learned: None,
     };
     Ok(Resolved {
         facts,
@@ -102,7 +114,12 @@ pub fn resolve<'a>(
     })
 }
 
-fn availability(request: &ImageRequest, offer: &Offer, at: Timestamp) -> Result<(), Reason> {
+fn availability(
+    request: &ImageRequest,
+    target: &Target<'_>,
+    offer: &Offer,
+    at: Timestamp,
+) -> Result<(), Reason> {
     let provider = &offer.id.provider;
     let named = |list: &[String]| list.iter().any(|name| name == provider);
     if (!request.providers_only.is_empty() && !named(&request.providers_only))
@@ -117,7 +134,8 @@ fn availability(request: &ImageRequest, offer: &Offer, at: Timestamp) -> Result<
         return Err(Reason::SwitchedOff(why.clone()));
     }
     let tier_fits = match request.tier {
-        TierChoice::Auto => true,
+        // Another tier is slower or dearer than what was asked for, unless the name speaks of it.
+        TierChoice::Auto => offer.id.tier == STANDARD_TIER || target.names_tier(),
         tier => offer.id.tier == tier.as_str(),
     };
     if tier_fits { Ok(()) } else { Err(Reason::TierUnavailable) }
@@ -253,15 +271,6 @@ fn choose_format(request: &ImageRequest, able: &Capabilities) -> Result<OutputFo
 }
 
 fn parameters(request: &ImageRequest, able: &Capabilities, length: PromptLength) -> Result<(), Reason> {
-    if request.loras > 0 {
-        return Err(Reason::LorasUnsupported);
-    }
-    if request.controls > 0 {
-        return Err(Reason::ControlsUnsupported);
-    }
-    if request.references > 0 {
-        return Err(Reason::ReferencesUnsupported);
-    }
     if length.characters > i64::from(able.prompt_characters_max) {
         return Err(Reason::PromptTooLong { characters_max: able.prompt_characters_max });
     }
@@ -275,12 +284,37 @@ fn parameters(request: &ImageRequest, able: &Capabilities, length: PromptLength)
     Ok(())
 }
 
+fn option_words<'a>(request: &'a ImageRequest, offer: &Offer) -> &'a [OptionWord] {
+    request.provider_option_words.get(&offer.provider.kind).map_or(&[], Vec::as_slice)
+}
+
+/// What goes in besides words, against what the model takes.
+fn ingredients(request: &ImageRequest, able: &Capabilities) -> Result<(), Reason> {
+    let asked = &request.ingredients;
+    if !able.operations.contains(&request.operation) {
+        return Err(Reason::OperationUnsupported { asked: request.operation });
+    }
+    if asked.loras > able.loras_max {
+        return Err(Reason::LorasUnsupported);
+    }
+    if asked.controls > able.controls_max || asked.ip_adapters > able.ip_adapters_max {
+        return Err(Reason::ControlsUnsupported);
+    }
+    let inputs = u32::try_from(asked.inputs.len()).unwrap_or(u32::MAX);
+    if request.references > 0 || inputs > able.inputs_max {
+        return Err(Reason::ReferencesUnsupported);
+    }
+    if asked.tool_calls > 0 && !able.tools {
+        return Err(Reason::ToolsUnsupported);
+    }
+    Ok(())
+}
+
 /// Options are checked by name; they concern offers of their kind only.
 fn options(request: &ImageRequest, offer: &Offer) -> Result<(), Reason> {
-    let Some(names) = request.provider_option_names.get(&offer.provider.kind) else { return Ok(()) };
     let known = &offer.model.capabilities.options;
-    match names.iter().find(|name| !known.contains(name)) {
-        Some(option) => Err(Reason::OptionUnknown { option: option.clone(), known: known.clone() }),
+    match option_words(request, offer).iter().find(|word| !known.contains(&word.name)) {
+        Some(word) => Err(Reason::OptionUnknown { option: word.name.clone(), known: known.clone() }),
         None => Ok(()),
     }
 }
@@ -354,6 +388,9 @@ impl Resolved<'_> {
             partial_images: self.facts.partial_images,
             output_tokens_max,
             provider_options: request.provider_options.get(&offer.provider.kind).cloned().unwrap_or_default(),
+            option_words: self.facts.options.to_vec(),
+            ingredients: request.ingredients.clone(),
+            region: offer.region.clone(),
         }
     }
 }

@@ -13,7 +13,7 @@ pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::embedded);
 /// The offers of every provider of the catalogue.
 pub static OFFERS: LazyLock<Vec<Offer>> = LazyLock::new(|| {
     let kinds = CATALOGUE.providers.iter();
-    let configured = |kind: &String| ConfiguredProvider { name: kind.clone(), kind: kind.clone() };
+    let configured = |kind: &String| ConfiguredProvider::new(kind, kind);
     offers(&CATALOGUE, &kinds.map(|sheet| configured(&sheet.kind)).collect::<Vec<_>>())
 });
 
@@ -28,7 +28,7 @@ pub fn now() -> Timestamp {
 }
 
 pub fn context(at: Timestamp) -> PlanContext<'static> {
-    PlanContext { offers: &OFFERS, health: &WELL, at, now_ms: 0 }
+    PlanContext { offers: &OFFERS, health: &WELL, at, now_ms: 0, price_only: false }
 }
 
 /// One square picture.

@@ -10,6 +10,7 @@
 mod address;
 mod extension;
 mod fault;
+mod ingredients;
 mod json;
 mod read;
 

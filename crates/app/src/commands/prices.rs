@@ -126,7 +126,11 @@ fn default_picture(offer: &Offer, at: Timestamp) -> Option<OfferQuote> {
     let health = HealthBook::new(1);
     let mut request = ImageRequest::new(&offer.id.to_string(), "a picture of nothing in particular");
     request.class = Some(QualityClass::Draft);
-    quotes(&request, PlanContext { offers, health: &health, at, now_ms: 0 }).ok()?.offers.into_iter().next()
+    quotes(&request, PlanContext { offers, health: &health, at, now_ms: 0, price_only: true })
+        .ok()?
+        .offers
+        .into_iter()
+        .next()
 }
 
 fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value {

@@ -60,7 +60,7 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
         offered = offers(&config.catalogue, &everything(&config.catalogue, &config.providers));
     }
     check_providers(&request, &config, &offered)?;
-    let report = report(&request, &offered, command.at.unwrap_or_else(Timestamp::now))?;
+    let report = report(&request, &offered, command.at.unwrap_or_else(Timestamp::now), command.all)?;
     if json {
         output::json(&report);
     } else {
@@ -88,13 +88,19 @@ fn check_providers(request: &ImageRequest, config: &Config, offered: &[Offer]) -
     Ok(())
 }
 
-/// The report of `POST /v1/quotes` for offers whose health nobody has measured yet.
+/// The report of `POST /v1/quotes` for offers whose health nobody has measured yet. With `price_only`, what the
+/// gateway cannot order yet is quoted too.
 ///
 /// # Errors
 /// An unknown model, with the nearest names, or an unknown quality word.
-pub fn report(request: &ImageRequest, offered: &[Offer], at: Timestamp) -> Result<QuoteReport> {
+pub fn report(
+    request: &ImageRequest,
+    offered: &[Offer],
+    at: Timestamp,
+    price_only: bool,
+) -> Result<QuoteReport> {
     let health = HealthBook::new(offered.len());
-    let context = PlanContext { offers: offered, health: &health, at, now_ms: 0 };
+    let context = PlanContext { offers: offered, health: &health, at, now_ms: 0, price_only };
     quotes(request, context).map_err(|error| match error {
         PlanError::UnknownModel(unknown) => Failure::failed(format!("there is no model {:?}", unknown.name))
             .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", "))),

@@ -159,6 +159,6 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
 
 fn cheapest(gateway: &Gateway) -> Option<OfferQuote> {
     let request = ImageRequest::new("auto", "a picture of nothing in particular");
-    let report = quote::report(&request, gateway.engine.offers(), Timestamp::now()).ok()?;
+    let report = quote::report(&request, gateway.engine.offers(), Timestamp::now(), false).ok()?;
     report.offers.into_iter().next()
 }

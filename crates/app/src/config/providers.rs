@@ -17,7 +17,7 @@ pub fn everything(catalogue: &Catalogue, configured: &[ProviderSettings]) -> Vec
     let others = configured.iter().filter(|one| catalogue.provider(&one.name).is_none());
     kinds
         .chain(others.map(|one| (&one.name, &one.kind)))
-        .map(|(name, kind)| ConfiguredProvider { name: name.clone(), kind: kind.clone() })
+        .map(|(name, kind)| ConfiguredProvider::new(name, kind))
         .collect()
 }
 
@@ -57,6 +57,10 @@ fn from_environment(
     let variable = base_url_variable(&sheet.kind);
     let moved = environment.get(&variable);
     let key = customary_key(sheet, environment);
+    if sheet.serves.is_empty() {
+        // The key may well be there for other software.
+        return None;
+    }
     if !sheet.self_hosted && key.is_none() {
         if moved.is_some() {
             let names = sheet.key_variables.join(" or ");
@@ -80,6 +84,7 @@ fn from_environment(
         kind: sheet.kind.clone(),
         base_url,
         key: key.unwrap_or_default(),
+        region: String::new(),
         concurrency_max: None,
     })
 }
@@ -114,7 +119,9 @@ fn from_file(
         (None, Some(checked)) => checked,
         (None, None) => Some(sheet.base_url.clone()),
     };
-    Some(ProviderSettings { name, kind: sheet.kind.clone(), base_url: base_url?, key: key?, concurrency_max })
+    let region = written.region.as_ref().map(|region| region.value.clone()).unwrap_or_default();
+    let kind = sheet.kind.clone();
+    Some(ProviderSettings { name, kind, region, base_url: base_url?, key: key?, concurrency_max })
 }
 
 /// The catalogue's file of the kind that is written.
@@ -131,6 +138,12 @@ fn sheet<'a>(
     if sheet.is_none() {
         let known = kinds(catalogue);
         mistakes.add(&kind.place, format!("there is no kind {:?}; known are {known}", kind.value));
+    }
+    if sheet.is_some_and(|sheet| sheet.serves.is_empty()) {
+        let known = kinds(catalogue);
+        let message = format!("{:?} can be priced, but not ordered from yet; known are {known}", kind.value);
+        mistakes.add(&kind.place, message);
+        return None;
     }
     sheet
 }
@@ -226,5 +239,6 @@ fn is_name(name: &str) -> bool {
 }
 
 fn kinds(catalogue: &Catalogue) -> String {
-    catalogue.providers.iter().map(|sheet| sheet.kind.as_str()).collect::<Vec<_>>().join(", ")
+    let orderable = catalogue.providers.iter().filter(|sheet| !sheet.serves.is_empty());
+    orderable.map(|sheet| sheet.kind.as_str()).collect::<Vec<_>>().join(", ")
 }

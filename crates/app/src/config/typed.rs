@@ -55,6 +55,8 @@ pub(super) struct TypedProvider {
     pub key_env: Option<Written<String>>,
     /// The file that holds the key and nothing else.
     pub key_file: Option<Written<PathBuf>>,
+    /// Deployment or region of the account, where prices depend on it: a word of the kind's price conditions.
+    pub region: Option<Written<String>>,
     /// Calls in flight, 1 to 10,000; default the catalogue's.
     pub concurrency_max: Option<Written<u32>>,
 }
@@ -141,13 +143,14 @@ impl Reader<'_> {
             base_url: self.take(&mut table, "base_url"),
             key_env: self.take(&mut table, "key_env"),
             key_file: self.take(&mut table, "key_file"),
+            region: self.take(&mut table, "region"),
             concurrency_max: self.take(&mut table, "concurrency_max"),
         };
         if let Some(key) = table.remove("key").or_else(|| table.remove("api_key")) {
             let advice = "name the variable that holds it in key_env, or a file in key_file";
             self.mistake(key.span(), format!("a key does not belong into this file: {advice}"));
         }
-        self.refuse_rest(table, "name, kind, base_url, key_env, key_file, concurrency_max");
+        self.refuse_rest(table, "name, kind, base_url, key_env, key_file, region, concurrency_max");
         Some(provider)
     }
 

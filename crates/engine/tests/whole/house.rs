@@ -47,6 +47,7 @@ impl House {
             ProviderSettings {
                 name: kind.clone(),
                 kind,
+                region: String::new(),
                 base_url: format!("{origin}{path}"),
                 key: key.into(),
                 concurrency_max: None,

@@ -5,8 +5,8 @@ use super::raw::{RawOutcomes, RawWindow};
 use super::read::Reader;
 use crate::facts::Facts;
 use crate::quantity::derived;
-use crate::sheet::{EstimateForm, PriceSheet, Window};
-use gallerist_domain::{Capabilities, ChargeEvent, ImageCall, Size, Sizes};
+use crate::sheet::{EstimateForm, PriceLine, PriceSheet, Range, Window};
+use gallerist_domain::{Capabilities, ChargeEvent, ImageCall, Meter, Size, Sizes};
 use std::ops::Range as Span;
 use std::sync::Arc;
 
@@ -81,27 +81,30 @@ pub(super) fn outcomes(reader: &mut Reader<'_>, name: &str, span: Span<usize>, r
 pub(super) fn sheet(
     reader: &mut Reader<'_>,
     name: &str,
-    span: Span<usize>,
     sheet: &PriceSheet,
     spans: &[Span<usize>],
     whole: bool,
 ) {
-    if sheet.lines.is_empty() && whole {
-        let message = format!("sheet {name:?}: it has no price line; an unknown price is not zero");
-        reader.mistake(span, message);
-    }
     let probe = ImageCall::example("probe", Size::new(1024, 1024));
     for (index, (line, span)) in sheet.lines.iter().zip(spans).enumerate() {
         let mut wrong = |message: String| {
             reader.mistake(span.clone(), format!("sheet {name:?}: line {:?} {message}", line.id))
         };
-        if sheet.lines[..index].iter().any(|earlier| earlier.id == line.id) {
-            wrong("stands twice; give each its own id".to_owned());
+        let overlaps = |earlier: &&PriceLine| earlier.period.and(line.period).is_some();
+        if sheet.lines[..index].iter().filter(|earlier| earlier.id == line.id).any(|l| overlaps(&l)) {
+            wrong("stands twice at the same time; give each its own id".to_owned());
+        }
+        let tiled = matches!(
+            line.meter,
+            Meter::OutputTiles | Meter::OutputTileSteps | Meter::InputTiles | Meter::InputTileSteps
+        );
+        if tiled != (line.tile_edge > 0) {
+            wrong("counts tiles exactly if it says `tile_edge`".to_owned());
         }
         if line.from < 0 || line.up_to <= line.from {
             wrong(format!("bills nothing: its slice from {} up to {} is empty", line.from, line.up_to));
         }
-        let known = derived(line.meter, &Facts::of(&probe)).is_some()
+        let known = derived(line, &Facts::of(&probe)).is_some()
             || line.only_reported
             || sheet.estimates.iter().any(|estimate| estimate.meter == line.meter);
         if !known && whole {
@@ -112,9 +115,17 @@ pub(super) fn sheet(
 }
 
 pub(super) fn estimate(reader: &mut Reader<'_>, span: Span<usize>, form: &EstimateForm) {
+    let ordered =
+        |range: &Range| 0 <= range.min && range.min <= range.expected && range.expected <= range.max;
     let sound = match form {
-        EstimateForm::Fixed(range) => {
-            0 <= range.min && range.min <= range.expected && range.expected <= range.max
+        EstimateForm::Fixed(range) | EstimateForm::PerInput(range) | EstimateForm::Learned(range) => {
+            ordered(range)
+        }
+        EstimateForm::Table(rows) => !rows.is_empty() && rows.iter().all(|row| ordered(&row.quantity)),
+        EstimateForm::CanvasPixels { pixels_per_token, at_most }
+        | EstimateForm::InputPixels { pixels_per_token, at_most } => *pixels_per_token > 0 && *at_most >= 0,
+        EstimateForm::ScaledTiles { short_edge, tile_edge, base, per_tile } => {
+            *short_edge > 0 && *tile_edge > 0 && *base >= 0 && *per_tile >= 0
         }
         EstimateForm::CanvasTokens { by_quality, min_per_mille, max_per_mille } => {
             !by_quality.is_empty()

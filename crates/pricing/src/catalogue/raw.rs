@@ -2,7 +2,7 @@
 //!
 //! Each entry of a list is read on its own, so that one mistake does not hide the others.
 
-use crate::sheet::{Confidence, Each};
+use crate::sheet::{AllowancePeriod, Confidence, Each, Range, TableRow};
 use gallerist_domain::{Billed, ChargeEvent, Meter, Operation, OutputFormat, QualityClass, Size};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -43,15 +43,42 @@ pub struct RawModel {
     #[serde(default)]
     pub successors: Vec<String>,
     pub switched_off: Option<String>,
+    /// The model that a retired name is silently sent to.
+    pub redirect: Option<RawRedirect>,
+    /// `kind/model` in another file, whose prices (and, where left out here, limits and classes) are resold.
+    pub resale_of: Option<Spanned<String>>,
     /// Name of an entry of `[shapes]`: capabilities and limits.
-    pub shape: Spanned<String>,
-    /// Name of an entry of `[sheets]`: prices.
-    pub sheet: Spanned<String>,
+    pub shape: Option<Spanned<String>>,
+    /// Name of an entry of `[sheets]`: prices. On a resale: what is added to them.
+    pub sheet: Option<Spanned<String>>,
     /// Name of an entry of `[outcomes]`; `default` when left out.
     pub outcomes: Option<Spanned<String>>,
+    /// Those of single operations, by name.
+    #[serde(default)]
+    pub outcomes_by_operation: BTreeMap<Operation, Spanned<String>>,
+    /// Service tiers besides `standard`.
+    #[serde(default)]
+    pub tiers: Vec<RawTier>,
+    #[serde(default)]
     pub classes: Vec<RawClass>,
     pub latency_ms: u32,
     pub source: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRedirect {
+    pub to: String,
+    pub quality: Option<String>,
+    pub since: Spanned<String>,
+    pub source: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTier {
+    pub tier: String,
+    pub latency_ms: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -70,8 +97,13 @@ pub struct RawLine {
     pub meter: Meter,
     /// Decimal text, in `currency` (US dollars when left out).
     pub amount: Spanned<String>,
-    /// Upper end, where the sources leave the truth open.
+    /// Upper end, where the sources leave the truth open or conflict.
     pub amount_max: Option<Spanned<String>>,
+    /// How far a price that moves may be from the last one seen, in thousandths of it.
+    pub swing_per_mille: Option<i64>,
+    /// What it was before `since`, from old to new.
+    #[serde(default)]
+    pub was: Vec<RawPoint>,
     pub currency: Option<Spanned<String>>,
     /// Units of the meter that `amount` buys. This and the four limits below are whole units as people say
     /// them (seconds, tokens, pixels); estimates are in base units (microseconds, millionths).
@@ -83,6 +115,10 @@ pub struct RawLine {
     pub from: Option<i64>,
     pub up_to: Option<i64>,
     pub choice: Option<String>,
+    /// Steps count as at least this many.
+    pub steps_at_least: Option<u32>,
+    /// Edge of a tile in pixels.
+    pub tile_edge: Option<u32>,
     #[serde(default)]
     pub only_reported: bool,
     #[serde(default = "yes")]
@@ -91,6 +127,36 @@ pub struct RawLine {
     pub since: Option<Spanned<String>>,
     pub until: Option<Spanned<String>>,
     pub source: Spanned<String>,
+    /// Further sources, agreeing or not.
+    #[serde(default)]
+    pub also: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPoint {
+    pub amount: Spanned<String>,
+    pub amount_max: Option<Spanned<String>>,
+    pub since: Option<Spanned<String>>,
+    /// That of the line when left out.
+    pub source: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawAllowance {
+    pub allowance: Spanned<String>,
+    pub amount: Spanned<String>,
+    pub currency: Option<Spanned<String>>,
+    pub per: AllowancePeriod,
+    pub source: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawBundle {
+    pub operation: Operation,
+    pub chain: Vec<Operation>,
 }
 
 fn one() -> Spanned<i64> {
@@ -101,7 +167,7 @@ fn yes() -> bool {
     true
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct RawCondition {
     #[serde(default)]
@@ -121,10 +187,19 @@ pub struct RawCondition {
     pub steps_min: Option<u32>,
     pub steps_max: Option<u32>,
     pub stream: Option<bool>,
+    #[serde(default)]
+    pub regions: Vec<String>,
+    pub inputs_min: Option<u32>,
+    pub inputs_max: Option<u32>,
+    pub mask_per_mille_min: Option<i64>,
+    pub mask_per_mille_max: Option<i64>,
+    /// By name, the values that fit: `options = { prompt_extend = ["true"] }`.
+    #[serde(default)]
+    pub options: BTreeMap<String, Vec<String>>,
     pub window: Option<RawWindow>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawWindow {
     /// IANA name; UTC when left out.
@@ -193,6 +268,56 @@ pub enum RawForm {
     PerPartial {
         tokens: i64,
     },
+    Table(Vec<RawTableRow>),
+    PerInput {
+        min: i64,
+        expected: i64,
+        max: i64,
+    },
+    CanvasPixels {
+        pixels_per_token: i64,
+        #[serde(default)]
+        at_most: i64,
+    },
+    InputPixels {
+        pixels_per_token: i64,
+        #[serde(default)]
+        at_most: i64,
+    },
+    ScaledTiles {
+        short_edge: i64,
+        tile_edge: i64,
+        base: i64,
+        per_tile: i64,
+    },
+    Learned {
+        min: i64,
+        expected: i64,
+        max: i64,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTableRow {
+    pub quality: Option<String>,
+    pub size: Option<Size>,
+    pub resolution: Option<String>,
+    pub quantity: i64,
+    /// The bounds, where they are not the quantity itself.
+    pub min: Option<i64>,
+    pub max: Option<i64>,
+}
+
+impl RawTableRow {
+    pub fn row(self) -> TableRow {
+        let quantity = Range {
+            min: self.min.unwrap_or(self.quantity),
+            expected: self.quantity,
+            max: self.max.unwrap_or(self.quantity),
+        };
+        TableRow { quality: self.quality, size: self.size, resolution: self.resolution, quantity }
+    }
 }
 
 fn whole() -> i64 {

@@ -315,7 +315,7 @@ fn retirements_and_switches_are_as_the_sheets_say() {
 #[test]
 fn outcomes_follow_the_billing_rules() {
     let billed =
-        |kind: &str, event| CATALOGUE.provider(kind).expect("known").models[0].outcomes.billed(event);
+        |kind: &str, event| CATALOGUE.provider(kind).expect("known").models[0].outcomes.usual.billed(event);
     for provider in &CATALOGUE.providers {
         assert_eq!(billed(&provider.kind, ChargeEvent::Success), Billed::Yes);
         assert_eq!(billed(&provider.kind, ChargeEvent::Rejected), Billed::No);

@@ -172,6 +172,7 @@ fn gpu_seconds_settle_as_measured() {
     let (_, sheet) = find("automatic1111", "sdxl");
     let mut dearer = (*sheet.sheet).clone();
     dearer.lines[0].price.amount = usd("3.99");
+    dearer.lines[0].price_expected.amount = usd("3.99");
     dearer.lines[0].price_max.amount = usd("3.99");
     let call = default_call(&sheet);
     let usage = [Metered { meter: Meter::GpuSeconds, quantity: 4_000_000 }];

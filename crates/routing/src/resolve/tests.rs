@@ -1,7 +1,7 @@
 use crate::exclusion::Reason;
 use crate::testing::{CATALOGUE, OFFERS, ask, context, instant, now, order, planned, reason};
 use gallerist_domain::{
-    Background, ImageRequest, OutputFormat, QualityClass, Size, SizeChoice, Ticks, TierChoice,
+    Background, ImageRequest, OptionWord, OutputFormat, QualityClass, Size, SizeChoice, Ticks, TierChoice,
 };
 
 /// A change to a request, the offer that it leaves out, the code, and a part of the change that admits it.
@@ -48,8 +48,8 @@ const TABLE: &[Row] = &[
         "negative_prompt_unsupported",
         "negative_prompt",
     ),
-    (|r| r.loras = 1, "bfl/flux-2-pro", "loras_unsupported", "loras"),
-    (|r| r.controls = 1, "bfl/flux-2-pro", "controls_unsupported", "controls"),
+    (|r| r.ingredients.loras = 1, "bfl/flux-2-pro", "loras_unsupported", "loras"),
+    (|r| r.ingredients.controls = 1, "bfl/flux-2-pro", "controls_unsupported", "controls"),
     (|r| r.references = 1, "bfl/flux-2-pro", "references_unsupported", "references"),
     (|r| r.prompt = "x".repeat(32_001), "bfl/flux-2-pro", "prompt_too_long", "32000"),
     (|r| options(r, "bfl", "no_such"), "bfl/flux-2-pro", "option_unknown", "safety_tolerance"),
@@ -73,7 +73,8 @@ fn aspect(ratio: (u32, u32), resolution: Option<&str>) -> SizeChoice {
 
 fn options(request: &mut ImageRequest, kind: &str, name: &str) {
     request.provider_options.insert(kind.into(), format!("{{\"{name}\":1}}"));
-    request.provider_option_names.insert(kind.into(), vec![name.into()]);
+    let word = OptionWord { name: name.into(), value: "1".into() };
+    request.provider_option_words.insert(kind.into(), vec![word]);
 }
 
 #[test]

@@ -119,7 +119,7 @@ mod tests {
         let providers: Vec<_> = catalogue
             .providers
             .iter()
-            .map(|sheet| ConfiguredProvider { name: sheet.kind.clone(), kind: sheet.kind.clone() })
+            .map(|sheet| ConfiguredProvider::new(&sheet.kind, &sheet.kind))
             .collect();
         let offers = offers(&catalogue, &providers);
         let now = "2026-11-25T00:00:00Z".parse().unwrap();

@@ -6,15 +6,17 @@
 
 use super::address;
 use super::fault::{Faults, code, shown};
+use super::ingredients;
 use super::json;
 use super::read::{self, Kind};
 use gallerist_domain::{
-    Decimal, ImageRequest, Objective, QualityClass, Size, SizeChoice, SizeMatch, Ticks, TierChoice,
+    Decimal, ImageRequest, Objective, OptionWord, QualityClass, Size, SizeChoice, SizeMatch, Ticks,
+    TierChoice,
 };
 use serde_json::value::RawValue;
 
 /// Most entries of `loras`, `controls` and `references`.
-const PARTS_MAX: usize = 16;
+pub(super) const PARTS_MAX: usize = 16;
 /// Most names in a list of providers, and most provider kinds with options.
 const PROVIDERS_MAX: usize = 64;
 const NAME_CHARACTERS_MAX: usize = 64;
@@ -91,9 +93,11 @@ fn read_making(name: &str, value: &RawValue, request: &mut ImageRequest, faults:
             let text = read::prose(path, value, super::PROMPT_CHARACTERS_MAX, faults);
             request.negative_prompt = text.filter(|text| !text.trim().is_empty());
         }
-        "loras" => request.loras = count("gallerist.loras", value, faults, lora),
-        "controls" => request.controls = count("gallerist.controls", value, faults, control),
+        "loras" => request.ingredients.loras = count("gallerist.loras", value, faults, lora),
+        "controls" => request.ingredients.controls = count("gallerist.controls", value, faults, control),
         "references" => request.references = count("gallerist.references", value, faults, reference),
+        "operation" => ingredients::read_operation(value, request, faults),
+        "ingredients" => ingredients::read_ingredients(value, request, faults),
         "provider_options" => read_options(value, request, faults),
         _ => return false,
     }
@@ -325,6 +329,15 @@ fn weight(path: &str, value: &RawValue, faults: &mut Faults) {
     }
 }
 
+/// A plain value as prices compare it: text without its quotes, numbers and truth values as written.
+fn option_value(value: &RawValue) -> String {
+    match serde_json::from_str::<serde_json::Value>(value.get()) {
+        Ok(serde_json::Value::String(text)) => text,
+        Ok(serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => value.get().to_owned(),
+        _ => String::new(),
+    }
+}
+
 fn read_options(value: &RawValue, request: &mut ImageRequest, faults: &mut Faults) {
     const PATH: &str = "gallerist.provider_options";
     let Some(kinds) = read::object(PATH, value, faults) else { return };
@@ -343,8 +356,11 @@ fn read_options(value: &RawValue, request: &mut ImageRequest, faults: &mut Fault
         for (name, value) in &members {
             json::refuse_repeated_inside(&format!("{path}.{name}"), value, faults);
         }
-        let names = members.into_iter().map(|(name, _)| name.into_owned()).collect();
+        let words = members
+            .into_iter()
+            .map(|(name, value)| OptionWord { name: name.into_owned(), value: option_value(value) })
+            .collect();
         request.provider_options.insert(kind.clone().into_owned(), options.get().to_owned());
-        request.provider_option_names.insert(kind.clone().into_owned(), names);
+        request.provider_option_words.insert(kind.clone().into_owned(), words);
     }
 }

@@ -1,5 +1,7 @@
 use super::*;
-use gallerist_domain::{Objective, QualityClass, Ticks, TierChoice};
+use gallerist_domain::{
+    Ingredients, Objective, Operation, OptionWord, QualityClass, Size, Ticks, TierChoice,
+};
 
 /// The parameter and code of each fault.
 fn faults(body: &[u8]) -> Vec<(Option<String>, &'static str)> {
@@ -272,23 +274,52 @@ fn every_field_arrives() {
         steps: Some(30),
         guidance_milli: Some(3_500),
         negative_prompt: Some("text".into()),
-        loras: 1,
-        controls: 1,
         references: 2,
+        ingredients: Ingredients { loras: 1, controls: 1, ..Ingredients::default() },
         class: Some(QualityClass::High),
         provider_options: [
             ("bfl".to_owned(), r#"{"safety_tolerance": 2,"x":{"y":[1]}}"#.to_owned()),
             ("fal".to_owned(), "{}".to_owned()),
         ]
         .into(),
-        provider_option_names: [
-            ("bfl".to_owned(), vec!["safety_tolerance".to_owned(), "x".to_owned()]),
+        provider_option_words: [
+            ("bfl".to_owned(), vec![option("safety_tolerance", "2"), option("x", "")]),
             ("fal".to_owned(), vec![]),
         ]
         .into(),
         ..ImageRequest::new("flux-1.1-pro", "line\r\nbreak é")
     };
     assert_eq!(request, expected);
+}
+
+fn option(name: &str, value: &str) -> OptionWord {
+    OptionWord { name: name.to_owned(), value: value.to_owned() }
+}
+
+#[test]
+fn ingredients_are_said_in_numbers() {
+    let body = r#"{"prompt":"x","gallerist":{"operation":"inpaint","ingredients":{
+        "inputs":["1024x768"],"mask_pixels":4096,"ip_adapters":1,"tool_calls":2,"cached_characters":9}}}"#;
+    let request = parse_generation(body.as_bytes()).unwrap();
+    assert_eq!(request.operation, Operation::Inpaint);
+    let expected = Ingredients {
+        inputs: vec![Size::new(1024, 768)],
+        mask_pixels: Some(4096),
+        ip_adapters: 1,
+        tool_calls: 2,
+        cached_characters: 9,
+        ..Ingredients::default()
+    };
+    assert_eq!(request.ingredients, expected);
+    for (written, path) in [
+        (r#"{"inputs":["12"]}"#, "gallerist.ingredients.inputs[0]"),
+        (r#"{"loras":17}"#, "gallerist.ingredients.loras"),
+        (r#"{"masks":1}"#, "gallerist.ingredients.masks"),
+    ] {
+        let body = format!(r#"{{"prompt":"x","gallerist":{{"ingredients":{written}}}}}"#);
+        let faults = parse_generation(body.as_bytes()).unwrap_err();
+        assert_eq!(faults[0].parameter.as_deref(), Some(path), "{written}");
+    }
 }
 
 #[test]

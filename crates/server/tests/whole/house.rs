@@ -38,7 +38,14 @@ impl House {
             let path = PATHS.iter().find(|(known, _)| *known == kind).map_or("", |(_, path)| path);
             let key = if kind == "automatic1111" { String::new() } else { keys[&kind].clone() };
             let base_url = format!("{origin}{path}");
-            ProviderSettings { name: kind.clone(), kind, base_url, key: key.into(), concurrency_max: None }
+            ProviderSettings {
+                name: kind.clone(),
+                kind,
+                region: String::new(),
+                base_url,
+                key: key.into(),
+                concurrency_max: None,
+            }
         });
         let store = Store::open_temporary(Timestamp::now()).unwrap();
         let settings = EngineSettings {

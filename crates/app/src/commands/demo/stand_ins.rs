@@ -67,6 +67,7 @@ impl StandIns {
             ProviderSettings {
                 name: stand_in.kind.to_owned(),
                 kind: stand_in.kind.to_owned(),
+                region: String::new(),
                 base_url: format!("{}{path}", stand_in.origin),
                 key: SecretString::from(stand_in.key.clone()),
                 concurrency_max: None,

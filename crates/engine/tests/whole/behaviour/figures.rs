@@ -32,6 +32,7 @@ fn for_nothing(settings: &mut EngineSettings) {
         for model in &mut Arc::make_mut(provider).models {
             for line in &mut Arc::make_mut(&mut Arc::make_mut(model).sheet).lines {
                 line.price.amount = Ticks::ZERO;
+                line.price_expected.amount = Ticks::ZERO;
                 line.price_max.amount = Ticks::ZERO;
             }
         }
