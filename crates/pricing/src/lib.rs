@@ -10,6 +10,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod catalogue;
+pub mod changes;
 pub mod facts;
 pub mod offer;
 pub mod quantity;

@@ -44,6 +44,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v1/projects", get(projects::list).post(projects::create).fallback(method_not_allowed))
         .route("/v1/projects/{id}", patch(projects::change).get(projects::show).fallback(method_not_allowed))
         .route("/v1/prices", get(prices::list).fallback(method_not_allowed))
+        .route("/v1/prices/changes", get(prices::history).fallback(method_not_allowed))
         .route("/healthz", get(health::alive).fallback(method_not_allowed))
         .route("/readyz", get(health::ready).fallback(method_not_allowed))
         .route("/metrics", get(health::metrics).fallback(method_not_allowed))

@@ -3,6 +3,7 @@
 //! `list` is one line a model, `show` every price line of a model at every host (`show.rs`), `check` every
 //! mistake of a folder of catalogue files at once. All of it works offline.
 
+mod changes;
 mod show;
 
 use crate::config::{Config, Environment, Place, everything};
@@ -10,7 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
-use gallerist_domain::{ImageRequest, QualityClass};
+use gallerist_domain::{ImageRequest, Operation, QualityClass};
 use gallerist_pricing::{Catalogue, ModelSheet, Offer, offers};
 use gallerist_routing::report::{OfferQuote, quotes};
 use gallerist_routing::{HealthBook, PlanContext};
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 const EXAMPLES: &str = "Examples:
   gallerist prices list
   gallerist prices show flux-2-pro
+  gallerist prices changes --since 2026-09-01
   gallerist prices check ./my-catalogue";
 
 /// What costs what, since when, from which source
@@ -50,6 +52,21 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Prices that became others, began or ended, and models that were retired, newest first
+    #[command(after_help = "Example:\n  gallerist prices changes --since 2026-09-01")]
+    Changes {
+        /// From this instant or day (UTC) on [default: 90 days ago]
+        #[arg(long, value_name = "WHEN", value_parser = super::instant)]
+        since: Option<Timestamp>,
+        /// Until this instant or day; later than now shows what is announced [default: in a year]
+        #[arg(long, value_name = "WHEN", value_parser = super::instant)]
+        until: Option<Timestamp>,
+        /// Only this kind of provider
+        #[arg(long, value_name = "KIND")]
+        provider: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Read a folder of catalogue files and report every mistake with file and line
     #[command(after_help = "Example:\n  gallerist prices check ./my-catalogue")]
     Check {
@@ -72,6 +89,10 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
                 show::print(&found);
             }
             Ok(())
+        }
+        Action::Changes { since, until, provider, place } => {
+            let config = Config::load(place, &Environment::of_process())?;
+            changes::run(&config.catalogue, (*since, *until), provider.as_deref(), json)
         }
         Action::Check { dir, place } => check(dir.as_deref(), place, json),
     }
@@ -126,6 +147,11 @@ fn default_picture(offer: &Offer, at: Timestamp) -> Option<OfferQuote> {
     let health = HealthBook::new(1);
     let mut request = ImageRequest::new(&offer.id.to_string(), "a picture of nothing in particular");
     request.class = Some(QualityClass::Draft);
+    let able = &offer.model.capabilities;
+    request.operation = able.operations.first().copied().unwrap_or(request.operation);
+    if request.operation != Operation::Generate && able.inputs_max > 0 {
+        request.ingredients.inputs.push(able.size_default);
+    }
     quotes(&request, PlanContext { offers, health: &health, at, now_ms: 0, price_only: true })
         .ok()?
         .offers

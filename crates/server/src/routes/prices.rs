@@ -8,11 +8,12 @@ use axum::extract::State;
 use axum::response::Response;
 use gallerist_domain::Ticks;
 use gallerist_pricing::catalogue::{ModelSheet, ProviderSheet};
+use gallerist_pricing::changes::{Change, ChangeReport, changes};
 use gallerist_pricing::sheet::PriceLine;
 use http::StatusCode;
 use http::request::Parts;
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -70,6 +71,32 @@ pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<
         all.filter(|(provider, model)| fits(provider, model)).map(|(provider, model)| entry(provider, model));
     let list = List { object: "list", catalogue_digest: &catalogue.digest, data: data.collect() };
     Ok(json(StatusCode::OK, &list))
+}
+
+/// `?since=` an instant (default: 90 days ago), `?until=` (default: a year ahead), `?provider=` a kind,
+/// `?model=` a name or alias: what changed, newest first.
+pub(crate) async fn history(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
+    auth::authenticate(&state, &parts.headers)?;
+    let parameters = Parameters::of(&parts, &["since", "until", "provider", "model"])?;
+    let now = state.engine().clock().now();
+    let days = |days: i64| now.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(now);
+    let since = parameters.instant("since")?.unwrap_or_else(|| days(-90));
+    let until = parameters.instant("until")?.unwrap_or_else(|| days(365));
+    let fits = |change: &&Change<'_>| {
+        parameters.text("provider").is_none_or(|kind| kind == change.kind)
+            && parameters.text("model").is_none_or(|name| change.model.is_named(name))
+    };
+    let found = changes(state.engine().catalogue(), since, until);
+    let data: Vec<ChangeReport> = found.iter().filter(fits).map(ChangeReport::from).collect();
+    Ok(json(StatusCode::OK, &History { object: "list", since, until, data }))
+}
+
+#[derive(Serialize)]
+struct History {
+    object: &'static str,
+    since: Timestamp,
+    until: Timestamp,
+    data: Vec<ChangeReport>,
 }
 
 fn entry<'a>(provider: &'a ProviderSheet, model: &'a ModelSheet) -> Model<'a> {

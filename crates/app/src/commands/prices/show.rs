@@ -102,11 +102,37 @@ fn conditions(when: &Condition, period: Period) -> String {
     bound("at most pixels", when.pixels_max.map(|n| n.to_string()));
     bound("at least steps", when.steps_min.map(|n| n.to_string()));
     bound("at most steps", when.steps_max.map(|n| n.to_string()));
+    let mut any = |name: &str, words: Vec<String>| {
+        if !words.is_empty() {
+            parts.push(format!("{name} {}", words.join(" or ")));
+        }
+    };
+    any("region", when.regions.clone());
+    any("inputs", range(when.inputs_min.map(i64::from), when.inputs_max.map(i64::from)));
+    any("mask in thousandths", range(when.mask_per_mille_min, when.mask_per_mille_max));
+    for option in &when.options {
+        any(&option.name, option.values.clone());
+    }
+    let mut bound = |text: &str, limit: Option<String>| {
+        if let Some(limit) = limit {
+            parts.push(format!("{text} {limit}"));
+        }
+    };
     bound("streamed", when.stream.map(|stream| if stream { "yes" } else { "no" }.to_owned()));
     bound("daily", when.window.as_ref().map(|window| format!("{} to {}", window.from, window.until)));
     bound("since", period.since.map(|at| at.to_string()));
     bound("until", period.until.map(|at| at.to_string()));
     if parts.is_empty() { "always".to_owned() } else { parts.join(", ") }
+}
+
+/// `1 to 3`, `at least 1`, `at most 3`, or nothing.
+fn range(min: Option<i64>, max: Option<i64>) -> Vec<String> {
+    match (min, max) {
+        (None, None) => Vec::new(),
+        (Some(min), None) => vec![format!("at least {min}")],
+        (None, Some(max)) => vec![format!("at most {max}")],
+        (Some(min), Some(max)) => vec![format!("{min} to {max}")],
+    }
 }
 
 pub fn as_json(catalogue: &Catalogue, found: &[Offer]) -> Value {

@@ -1,0 +1,59 @@
+//! `gallerist prices changes`: the history of the catalogue, newest first, and what is announced.
+
+use crate::failure::Result;
+use crate::output;
+use crate::table::Table;
+use gallerist_pricing::Catalogue;
+use gallerist_pricing::changes::{ChangeReport, changes};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+/// Prints the events between two instants.
+pub fn run(
+    catalogue: &Catalogue,
+    (since, until): (Option<Timestamp>, Option<Timestamp>),
+    provider: Option<&str>,
+    as_json: bool,
+) -> Result<()> {
+    let now = Timestamp::now();
+    let days = |days: i64| now.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(now);
+    let (since, until) = (since.unwrap_or_else(|| days(-90)), until.unwrap_or_else(|| days(365)));
+    let found = changes(catalogue, since, until);
+    let of_provider = found.iter().filter(|change| provider.is_none_or(|kind| kind == change.kind));
+    let reports: Vec<ChangeReport> = of_provider.map(ChangeReport::from).collect();
+    if as_json {
+        output::json(&json!({"since": since, "until": until, "changes": reports}));
+        return Ok(());
+    }
+    let mut table = Table::new()
+        .text("at")
+        .text("model")
+        .text("provider")
+        .text("what")
+        .optional("line")
+        .figure("old")
+        .figure("new")
+        .figure("%")
+        .flexible("source or successor");
+    for report in &reports {
+        let dollars = |amount: Option<_>| amount.map_or_else(String::new, output::dollars);
+        let announced = if report.at > now { " (ahead)" } else { "" };
+        table.row([
+            report.at.strftime("%Y-%m-%d").to_string(),
+            report.model.clone(),
+            report.provider.clone(),
+            format!("{}{announced}", report.code.replace('_', " ")),
+            report.line.clone().unwrap_or_default(),
+            dollars(report.old_usd),
+            dollars(report.new_usd),
+            report.percent.clone().unwrap_or_default(),
+            match report.successors.is_empty() {
+                true => report.source.clone().unwrap_or_default(),
+                false => format!("use {}", report.successors.join(" or ")),
+            },
+        ]);
+    }
+    output::line(table.render());
+    output::line(format!("\n{} changes since {}.", reports.len(), since.strftime("%Y-%m-%d")));
+    Ok(())
+}

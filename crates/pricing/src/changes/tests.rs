@@ -1,0 +1,104 @@
+use super::*;
+use crate::testing::instant;
+
+const FILE: &str = r#"
+kind = "shop"
+title = "Shop"
+as_of = "2026-11-22"
+base_url = "https://example.org"
+concurrency_max = 1
+[sources]
+list = { what = "price list", date = "2026-11-22", confidence = "official" }
+[[currencies]]
+code = "CNY"
+usd = "0.14"
+until = "2026-07-01"
+source = "list"
+[[currencies]]
+code = "CNY"
+usd = "0.15"
+since = "2026-07-01"
+source = "list"
+[outcomes.default]
+success = "yes"
+filtered = "yes"
+refused = "no"
+rejected = "no"
+failed = "no"
+cancelled_queued = "no"
+cancelled_running = "unknown"
+disconnected = "unknown"
+timed_out = "unknown"
+[shapes.plain]
+images_per_call_max = 1
+prompt_characters_max = 100
+sizes = { listed = ["512x512"] }
+size_default = "512x512"
+formats = ["png"]
+format_default = "png"
+[sheets.gpu]
+prices = [
+    { line = "hour", meter = "gpu_seconds", amount = "3.99", per = 3600, since = "2026-10-01", was = [
+        { amount = "3.29", since = "2026-08-19" }, { amount = "3.49", since = "2026-09-25" },
+    ], source = "list" },
+    { line = "picture", meter = "images", amount = "0.20", currency = "CNY", source = "list" },
+]
+estimates = [{ meter = "gpu_seconds", each = "image", form = { fixed = { min = 1, expected = 1, max = 1 } }, source = "list" }]
+[[models]]
+id = "gpu"
+shape = "plain"
+sheet = "gpu"
+retires_on = "2027-01-01"
+successors = ["other"]
+redirect = { to = "other", quality = "low", since = "2027-01-01", source = "list" }
+classes = [{ class = "draft", source = "list" }]
+latency_ms = 1000
+source = "list"
+"#;
+
+fn catalogue() -> Catalogue {
+    Catalogue::from_files(vec![("shop.toml".to_owned(), FILE.to_owned())]).expect("sound")
+}
+
+/// Code, line and basis points, newest first.
+fn told(since: &str, until: &str) -> Vec<(String, Option<String>, Option<i64>)> {
+    let catalogue = catalogue();
+    let found = changes(&catalogue, instant(since), instant(until));
+    let tell = |change: &Change<'_>| {
+        let line = change.turn.line().map(str::to_owned);
+        (change.turn.code().to_owned(), line, change.turn.basis_points())
+    };
+    found.iter().map(tell).collect()
+}
+
+#[test]
+fn a_history_is_told_newest_first_with_what_moved() {
+    let line = |name: &str| Some(name.to_owned());
+    // 3.49 to 3.99 is +14.33 %, 0.14 to 0.15 a yuan +7.14 %, 3.29 to 3.49 +6.08 %.
+    assert_eq!(
+        told("2026-08-20T00:00:00Z", "2026-12-01T00:00:00Z"),
+        [("price".to_owned(), line("hour"), Some(1_433)), ("price".to_owned(), line("hour"), Some(608)),]
+    );
+    let whole = told("2026-01-01T00:00:00Z", "2028-01-01T00:00:00Z");
+    let codes: Vec<_> = whole.iter().map(|(code, _, _)| code.as_str()).collect();
+    assert_eq!(codes, ["retired", "redirected", "price", "price", "line_began", "price"]);
+    assert_eq!(whole[5].2, Some(714));
+}
+
+#[test]
+fn the_price_of_an_instant_is_the_one_that_held_then() {
+    let catalogue = catalogue();
+    let lines = &catalogue.providers[0].models[0].sheet.lines;
+    let held = |id: &str, at: &str| {
+        let at = instant(at);
+        let found: Vec<_> = lines.iter().filter(|line| line.id == id && line.period.contains(at)).collect();
+        assert!(found.len() <= 1, "one price at a time");
+        found.first().map(|line| line.price_expected.amount.to_string())
+    };
+    assert_eq!(held("hour", "2026-08-18T23:59:59Z"), None);
+    assert_eq!(held("hour", "2026-08-19T00:00:00Z").as_deref(), Some("3.2900000000"));
+    assert_eq!(held("hour", "2026-09-24T23:59:59Z").as_deref(), Some("3.2900000000"));
+    assert_eq!(held("hour", "2026-10-01T00:00:00Z").as_deref(), Some("3.9900000000"));
+    assert_eq!(held("picture", "2026-06-30T23:59:59Z").as_deref(), Some("0.0280000000"));
+    assert_eq!(held("picture", "2026-07-01T00:00:00Z").as_deref(), Some("0.0300000000"));
+}
