@@ -54,6 +54,12 @@ impl Engine {
     /// When the store fails, or a provider's settings name an unknown kind.
     pub async fn start(settings: EngineSettings) -> Result<Engine, StartError> {
         let shared = Arc::new(Shared::new(settings).await?);
+        // Before anything is kept: what is just being kept has no row yet.
+        match shared.store.delete_strays().await {
+            Ok(0) => {}
+            Ok(strays) => tracing::info!(strays, "pictures that a crash left without a row were deleted"),
+            Err(error) => tracing::warn!(%error, "stray pictures could not be looked for"),
+        }
         let jobs = recover::at_start(&shared).await?;
         shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
         Ok(Engine { shared })

@@ -237,6 +237,65 @@ async fn a_picture_is_kept_until_it_is_swept() {
     assert_eq!(left, [format!("{request}-1.png").as_str()]);
 }
 
+fn tiny(request: RequestId, index: u32, expires_at: jiff::Timestamp) -> NewPicture {
+    let data = Chunks::from(vec![7u8; 9]);
+    NewPicture { request, index, format: OutputFormat::Png, data, expires_at, now: at(0) }
+}
+
+#[tokio::test]
+async fn a_picture_that_is_kept_again_lives_no_shorter() {
+    let store = store();
+    let request = RequestId::generate();
+    store.put_picture(tiny(request, 0, at(86_400))).await.unwrap();
+    store.put_picture(tiny(request, 0, at(3_600))).await.unwrap();
+    store.put_picture(tiny(request, 1, at(3_600))).await.unwrap();
+    assert!(store.picture(request, 0, at(86_399)).await.unwrap().is_some());
+    assert_eq!(store.picture_expiries(request).await.unwrap(), [at(86_400), at(3_600)]);
+}
+
+#[tokio::test]
+async fn one_file_that_cannot_be_deleted_does_not_keep_the_others() {
+    let store = store();
+    let (stuck, other) = (RequestId::generate(), RequestId::generate());
+    store.put_picture(tiny(stuck, 0, at(10))).await.unwrap();
+    store.put_picture(tiny(other, 0, at(20))).await.unwrap();
+    let path = |id: RequestId| {
+        let id = id.to_string();
+        store.data_dir().join("pictures").join(&id[id.len() - 2..]).join(format!("{id}-0.png"))
+    };
+    // A folder cannot be removed as a file, whoever runs the test.
+    std::fs::remove_file(path(stuck)).unwrap();
+    std::fs::create_dir(path(stuck)).unwrap();
+    let swept = store.sweep(at(30)).await.unwrap();
+    assert_eq!(swept.pictures, 2);
+    assert!(path(stuck).exists() && !path(other).exists());
+}
+
+#[tokio::test]
+async fn files_without_a_row_are_deleted_at_the_start_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(folder.path(), at(0))).unwrap();
+    assert_eq!(store.delete_strays().await.unwrap(), 0, "there is no folder yet");
+    let kept = RequestId::generate();
+    store.put_picture(tiny(kept, 0, at(100))).await.unwrap();
+    let pictures = folder.path().join("pictures");
+    let spread = std::fs::read_dir(&pictures).unwrap().next().unwrap().unwrap().path();
+    let gone = RequestId::generate();
+    let partial = spread.join(format!("{gone}-0.png.17.partial"));
+    let rowless = spread.join(format!("{gone}-1.png"));
+    let foreign = [spread.join("notes.txt"), pictures.join(format!("{gone}-0.png"))];
+    for file in [&partial, &rowless, &foreign[0], &foreign[1]] {
+        std::fs::write(file, "x").unwrap();
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let store = Store::open(StoreOptions::new(folder.path(), at(0))).unwrap();
+    assert_eq!(store.delete_strays().await.unwrap(), 2);
+    assert!(!partial.exists() && !rowless.exists());
+    assert!(foreign.iter().all(|file| file.exists()), "what is not ours stays");
+    assert!(store.picture(kept, 0, at(1)).await.unwrap().is_some());
+}
+
 #[tokio::test]
 async fn ended_attempts_forget_their_calls_unless_they_are_kept() {
     for keep in [false, true] {
