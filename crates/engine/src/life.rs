@@ -267,6 +267,7 @@ impl Life {
             id: self.id,
             project: self.incoming.caller.project.clone(),
             key_id: self.incoming.caller.key_id.clone(),
+            accepted_at: self.incoming.accepted_at,
             model: self.incoming.request.model.clone(),
             operation: self.incoming.request.operation,
             n: self.incoming.request.n,

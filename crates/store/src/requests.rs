@@ -185,6 +185,9 @@ statements! {
     IDEMPOTENT = "SELECT r.id, i.fingerprint, i.created_at
         FROM projects p JOIN idempotency i ON i.project = p.number JOIN requests r ON r.number = i.request
         WHERE p.name = ?1 AND i.key = ?2 AND i.created_at > ?3";
+    BOUND_SINCE = "SELECT i.created_at FROM requests r
+        JOIN idempotency i ON i.project = r.project AND i.key = r.idempotency_key AND i.request = r.number
+        WHERE r.id = ?1";
 }
 
 impl Store {
@@ -231,6 +234,17 @@ impl Store {
                 })
             });
             Ok(found.optional()?)
+        })
+        .await
+    }
+
+    /// Until when an idempotency key is bound to this request; `None` where none is.
+    pub async fn bound_until(&self, request: RequestId) -> Result<Option<Timestamp>, StoreError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(BOUND_SINCE)?;
+            let since = statement.query_row([request.uuid().as_bytes()], |row| words::timestamp(row, 0));
+            let since = since.optional()?;
+            Ok(since.map(|since| since.checked_add(IDEMPOTENCY_HOURS.hours()).unwrap_or(Timestamp::MAX)))
         })
         .await
     }

@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::accounts::{Booking, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
 use super::{
-    AMOUNT_MAX, Admission, Admitted, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd,
-    Reservation, Reserved, Resolution,
+    AMOUNT_MAX, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved,
+    Resolution,
 };
 use crate::StoreError;
 use crate::requests::idempotency_floor;
@@ -51,19 +51,6 @@ statements! {
     OPEN_COUNT = "SELECT count(*) FROM attempts WHERE request = ?1 AND status = 'reserved'";
     MAY_HAVE_COST = "SELECT 1 FROM attempts
         WHERE request = ?1 AND (charged_ticks > 0 OR status IN ('reserved', 'disputed'))";
-}
-
-pub(crate) fn admit(writing: &mut Writing<'_>, admission: &Admission) -> Result<Admitted, StoreError> {
-    let Admission { request, finish, now } = admission;
-    let project = writing.names.project(writing.connection, &request.project)?;
-    if let Some((earlier, same_body)) = bound(writing.connection, project, request, *now)? {
-        return Ok(Admitted::Existing { request: earlier, same_body });
-    }
-    let number = insert_request(writing.connection, project, request, *now)?;
-    if let Some(end) = finish {
-        finish_request(writing.connection, request.id, number, end, *now)?;
-    }
-    Ok(Admitted::New)
 }
 
 pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> Result<Reserved, StoreError> {
@@ -206,7 +193,7 @@ fn insert_request(
         request.id.uuid().as_bytes(),
         project.number,
         request.key_id,
-        micros(now),
+        micros(request.accepted_at),
         request.model,
         request.operation.as_str(),
         request.n,

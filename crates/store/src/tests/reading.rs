@@ -145,18 +145,21 @@ async fn spend(store: &Store) {
     store.reserve(first(request, vec![one, two])).await.unwrap();
     store.conclude(conclusion(id, ends, Some(finish(RequestStatus::Succeeded)))).await.unwrap();
 
-    let request = new_request(&default(), 2, None);
+    let request = NewRequest { accepted_at: at(86_400), ..new_request(&default(), 2, None) };
     let id = request.id;
     let one = attempt(1, "openai", 30);
     let ends = vec![(one.id, disputed())];
-    let reservation = Reservation { now: at(86_400), ..first(request, vec![one]) };
-    store.reserve(reservation).await.unwrap();
+    store.reserve(first(request, vec![one])).await.unwrap();
     let end = RequestEnd { list: None, saved: None, ..finish(RequestStatus::Failed) };
     store.conclude(conclusion(id, ends, Some(end))).await.unwrap();
 
+    let request = NewRequest { accepted_at: at(86_401), ..new_request(&default(), 3, None) };
+    let id = request.id;
+    let one = attempt(1, "bfl", 20);
+    let ends = vec![(one.id, released())];
+    store.reserve(first(request, vec![one])).await.unwrap();
     let end = RequestEnd { list: None, saved: None, ..finish(RequestStatus::Failed) };
-    let refused = Admission { request: new_request(&default(), 3, None), finish: Some(end), now: at(86_401) };
-    store.admit(refused).await.unwrap();
+    store.conclude(conclusion(id, ends, Some(end))).await.unwrap();
 }
 
 #[tokio::test]
@@ -178,7 +181,7 @@ async fn usage_adds_up_in_every_grouping() {
         let store = store.clone();
         async move { store.usage(query).await.unwrap() }
     };
-    let totals = figures(3, 1, 3, 100, 130, 90, 30, 40);
+    let totals = figures(3, 1, 4, 100, 130, 90, 30, 40);
     let report = ask(&[UsageKey::Provider, UsageKey::Model]).await;
     assert_eq!(report.totals, totals);
     let row =
@@ -186,7 +189,7 @@ async fn usage_adds_up_in_every_grouping() {
     assert_eq!(
         report.rows,
         [
-            row(&["bfl", "bfl-model"], figures(1, 1, 1, 100, 40, 0, 0, 40)),
+            row(&["bfl", "bfl-model"], figures(2, 1, 2, 100, 40, 0, 0, 40)),
             row(&["openai", "openai-model"], figures(2, 0, 2, 0, 90, 90, 30, 0)),
         ]
     );
@@ -195,7 +198,7 @@ async fn usage_adds_up_in_every_grouping() {
         report.rows,
         [
             row(&["2026-05-28"], figures(1, 1, 2, 100, 130, 90, 0, 40)),
-            row(&["2026-05-29"], figures(2, 0, 1, 0, 0, 0, 30, 0)),
+            row(&["2026-05-29"], figures(2, 0, 2, 0, 0, 0, 30, 0)),
         ]
     );
     let report = ask(&[UsageKey::Project, UsageKey::Key, UsageKey::Operation]).await;
