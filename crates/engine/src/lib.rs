@@ -2,8 +2,8 @@
 //!
 //! This room owns the one loop that sends, waits, cancels and counts, and every task in it. A client
 //! that disconnects never tears a payment apart: the life runs in a task of the engine. It refuses HTTP
-//! towards clients, SQL and wire protocols. Walk a request in this order: `admit.rs` (joins repetitions),
-//! `life.rs` (plan and offers), `attempt.rs` (one offer: reserve, calls, ends), `exchange.rs` (one call),
+//! towards clients, SQL and wire protocols. Walk a request in this order: `admit.rs` (the door; what
+//! repeats an earlier request is told by `repetition.rs`), `life.rs` (plan and offers), `attempt.rs` (one offer: reserve, calls, ends), `exchange.rs` (one call),
 //! `deliver.rs` (fetch and check pictures), `books.rs` (what it cost). `recover.rs` is for restarts.
 
 pub mod answer;
@@ -22,6 +22,8 @@ mod keep;
 mod life;
 mod outcome;
 mod recover;
+mod repetition;
+mod replay;
 mod shared;
 mod transport;
 
@@ -105,7 +107,7 @@ impl Engine {
     /// Makes the answer of an earlier request again, from the store; `None` when it or its pictures are gone.
     pub async fn replay(&self, request: RequestId) -> Option<Result<Answer, Refusal>> {
         let detail = self.shared.store.request(request).await.ok().flatten()?;
-        admit::from_record(&self.shared, detail.request).await
+        replay::from_store(&self.shared, &detail).await.map(replay::replayed)
     }
 
     /// Checks the signature of a picture address (`/v1/pictures/{request}/{index}?expires=…&signature=…`)

@@ -349,7 +349,7 @@ impl Life {
         let wanted = by_url || self.incoming.idempotency_key.is_some();
         let kept = wanted && self.shared.keep(&answer).await;
         // Where the disk is full the pictures go out in the answer itself: they are paid.
-        if by_url && kept { self.shared.with_addresses(answer) } else { answer }
+        if by_url && kept { self.shared.with_addresses(answer).await } else { answer }
     }
 
     fn request_end(&self, answer: &Answer, list: Option<Ticks>, saved: Option<Ticks>) -> RequestEnd {
@@ -376,7 +376,10 @@ impl Life {
             self.incoming.idempotency_key.is_some() || meta.revised_prompts.iter().all(Option::is_none);
         let kept = match as_it_is {
             true => Cow::Borrowed(meta),
-            false => Cow::Owned(AnswerMeta { revised_prompts: Vec::new(), ..meta.clone() }),
+            false => {
+                let revised_prompts = vec![None; meta.revised_prompts.len()];
+                Cow::Owned(AnswerMeta { revised_prompts, ..meta.clone() })
+            }
         };
         serde_json::to_string(&*kept).expect("the meta is plain data")
     }

@@ -124,19 +124,53 @@ async fn requests_are_listed_page_by_page_from_the_newest() {
     assert_eq!(page.requests.iter().map(|r| (r.id, r.held)).collect::<Vec<_>>(), [(ids[2], Ticks::new(10))]);
 }
 
-#[tokio::test]
-async fn the_newest_request_with_a_fingerprint_is_found() {
-    let store = store();
-    let (_, _) = reserved(&store, &default(), 10).await;
-    let (second, _) = reserved(&store, &default(), 10).await;
-    let found = store.find_recent_by_fingerprint(default(), [1; 32], at(0)).await.unwrap().unwrap();
-    assert_eq!(found.id, second);
-    assert!(store.find_recent_by_fingerprint(default(), [1; 32], at(1)).await.unwrap().is_none());
-    assert!(store.find_recent_by_fingerprint(default(), [2; 32], at(0)).await.unwrap().is_none());
-    assert!(store.find_recent_by_fingerprint(project("other"), [1; 32], at(0)).await.unwrap().is_none());
+/// A request by `key_id` that has ended as `end` and `status` say; still running without them.
+async fn request(store: &Store, key_id: &str, ended: Option<(End, RequestStatus)>) -> RequestId {
+    let request = NewRequest { key_id: Some(key_id.to_owned()), ..new_request(&default(), 1, None) };
+    let attempt = attempt(1, "openai", 10);
+    let (id, attempt_id) = (request.id, attempt.id);
+    store.reserve(first(request, vec![attempt])).await.unwrap();
+    if let Some((end, status)) = ended {
+        store.conclude(conclusion(id, vec![(attempt_id, end)], Some(finish(status)))).await.unwrap();
+    }
+    id
 }
 
-/// Three requests: one that failed over after a charge for nothing, one in dispute, one refused at once.
+#[tokio::test]
+async fn a_repetition_finds_what_runs_or_was_paid_behind_newer_free_failures() {
+    let store = store();
+    let find =
+        |key_id: &str, second| store.repeatable(default(), Some(key_id.to_owned()), [1; 32], at(second));
+    let free = || Some((released(), RequestStatus::Failed));
+    request(&store, "k", free()).await;
+    assert_eq!(find("k", 0).await.unwrap(), None, "a free failure may be tried again");
+    let paid = request(&store, "k", Some((settled(10, 1), RequestStatus::Succeeded))).await;
+    request(&store, "k", free()).await;
+    assert_eq!(find("k", 0).await.unwrap(), Some(paid));
+    let disputed = request(&store, "k", Some((disputed(), RequestStatus::Failed))).await;
+    request(&store, "k", free()).await;
+    assert_eq!(find("k", 0).await.unwrap(), Some(disputed));
+    let running = request(&store, "k", None).await;
+    request(&store, "k", Some((settled(10, 0), RequestStatus::Failed))).await;
+    assert_eq!(find("k", 0).await.unwrap(), Some(running));
+    assert_eq!(find("k", 1).await.unwrap(), None, "it is too old");
+}
+
+#[tokio::test]
+async fn a_repetition_finds_requests_of_its_own_key_body_and_project_only() {
+    let store = store();
+    let paid = request(&store, "k", Some((settled(10, 1), RequestStatus::Succeeded))).await;
+    let find = |project: ProjectId, key_id: Option<&str>, fingerprint: u8| {
+        store.repeatable(project, key_id.map(str::to_owned), [fingerprint; 32], at(0))
+    };
+    assert_eq!(find(default(), Some("k"), 1).await.unwrap(), Some(paid));
+    assert_eq!(find(default(), Some("other"), 1).await.unwrap(), None);
+    assert_eq!(find(default(), None, 1).await.unwrap(), None);
+    assert_eq!(find(default(), Some("k"), 2).await.unwrap(), None);
+    assert_eq!(find(project("other"), Some("k"), 1).await.unwrap(), None);
+}
+
+/// Three requests: one that failed over after a charge for nothing, one in dispute, one that was free.
 async fn spend(store: &Store) {
     let request = new_request(&default(), 1, None);
     let id = request.id;
