@@ -190,4 +190,10 @@ impl Store {
     pub async fn resolve_dispute(&self, resolution: Resolution) -> Result<(), StoreError> {
         self.write(move |writing| apply::resolve(writing, &resolution)).await
     }
+
+    /// What was charged since the store was opened: each settled attempt and each resolved dispute once, when
+    /// its commit is on disk.
+    pub fn charged_since_opened(&self) -> Ticks {
+        self.inner.writer.charged()
+    }
 }

@@ -130,12 +130,14 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
     }
     match finish {
         Some(end) if found.status == RequestStatus::Running => {
-            finish_request(connection, *request, found.number, end, *now)
+            finish_request(connection, *request, found.number, end, *now)?;
         }
-        Some(end) if found.status == end.status => Ok(()),
-        Some(_) => Err(StoreError::RequestFinished(*request)),
-        None => Ok(()),
+        Some(end) if found.status != end.status => return Err(StoreError::RequestFinished(*request)),
+        Some(_) | None => {}
     }
+    // Last, so that nothing which is refused is counted.
+    writing.charged += change.settled;
+    Ok(())
 }
 
 pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Result<(), StoreError> {
@@ -161,7 +163,9 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
     ])?;
     assert_eq!(changed, 1, "a disputed attempt is resolved once");
     let change = Totals { settled: *charge, disputed: -found.reserved, ..Totals::default() };
-    move_totals(connection, accounts.number, change)
+    move_totals(connection, accounts.number, change)?;
+    writing.charged += *charge;
+    Ok(())
 }
 
 /// The request that the idempotency key is bound to, and whether its body was the same.

@@ -208,6 +208,30 @@ async fn a_request_is_as_old_as_its_acceptance_and_its_attempt_as_its_reservatio
 }
 
 #[tokio::test]
+async fn what_was_charged_is_counted_once_and_only_when_it_is_written() {
+    let store = store();
+    let (request, attempt_id) = reserved(&store, &default(), 100).await;
+    let end = conclusion(request, vec![(attempt_id, settled(60, 1))], Some(finish(RequestStatus::Succeeded)));
+    store.conclude(end.clone()).await.unwrap();
+    store.conclude(end).await.unwrap();
+    assert_eq!(store.charged_since_opened(), Ticks::new(60), "the identical end counts once");
+    // Refused after its money had moved: another attempt is still open.
+    let request = new_request(&default(), 1, None);
+    let (one, two) = (attempt(1, "openai", 10), attempt(2, "openai", 10));
+    let (id, one_id, two_id) = (request.id, one.id, two.id);
+    store.reserve(first(request, vec![one, two])).await.unwrap();
+    let end = conclusion(id, vec![(one_id, settled(10, 1))], Some(finish(RequestStatus::Failed)));
+    assert!(store.conclude(end).await.is_err());
+    assert_eq!(store.charged_since_opened(), Ticks::new(60));
+    store.conclude(conclusion(id, vec![(one_id, released()), (two_id, disputed())], None)).await.unwrap();
+    let (basis, charge_json) = ("resolved".to_owned(), None);
+    let resolution = Resolution { attempt: two_id, charge: Ticks::new(7), basis, charge_json, now: at(9) };
+    store.resolve_dispute(resolution).await.unwrap();
+    assert_eq!(store.charged_since_opened(), Ticks::new(67));
+    assert_eq!(check_books(&store).await.open_reservations, 0);
+}
+
+#[tokio::test]
 async fn an_idempotency_key_is_freed_only_when_nothing_can_have_been_charged() {
     let store = store();
     let freeing = || RequestEnd { free_idempotency_key: true, ..finish(RequestStatus::Failed) };

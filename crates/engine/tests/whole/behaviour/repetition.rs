@@ -289,6 +289,7 @@ async fn a_replayed_failure_is_marked_so_that_its_amounts_are_counted_once() {
         house.engine.generate(keyed(ask("bfl/flux-2-pro"), "k-9")).await.expect_err("it is replayed");
     assert_eq!((first.replayed, second.replayed), (false, true));
     assert_eq!(first.charged, second.charged);
+    assert_eq!(house.store.charged_since_opened(), first.charged);
     assert_eq!(house.balance().await, 0);
 }
 
