@@ -89,6 +89,14 @@ impl Engine {
         self.shared.tasks.spawn(async move { shared.keep(&answer).await });
     }
 
+    /// Puts the pictures of an answer on disk before it is sent, for whoever has no room to hold them until
+    /// the client has them all. Whether all of them are there; a caller that stops waiting stops nothing.
+    pub async fn keep(&self, answer: Answer) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let keeping = self.shared.tasks.spawn(async move { shared.keep(&answer).await });
+        keeping.await.unwrap_or(false)
+    }
+
     /// The table of quotes, with the health of the offers.
     ///
     /// # Errors

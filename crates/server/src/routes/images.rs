@@ -73,7 +73,7 @@ async fn answer(state: &AppState, request: Request) -> Result<Response, Failure>
         ResponseFormat::Url => base_url(state, headers),
         ResponseFormat::Base64 => String::new(),
     };
-    Ok(answer::response(state, answer, echo, &base))
+    Ok(answer::response(state, answer, echo, &base).await)
 }
 
 /// Everything that can be refused before the body is read.
