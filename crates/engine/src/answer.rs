@@ -46,7 +46,8 @@ pub struct AnswerMeta {
     pub warnings: Vec<String>,
     pub missing: Option<Missing>,
     pub usage: Option<TokenUsage>,
-    /// Per picture, in order: what a replay needs besides the file.
+    /// One place per picture, in order, so their number is that of the pictures: what a replay needs besides
+    /// the files.
     pub revised_prompts: Vec<Option<String>>,
 }
 

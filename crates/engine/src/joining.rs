@@ -1,16 +1,20 @@
-//! Repetitions of a request join the running or just finished one, so that nothing is bought twice.
+//! The memory of what runs and of what has just finished, so that a repetition can join it.
 //!
-//! Running requests are known by id and by who asked for what. Just finished answers stay for a while in
-//! bounded memory; older ones are replayed from the store (`admit.rs`).
+//! It only remembers: what a request repeats is decided in `repetition.rs`. Several requests of one caller
+//! with one body may run at once; each stays known until it ends, whatever becomes of the others. Answers and
+//! failures that may have cost something stay for a while in bounded memory; what failed for free is
+//! forgotten, so that it hides nothing that was paid.
 
 use crate::answer::Answer;
 use crate::refusal::Refusal;
+use crate::repetition::JUST_FINISHED;
 use crate::request::Caller;
 use gallerist_domain::{ImageData, RequestId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 /// How a request ended.
 pub(crate) type Ending = Result<Answer, Refusal>;
@@ -19,20 +23,20 @@ pub(crate) type EndingWatch = watch::Receiver<Option<Ending>>;
 /// Who asked for what.
 pub(crate) type JoinKey = (Caller, [u8; 32]);
 
-/// How long a finished request can be joined in memory.
-const RECENT_FOR: Duration = Duration::from_secs(600);
 /// Finished requests that are remembered at most.
 const RECENT_MAX: usize = 4_096;
 
 pub(crate) struct Joining {
     book: Mutex<Book>,
     bytes_max: usize,
+    recent_for: Duration,
 }
 
 #[derive(Default)]
 struct Book {
     running: HashMap<RequestId, EndingWatch>,
-    by_key: HashMap<JoinKey, RequestId>,
+    /// The running requests of one caller with one body, the oldest first; never an empty list.
+    by_key: HashMap<JoinKey, Vec<RequestId>>,
     /// Oldest first.
     recent: VecDeque<Recent>,
     recent_bytes: usize,
@@ -41,8 +45,11 @@ struct Book {
 impl Book {
     fn forget(&mut self, id: RequestId, key: &JoinKey) {
         self.running.remove(&id);
-        if self.by_key.get(key) == Some(&id) {
-            self.by_key.remove(key);
+        if let Some(ids) = self.by_key.get_mut(key) {
+            ids.retain(|running| *running != id);
+            if ids.is_empty() {
+                self.by_key.remove(key);
+            }
         }
     }
 }
@@ -57,12 +64,13 @@ struct Recent {
 /// What a repetition finds.
 pub(crate) enum Found {
     Running(EndingWatch),
+    /// An answer, or a failure that may have cost something.
     Finished(Box<Ending>),
 }
 
 impl Joining {
     pub(crate) fn new(bytes_max: usize) -> Joining {
-        Joining { book: Mutex::new(Book::default()), bytes_max }
+        Joining { book: Mutex::new(Book::default()), bytes_max, recent_for: JUST_FINISHED.unsigned_abs() }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -74,7 +82,7 @@ impl Joining {
         let (sender, receiver) = watch::channel(None);
         let mut book = self.book();
         book.running.insert(id, receiver);
-        book.by_key.insert(key, id);
+        book.by_key.entry(key).or_default().push(id);
         sender
     }
 
@@ -83,19 +91,20 @@ impl Joining {
         self.book().forget(id, key);
     }
 
-    /// The request is over. Its ending can be joined for a while if it fits.
+    /// The request is over. Its ending can be joined for a while if it fits, unless it was free.
     pub(crate) fn end(&self, id: RequestId, key: JoinKey, ending: Ending) {
         let now = Instant::now();
         let mut book = self.book();
         book.forget(id, &key);
         let bytes = size(&ending);
-        if bytes <= self.bytes_max {
+        let free = ending.as_ref().is_err_and(|refusal| !refusal.may_have_charged());
+        if !free && bytes <= self.bytes_max {
             book.recent_bytes += bytes;
             book.recent.push_back(Recent { key, ending, bytes, at: now });
         }
         let Book { recent, recent_bytes, .. } = &mut *book;
         let too_much = |recent: &VecDeque<Recent>, bytes: usize| {
-            let old = recent.front().is_some_and(|first| now.duration_since(first.at) > RECENT_FOR);
+            let old = recent.front().is_some_and(|first| now.duration_since(first.at) > self.recent_for);
             old || bytes > self.bytes_max || recent.len() > RECENT_MAX
         };
         while too_much(recent, *recent_bytes) {
@@ -109,15 +118,16 @@ impl Joining {
         self.book().running.get(&id).cloned()
     }
 
-    /// The running or just finished request of the same caller with the same body.
+    /// The oldest that runs, else the newest that has just finished, of the same caller with the same body.
     pub(crate) fn find(&self, key: &JoinKey) -> Option<Found> {
         let book = self.book();
-        if let Some(watch) = book.by_key.get(key).and_then(|id| book.running.get(id)) {
+        let oldest = book.by_key.get(key).and_then(|ids| ids.first());
+        if let Some(watch) = oldest.and_then(|id| book.running.get(id)) {
             return Some(Found::Running(watch.clone()));
         }
         let recent = book.recent.iter().rev().find(|recent| recent.key == *key);
         recent
-            .filter(|recent| recent.at.elapsed() <= RECENT_FOR)
+            .filter(|recent| recent.at.elapsed() <= self.recent_for)
             .map(|recent| Found::Finished(Box::new(recent.ending.clone())))
     }
 }

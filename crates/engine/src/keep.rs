@@ -17,7 +17,7 @@ impl Shared {
     /// Puts pictures of a request on disk for a while, numbered from `first`. Whether all of them are there.
     pub(crate) async fn keep_from(&self, request: RequestId, first: u32, images: &[DeliveredImage]) -> bool {
         let now = self.clock.now();
-        let expires_at = self.kept_until(now);
+        let expires_at = self.kept_until(request, now).await;
         let mut all = true;
         for (index, image) in (first..).zip(images) {
             let data = match &image.data {
@@ -41,16 +41,28 @@ impl Shared {
         all
     }
 
-    fn kept_until(&self, now: Timestamp) -> Timestamp {
+    /// Until when a picture stays: a while, and as long as an idempotency key promises to replay it.
+    async fn kept_until(&self, request: RequestId, now: Timestamp) -> Timestamp {
         let lifetime = SignedDuration::from_mins(self.limits.kept_picture_minutes);
-        now.checked_add(lifetime).unwrap_or(now)
+        let a_while = now.checked_add(lifetime).unwrap_or(now);
+        match self.store.bound_until(request).await {
+            Ok(bound_until) => bound_until.map_or(a_while, |bound_until| bound_until.max(a_while)),
+            Err(error) => {
+                tracing::error!(%request, %error, "whether a key is bound to a request could not be read");
+                a_while
+            }
+        }
     }
 
-    /// Gives each picture its signed address.
-    pub(crate) fn with_addresses(&self, mut answer: Answer) -> Answer {
-        let expires = self.kept_until(self.clock.now()).as_second();
+    /// Gives each kept picture its signed address, which lives as long as the picture.
+    pub(crate) async fn with_addresses(&self, mut answer: Answer) -> Answer {
         let request = answer.meta.request_id;
-        for (index, image) in (0u32..).zip(&mut answer.images) {
+        let expiries = self.store.picture_expiries(request).await.unwrap_or_else(|error| {
+            tracing::error!(%request, %error, "kept pictures could not be looked up");
+            Vec::new()
+        });
+        for ((index, image), expires_at) in (0u32..).zip(&mut answer.images).zip(expiries) {
+            let expires = expires_at.as_second();
             let signature = self.signature(request, index, expires);
             image.url_path =
                 Some(format!("/v1/pictures/{request}/{index}?expires={expires}&signature={signature}"));
@@ -94,7 +106,9 @@ impl Shared {
                 url_path: None,
             });
         }
-        let meta = AnswerMeta { cached: true, ..meta };
+        let mut meta = AnswerMeta { cached: true, ..meta };
+        // What is stored may have lost them: prompts are not kept, and what a crash left has none.
+        meta.revised_prompts.resize(delivered.len(), None);
         Some(Answer { images: delivered, meta: Arc::new(meta) })
     }
 }

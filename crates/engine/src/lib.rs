@@ -2,8 +2,8 @@
 //!
 //! This room owns the one loop that sends, waits, cancels and counts, and every task in it. A client
 //! that disconnects never tears a payment apart: the life runs in a task of the engine. It refuses HTTP
-//! towards clients, SQL and wire protocols. Walk a request in this order: `admit.rs` (joins repetitions),
-//! `life.rs` (plan and offers), `attempt.rs` (one offer: reserve, calls, ends), `exchange.rs` (one call),
+//! towards clients, SQL and wire protocols. Walk a request in this order: `admit.rs` (the door; what
+//! repeats an earlier request is told by `repetition.rs`), `life.rs` (plan and offers), `attempt.rs` (one offer: reserve, calls, ends), `exchange.rs` (one call),
 //! `deliver.rs` (fetch and check pictures), `books.rs` (what it cost). `recover.rs` is for restarts.
 
 pub mod answer;
@@ -22,6 +22,8 @@ mod keep;
 mod life;
 mod outcome;
 mod recover;
+mod repetition;
+mod replay;
 mod shared;
 mod transport;
 
@@ -54,6 +56,12 @@ impl Engine {
     /// When the store fails, or a provider's settings name an unknown kind.
     pub async fn start(settings: EngineSettings) -> Result<Engine, StartError> {
         let shared = Arc::new(Shared::new(settings).await?);
+        // Before anything is kept: what is just being kept has no row yet.
+        match shared.store.delete_strays().await {
+            Ok(0) => {}
+            Ok(strays) => tracing::info!(strays, "pictures that a crash left without a row were deleted"),
+            Err(error) => tracing::warn!(%error, "stray pictures could not be looked for"),
+        }
         let jobs = recover::at_start(&shared).await?;
         shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
         Ok(Engine { shared })
@@ -81,6 +89,14 @@ impl Engine {
         self.shared.tasks.spawn(async move { shared.keep(&answer).await });
     }
 
+    /// Puts the pictures of an answer on disk before it is sent, for whoever has no room to hold them until
+    /// the client has them all. Whether all of them are there; a caller that stops waiting stops nothing.
+    pub async fn keep(&self, answer: Answer) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let keeping = self.shared.tasks.spawn(async move { shared.keep(&answer).await });
+        keeping.await.unwrap_or(false)
+    }
+
     /// The table of quotes, with the health of the offers.
     ///
     /// # Errors
@@ -100,7 +116,7 @@ impl Engine {
     /// Makes the answer of an earlier request again, from the store; `None` when it or its pictures are gone.
     pub async fn replay(&self, request: RequestId) -> Option<Result<Answer, Refusal>> {
         let detail = self.shared.store.request(request).await.ok().flatten()?;
-        admit::from_record(&self.shared, detail.request).await
+        replay::from_store(&self.shared, &detail).await.map(replay::replayed)
     }
 
     /// Checks the signature of a picture address (`/v1/pictures/{request}/{index}?expires=…&signature=…`)

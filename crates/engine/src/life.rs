@@ -268,6 +268,7 @@ impl Life {
             id: self.id,
             project: self.incoming.caller.project.clone(),
             key_id: self.incoming.caller.key_id.clone(),
+            accepted_at: self.incoming.accepted_at,
             model: self.incoming.request.model.clone(),
             operation: self.incoming.request.operation,
             n: self.incoming.request.n,
@@ -349,7 +350,7 @@ impl Life {
         let wanted = by_url || self.incoming.idempotency_key.is_some();
         let kept = wanted && self.shared.keep(&answer).await;
         // Where the disk is full the pictures go out in the answer itself: they are paid.
-        if by_url && kept { self.shared.with_addresses(answer) } else { answer }
+        if by_url && kept { self.shared.with_addresses(answer).await } else { answer }
     }
 
     fn request_end(&self, answer: &Answer, list: Option<Ticks>, saved: Option<Ticks>) -> RequestEnd {
@@ -376,7 +377,10 @@ impl Life {
             self.incoming.idempotency_key.is_some() || meta.revised_prompts.iter().all(Option::is_none);
         let kept = match as_it_is {
             true => Cow::Borrowed(meta),
-            false => Cow::Owned(AnswerMeta { revised_prompts: Vec::new(), ..meta.clone() }),
+            false => {
+                let revised_prompts = vec![None; meta.revised_prompts.len()];
+                Cow::Owned(AnswerMeta { revised_prompts, ..meta.clone() })
+            }
         };
         serde_json::to_string(&*kept).expect("the meta is plain data")
     }

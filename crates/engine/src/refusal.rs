@@ -21,6 +21,8 @@ pub struct Refusal {
     pub disputed: Ticks,
     pub attempts: Vec<FailedAttempt>,
     pub excluded: Vec<Exclusion>,
+    /// Whether this repeats what an earlier request was told; its amounts are that one's.
+    pub replayed: bool,
 }
 
 /// One failed attempt, for the answer.
@@ -123,6 +125,7 @@ impl Refusal {
             disputed: Ticks::ZERO,
             attempts: Vec::new(),
             excluded: Vec::new(),
+            replayed: false,
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! The body knows when it was dropped before its end: then the client has gone, and the engine is told so
 //! that the pictures are kept for it. For that they are held in memory while they are sent, within a budget;
-//! beyond it each frame is let go as it is sent. What happens after the last frame was handed to the
-//! connection cannot be seen here.
+//! beyond it they are kept on disk first, and each frame is let go as it is sent. What happens after the last
+//! frame was handed to the connection cannot be seen here.
 
 use crate::parts::{Parts, Writer};
 use crate::state::AppState;
@@ -38,12 +38,22 @@ pub(crate) struct Echo {
 }
 
 /// The whole answer. `base` precedes the paths of pictures, as `http://127.0.0.1:8080`.
-pub(crate) fn response(state: &AppState, answer: Answer, echo: Echo, base: &str) -> Response {
+pub(crate) async fn response(state: &AppState, answer: Answer, echo: Echo, base: &str) -> Response {
     let parts = body(&answer, echo, base);
     state.metrics().delivered(answer.images.len());
     let headers = headers(&answer.meta);
-    let undelivered = Undelivered::new(state, answer);
-    let mut response = Response::new(Body::new(AnswerBody { parts, undelivered }));
+    let undelivered = match Undelivered::new(state, answer) {
+        Ok(undelivered) => Some(undelivered),
+        Err(answer) => {
+            let request = answer.meta.request_id;
+            if !state.engine().keep(answer).await {
+                // It is paid, so it is sent all the same; the engine has told why it could not be kept.
+                tracing::warn!(%request, "an answer is sent that is lost when its client leaves before its end");
+            }
+            None
+        }
+    };
+    let mut response = Response::new(Body::new(AnswerBody { state: state.clone(), parts, undelivered }));
     *response.headers_mut() = headers;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
@@ -218,27 +228,29 @@ pub(crate) fn keep_undelivered(state: &AppState, answer: Answer) {
 
 /// An answer that is being sent, held so that it can be kept.
 struct Undelivered {
-    state: AppState,
     answer: Answer,
     /// Its place in the budget.
     _room: OwnedSemaphorePermit,
 }
 
 impl Undelivered {
-    /// `None` when the budget is used up.
-    fn new(state: &AppState, answer: Answer) -> Option<Undelivered> {
+    /// The answer itself when the budget is used up.
+    fn new(state: &AppState, answer: Answer) -> Result<Undelivered, Answer> {
         let bytes = answer.images.iter().map(|image| match &image.data {
             ImageData::Base64(held) | ImageData::Bytes(held) => held.len(),
             ImageData::Url(_) => 0,
         });
-        let room = state.retain(bytes.sum())?;
-        Some(Undelivered { state: state.clone(), answer, _room: room })
+        match state.retain(bytes.sum()) {
+            Some(room) => Ok(Undelivered { answer, _room: room }),
+            None => Err(answer),
+        }
     }
 }
 
 struct AnswerBody {
+    state: AppState,
     parts: Parts,
-    /// Taken away with the last frame.
+    /// Absent where the pictures are on disk; taken away with the last frame.
     undelivered: Option<Undelivered>,
 }
 
@@ -269,12 +281,8 @@ impl http_body::Body for AnswerBody {
 impl Drop for AnswerBody {
     fn drop(&mut self) {
         match self.undelivered.take() {
-            Some(Undelivered { state, answer, .. }) => keep_undelivered(&state, answer),
-            None if !self.parts.is_empty() => {
-                tracing::warn!(
-                    "a client left in the middle of an answer that was too large to be held for it"
-                );
-            }
+            Some(Undelivered { answer, .. }) => keep_undelivered(&self.state, answer),
+            None if !self.parts.is_empty() => self.state.metrics().undelivered(),
             None => {}
         }
     }

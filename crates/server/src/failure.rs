@@ -52,6 +52,9 @@ pub(crate) struct Details {
     attempts: Vec<AttemptDetails>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     excluded: Vec<ExcludedOffer>,
+    /// Whether an earlier request was told so, and the amounts are its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cached: bool,
     /// Every faulty parameter; the first is also in `param`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<FaultDetails>,
@@ -220,6 +223,7 @@ fn details(refusal: Refusal) -> Option<Details> {
         charged_usd: tried.then_some(refusal.charged),
         disputed_usd: (!refusal.disputed.is_zero()).then_some(refusal.disputed),
         cheapest_usd: over.min(),
+        cached: refusal.replayed,
         excluded: refusal.excluded.iter().map(ExcludedOffer::from).collect(),
         attempts: refusal
             .attempts

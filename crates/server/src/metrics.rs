@@ -17,7 +17,6 @@ pub(crate) struct Metrics {
     others: [AtomicU64; STATUSES.len()],
     in_flight: AtomicI64,
     pictures: AtomicU64,
-    charged_ticks: AtomicI64,
     undelivered: AtomicU64,
 }
 
@@ -46,16 +45,13 @@ impl Metrics {
         self.pictures.fetch_add(u64::try_from(pictures).unwrap_or(0), Ordering::Relaxed);
     }
 
-    pub(crate) fn charged(&self, amount: Ticks) {
-        self.charged_ticks.fetch_add(amount.get(), Ordering::Relaxed);
-    }
-
     pub(crate) fn undelivered(&self) {
         self.undelivered.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The exposition, version 0.0.4.
-    pub(crate) fn print(&self) -> String {
+    /// The exposition, version 0.0.4. What was `charged` since the start is counted where it is settled: one
+    /// answer may be sent several times, and some charges have no client left to answer.
+    pub(crate) fn print(&self, charged: Ticks) -> String {
         let mut out = String::with_capacity(2_048);
         out.push_str("# HELP gallerist_http_responses_total Responses by route group and status.\n");
         out.push_str("# TYPE gallerist_http_responses_total counter\n");
@@ -78,8 +74,8 @@ impl Metrics {
         add("gallerist_pictures_total", "counter", "Pictures answered to clients.", pictures);
         let undelivered = self.undelivered.load(Ordering::Relaxed).to_string();
         add("gallerist_answers_undelivered_total", "counter", "Answers whose client went away.", undelivered);
-        let charged = Ticks::new(self.charged_ticks.load(Ordering::Relaxed)).to_string();
-        add("gallerist_charged_usd_total", "counter", "Dollars charged for answered requests.", charged);
+        let help = "Dollars charged since the start, each attempt once.";
+        add("gallerist_charged_usd_total", "counter", help, charged.to_string());
         out
     }
 }

@@ -21,7 +21,9 @@ pub struct AppSettings {
     /// For the whole of a body, in milliseconds. Default 60,000.
     pub body_read_ms_max: u64,
     /// Pictures that are held in memory until their client has them whole, in bytes over all answers, so that
-    /// one cut off on the way can be kept. Beyond it a picture is let go as it is sent. Default 16 MiB.
+    /// one cut off on the way can be kept. Beyond it a picture is put on disk before it is sent, which costs its
+    /// answer some milliseconds. When its answer begins a picture is in memory anyway, so only clients that
+    /// read slowly make this grow. Default 256 MiB.
     pub retained_bytes_max: usize,
 }
 
@@ -33,7 +35,7 @@ impl AppSettings {
             body_bytes_max: 8 << 20,
             drain_bytes_max: 128 << 20,
             body_read_ms_max: 60_000,
-            retained_bytes_max: 16 << 20,
+            retained_bytes_max: 256 << 20,
         }
     }
 }

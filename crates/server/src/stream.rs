@@ -42,10 +42,7 @@ pub(crate) async fn response(
         over: false,
     };
     let first = match body.events.recv().await {
-        Some(StreamEvent::Failed(refusal)) => {
-            state.metrics().charged(refusal.charged);
-            return Err(Failure::from(refusal));
-        }
+        Some(StreamEvent::Failed(refusal)) => return Err(Failure::from(refusal)),
         Some(first) => first,
         None => return Err(Failure::internal()),
     };
@@ -91,7 +88,6 @@ impl EventBody {
                 parts
             }
             StreamEvent::Failed(refusal) => {
-                self.state.metrics().charged(refusal.charged);
                 self.over = true;
                 failed(&Failure::from(refusal))
             }
@@ -109,13 +105,7 @@ impl EventBody {
                 answer.images.push(image);
                 answer.meta = meta;
             }
-            None => {
-                // The cost is that of the whole request, so it counts once, and not when it is replayed.
-                if !meta.cached {
-                    self.state.metrics().charged(meta.cost.charged_usd);
-                }
-                self.taken = Some(Answer { images: vec![image], meta });
-            }
+            None => self.taken = Some(Answer { images: vec![image], meta }),
         }
     }
 }

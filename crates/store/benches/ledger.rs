@@ -45,6 +45,7 @@ async fn pair(store: &Store) {
         id: request,
         project: project.clone(),
         key_id: Some("key_0123456789".to_owned()),
+        accepted_at: Timestamp::UNIX_EPOCH,
         model: "auto".to_owned(),
         operation: Operation::Generate,
         n: 1,

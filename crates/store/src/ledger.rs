@@ -1,4 +1,4 @@
-//! The commands that move money and carry a request from admission to its end.
+//! The commands that move money and carry a request from its first reservation to its end.
 //!
 //! Each is one durable commit: when the future returns, it is on disk, or it is refused and nothing
 //! changed. Money moves in five ways (reserve, settle, release, dispute, resolve), each a set of entries
@@ -28,13 +28,15 @@ pub const IDEMPOTENCY_HOURS: i64 = 24;
 /// One million dollars: no single attempt may hold or cost more, so that sums stay far from overflow.
 pub const AMOUNT_MAX: Ticks = Ticks::new(1_000_000 * gallerist_domain::money::TICKS_PER_DOLLAR);
 
-/// A request as it is admitted.
+/// A request as its first reservation writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRequest {
     pub id: RequestId,
     pub project: ProjectId,
     /// Absent for the command line.
     pub key_id: Option<String>,
+    /// When it was accepted: the instant of its prices, and of its row.
+    pub accepted_at: Timestamp,
     /// What the client asked for: `auto`, a route or a model.
     pub model: String,
     pub operation: Operation,
@@ -46,26 +48,6 @@ pub struct NewRequest {
     pub fingerprint: [u8; 32],
     /// The client's `Idempotency-Key`; bound to this request for [`IDEMPOTENCY_HOURS`].
     pub idempotency_key: Option<String>,
-}
-
-/// Admission of a request without a reservation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admission {
-    pub request: NewRequest,
-    /// For a request that is refused at once: its end, in the same commit.
-    pub finish: Option<RequestEnd>,
-    pub now: Timestamp,
-}
-
-/// Whether the request is new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admitted {
-    New,
-    /// The idempotency key is bound to this earlier request; nothing was written.
-    Existing {
-        request: RequestId,
-        same_body: bool,
-    },
 }
 
 /// One try for which money is to be held.
@@ -178,13 +160,8 @@ pub struct Resolution {
 }
 
 impl Store {
-    /// Writes a request (and its idempotency key) without holding money.
-    pub async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError> {
-        self.write(move |writing| apply::admit(writing, &admission)).await
-    }
-
     /// Holds the maxima of all attempts, or refuses with [`StoreError::BudgetExceeded`]. A refusal leaves
-    /// no row of the request either; [`Store::admit`] with its end records it.
+    /// no row of the request either.
     pub async fn reserve(&self, reservation: Reservation) -> Result<Reserved, StoreError> {
         self.write(move |writing| apply::reserve(writing, &reservation)).await
     }
@@ -212,5 +189,11 @@ impl Store {
 
     pub async fn resolve_dispute(&self, resolution: Resolution) -> Result<(), StoreError> {
         self.write(move |writing| apply::resolve(writing, &resolution)).await
+    }
+
+    /// What was charged since the store was opened: each settled attempt and each resolved dispute once, when
+    /// its commit is on disk.
+    pub fn charged_since_opened(&self) -> Ticks {
+        self.inner.writer.charged()
     }
 }

@@ -34,8 +34,8 @@ pub use books::{AccountBalance, Books};
 pub use error::StoreError;
 pub use keys::{KeyRecord, NewKey};
 pub use ledger::{
-    AMOUNT_MAX, Admission, Admitted, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, NewAttempt, NewRequest,
-    RequestEnd, Reservation, Reserved, Resolution,
+    AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, NewAttempt, NewRequest, RequestEnd,
+    Reservation, Reserved, Resolution,
 };
 pub use pictures::{NewPicture, Picture, Swept};
 pub use projects::ProjectRecord;

@@ -2,12 +2,13 @@
 //!
 //! A file lies under `pictures/<last two hex digits of the request>/<request>-<index>.<ext>`. It is written
 //! beside its place, synced and renamed, and only then its row is committed. A crash between leaves a file
-//! without a row, which the next write of the same picture replaces. Only their owner can read them.
+//! without a row, which [`Store::delete_strays`] takes away at the next start. Only their owner can read them.
 
 use bytes::Bytes;
 use gallerist_domain::{Chunks, OutputFormat, RequestId};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{IoSlice, Write};
 use std::path::{Path, PathBuf};
@@ -19,12 +20,15 @@ use crate::{Store, StoreError};
 
 /// Expired pictures that one sweep deletes at most.
 pub const SWEEP_MAX: u32 = 1_000;
+/// Length of the id that begins the name of a file.
+const UUID_CHARACTERS: usize = 36;
 
 /// A picture to keep.
 #[derive(Clone, Debug)]
 pub struct NewPicture {
     pub request: RequestId,
-    /// Counts from 0 within the request. An earlier picture of this index is replaced.
+    /// Counts from 0 within the request. An earlier picture of this index is replaced; what it was promised
+    /// to live stays promised.
     pub index: u32,
     pub format: OutputFormat,
     /// The file, as it came.
@@ -56,9 +60,12 @@ statements! {
     PICTURE_PUT = "INSERT INTO pictures (request, position, format, bytes, path, created_at, expires_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
         ON CONFLICT (request, position) DO UPDATE SET format = excluded.format, bytes = excluded.bytes,
-            path = excluded.path, created_at = excluded.created_at, expires_at = excluded.expires_at";
+            path = excluded.path, created_at = excluded.created_at,
+            expires_at = max(expires_at, excluded.expires_at)";
     PICTURE = "SELECT format, path, created_at, expires_at FROM pictures
         WHERE request = ?1 AND position = ?2 AND expires_at > ?3";
+    PICTURE_EXPIRIES = "SELECT expires_at FROM pictures WHERE request = ?1 ORDER BY position";
+    PICTURE_PATHS = "SELECT path FROM pictures";
     PICTURE_COUNT = "SELECT count(*) FROM pictures WHERE request = ?1 AND expires_at > ?2";
     PICTURES_SWEEP = "DELETE FROM pictures WHERE (request, position) IN
         (SELECT request, position FROM pictures WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
@@ -117,6 +124,16 @@ impl Store {
         .await
     }
 
+    /// When each picture of the request expires, in their order.
+    pub async fn picture_expiries(&self, request: RequestId) -> Result<Vec<Timestamp>, StoreError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(PICTURE_EXPIRIES)?;
+            let rows = statement.query_map([request.uuid().as_bytes()], |row| words::timestamp(row, 0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
     /// How many pictures of the request are kept at `now`.
     pub async fn picture_count(&self, request: RequestId, now: Timestamp) -> Result<u32, StoreError> {
         self.read(move |connection| {
@@ -154,17 +171,84 @@ impl Store {
         blocking(move || {
             for path in paths {
                 let path = data_dir.join(path);
-                match fs::remove_file(&path) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(StoreError::file(path, error));
-                    }
-                    _ => {}
+                // The rows are gone, so nothing asks for these files again: one that stays must not keep the
+                // others. The next start deletes it.
+                if let Err(error) = remove(&path) {
+                    tracing::warn!(%error, path = %path.display(), "an expired picture could not be deleted");
                 }
             }
             Ok(())
         })
         .await?;
         Ok(swept)
+    }
+
+    /// Deletes the files that no row knows: what a crash left half written or without its row. Only for the
+    /// start, before any picture is kept: a picture that is just being kept has no row yet either.
+    ///
+    /// Returns how many there were.
+    pub async fn delete_strays(&self) -> Result<u32, StoreError> {
+        let folder = self.inner.data_dir.join("pictures");
+        let known: HashSet<PathBuf> = {
+            let data_dir = self.inner.data_dir.clone();
+            self.read(move |connection| {
+                let mut statement = connection.prepare_cached(PICTURE_PATHS)?;
+                let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+                Ok(rows.map(|path| path.map(|path| data_dir.join(path))).collect::<Result<_, _>>()?)
+            })
+            .await?
+        };
+        blocking(move || {
+            let mut deleted = 0;
+            for path in picture_files(&folder).map_err(|error| StoreError::file(&folder, error))? {
+                if known.contains(&path) {
+                    continue;
+                }
+                match remove(&path) {
+                    Ok(()) => deleted += 1,
+                    Err(error) => {
+                        tracing::warn!(%error, path = %path.display(), "a stray picture could not be deleted");
+                    }
+                }
+            }
+            Ok(deleted)
+        })
+        .await
+    }
+}
+
+/// Every file two levels below `pictures` that bears the name of a picture; none when there is no folder.
+fn picture_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = |folder: &Path| match fs::read_dir(folder) {
+        Ok(entries) => entries.collect::<std::io::Result<Vec<_>>>(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    let mut files = Vec::new();
+    for spread in entries(folder)? {
+        if !spread.file_type()?.is_dir() {
+            continue;
+        }
+        for file in entries(&spread.path())? {
+            // Whatever else somebody has put here is not ours to delete.
+            let ours = file
+                .file_name()
+                .to_str()
+                .and_then(|name| name.get(..UUID_CHARACTERS))
+                .is_some_and(|start| start.parse::<RequestId>().is_ok());
+            if ours && file.file_type()?.is_file() {
+                files.push(file.path());
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Removes a file; one that is gone already is fine.
+fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

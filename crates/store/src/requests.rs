@@ -59,6 +59,8 @@ pub struct AttemptRecord {
     pub catalogue_digest: String,
     pub fault_json: Option<String>,
     pub charge_json: Option<String>,
+    /// Whether a job is stored that its provider can be asked for.
+    pub job_pending: bool,
 }
 
 /// One leg of a movement of money.
@@ -163,10 +165,15 @@ statements! {
     REQUEST_PAGE = concat!(request_columns!(), "WHERE r.number < ?1 AND (?2 IS NULL OR p.name = ?2)
         ORDER BY r.number DESC LIMIT ?3");
     REQUEST_NUMBER = "SELECT number FROM requests WHERE id = ?1";
-    REQUEST_BY_FINGERPRINT = concat!(request_columns!(), "WHERE r.fingerprint = ?1 AND p.name = ?2
-        AND r.created_at >= ?3 ORDER BY r.number DESC LIMIT 1");
+    // What failed for free is left out: it hides what was paid from a repetition that looks for it.
+    REPEATABLE = "SELECT r.id FROM requests r JOIN projects p ON p.number = r.project
+        WHERE r.fingerprint = ?1 AND p.name = ?2 AND r.key_id IS ?3 AND r.created_at >= ?4
+            AND (r.status <> 'failed' OR EXISTS (SELECT 1 FROM attempts a WHERE a.request = r.number
+                AND (a.charged_ticks > 0 OR a.status = 'reserved' OR a.status = 'disputed')))
+        ORDER BY r.status = 'running' DESC, r.number DESC LIMIT 1";
     ATTEMPTS = "SELECT id, number, offer, status, reserved_ticks, charged_ticks, images, created_at, ended_at,
-            basis, dispute_reason, provider_request_id, catalogue_digest, fault_json, charge_json
+            basis, dispute_reason, provider_request_id, catalogue_digest, fault_json, charge_json,
+            pending_json NOTNULL
         FROM attempts WHERE request = ?1 ORDER BY number";
     ENTRIES = "SELECT t.id, c.name, e.amount, e.at, e.kind
         FROM attempts t JOIN entries e ON e.attempt = t.row JOIN accounts c ON c.number = e.account
@@ -185,6 +192,9 @@ statements! {
     IDEMPOTENT = "SELECT r.id, i.fingerprint, i.created_at
         FROM projects p JOIN idempotency i ON i.project = p.number JOIN requests r ON r.number = i.request
         WHERE p.name = ?1 AND i.key = ?2 AND i.created_at > ?3";
+    BOUND_SINCE = "SELECT i.created_at FROM requests r
+        JOIN idempotency i ON i.project = r.project AND i.key = r.idempotency_key AND i.request = r.number
+        WHERE r.id = ?1";
 }
 
 impl Store {
@@ -198,17 +208,19 @@ impl Store {
         self.read(move |connection| page(connection, &filter)).await
     }
 
-    /// The newest request of the project with this fingerprint that was made at or after `since`.
-    pub async fn find_recent_by_fingerprint(
+    /// What a repetition by this key with this fingerprint can repeat, among the requests that were accepted
+    /// at or after `since`: one that runs, else the newest that was answered or may have been charged.
+    pub async fn repeatable(
         &self,
         project: ProjectId,
+        key_id: Option<String>,
         fingerprint: [u8; 32],
         since: Timestamp,
-    ) -> Result<Option<RequestRecord>, StoreError> {
+    ) -> Result<Option<RequestId>, StoreError> {
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(REQUEST_BY_FINGERPRINT)?;
-            let found = statement.query_row(params![fingerprint, project.as_str(), micros(since)], record);
-            Ok(found.optional()?)
+            let asked = params![fingerprint, project.as_str(), key_id, micros(since)];
+            let mut statement = connection.prepare_cached(REPEATABLE)?;
+            Ok(statement.query_row(asked, |row| words::request_id(row, 0)).optional()?)
         })
         .await
     }
@@ -231,6 +243,17 @@ impl Store {
                 })
             });
             Ok(found.optional()?)
+        })
+        .await
+    }
+
+    /// Until when an idempotency key is bound to this request; `None` where none is.
+    pub async fn bound_until(&self, request: RequestId) -> Result<Option<Timestamp>, StoreError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(BOUND_SINCE)?;
+            let since = statement.query_row([request.uuid().as_bytes()], |row| words::timestamp(row, 0));
+            let since = since.optional()?;
+            Ok(since.map(|since| since.checked_add(IDEMPOTENCY_HOURS.hours()).unwrap_or(Timestamp::MAX)))
         })
         .await
     }
@@ -345,6 +368,7 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
         catalogue_digest: row.get(12)?,
         fault_json: row.get(13)?,
         charge_json: row.get(14)?,
+        job_pending: row.get(15)?,
     })
 }
 

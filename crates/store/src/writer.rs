@@ -11,10 +11,11 @@
 //! it wrote, the whole group is rolled back and run again with a savepoint around each. Savepoints copy
 //! every page that they may have to restore, so the usual group goes without.
 
+use gallerist_domain::Ticks;
 use rusqlite::Connection;
 use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(crate) struct Writing<'a> {
     pub(crate) calls_keep: bool,
     /// Set by commands that change keys: the map in memory is then read again after the commit.
     pub(crate) keys_changed: bool,
+    /// What the commands of this transaction have charged; counted when it is committed.
+    pub(crate) charged: Ticks,
 }
 
 enum Message {
@@ -126,6 +129,7 @@ pub(crate) struct Writer {
     /// `None` only while dropping.
     queue: Option<mpsc::Sender<Message>>,
     patient: Arc<Patient>,
+    charged_ticks: Arc<AtomicI64>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -137,12 +141,14 @@ impl Writer {
         keys.load(&connection)?;
         let (queue, commands) = mpsc::channel(options.queue_max);
         let patient = Arc::new(Patient::default());
+        let charged_ticks = Arc::new(AtomicI64::new(0));
         let state = State {
             connection,
             names: Names::default(),
             keys,
             calls_keep: options.calls_keep,
             patient: Arc::clone(&patient),
+            charged_ticks: Arc::clone(&charged_ticks),
         };
         let thread = std::thread::Builder::new()
             .name("gallerist-writer".to_owned())
@@ -151,7 +157,12 @@ impl Writer {
                 drop(lock);
             })
             .map_err(|error| StoreError::file(&options.data_dir, error))?;
-        Ok(Writer { queue: Some(queue), patient, thread: Mutex::new(Some(thread)) })
+        Ok(Writer { queue: Some(queue), patient, charged_ticks, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// What was charged since the start, by what is committed.
+    pub(crate) fn charged(&self) -> Ticks {
+        Ticks::new(self.charged_ticks.load(Ordering::Relaxed))
     }
 
     pub(crate) async fn write<T: Send + 'static>(
@@ -231,6 +242,7 @@ struct State {
     keys: Arc<LiveKeys>,
     calls_keep: bool,
     patient: Arc<Patient>,
+    charged_ticks: Arc<AtomicI64>,
 }
 
 fn run(mut state: State, mut commands: mpsc::Receiver<Message>) {
@@ -301,11 +313,16 @@ type Apply = fn(&mut Writing<'_>, &mut [Box<dyn Command>]) -> Result<(), Failure
 fn transact(state: &mut State, group: &mut [Box<dyn Command>], apply: Apply) -> Result<bool, Failure> {
     let connection = &state.connection;
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let mut writing =
-        Writing { connection, names: &mut state.names, calls_keep: state.calls_keep, keys_changed: false };
+    let mut writing = Writing {
+        connection,
+        names: &mut state.names,
+        calls_keep: state.calls_keep,
+        keys_changed: false,
+        charged: Ticks::ZERO,
+    };
     let written = apply(&mut writing, group)
         .and_then(|()| Ok(connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]))?));
-    let keys_changed = writing.keys_changed;
+    let (keys_changed, charged) = (writing.keys_changed, writing.charged);
     if let Err(failure) = written {
         // Some errors have rolled back already; then this one fails and that is fine.
         let _ = connection.execute_batch("ROLLBACK");
@@ -313,6 +330,7 @@ fn transact(state: &mut State, group: &mut [Box<dyn Command>], apply: Apply) -> 
         state.names.forget();
         return Err(failure);
     }
+    state.charged_ticks.fetch_add(charged.get(), Ordering::Relaxed);
     Ok(keys_changed)
 }
 

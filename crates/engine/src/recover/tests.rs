@@ -25,6 +25,7 @@ async fn reserve(shared: &Shared) -> RequestId {
         id,
         project: project.clone(),
         key_id: None,
+        accepted_at: now,
         model: "auto".to_owned(),
         operation: Operation::Generate,
         n: 1,

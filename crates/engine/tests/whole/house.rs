@@ -92,7 +92,12 @@ impl House {
 
     /// The newest request once it is finished: the settlement follows the answer.
     pub async fn settled(&self) -> RequestDetail {
-        for _ in 0..400 {
+        self.settled_within(std::time::Duration::from_secs(10)).await
+    }
+
+    pub async fn settled_within(&self, time: std::time::Duration) -> RequestDetail {
+        let until = std::time::Instant::now() + time;
+        while std::time::Instant::now() < until {
             let detail = self.newest().await;
             if detail.request.status != RequestStatus::Running {
                 return detail;

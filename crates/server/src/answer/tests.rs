@@ -1,6 +1,10 @@
 use super::*;
-use gallerist_domain::{Chunks, ImageData, OutputFormat, RequestId, Size, Ticks};
-use gallerist_engine::CostLine;
+use crate::state::AppSettings;
+use gallerist_domain::{Chunks, ImageData, OutputFormat, RequestId, Size, SystemClock, Ticks};
+use gallerist_engine::{CostLine, Engine, EngineSettings, Limits};
+use gallerist_pricing::Catalogue;
+use gallerist_store::Store;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -133,4 +137,59 @@ fn headers_say_what_it_cost() {
     assert_eq!(text("x-gallerist-cost-usd"), Some("0.0400000000"));
     assert_eq!(text("x-gallerist-cost-basis"), Some("usage"));
     assert_eq!(text("x-gallerist-attempts"), Some("2"));
+}
+
+/// The HTTP side of an engine that can buy nothing, with this room for pictures on their way.
+async fn state(retained_bytes_max: usize) -> AppState {
+    let settings = EngineSettings {
+        catalogue: Arc::new(Catalogue::embedded()),
+        providers: Vec::new(),
+        store: Store::open_temporary(Timestamp::now()).unwrap(),
+        clock: Arc::new(SystemClock),
+        limits: Limits::default(),
+        baseline: None,
+        check_depth: gallerist_imaging::Depth::Header,
+        moderation_failover: false,
+    };
+    let engine = Engine::start(settings).await.unwrap();
+    AppState::new(AppSettings { retained_bytes_max, ..AppSettings::new(engine) })
+}
+
+fn two_pictures() -> Answer {
+    let picture = |byte: u8| image(ImageData::Bytes(Chunks::from(vec![byte; 30_000])), None, None);
+    Answer { images: vec![picture(0), picture(1)], meta: Arc::new(meta()) }
+}
+
+async fn kept(state: &AppState) -> u32 {
+    state.engine().store().picture_count(meta().request_id, Timestamp::now()).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_that_there_is_no_room_to_hold_is_on_disk_before_it_is_sent() {
+    let state = state(40_000).await;
+    let held = response(&state, two_pictures(), echo(ResponseFormat::Base64), "").await;
+    assert_eq!(kept(&state).await, 2, "two times 30,000 bytes do not fit");
+    // Its client goes away before it has read anything.
+    drop(held);
+    state.engine().shut_down(10_000).await;
+    for index in [0u32, 1] {
+        let picture =
+            state.engine().store().picture(meta().request_id, index, Timestamp::now()).await.unwrap();
+        assert_eq!(picture.expect("it was kept").data[0], u8::try_from(index).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_held_touches_the_disk_only_when_its_client_leaves() {
+    let state = state(100_000).await;
+    let sent = response(&state, two_pictures(), echo(ResponseFormat::Base64), "").await;
+    let body = http_body_util::BodyExt::collect(sent.into_body()).await.unwrap().to_bytes();
+    assert!(body.len() > 80_000);
+    assert_eq!(kept(&state).await, 0);
+    // What was sent whole has left its room for the next one.
+    let cut_off = response(&state, two_pictures(), echo(ResponseFormat::Base64), "").await;
+    assert_eq!(kept(&state).await, 0);
+    drop(cut_off);
+    state.engine().shut_down(10_000).await;
+    assert_eq!(kept(&state).await, 2);
 }

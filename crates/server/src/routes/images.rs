@@ -68,22 +68,12 @@ async fn answer(state: &AppState, request: Request) -> Result<Response, Failure>
     if streams {
         return stream::response(state, state.engine().generate_stream(incoming), echo.background).await;
     }
-    match state.engine().generate(incoming).await {
-        Ok(answer) => {
-            if !answer.meta.cached {
-                state.metrics().charged(answer.meta.cost.charged_usd);
-            }
-            let base = match echo.response_format {
-                ResponseFormat::Url => base_url(state, headers),
-                ResponseFormat::Base64 => String::new(),
-            };
-            Ok(answer::response(state, answer, echo, &base))
-        }
-        Err(refusal) => {
-            state.metrics().charged(refusal.charged);
-            Err(Failure::from(refusal))
-        }
-    }
+    let answer = state.engine().generate(incoming).await?;
+    let base = match echo.response_format {
+        ResponseFormat::Url => base_url(state, headers),
+        ResponseFormat::Base64 => String::new(),
+    };
+    Ok(answer::response(state, answer, echo, &base).await)
 }
 
 /// Everything that can be refused before the body is read.

@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::accounts::{Booking, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
 use super::{
-    AMOUNT_MAX, Admission, Admitted, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd,
-    Reservation, Reserved, Resolution,
+    AMOUNT_MAX, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved,
+    Resolution,
 };
 use crate::StoreError;
 use crate::requests::idempotency_floor;
@@ -51,19 +51,6 @@ statements! {
     OPEN_COUNT = "SELECT count(*) FROM attempts WHERE request = ?1 AND status = 'reserved'";
     MAY_HAVE_COST = "SELECT 1 FROM attempts
         WHERE request = ?1 AND (charged_ticks > 0 OR status IN ('reserved', 'disputed'))";
-}
-
-pub(crate) fn admit(writing: &mut Writing<'_>, admission: &Admission) -> Result<Admitted, StoreError> {
-    let Admission { request, finish, now } = admission;
-    let project = writing.names.project(writing.connection, &request.project)?;
-    if let Some((earlier, same_body)) = bound(writing.connection, project, request, *now)? {
-        return Ok(Admitted::Existing { request: earlier, same_body });
-    }
-    let number = insert_request(writing.connection, project, request, *now)?;
-    if let Some(end) = finish {
-        finish_request(writing.connection, request.id, number, end, *now)?;
-    }
-    Ok(Admitted::New)
 }
 
 pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> Result<Reserved, StoreError> {
@@ -143,12 +130,14 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
     }
     match finish {
         Some(end) if found.status == RequestStatus::Running => {
-            finish_request(connection, *request, found.number, end, *now)
+            finish_request(connection, *request, found.number, end, *now)?;
         }
-        Some(end) if found.status == end.status => Ok(()),
-        Some(_) => Err(StoreError::RequestFinished(*request)),
-        None => Ok(()),
+        Some(end) if found.status != end.status => return Err(StoreError::RequestFinished(*request)),
+        Some(_) | None => {}
     }
+    // Last, so that nothing which is refused is counted.
+    writing.charged += change.settled;
+    Ok(())
 }
 
 pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Result<(), StoreError> {
@@ -174,7 +163,9 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
     ])?;
     assert_eq!(changed, 1, "a disputed attempt is resolved once");
     let change = Totals { settled: *charge, disputed: -found.reserved, ..Totals::default() };
-    move_totals(connection, accounts.number, change)
+    move_totals(connection, accounts.number, change)?;
+    writing.charged += *charge;
+    Ok(())
 }
 
 /// The request that the idempotency key is bound to, and whether its body was the same.
@@ -206,7 +197,7 @@ fn insert_request(
         request.id.uuid().as_bytes(),
         project.number,
         request.key_id,
-        micros(now),
+        micros(request.accepted_at),
         request.model,
         request.operation.as_str(),
         request.n,

@@ -177,17 +177,58 @@ async fn an_idempotency_key_is_bound_to_one_request_for_a_day() {
         store.reserve(first(new_request(&default(), 1, Some("k")), vec![attempt(1, "openai", 5)])).await;
     assert_eq!(again.unwrap(), Reserved::Existing { request: id, same_body: true });
     let other = new_request(&default(), 2, Some("k"));
-    let admission = Admission { request: other.clone(), finish: None, now: at(86_399) };
-    assert_eq!(store.admit(admission).await.unwrap(), Admitted::Existing { request: id, same_body: false });
+    let reserve = |request: &NewRequest, second| {
+        let reservation = first(request.clone(), vec![attempt(1, "openai", 5)]);
+        store.reserve(Reservation { now: at(second), ..reservation })
+    };
+    let existing = Reserved::Existing { request: id, same_body: false };
+    assert_eq!(reserve(&other, 86_399).await.unwrap(), existing);
     assert_eq!(totals(&store).await, (0, 5, 0));
-    let admission = Admission { request: other.clone(), finish: None, now: at(86_400) };
-    assert_eq!(store.admit(admission).await.unwrap(), Admitted::New);
+    assert_eq!(store.bound_until(id).await.unwrap(), Some(at(86_400)));
+    assert_eq!(reserve(&other, 86_400).await.unwrap(), Reserved::Held);
     assert_eq!(store.idempotent(default(), "k", at(86_401)).await.unwrap().unwrap().request, other.id);
+    assert_eq!(store.bound_until(id).await.unwrap(), None);
     // Another project has keys of its own.
     store.create_project(project("other"), None, at(0)).await.unwrap();
-    let elsewhere =
-        Admission { request: new_request(&project("other"), 1, Some("k")), finish: None, now: at(0) };
-    assert_eq!(store.admit(elsewhere).await.unwrap(), Admitted::New);
+    let elsewhere = new_request(&project("other"), 1, Some("k"));
+    assert_eq!(reserve(&elsewhere, 0).await.unwrap(), Reserved::Held);
+}
+
+#[tokio::test]
+async fn a_request_is_as_old_as_its_acceptance_and_its_attempt_as_its_reservation() {
+    let store = store();
+    let request = NewRequest { accepted_at: at(3), ..new_request(&default(), 1, None) };
+    let id = request.id;
+    let reservation = first(request, vec![attempt(1, "openai", 5)]);
+    store.reserve(Reservation { now: at(20), ..reservation }).await.unwrap();
+    let detail = store.request(id).await.unwrap().unwrap();
+    assert_eq!((detail.request.created_at, detail.attempts[0].created_at), (at(3), at(20)));
+    let open = store.open_attempts().await.unwrap();
+    assert_eq!((open[0].request_created_at, open[0].created_at), (at(3), at(20)));
+}
+
+#[tokio::test]
+async fn what_was_charged_is_counted_once_and_only_when_it_is_written() {
+    let store = store();
+    let (request, attempt_id) = reserved(&store, &default(), 100).await;
+    let end = conclusion(request, vec![(attempt_id, settled(60, 1))], Some(finish(RequestStatus::Succeeded)));
+    store.conclude(end.clone()).await.unwrap();
+    store.conclude(end).await.unwrap();
+    assert_eq!(store.charged_since_opened(), Ticks::new(60), "the identical end counts once");
+    // Refused after its money had moved: another attempt is still open.
+    let request = new_request(&default(), 1, None);
+    let (one, two) = (attempt(1, "openai", 10), attempt(2, "openai", 10));
+    let (id, one_id, two_id) = (request.id, one.id, two.id);
+    store.reserve(first(request, vec![one, two])).await.unwrap();
+    let end = conclusion(id, vec![(one_id, settled(10, 1))], Some(finish(RequestStatus::Failed)));
+    assert!(store.conclude(end).await.is_err());
+    assert_eq!(store.charged_since_opened(), Ticks::new(60));
+    store.conclude(conclusion(id, vec![(one_id, released()), (two_id, disputed())], None)).await.unwrap();
+    let (basis, charge_json) = ("resolved".to_owned(), None);
+    let resolution = Resolution { attempt: two_id, charge: Ticks::new(7), basis, charge_json, now: at(9) };
+    store.resolve_dispute(resolution).await.unwrap();
+    assert_eq!(store.charged_since_opened(), Ticks::new(67));
+    assert_eq!(check_books(&store).await.open_reservations, 0);
 }
 
 #[tokio::test]

@@ -124,19 +124,53 @@ async fn requests_are_listed_page_by_page_from_the_newest() {
     assert_eq!(page.requests.iter().map(|r| (r.id, r.held)).collect::<Vec<_>>(), [(ids[2], Ticks::new(10))]);
 }
 
-#[tokio::test]
-async fn the_newest_request_with_a_fingerprint_is_found() {
-    let store = store();
-    let (_, _) = reserved(&store, &default(), 10).await;
-    let (second, _) = reserved(&store, &default(), 10).await;
-    let found = store.find_recent_by_fingerprint(default(), [1; 32], at(0)).await.unwrap().unwrap();
-    assert_eq!(found.id, second);
-    assert!(store.find_recent_by_fingerprint(default(), [1; 32], at(1)).await.unwrap().is_none());
-    assert!(store.find_recent_by_fingerprint(default(), [2; 32], at(0)).await.unwrap().is_none());
-    assert!(store.find_recent_by_fingerprint(project("other"), [1; 32], at(0)).await.unwrap().is_none());
+/// A request by `key_id` that has ended as `end` and `status` say; still running without them.
+async fn request(store: &Store, key_id: &str, ended: Option<(End, RequestStatus)>) -> RequestId {
+    let request = NewRequest { key_id: Some(key_id.to_owned()), ..new_request(&default(), 1, None) };
+    let attempt = attempt(1, "openai", 10);
+    let (id, attempt_id) = (request.id, attempt.id);
+    store.reserve(first(request, vec![attempt])).await.unwrap();
+    if let Some((end, status)) = ended {
+        store.conclude(conclusion(id, vec![(attempt_id, end)], Some(finish(status)))).await.unwrap();
+    }
+    id
 }
 
-/// Three requests: one that failed over after a charge for nothing, one in dispute, one refused at once.
+#[tokio::test]
+async fn a_repetition_finds_what_runs_or_was_paid_behind_newer_free_failures() {
+    let store = store();
+    let find =
+        |key_id: &str, second| store.repeatable(default(), Some(key_id.to_owned()), [1; 32], at(second));
+    let free = || Some((released(), RequestStatus::Failed));
+    request(&store, "k", free()).await;
+    assert_eq!(find("k", 0).await.unwrap(), None, "a free failure may be tried again");
+    let paid = request(&store, "k", Some((settled(10, 1), RequestStatus::Succeeded))).await;
+    request(&store, "k", free()).await;
+    assert_eq!(find("k", 0).await.unwrap(), Some(paid));
+    let disputed = request(&store, "k", Some((disputed(), RequestStatus::Failed))).await;
+    request(&store, "k", free()).await;
+    assert_eq!(find("k", 0).await.unwrap(), Some(disputed));
+    let running = request(&store, "k", None).await;
+    request(&store, "k", Some((settled(10, 0), RequestStatus::Failed))).await;
+    assert_eq!(find("k", 0).await.unwrap(), Some(running));
+    assert_eq!(find("k", 1).await.unwrap(), None, "it is too old");
+}
+
+#[tokio::test]
+async fn a_repetition_finds_requests_of_its_own_key_body_and_project_only() {
+    let store = store();
+    let paid = request(&store, "k", Some((settled(10, 1), RequestStatus::Succeeded))).await;
+    let find = |project: ProjectId, key_id: Option<&str>, fingerprint: u8| {
+        store.repeatable(project, key_id.map(str::to_owned), [fingerprint; 32], at(0))
+    };
+    assert_eq!(find(default(), Some("k"), 1).await.unwrap(), Some(paid));
+    assert_eq!(find(default(), Some("other"), 1).await.unwrap(), None);
+    assert_eq!(find(default(), None, 1).await.unwrap(), None);
+    assert_eq!(find(default(), Some("k"), 2).await.unwrap(), None);
+    assert_eq!(find(project("other"), Some("k"), 1).await.unwrap(), None);
+}
+
+/// Three requests: one that failed over after a charge for nothing, one in dispute, one that was free.
 async fn spend(store: &Store) {
     let request = new_request(&default(), 1, None);
     let id = request.id;
@@ -145,18 +179,21 @@ async fn spend(store: &Store) {
     store.reserve(first(request, vec![one, two])).await.unwrap();
     store.conclude(conclusion(id, ends, Some(finish(RequestStatus::Succeeded)))).await.unwrap();
 
-    let request = new_request(&default(), 2, None);
+    let request = NewRequest { accepted_at: at(86_400), ..new_request(&default(), 2, None) };
     let id = request.id;
     let one = attempt(1, "openai", 30);
     let ends = vec![(one.id, disputed())];
-    let reservation = Reservation { now: at(86_400), ..first(request, vec![one]) };
-    store.reserve(reservation).await.unwrap();
+    store.reserve(first(request, vec![one])).await.unwrap();
     let end = RequestEnd { list: None, saved: None, ..finish(RequestStatus::Failed) };
     store.conclude(conclusion(id, ends, Some(end))).await.unwrap();
 
+    let request = NewRequest { accepted_at: at(86_401), ..new_request(&default(), 3, None) };
+    let id = request.id;
+    let one = attempt(1, "bfl", 20);
+    let ends = vec![(one.id, released())];
+    store.reserve(first(request, vec![one])).await.unwrap();
     let end = RequestEnd { list: None, saved: None, ..finish(RequestStatus::Failed) };
-    let refused = Admission { request: new_request(&default(), 3, None), finish: Some(end), now: at(86_401) };
-    store.admit(refused).await.unwrap();
+    store.conclude(conclusion(id, ends, Some(end))).await.unwrap();
 }
 
 #[tokio::test]
@@ -178,7 +215,7 @@ async fn usage_adds_up_in_every_grouping() {
         let store = store.clone();
         async move { store.usage(query).await.unwrap() }
     };
-    let totals = figures(3, 1, 3, 100, 130, 90, 30, 40);
+    let totals = figures(3, 1, 4, 100, 130, 90, 30, 40);
     let report = ask(&[UsageKey::Provider, UsageKey::Model]).await;
     assert_eq!(report.totals, totals);
     let row =
@@ -186,7 +223,7 @@ async fn usage_adds_up_in_every_grouping() {
     assert_eq!(
         report.rows,
         [
-            row(&["bfl", "bfl-model"], figures(1, 1, 1, 100, 40, 0, 0, 40)),
+            row(&["bfl", "bfl-model"], figures(2, 1, 2, 100, 40, 0, 0, 40)),
             row(&["openai", "openai-model"], figures(2, 0, 2, 0, 90, 90, 30, 0)),
         ]
     );
@@ -195,7 +232,7 @@ async fn usage_adds_up_in_every_grouping() {
         report.rows,
         [
             row(&["2026-05-28"], figures(1, 1, 2, 100, 130, 90, 0, 40)),
-            row(&["2026-05-29"], figures(2, 0, 1, 0, 0, 0, 30, 0)),
+            row(&["2026-05-29"], figures(2, 0, 2, 0, 0, 0, 30, 0)),
         ]
     );
     let report = ask(&[UsageKey::Project, UsageKey::Key, UsageKey::Operation]).await;
@@ -235,6 +272,65 @@ async fn a_picture_is_kept_until_it_is_swept() {
     let folder = store.data_dir().join("pictures").join(&id[id.len() - 2..]);
     let left: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name()).collect();
     assert_eq!(left, [format!("{request}-1.png").as_str()]);
+}
+
+fn tiny(request: RequestId, index: u32, expires_at: jiff::Timestamp) -> NewPicture {
+    let data = Chunks::from(vec![7u8; 9]);
+    NewPicture { request, index, format: OutputFormat::Png, data, expires_at, now: at(0) }
+}
+
+#[tokio::test]
+async fn a_picture_that_is_kept_again_lives_no_shorter() {
+    let store = store();
+    let request = RequestId::generate();
+    store.put_picture(tiny(request, 0, at(86_400))).await.unwrap();
+    store.put_picture(tiny(request, 0, at(3_600))).await.unwrap();
+    store.put_picture(tiny(request, 1, at(3_600))).await.unwrap();
+    assert!(store.picture(request, 0, at(86_399)).await.unwrap().is_some());
+    assert_eq!(store.picture_expiries(request).await.unwrap(), [at(86_400), at(3_600)]);
+}
+
+#[tokio::test]
+async fn one_file_that_cannot_be_deleted_does_not_keep_the_others() {
+    let store = store();
+    let (stuck, other) = (RequestId::generate(), RequestId::generate());
+    store.put_picture(tiny(stuck, 0, at(10))).await.unwrap();
+    store.put_picture(tiny(other, 0, at(20))).await.unwrap();
+    let path = |id: RequestId| {
+        let id = id.to_string();
+        store.data_dir().join("pictures").join(&id[id.len() - 2..]).join(format!("{id}-0.png"))
+    };
+    // A folder cannot be removed as a file, whoever runs the test.
+    std::fs::remove_file(path(stuck)).unwrap();
+    std::fs::create_dir(path(stuck)).unwrap();
+    let swept = store.sweep(at(30)).await.unwrap();
+    assert_eq!(swept.pictures, 2);
+    assert!(path(stuck).exists() && !path(other).exists());
+}
+
+#[tokio::test]
+async fn files_without_a_row_are_deleted_at_the_start_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(folder.path(), at(0))).unwrap();
+    assert_eq!(store.delete_strays().await.unwrap(), 0, "there is no folder yet");
+    let kept = RequestId::generate();
+    store.put_picture(tiny(kept, 0, at(100))).await.unwrap();
+    let pictures = folder.path().join("pictures");
+    let spread = std::fs::read_dir(&pictures).unwrap().next().unwrap().unwrap().path();
+    let gone = RequestId::generate();
+    let partial = spread.join(format!("{gone}-0.png.17.partial"));
+    let rowless = spread.join(format!("{gone}-1.png"));
+    let foreign = [spread.join("notes.txt"), pictures.join(format!("{gone}-0.png"))];
+    for file in [&partial, &rowless, &foreign[0], &foreign[1]] {
+        std::fs::write(file, "x").unwrap();
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let store = Store::open(StoreOptions::new(folder.path(), at(0))).unwrap();
+    assert_eq!(store.delete_strays().await.unwrap(), 2);
+    assert!(!partial.exists() && !rowless.exists());
+    assert!(foreign.iter().all(|file| file.exists()), "what is not ours stays");
+    assert!(store.picture(kept, 0, at(1)).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ pub fn new_request(project: &ProjectId, fingerprint: u8, idempotency_key: Option
         id: RequestId::generate(),
         project: project.clone(),
         key_id: Some("key_1".to_owned()),
+        accepted_at: at(0),
         model: "auto".to_owned(),
         operation: Operation::Generate,
         n: 1,

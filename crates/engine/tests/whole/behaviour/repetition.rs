@@ -2,9 +2,12 @@
 
 use super::{ask, files, usd};
 use crate::house::{House, incoming};
-use gallerist_domain::ImageRequest;
-use gallerist_engine::{Answer, Incoming, RefusalKind};
+use gallerist_domain::{Clock as _, FixedClock, ImageRequest, RequestId, ResponseFormat};
+use gallerist_engine::{Answer, Caller, Incoming, RefusalKind};
+use gallerist_store::RequestStatus;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn keyed(request: ImageRequest, key: &str) -> Incoming {
@@ -185,5 +188,133 @@ async fn a_key_replays_addresses_to_a_client_that_asked_for_addresses() {
     let house = House::on(fakes, folder, |_| {}).await;
     let replayed = house.engine.generate(keyed(request, "k-7")).await.expect("it is replayed");
     assert_eq!(path_of(&path(&first)), path_of(&path(&replayed)));
+    assert_eq!(house.balance().await, 0);
+}
+
+fn by_address(model: &str) -> ImageRequest {
+    let mut request = ask(model);
+    request.response_format = ResponseFormat::Url;
+    request
+}
+
+/// Path of the first picture's address, and when that expires.
+fn address(answer: &Answer) -> (String, i64) {
+    let address = answer.images[0].url_path.clone().expect("an address");
+    let (path, query) = address.split_once('?').expect("it is signed");
+    let expires = query.split('&').find_map(|pair| pair.strip_prefix("expires=")).expect("it expires");
+    (path.to_owned(), expires.parse().expect("seconds"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_joins_the_twin_that_runs_although_the_other_failed_for_free() {
+    let house = House::open(141).await;
+    house.faults("openai", &json!([{"fault": "latency", "ms": 900}]));
+    let engine = house.engine.clone();
+    let slow = tokio::spawn(async move { engine.generate(incoming(ask("openai/gpt-image-2"))).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    house.faults("openai", &json!([{"fault": "429", "count": 1}]));
+    let twin = house.engine.generate(incoming(ask("openai/gpt-image-2"))).await.expect_err("busy");
+    assert!(!twin.may_have_charged());
+    // The client of the slow one gives up and its SDK asks again.
+    slow.abort();
+    let joined = house.engine.generate(repeated(ask("openai/gpt-image-2"))).await.expect("it joins");
+    assert!(joined.meta.cached);
+    assert_eq!(house.billed("openai"), joined.meta.cost.charged_usd.get(), "it was bought once");
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_free_failure_hides_no_paid_answer_from_a_repetition_also_after_a_restart() {
+    let house = House::open(142).await;
+    let first = house.engine.generate(incoming(by_address("bfl/flux-2-pro"))).await.expect("it is made");
+    house.faults("bfl", &json!([{"fault": "429", "count": 1}]));
+    house.engine.generate(incoming(by_address("bfl/flux-2-pro"))).await.expect_err("busy");
+    let joined = house.engine.generate(repeated(by_address("bfl/flux-2-pro"))).await.expect("it joins");
+    same(&first, &joined);
+    let (fakes, folder) = house.leave().await;
+    let house = House::on(fakes, folder, |_| {}).await;
+    let after = house.engine.generate(repeated(by_address("bfl/flux-2-pro"))).await.expect("it is replayed");
+    same(&first, &after);
+    assert_eq!(address(&after), address(&first), "an address lives as long as its picture");
+    assert_eq!(house.billed("bfl"), usd("0.03").get());
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_by_another_key_of_the_project_is_a_wish_of_its_own_also_after_a_restart() {
+    let by = |key: &str, incoming: Incoming| Incoming {
+        caller: Caller { key_id: Some(key.to_owned()), ..incoming.caller.clone() },
+        ..incoming
+    };
+    let house = House::open(143).await;
+    let first = house.engine.generate(by("one", incoming(by_address("bfl/flux-2-pro")))).await.expect("made");
+    let (fakes, folder) = house.leave().await;
+    let house = House::on(fakes, folder, |_| {}).await;
+    let other = house.engine.generate(by("two", repeated(by_address("bfl/flux-2-pro")))).await.expect("made");
+    assert_ne!(other.meta.request_id, first.meta.request_id);
+    let own =
+        house.engine.generate(by("one", repeated(by_address("bfl/flux-2-pro")))).await.expect("replayed");
+    assert_eq!(own.meta.request_id, first.meta.request_id);
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_replays_its_pictures_for_a_day_and_a_replayed_address_ends_with_its_picture() {
+    let clock = Arc::new(FixedClock::new(Timestamp::now()));
+    let theirs = Arc::clone(&clock);
+    let house = House::with(144, |settings| settings.clock = theirs).await;
+    let asked = || Incoming { accepted_at: clock.now(), ..keyed(by_address("bfl/flux-2-pro"), "k-8") };
+    let first = house.engine.generate(asked()).await.expect("it is made");
+    let bound_until = house.store.bound_until(first.meta.request_id).await.expect("it reads");
+    let bound_until = bound_until.expect("its key is bound").as_second();
+    for hours in [2, 23] {
+        let began = Timestamp::from_second(bound_until).expect("a time") - SignedDuration::from_hours(24);
+        clock.set(began + SignedDuration::from_hours(hours));
+        house.store.sweep(clock.now()).await.expect("it sweeps");
+        let replayed = house.engine.generate(asked()).await.expect("it is replayed");
+        assert_eq!(replayed.meta.request_id, first.meta.request_id, "after {hours} hours");
+        assert_eq!(files(&replayed), files(&first));
+        assert_eq!(address(&replayed), (address(&first).0, bound_until));
+    }
+    assert_eq!(house.billed("bfl"), usd("0.03").get());
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_failure_is_marked_so_that_its_amounts_are_counted_once() {
+    let house = House::open(145).await;
+    house.faults("bfl", &json!([{"fault": "blank", "count": 1}]));
+    let first = house.engine.generate(keyed(ask("bfl/flux-2-pro"), "k-9")).await.expect_err("it is blank");
+    let second =
+        house.engine.generate(keyed(ask("bfl/flux-2-pro"), "k-9")).await.expect_err("it is replayed");
+    assert_eq!((first.replayed, second.replayed), (false, true));
+    assert_eq!(first.charged, second.charged);
+    assert_eq!(house.store.charged_since_opened(), first.charged);
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_stored_with_the_instant_of_its_acceptance() {
+    let house = House::open(146).await;
+    let accepted_at = Timestamp::from_second(Timestamp::now().as_second() - 40).expect("a time");
+    let asked = Incoming { accepted_at, ..incoming(ask("bfl/flux-2-pro")) };
+    house.engine.generate(asked).await.expect("it is made");
+    assert_eq!(house.settled().await.request.created_at, accepted_at);
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_deletes_the_pictures_that_a_crash_left_without_a_row() {
+    let house = House::open(147).await;
+    house.engine.generate(incoming(by_address("bfl/flux-2-pro"))).await.expect("it is made");
+    let (fakes, folder) = house.leave().await;
+    let spread = std::fs::read_dir(folder.path().join("pictures")).expect("it is kept").next();
+    let spread = spread.expect("a folder").expect("it reads").path();
+    let stray = spread.join(format!("{}-0.png.3.partial", RequestId::generate()));
+    std::fs::write(&stray, "half").expect("the folder can be written");
+    let house = House::on(fakes, folder, |_| {}).await;
+    assert!(!stray.exists());
+    assert_eq!(std::fs::read_dir(&spread).expect("it reads").count(), 1, "the kept one stays");
+    assert_eq!(house.settled().await.request.status, RequestStatus::Succeeded);
     assert_eq!(house.balance().await, 0);
 }

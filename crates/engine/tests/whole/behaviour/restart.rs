@@ -5,7 +5,7 @@
 use super::{ask, bytes, usd};
 use crate::house::{House, incoming, stand_ins};
 use gallerist_domain::ImageRequest;
-use gallerist_engine::{EngineSettings, Incoming};
+use gallerist_engine::{EngineSettings, Incoming, RefusalKind};
 use gallerist_fakes::Fakes;
 use gallerist_store::{AttemptStatus, RequestDetail};
 use serde_json::{Value, json};
@@ -111,6 +111,45 @@ fn every_job_of_a_request_keeps_its_own_picture() {
         assert_eq!((replayed.images.len(), distinct.len()), (3, 3));
         assert_eq!(replayed.meta.cost.charged_usd, usd("0.09"));
         assert_eq!(house.billed("bfl"), usd("0.09").get());
+        assert_eq!(house.balance().await, 0);
+    });
+}
+
+#[test]
+fn a_key_whose_job_is_being_looked_up_is_asked_to_wait_and_gets_the_picture_then() {
+    let world = World::new(97);
+    world.faults("bfl", &json!([{"fault": "latency", "ms": 4_000}]));
+    let asked = Incoming { idempotency_key: Some("crash-3".to_owned()), ..incoming(ask("bfl/flux-2-pro")) };
+    world.crash(vec![asked.clone()], Duration::from_millis(350));
+    let (fakes, folder) = (Arc::clone(&world.fakes), Arc::clone(&world.folder));
+    world.runtime.block_on(async {
+        let house = House::on(fakes, folder, |_| {}).await;
+        let repeated = Incoming { idempotency_key: None, retry_count: 1, ..asked.clone() };
+        for early in [asked.clone(), repeated] {
+            let refusal = house.engine.generate(early).await.expect_err("it is not over");
+            assert_eq!(refusal.kind, RefusalKind::Overloaded, "{refusal:?}");
+            assert!(refusal.retry_after_ms.is_some() && !refusal.may_have_charged(), "an SDK asks again");
+        }
+        house.settled_within(Duration::from_secs(20)).await;
+        let answer = house.engine.generate(asked).await.expect("its picture is there");
+        assert_eq!(answer.meta.cost.charged_usd, usd("0.03"));
+        assert_eq!(house.billed("bfl"), usd("0.03").get());
+        assert_eq!(house.balance().await, 0);
+    });
+}
+
+#[test]
+fn a_recovered_answer_has_one_place_per_picture_so_that_a_stream_knows_its_last() {
+    let world = World::new(98);
+    world.faults("bfl", &json!([{"fault": "latency", "ms": 700}]));
+    let mut request = ask("bfl/flux-2-pro");
+    request.n = 3;
+    world.crash(in_time(request), Duration::from_millis(350));
+    let house = world.again(|_| {});
+    world.runtime.block_on(async {
+        let id = house.newest().await.request.id;
+        let replayed = house.engine.replay(id).await.expect("it is known").expect("its pictures were kept");
+        assert_eq!((replayed.images.len(), replayed.meta.revised_prompts.len()), (3, 3));
         assert_eq!(house.balance().await, 0);
     });
 }
