@@ -62,7 +62,7 @@ pub fn resolve<'a>(
 ) -> Result<Resolved<'a>, Reason> {
     let able = &*offer.model.capabilities;
     availability(request, offer, at)?;
-    let upstream = upstream(target, offer)?;
+    let upstream = upstream(target, offer);
     let (size, ratio_row, size_named) = choose_size(&request.size, able)?;
     let (aspect_ratio, resolution) =
         ratio_row.map_or(("", ""), |row| (row.ratio.as_str(), row.resolution.as_str()));
@@ -123,15 +123,14 @@ fn availability(request: &ImageRequest, offer: &Offer, at: Timestamp) -> Result<
     if tier_fits { Ok(()) } else { Err(Reason::TierUnavailable) }
 }
 
-fn upstream<'a>(target: &Target<'a>, offer: &'a Offer) -> Result<&'a str, Reason> {
+/// The vendor's id of the version that is named, else of the model.
+fn upstream<'a>(target: &Target<'a>, offer: &'a Offer) -> &'a str {
     match target {
         Target::Model { version: Some(version), .. } => {
             let known = offer.model.versions.iter().find(|(name, _)| name == version);
-            known
-                .map(|(_, upstream)| upstream.as_str())
-                .ok_or_else(|| Reason::VersionUnknown((*version).to_owned()))
+            &known.expect("a name speaks only of offers that have its version").1
         }
-        _ => Ok(&offer.model.upstream),
+        _ => &offer.model.upstream,
     }
 }
 
@@ -238,6 +237,11 @@ fn choose_quality<'a>(
 
 fn choose_format(request: &ImageRequest, able: &Capabilities) -> Result<OutputFormat, Reason> {
     let format = request.output_format.unwrap_or(able.format_default);
+    // Where the provider chooses among several, none is promised.
+    let promised = able.format_selectable || able.formats.len() == 1;
+    if request.output_format.is_some() && !promised {
+        return Err(Reason::FormatUnsupported { asked: format, known: Vec::new() });
+    }
     if !able.formats.contains(&format) {
         return Err(Reason::FormatUnsupported { asked: format, known: able.formats.clone() });
     }
@@ -277,8 +281,13 @@ fn parameters(request: &ImageRequest, able: &Capabilities, length: PromptLength)
 
 /// Options are checked by name; they concern offers of their kind only.
 fn options(request: &ImageRequest, offer: &Offer) -> Result<(), Reason> {
-    let Some(names) = request.provider_option_names.get(&offer.provider.kind) else { return Ok(()) };
-    let known = &offer.model.capabilities.options;
+    let able = &*offer.model.capabilities;
+    let names = request.provider_option_names.get(&offer.provider.kind);
+    let names = names.map(Vec::as_slice).unwrap_or_default();
+    if let Some(option) = able.options_required.iter().find(|option| !names.contains(option)) {
+        return Err(Reason::OptionMissing { kind: offer.provider.kind.clone(), option: option.clone() });
+    }
+    let known = &able.options;
     match names.iter().find(|name| !known.contains(name)) {
         Some(option) => Err(Reason::OptionUnknown { option: option.clone(), known: known.clone() }),
         None => Ok(()),
@@ -341,6 +350,7 @@ impl Resolved<'_> {
             class: self.class.unwrap_or(QualityClass::Draft),
             tier: offer.id.tier.clone(),
             output_format: self.facts.output_format,
+            format_selectable: able.format_selectable,
             output_compression: request.output_compression.filter(|_| able.compression),
             background: request.background.filter(|background| able.backgrounds.contains(background)),
             moderation: request.moderation.filter(|_| able.moderation),
