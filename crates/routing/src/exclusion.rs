@@ -14,32 +14,71 @@ pub struct Exclusion {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     ProviderExcluded,
-    Retired { successors: Vec<String> },
+    Retired {
+        successors: Vec<String>,
+    },
     SwitchedOff(String),
-    SizeUnsupported { size: Size, default: Size },
-    AspectUnsupported { ratio: (u32, u32) },
-    ResolutionUnsupported { asked: String, known: Vec<String> },
-    QualityUnsupported { asked: String, known: Vec<String> },
-    ClassTooLow { asked: QualityClass, best: Option<QualityClass> },
-    FormatUnsupported { asked: OutputFormat, known: Vec<OutputFormat> },
+    SizeUnsupported {
+        size: Size,
+        default: Size,
+    },
+    AspectUnsupported {
+        ratio: (u32, u32),
+    },
+    ResolutionUnsupported {
+        asked: String,
+        known: Vec<String>,
+    },
+    QualityUnsupported {
+        asked: String,
+        known: Vec<String>,
+    },
+    ClassTooLow {
+        asked: QualityClass,
+        best: Option<QualityClass>,
+    },
+    FormatUnsupported {
+        asked: OutputFormat,
+        known: Vec<OutputFormat>,
+    },
     CompressionUnsupported,
     TransparencyUnsupported,
-    SeedUnsupported { max: Option<u64> },
-    StepsUnsupported { range: Option<(u32, u32)> },
-    GuidanceUnsupported { range_milli: Option<(u32, u32)> },
+    SeedUnsupported {
+        max: Option<u64>,
+    },
+    StepsUnsupported {
+        range: Option<(u32, u32)>,
+    },
+    GuidanceUnsupported {
+        range_milli: Option<(u32, u32)>,
+    },
     NegativePromptUnsupported,
     LorasUnsupported,
     ControlsUnsupported,
     ReferencesUnsupported,
-    PromptTooLong { characters_max: u32 },
-    OptionUnknown { option: String, known: Vec<String> },
+    PromptTooLong {
+        characters_max: u32,
+    },
+    OptionUnknown {
+        option: String,
+        known: Vec<String>,
+    },
     /// One without which the provider refuses the call.
-    OptionMissing { kind: String, option: String },
+    OptionMissing {
+        kind: String,
+        option: String,
+    },
     TierUnavailable,
-    TooSlow { expected_ms: u64 },
+    TooSlow {
+        expected_ms: u64,
+    },
     PriceUnknown(String),
-    OverMaxCost { quote_max: Ticks },
-    BreakerOpen { for_ms: u64 },
+    OverMaxCost {
+        quote_max: Ticks,
+    },
+    BreakerOpen {
+        for_ms: u64,
+    },
 }
 
 impl Reason {

@@ -10,8 +10,10 @@
 //! - `overruns`: providers that charge other prices than they publish
 //! - `figures`: absurd charges, engines that cost nothing
 //! - `health`: offers that rest
+//! - `compatible`: an upstream that speaks another kind's protocol at prices of its own
 //! - `restart`: crashes in the middle of a call
 
+mod compatible;
 mod failover;
 mod figures;
 mod health;

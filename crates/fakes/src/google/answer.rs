@@ -46,7 +46,8 @@ enum OutcomeKind {
 pub(super) fn decide(call: &Call, drawn: &Drawn) -> Outcome {
     let mut usage = call.usage;
     if drawn.custom("cached") {
-        let asked = drawn.number(Fault::Custom("cached"), "tokens").and_then(|tokens| i64::try_from(tokens).ok());
+        let asked =
+            drawn.number(Fault::Custom("cached"), "tokens").and_then(|tokens| i64::try_from(tokens).ok());
         usage.cached = asked.unwrap_or(usage.text_in / 2).min(usage.text_in + usage.image_in);
     }
     let fault = drawn.fault();

@@ -93,7 +93,7 @@ impl Reader<'_> {
         let models = models.into_iter().map(|(_, model)| model).collect();
         let sheet = self.head(&mut table, models);
         for (key, _) in table {
-            let known = "kind, title, as_of, key_variables, base_url, self_hosted, concurrency_max, sources, \
+            let known = "kind, adapter, title, as_of, key_variables, base_url, self_hosted, concurrency_max, sources, \
                          currencies, outcomes, shapes, sheets, models";
             self.mistake(key.span(), format!("unknown key {:?}; known are {known}", key.get_ref()));
         }
@@ -102,6 +102,7 @@ impl Reader<'_> {
 
     fn head(&mut self, table: &mut Table<'_>, models: Vec<Arc<ModelSheet>>) -> Option<ProviderSheet> {
         let kind = self.required::<String>(table, "kind");
+        let adapter = self.optional::<String>(table, "adapter");
         let title = self.required::<String>(table, "title");
         let as_of = self.required::<Spanned<String>>(table, "as_of").and_then(|text| self.date(&text));
         let key_variables = self.optional::<Vec<String>>(table, "key_variables").unwrap_or_default();
@@ -113,6 +114,7 @@ impl Reader<'_> {
             self.mistake(0..0, format!("the kind {kind:?} belongs into a file named {kind}.toml"));
         }
         Some(ProviderSheet {
+            adapter: adapter.unwrap_or_else(|| kind.clone()),
             kind,
             title: title?,
             as_of: as_of?,

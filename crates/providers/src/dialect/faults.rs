@@ -85,9 +85,7 @@ pub fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
         let wait = date("retry-after")?.duration_since(date("date")?).unwrap_or_default();
         u64::try_from(wait.as_millis()).ok()
     };
-    whole("retry-after-ms")
-        .or_else(|| Some(whole("retry-after")?.saturating_mul(1000)))
-        .or_else(until_date)
+    whole("retry-after-ms").or_else(|| Some(whole("retry-after")?.saturating_mul(1000))).or_else(until_date)
 }
 
 /// Reads the error fields of a body of any shape; total.

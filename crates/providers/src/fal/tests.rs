@@ -65,7 +65,8 @@ fn below_500_only_units_tell_whether_a_failed_result_was_charged() {
     let done = answer(200, &[], r#"{"status":"COMPLETED"}"#);
     let units = |units: &'static str| [("x-fal-billable-units", units)];
     let refused = |status: u16, kind: &str, headers: &[(&'static str, &'static str)]| {
-        fault(run(&done, &answer(status, headers, &format!(r#"{{"detail":[{{"type":"{kind}"}}]}}"#))).1).billed
+        fault(run(&done, &answer(status, headers, &format!(r#"{{"detail":[{{"type":"{kind}"}}]}}"#))).1)
+            .billed
     };
     for kind in ["image_load_error", "value_error", "content_policy_violation"] {
         assert_eq!(refused(422, kind, &[]), Some(Billed::Unknown), "{kind}: a runner may have worked");

@@ -59,7 +59,9 @@ fn an_unknown_version_is_an_unknown_name() {
     }
     let unknown = target("gpt-image-2@2026-04-12", &OFFERS).expect_err("nothing answers to it");
     assert_eq!(unknown.nearest[0], "gpt-image-2@2026-04-21");
-    assert!(target("gpt-image-2@9999", &OFFERS).expect_err("neither").nearest.contains(&"gpt-image-2".into()));
+    assert!(
+        target("gpt-image-2@9999", &OFFERS).expect_err("neither").nearest.contains(&"gpt-image-2".into())
+    );
 }
 
 #[test]
