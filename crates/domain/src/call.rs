@@ -31,8 +31,11 @@ pub struct ImageCall {
     pub quality: String,
     pub class: QualityClass,
     pub tier: String,
-    /// The format that will come back; sent where the provider lets it be chosen.
+    /// The format that will come back, as far as it is known.
     pub output_format: OutputFormat,
+    /// Whether the provider lets the format be chosen; where it does not, the field is not sent.
+    #[serde(default = "yes")]
+    pub format_selectable: bool,
     pub output_compression: Option<u8>,
     pub background: Option<Background>,
     pub moderation: Option<Moderation>,
@@ -60,6 +63,11 @@ pub struct ImageCall {
     pub region: String,
 }
 
+/// Calls that were stored before the field existed named their format.
+fn yes() -> bool {
+    true
+}
+
 impl ImageCall {
     /// A one-picture PNG call with nothing optional; for tests and examples.
     pub fn example(upstream_model: &str, size: Size) -> ImageCall {
@@ -76,6 +84,7 @@ impl ImageCall {
             class: QualityClass::Standard,
             tier: crate::id::STANDARD_TIER.to_owned(),
             output_format: OutputFormat::Png,
+            format_selectable: true,
             output_compression: None,
             background: None,
             moderation: None,

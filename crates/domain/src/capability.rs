@@ -63,7 +63,8 @@ pub struct Capabilities {
     /// The label that is sent when the client names none; must be in `qualities`.
     #[serde(default)]
     pub quality_default: String,
-    /// Formats that can be asked for. With `format_selectable = false`: what comes back.
+    /// Formats that can be asked for. With `format_selectable = false`: what comes back, and of several one
+    /// at the provider's choice, so that none is promised.
     pub formats: Vec<OutputFormat>,
     #[serde(default = "yes")]
     pub format_selectable: bool,
@@ -104,6 +105,9 @@ pub struct Capabilities {
     /// Names that `provider_options` may hold.
     #[serde(default)]
     pub options: Vec<String>,
+    /// Those of `options` without which the provider refuses the call.
+    #[serde(default)]
+    pub options_required: Vec<String>,
 }
 
 fn generate_only() -> Vec<Operation> {

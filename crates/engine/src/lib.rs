@@ -168,6 +168,8 @@ impl Engine {
 pub enum StartError {
     #[error("provider {name:?} has the unknown kind {kind:?}")]
     UnknownKind { name: String, kind: String },
+    #[error("provider {name:?}: the catalogue file of {kind:?} names the unknown adapter {adapter:?}")]
+    UnknownAdapter { name: String, kind: String, adapter: String },
     #[error("the HTTP client could not be set up")]
     Client(#[source] reqwest::Error),
     #[error(transparent)]

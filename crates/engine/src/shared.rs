@@ -56,9 +56,15 @@ pub(crate) struct ProviderRuntime {
 
 impl ProviderRuntime {
     fn new(settings: &ProviderSettings, catalogue: &Catalogue) -> Result<ProviderRuntime, StartError> {
-        let unknown = || StartError::UnknownKind { name: settings.name.clone(), kind: settings.kind.clone() };
-        let adapter = by_kind(&settings.kind).ok_or_else(unknown)?;
+        let (name, kind) = (|| settings.name.clone(), || settings.kind.clone());
+        let unknown = || StartError::UnknownKind { name: name(), kind: kind() };
         let sheet = catalogue.provider(&settings.kind).ok_or_else(unknown)?;
+        // Prices belong to a kind, the protocol may be another's.
+        let adapter = by_kind(&sheet.adapter).ok_or_else(|| StartError::UnknownAdapter {
+            name: name(),
+            kind: kind(),
+            adapter: sheet.adapter.clone(),
+        })?;
         let url = reqwest::Url::parse(&settings.base_url).ok();
         let private_host = url
             .filter(|url| !crate::transport::is_public(url))

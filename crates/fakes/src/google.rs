@@ -35,8 +35,9 @@ pub const KIND: &str = "google";
 /// `image_safety`: made and withheld. `no_image`: a text instead. `unavailable` 503, `deadline` 504,
 /// `retired` 404.
 pub const FAULTS: &[&str] = &["image_safety", "no_image", "unavailable", "deadline", "retired"];
-/// `drafts`: two interim pictures come before the final one; not charged.
-pub const MANNERS: &[&str] = &["drafts"];
+/// `drafts`: two interim pictures come before the final one; not charged. `cached`: of the input, `tokens` (half
+/// of the text without it) were cached, are reported so and cost less where a rate is listed.
+pub const MANNERS: &[&str] = &["drafts", "cached"];
 pub const LATENCY_MS: u64 = 60;
 
 pub fn router(ctx: Arc<Ctx>) -> Router {

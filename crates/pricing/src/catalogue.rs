@@ -36,6 +36,8 @@ pub struct Catalogue {
 #[derive(Clone, Debug)]
 pub struct ProviderSheet {
     pub kind: String,
+    /// The kind whose protocol it speaks; itself unless the file says otherwise.
+    pub adapter: String,
     pub title: String,
     /// The day on which the sheet was last checked as a whole.
     pub as_of: Date,

@@ -23,12 +23,17 @@ const KEY_HEADER: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 /// The vendor's own options and the object that each belongs to. A closed list: the API reads every key in
 /// two spellings, so that merging objects would let an option replace what the price depends on.
-const OPTIONS: &[(&str, Place)] =
-    &[("safetySettings", Place::Body), ("personGeneration", Place::ImageConfig)];
+const OPTIONS: &[(&str, Place)] = &[
+    ("safetySettings", Place::Body),
+    ("personGeneration", Place::ImageConfig),
+    // Accepted, but the picture does not follow it: no seed in our sense, so it is the vendor's own.
+    ("seed", Place::GenerationConfig),
+];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Body,
+    GenerationConfig,
     ImageConfig,
 }
 
@@ -66,9 +71,10 @@ impl Provider for Google {
         if call.output_tokens_max > 0 {
             generation.insert("maxOutputTokens".to_owned(), call.output_tokens_max.into());
         }
-        if let Some(seed) = call.seed {
-            generation.insert("seed".to_owned(), seed.into());
-        }
+        generation.extend(
+            place(Place::GenerationConfig)
+                .filter_map(|name| Some((name.to_owned(), options.get(name)?.clone()))),
+        );
         let mut body = Map::new();
         body.insert("contents".to_owned(), json!([{"role": "user", "parts": [{"text": call.prompt}]}]));
         body.insert("generationConfig".to_owned(), Value::Object(generation));
@@ -117,6 +123,7 @@ fn refuse_inexpressible(call: &ImageCall) -> Result<(), Fault> {
         (call.n != 1, "more than one picture per call"),
         // Batches are jobs of another endpoint.
         (call.tier == "batch", "a batch"),
+        (call.seed.is_some(), "a seed that the picture follows"),
         (call.steps != 0, "steps"),
         (call.guidance_milli.is_some(), "guidance"),
         (call.negative_prompt.is_some(), "a negative prompt"),

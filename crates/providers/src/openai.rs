@@ -49,7 +49,10 @@ impl Provider for OpenAi {
         if !call.quality.is_empty() {
             set("quality", call.quality.as_str().into());
         }
-        set("output_format", call.output_format.as_str().into());
+        // Models and compatible servers that leave no choice refuse the field.
+        if call.format_selectable {
+            set("output_format", call.output_format.as_str().into());
+        }
         if let Some(compression) = call.output_compression {
             set("output_compression", compression.into());
         }

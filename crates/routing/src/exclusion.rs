@@ -18,7 +18,6 @@ pub enum Reason {
         successors: Vec<String>,
     },
     SwitchedOff(String),
-    VersionUnknown(String),
     SizeUnsupported {
         size: Size,
         default: Size,
@@ -70,6 +69,11 @@ pub enum Reason {
         option: String,
         known: Vec<String>,
     },
+    /// One without which the provider refuses the call.
+    OptionMissing {
+        kind: String,
+        option: String,
+    },
     TierUnavailable,
     TooSlow {
         expected_ms: u64,
@@ -90,7 +94,6 @@ impl Reason {
             Reason::ProviderExcluded => "provider_excluded",
             Reason::Retired { .. } => "retired",
             Reason::SwitchedOff(_) => "switched_off",
-            Reason::VersionUnknown(_) => "version_unknown",
             Reason::SizeUnsupported { .. } => "size_unsupported",
             Reason::AspectUnsupported { .. } => "aspect_unsupported",
             Reason::ResolutionUnsupported { .. } => "resolution_unsupported",
@@ -111,6 +114,7 @@ impl Reason {
             Reason::ReferencesUnsupported => "references_unsupported",
             Reason::PromptTooLong { .. } => "prompt_too_long",
             Reason::OptionUnknown { .. } => "option_unknown",
+            Reason::OptionMissing { .. } => "option_missing",
             Reason::TierUnavailable => "tier_unavailable",
             Reason::TooSlow { .. } => "too_slow",
             Reason::PriceUnknown(_) => "price_unknown",
@@ -126,7 +130,6 @@ impl Reason {
             Reason::Retired { successors } if successors.is_empty() => "choose another model".into(),
             Reason::Retired { successors } => format!("use {}", successors.join(" or ")),
             Reason::SwitchedOff(_) => "choose another model".into(),
-            Reason::VersionUnknown(_) => "leave out the version".into(),
             Reason::SizeUnsupported { default, .. } => {
                 format!("ask for {default} or \"auto\", or set gallerist.size_match to \"aspect\"")
             }
@@ -143,6 +146,7 @@ impl Reason {
                 Some(best) => format!("set gallerist.class to \"{best}\""),
                 None => "pin the model".into(),
             },
+            Reason::FormatUnsupported { known, .. } if known.is_empty() => "leave out output_format".into(),
             Reason::FormatUnsupported { known, .. } => {
                 let names: Vec<_> = known.iter().map(|format| format.as_str()).collect();
                 format!("set output_format to {}", names.join(" or "))
@@ -169,6 +173,7 @@ impl Reason {
                 true => "leave out provider_options for this provider".into(),
                 false => format!("use only {}", known.join(", ")),
             },
+            Reason::OptionMissing { kind, option } => format!("set provider_options.{kind}.{option}"),
             Reason::TierUnavailable => "set gallerist.tier to \"auto\"".into(),
             Reason::TooSlow { expected_ms } => format!("raise gallerist.max_latency_ms to {expected_ms}"),
             Reason::PriceUnknown(_) => "add the price to the catalogue".into(),
@@ -197,7 +202,6 @@ impl fmt::Display for Reason {
             Reason::ProviderExcluded => f.write_str("the request leaves this provider out"),
             Reason::Retired { .. } => f.write_str("the model has been retired"),
             Reason::SwitchedOff(why) => write!(f, "switched off: {why}"),
-            Reason::VersionUnknown(version) => write!(f, "it has no version {version:?}"),
             Reason::SizeUnsupported { size, .. } => write!(f, "it cannot make {size}"),
             Reason::AspectUnsupported { ratio: (w, h) } => {
                 write!(f, "it cannot make the aspect ratio {w}:{h}")
@@ -208,6 +212,9 @@ impl fmt::Display for Reason {
                 write!(f, "its best class is {best}, not {asked}")
             }
             Reason::ClassTooLow { best: None, .. } => f.write_str("its quality class is not known"),
+            Reason::FormatUnsupported { known, .. } if known.is_empty() => {
+                f.write_str("it chooses the format itself")
+            }
             Reason::FormatUnsupported { asked, .. } => write!(f, "it does not deliver {asked}"),
             Reason::CompressionUnsupported => f.write_str("its compression cannot be set"),
             Reason::TransparencyUnsupported => f.write_str("it makes no transparent background"),
@@ -225,6 +232,7 @@ impl fmt::Display for Reason {
                 write!(f, "it takes prompts of at most {characters_max} characters")
             }
             Reason::OptionUnknown { option, .. } => write!(f, "it has no option {option:?}"),
+            Reason::OptionMissing { option, .. } => write!(f, "it needs the option {option:?}"),
             Reason::TierUnavailable => f.write_str("it is not sold at this tier"),
             Reason::TooSlow { expected_ms } => write!(f, "it is expected to take {expected_ms} ms"),
             Reason::PriceUnknown(why) => write!(f, "its price is not known: {why}"),

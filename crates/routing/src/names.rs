@@ -31,10 +31,12 @@ impl Target<'_> {
     pub fn speaks_of(&self, offer: &Offer) -> bool {
         match self {
             Target::Route(_) => true,
-            Target::Model { provider, model, tier, .. } => {
+            Target::Model { provider, model, version, tier } => {
+                let has = |version| offer.model.versions.iter().any(|(known, _)| known == version);
                 provider.is_none_or(|provider| offer.id.provider == provider)
                     && tier.is_none_or(|tier| offer.id.tier == tier)
                     && offer.model.is_named(model)
+                    && version.is_none_or(has)
             }
         }
     }
@@ -89,6 +91,11 @@ fn unknown(name: &str, offers: &[Offer]) -> UnknownModel {
         add(offer.model.id.clone());
         if name.contains('/') {
             add(offer.id.to_string());
+        }
+        if name.contains('@') {
+            for (version, _) in &offer.model.versions {
+                add(format!("{}@{version}", offer.model.id));
+            }
         }
     }
     ranked.sort();

@@ -63,7 +63,7 @@ pub fn resolve<'a>(
 ) -> Result<Resolved<'a>, Reason> {
     let able = &*offer.model.capabilities;
     availability(request, target, offer, at)?;
-    let upstream = upstream(target, offer)?;
+    let upstream = upstream(target, offer);
     let (size, ratio_row, size_named) = choose_size(&request.size, able)?;
     let (aspect_ratio, resolution) =
         ratio_row.map_or(("", ""), |row| (row.ratio.as_str(), row.resolution.as_str()));
@@ -141,15 +141,14 @@ fn availability(
     if tier_fits { Ok(()) } else { Err(Reason::TierUnavailable) }
 }
 
-fn upstream<'a>(target: &Target<'a>, offer: &'a Offer) -> Result<&'a str, Reason> {
+/// The vendor's id of the version that is named, else of the model.
+fn upstream<'a>(target: &Target<'a>, offer: &'a Offer) -> &'a str {
     match target {
         Target::Model { version: Some(version), .. } => {
             let known = offer.model.versions.iter().find(|(name, _)| name == version);
-            known
-                .map(|(_, upstream)| upstream.as_str())
-                .ok_or_else(|| Reason::VersionUnknown((*version).to_owned()))
+            &known.expect("a name speaks only of offers that have its version").1
         }
-        _ => Ok(&offer.model.upstream),
+        _ => &offer.model.upstream,
     }
 }
 
@@ -256,6 +255,11 @@ fn choose_quality<'a>(
 
 fn choose_format(request: &ImageRequest, able: &Capabilities) -> Result<OutputFormat, Reason> {
     let format = request.output_format.unwrap_or(able.format_default);
+    // Where the provider chooses among several, none is promised.
+    let promised = able.format_selectable || able.formats.len() == 1;
+    if request.output_format.is_some() && !promised {
+        return Err(Reason::FormatUnsupported { asked: format, known: Vec::new() });
+    }
     if !able.formats.contains(&format) {
         return Err(Reason::FormatUnsupported { asked: format, known: able.formats.clone() });
     }
@@ -312,8 +316,14 @@ fn ingredients(request: &ImageRequest, able: &Capabilities) -> Result<(), Reason
 
 /// Options are checked by name; they concern offers of their kind only.
 fn options(request: &ImageRequest, offer: &Offer) -> Result<(), Reason> {
-    let known = &offer.model.capabilities.options;
-    match option_words(request, offer).iter().find(|word| !known.contains(&word.name)) {
+    let able = &*offer.model.capabilities;
+    let words = option_words(request, offer);
+    let unnamed = |option: &&String| !words.iter().any(|word| word.name == **option);
+    if let Some(option) = able.options_required.iter().find(unnamed) {
+        return Err(Reason::OptionMissing { kind: offer.provider.kind.clone(), option: option.clone() });
+    }
+    let known = &able.options;
+    match words.iter().find(|word| !known.contains(&word.name)) {
         Some(word) => Err(Reason::OptionUnknown { option: word.name.clone(), known: known.clone() }),
         None => Ok(()),
     }
@@ -375,6 +385,7 @@ impl Resolved<'_> {
             class: self.class.unwrap_or(QualityClass::Draft),
             tier: offer.id.tier.clone(),
             output_format: self.facts.output_format,
+            format_selectable: able.format_selectable,
             output_compression: request.output_compression.filter(|_| able.compression),
             background: request.background.filter(|background| able.backgrounds.contains(background)),
             moderation: request.moderation.filter(|_| able.moderation),

@@ -33,6 +33,39 @@ fn an_engine_of_ones_own_is_on_when_its_address_is_set() {
     assert_eq!(config.providers[0].name, "automatic1111");
 }
 
+/// A kind of one's own: another's protocol, its own models and prices.
+fn with_own_kind(text: &str, environment: Environment) -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    let catalogue = folder.path().join("catalogue");
+    std::fs::create_dir(&catalogue).unwrap();
+    let own =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../catalog/automatic1111.toml"))
+            .unwrap()
+            .replace("kind = \"automatic1111\"", "kind = \"vllm\"\nadapter = \"openai\"");
+    std::fs::write(catalogue.join("vllm.toml"), own).unwrap();
+    let file = folder.path().join("gallerist.toml");
+    std::fs::write(&file, format!("catalogue_dir = {catalogue:?}\n{text}")).unwrap();
+    let place = Place { config: Some(file), data_dir: Some(folder.path().to_owned()) };
+    Config::load(&place, &environment).unwrap()
+}
+
+#[test]
+fn a_kind_of_ones_own_is_configured_like_any_other() {
+    let address = "http://10.0.0.8:8000/v1";
+    let environment = Environment::from([("GALLERIST_VLLM_BASE_URL", address), ("OPENAI_API_KEY", "sk-1")]);
+    let moved = with_own_kind("", environment);
+    let on: Vec<_> = moved.providers.iter().map(|one| (one.name.as_str(), one.base_url.as_str())).collect();
+    assert_eq!(on, [("openai", "https://api.openai.com/v1"), ("vllm", address)]);
+
+    let text = format!("[[providers]]\nkind = \"vllm\"\nbase_url = \"{address}\"\n");
+    let written = with_own_kind(&text, Environment::default());
+    assert_eq!(
+        (written.providers[0].kind.as_str(), written.providers[0].base_url.as_str()),
+        ("vllm", address)
+    );
+    assert_eq!(written.catalogue.provider("vllm").unwrap().adapter, "openai");
+}
+
 #[test]
 fn says_why_a_moved_provider_is_off() {
     let environment = Environment::from([("GALLERIST_OPENAI_BASE_URL", "http://127.0.0.1:1/v1")]);

@@ -10,14 +10,18 @@
 //! - `overruns`: providers that charge other prices than they publish
 //! - `figures`: absurd charges, engines that cost nothing
 //! - `health`: offers that rest
+//! - `options`: what only one vendor knows, and what a vendor had cached
+//! - `compatible`: an upstream that speaks another kind's protocol at prices of its own
 //! - `restart`: crashes in the middle of a call
 
+mod compatible;
 mod failover;
 mod figures;
 mod health;
 mod hostile;
 mod leaving;
 mod limits;
+mod options;
 mod overruns;
 mod repetition;
 mod restart;

@@ -3,7 +3,8 @@
 //! FLUX.2 bills megapixels of 2^20, rounded up for the output and for each input (inputs above 4 are taken
 //! as 4). FLUX.1 is flat; FLUX 3 goes by resolution. Prices of FLUX 3 Klein are known at 1k only: 768sq is
 //! taken as 1k, 1.5k as 2k, and 2k and 4k are what resellers ask. flex is taken at six cents, the newer and
-//! dearer of two figures. Refuses fill, expand, finetunes and tools: not built. Next: `request.rs`.
+//! dearer of two figures. Any finetune counts as one's own. Refuses fill, expand and tools: not built.
+//! Next: `request.rs`.
 
 use super::request::Rule;
 use crate::money::{TICKS_PER_CENT, ticks};
@@ -101,6 +102,16 @@ const FLUX_1_ULTRA: &[(&str, Rule)] = &[
     ("image_prompt_strength", Rule::Number(0.0, 1.0)),
     ("raw", Rule::Flag),
 ];
+const FLUX_1_ULTRA_FINETUNED: &[(&str, Rule)] = &[
+    ("finetune_id", Rule::Required),
+    ("finetune_strength", Rule::Number(0.0, 2.0)),
+    ("safety_tolerance", Rule::Whole(0, 6)),
+    ("output_format", TWO_FORMATS),
+    ("prompt_upsampling", Rule::Flag),
+    ("image_prompt", Rule::Picture),
+    ("image_prompt_strength", Rule::Number(0.0, 1.0)),
+    ("raw", Rule::Flag),
+];
 const FLUX_3: &[(&str, Rule)] = &[
     ("safety_tolerance", Rule::Whole(0, 4)),
     ("images", Rule::Pictures(10)),
@@ -173,6 +184,7 @@ pub(super) const MODELS: &[Model] = &[
     two("flux-2-flex", 8, (60, 60), FLUX_2_FLEX),
     one("flux-pro-1.1", Sizing::Steps, "0.04", FLUX_1),
     one("flux-pro-1.1-ultra", Sizing::Ratio("16:9", 4), "0.06", FLUX_1_ULTRA),
+    one("flux-pro-1.1-ultra-finetuned", Sizing::Ratio("16:9", 4), "0.07", FLUX_1_ULTRA_FINETUNED),
     one("flux-dev", Sizing::Steps, "0.025", FLUX_1_DEV),
     kontext("flux-kontext-pro", "0.04"),
     kontext("flux-kontext-max", "0.08"),

@@ -24,6 +24,8 @@ pub(super) enum Rule {
     Word(&'static [&'static str]),
     Picture,
     Pictures(usize),
+    /// A text that must be there.
+    Required,
 }
 
 /// A request that will be served.
@@ -139,7 +141,12 @@ impl Reader<'_> {
     }
 
     fn check(&mut self, name: &str, rule: Rule) {
-        let Some(value) = self.body.get(name).filter(|value| !value.is_null()) else { return };
+        let Some(value) = self.body.get(name).filter(|value| !value.is_null()) else {
+            if matches!(rule, Rule::Required) {
+                self.complain(name, "missing", "Field required");
+            }
+            return;
+        };
         let (kind, message) = match rule {
             Rule::Flag if value.is_boolean() => return,
             Rule::Flag => ("bool_type", "Input should be a valid boolean".to_owned()),
@@ -161,6 +168,8 @@ impl Reader<'_> {
             },
             Rule::Word(words) if value.as_str().is_some_and(|word| words.contains(&word)) => return,
             Rule::Word(words) => ("enum", format!("Input should be '{}'", words.join("', '"))),
+            Rule::Required if value.is_string() => return,
+            Rule::Required => ("string_type", "Input should be a valid string".to_owned()),
             Rule::Picture => return self.picture(name, value),
             Rule::Pictures(most) => return self.list(name, value, most),
         };

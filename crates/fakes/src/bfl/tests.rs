@@ -203,6 +203,18 @@ async fn costs_can_be_absent_and_prices_can_rise() {
 }
 
 #[tokio::test]
+async fn a_finetuned_model_wants_to_know_which() {
+    let fakes = start(KIND).await;
+    let body = json!({"prompt": "x", "aspect_ratio": "1:1"});
+    let refused = post(&fakes, "flux-pro-1.1-ultra-finetuned", &body).await;
+    assert_eq!(refused.status, 422);
+    assert_eq!(refused.json()["detail"][0]["loc"], json!(["body", "finetune_id"]));
+    let body = json!({"prompt": "x", "aspect_ratio": "1:1", "finetune_id": "own", "finetune_strength": 1.2});
+    assert_eq!(post(&fakes, "flux-pro-1.1-ultra-finetuned", &body).await.json()["cost"], json!(7.0));
+    assert_eq!(stand_in(&fakes).ctx.bill.total_ticks(), ticks("0.07"));
+}
+
+#[tokio::test]
 async fn links_can_be_late_elsewhere_and_dead() {
     let fakes = start(KIND).await;
     let faults = [

@@ -54,7 +54,7 @@ pub(super) fn check(model: &Model, body: &[u8]) -> Result<Order, Value> {
     let sync_mode = input.flag("sync_mode").unwrap_or(false);
     let (width, height) = match model.shape {
         Shape::Named(usual) => input.named_size(model, usual),
-        Shape::Ratio => input.ratio_size(),
+        Shape::Ratio(usual, sizes) => input.ratio_size(usual, sizes),
     };
 
     if !input.complaints.is_empty() {
@@ -179,11 +179,12 @@ impl<'a> Input<'a> {
         shortened((width, height), model.side_cut)
     }
 
-    fn ratio_size(&mut self) -> (u32, u32) {
+    fn ratio_size(&mut self, usual: &'static str, sizes: models::Ratios) -> (u32, u32) {
         self.flag("raw");
-        let ratios = models::ULTRA_SIZES.iter().map(|(ratio, _)| *ratio).collect::<Vec<_>>();
-        let ratio = self.one_of("aspect_ratio", &ratios).unwrap_or("16:9");
-        let size = models::ULTRA_SIZES.iter().find(|(known, _)| *known == ratio);
+        self.one_of("resolution", &["1K"]);
+        let ratios = sizes.iter().map(|(ratio, _)| *ratio).collect::<Vec<_>>();
+        let ratio = self.one_of("aspect_ratio", &ratios).unwrap_or(usual);
+        let size = sizes.iter().find(|(known, _)| *known == ratio);
         size.expect("the ratio was found in the same table").1
     }
 }

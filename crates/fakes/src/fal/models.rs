@@ -12,9 +12,12 @@ use crate::money::{self, ticks};
 pub(super) enum Shape {
     /// `image_size`: a word or `{width, height}`; the default word.
     Named(&'static str),
-    /// `aspect_ratio` alone, from [`ULTRA_SIZES`].
-    Ratio,
+    /// `aspect_ratio` alone; the default, and what becomes of each.
+    Ratio(&'static str, Ratios),
 }
+
+/// Pixels by ratio.
+pub(super) type Ratios = &'static [(&'static str, (u32, u32))];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
@@ -88,7 +91,7 @@ pub(super) fn named_size(word: &str) -> Option<(u32, u32)> {
 }
 
 /// What FLUX1.1 [pro] ultra makes of a ratio: about 4 MP, a choice of this stand-in.
-pub(super) const ULTRA_SIZES: &[(&str, (u32, u32))] = &[
+const ULTRA_SIZES: Ratios = &[
     ("21:9", (3136, 1344)),
     ("16:9", (2752, 1536)),
     ("4:3", (2368, 1792)),
@@ -99,6 +102,38 @@ pub(super) const ULTRA_SIZES: &[(&str, (u32, u32))] = &[
     ("9:16", (1536, 2752)),
     ("9:21", (1344, 3136)),
 ];
+
+/// Google's first Nano Banana, as Google documents it for 2.5.
+const NANO_BANANA_SIZES: Ratios = &[
+    ("21:9", (1536, 672)),
+    ("16:9", (1344, 768)),
+    ("3:2", (1248, 832)),
+    ("4:3", (1184, 864)),
+    ("5:4", (1152, 896)),
+    ("1:1", (1024, 1024)),
+    ("4:5", (896, 1152)),
+    ("3:4", (864, 1184)),
+    ("2:3", (832, 1248)),
+    ("9:16", (768, 1344)),
+];
+
+/// Nano Banana 2.1 at 1K, as Google makes it.
+const NANO_BANANA_3_SIZES: Ratios = &[
+    ("21:9", (1584, 672)),
+    ("16:9", (1376, 768)),
+    ("3:2", (1264, 848)),
+    ("4:3", (1200, 896)),
+    ("5:4", (1152, 928)),
+    ("1:1", (1024, 1024)),
+    ("4:5", (928, 1152)),
+    ("3:4", (896, 1200)),
+    ("2:3", (848, 1264)),
+    ("9:16", (768, 1376)),
+];
+
+/// The sizes of Ideogram's other ratios are not documented; these are a choice of this stand-in.
+const IDEOGRAM_SIZES: Ratios =
+    &[("1:1", (1024, 1024)), ("16:9", (1312, 736)), ("9:16", (736, 1312)), ("4:3", (1152, 864))];
 
 const MILLION: Unit = Unit::Megapixels(1_000_000);
 const BINARY: Unit = Unit::Megapixels(1 << 20);
@@ -135,6 +170,9 @@ const SEEDREAM: Model = Model {
     ..FLUX
 };
 
+/// A model that is sold by the picture and knows ratios only.
+const BY_RATIO: Model = Model { unit: Unit::Image, steps: None, guidance: None, ..FLUX };
+
 pub(super) const MODELS: &[Model] = &[
     Model { id: "fal-ai/flux/schnell", unit_ticks: ticks("0.003"), steps: Some((1, 12)), ..FLUX },
     Model { id: "fal-ai/flux/dev", unit_ticks: ticks("0.025"), ..FLUX },
@@ -144,7 +182,7 @@ pub(super) const MODELS: &[Model] = &[
         id: "fal-ai/flux-pro/v1.1-ultra",
         unit: Unit::Image,
         unit_ticks: ticks("0.06"),
-        shape: Shape::Ratio,
+        shape: Shape::Ratio("16:9", ULTRA_SIZES),
         steps: None,
         guidance: None,
         ..FLUX
@@ -187,6 +225,46 @@ pub(super) const MODELS: &[Model] = &[
         formats: &["png", "jpeg"],
         side_cut: Some(1536),
         ..FLUX
+    },
+    Model {
+        id: "fal-ai/nano-banana",
+        unit_ticks: ticks("0.039"),
+        shape: Shape::Ratio("1:1", NANO_BANANA_SIZES),
+        formats: &["png", "jpeg"],
+        ..BY_RATIO
+    },
+    // 0.040 and 0.08 are both told; here it is the dearer. 2K and 4K are not built.
+    Model {
+        id: "fal-ai/nano-banana-2.1",
+        unit_ticks: ticks("0.08"),
+        shape: Shape::Ratio("1:1", NANO_BANANA_3_SIZES),
+        formats: &["png", "jpeg"],
+        ..BY_RATIO
+    },
+    // Raster only; what the schema leaves no choice of comes as WebP.
+    Model {
+        id: "fal-ai/recraft/v3/text-to-image",
+        unit: Unit::Image,
+        unit_ticks: ticks("0.04"),
+        shape: Shape::Named("square_hd"),
+        steps: None,
+        guidance: None,
+        formats: &["webp"],
+        ..FLUX
+    },
+    Model {
+        id: "fal-ai/ideogram/v2",
+        unit_ticks: ticks("0.08"),
+        shape: Shape::Ratio("1:1", IDEOGRAM_SIZES),
+        formats: &["png"],
+        ..BY_RATIO
+    },
+    Model {
+        id: "fal-ai/ideogram/v2/turbo",
+        unit_ticks: ticks("0.05"),
+        shape: Shape::Ratio("1:1", IDEOGRAM_SIZES),
+        formats: &["png"],
+        ..BY_RATIO
     },
     Model { id: "bytedance/seedream/v4", ..SEEDREAM },
     Model { id: "fal-ai/bytedance/seedream/v4/text-to-image", ..SEEDREAM },

@@ -296,3 +296,26 @@ async fn the_status_stream_ends_with_completed() {
     assert_eq!(stream.header("content-type"), Some("text/event-stream"));
     assert!(String::from_utf8(stream.body).unwrap().contains("\"status\":\"COMPLETED\""));
 }
+
+#[tokio::test]
+async fn models_of_other_makers_are_sold_by_the_picture() {
+    let fakes = start("fal").await;
+    let stand_in = fakes.get("fal").unwrap();
+    let table = [
+        ("fal-ai/nano-banana", "16:9", (1344, 768), "0.039"),
+        ("fal-ai/nano-banana-2.1", "2:3", (848, 1264), "0.08"),
+        ("fal-ai/ideogram/v2", "1:1", (1024, 1024), "0.08"),
+        ("fal-ai/ideogram/v2/turbo", "1:1", (1024, 1024), "0.05"),
+    ];
+    for (model, ratio, (width, height), price) in table {
+        let before = stand_in.ctx.bill.total_ticks();
+        let result = make(stand_in, model, &json!({"prompt": "x", "aspect_ratio": ratio})).await;
+        let image = result.json()["images"][0].clone();
+        assert_eq!((&image["width"], &image["height"]), (&json!(width), &json!(height)), "{model}");
+        assert_eq!(stand_in.ctx.bill.total_ticks() - before, ticks(price), "{model}");
+    }
+    let raster = json!({"prompt": "x", "image_size": {"width": 1365, "height": 1024}});
+    let result = make(stand_in, "fal-ai/recraft/v3/text-to-image", &raster).await;
+    assert_eq!(result.json()["images"][0]["content_type"], "image/webp");
+    assert_eq!(result.header("x-fal-billable-units"), Some("1.0"));
+}

@@ -45,6 +45,11 @@ enum OutcomeKind {
 /// `image_safety` with `charged: false` reports and costs no picture.
 pub(super) fn decide(call: &Call, drawn: &Drawn) -> Outcome {
     let mut usage = call.usage;
+    if drawn.custom("cached") {
+        let asked =
+            drawn.number(Fault::Custom("cached"), "tokens").and_then(|tokens| i64::try_from(tokens).ok());
+        usage.cached = asked.unwrap_or(usage.text_in / 2).min(usage.text_in + usage.image_in);
+    }
     let fault = drawn.fault();
     let parameter = |name| fault.and_then(|fault| drawn.parameter(fault, name));
     let reason =
@@ -174,6 +179,9 @@ fn usage_metadata(usage: &Usage) -> Value {
     let prompt = usage.text_in + usage.image_in;
     let output = usage.text_out + usage.image_out;
     let mut metadata = json!({"promptTokenCount": prompt});
+    if usage.cached > 0 {
+        metadata["cachedContentTokenCount"] = json!(usage.cached);
+    }
     if output > 0 {
         metadata["candidatesTokenCount"] = json!(output);
     }

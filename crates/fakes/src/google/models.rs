@@ -26,6 +26,8 @@ pub(super) struct Model {
     pub(super) shutdown: Option<Date>,
     /// Ticks per million tokens: all input, text and thinking output, picture output.
     input: i64,
+    /// Input that was cached; where no rate is listed, it costs like any other.
+    cached: i64,
     text_out: i64,
     image_out: i64,
     /// Output tokens of a picture at 512, 1K, 2K, 4K; none where the tier is refused.
@@ -47,6 +49,7 @@ pub(super) const MODELS: &[Model] = &[
         id: "gemini-nano-banana-2.1",
         shutdown: None,
         input: ticks("1.50"),
+        cached: ticks("1.50"),
         text_out: ticks("7.50"),
         image_out: ticks("30"),
         tokens: [None, Some(1120), Some(1680), Some(3780)],
@@ -61,6 +64,7 @@ pub(super) const MODELS: &[Model] = &[
         id: "gemini-3.1-flash-image",
         shutdown: None,
         input: ticks("0.50"),
+        cached: ticks("0.50"),
         text_out: ticks("3"),
         image_out: ticks("60"),
         tokens: [Some(747), Some(1120), Some(1680), Some(2520)],
@@ -75,6 +79,7 @@ pub(super) const MODELS: &[Model] = &[
         id: "gemini-3.1-flash-lite-image",
         shutdown: None,
         input: ticks("0.25"),
+        cached: ticks("0.25"),
         text_out: ticks("1.50"),
         image_out: ticks("30"),
         tokens: [None, Some(1120), None, None],
@@ -89,6 +94,7 @@ pub(super) const MODELS: &[Model] = &[
         id: "gemini-3-pro-image",
         shutdown: None,
         input: ticks("2"),
+        cached: ticks("0.20"),
         text_out: ticks("12"),
         image_out: ticks("120"),
         tokens: [None, Some(1120), Some(1120), Some(2000)],
@@ -103,6 +109,7 @@ pub(super) const MODELS: &[Model] = &[
         id: "gemini-2.5-flash-image",
         shutdown: Some(date(2026, 10, 2)),
         input: ticks("0.30"),
+        cached: ticks("0.03"),
         text_out: ticks("2.50"),
         image_out: ticks("30"),
         tokens: [None, Some(1290), None, None],
@@ -146,6 +153,8 @@ pub(super) struct Usage {
     pub(super) text_out: i64,
     pub(super) image_out: i64,
     pub(super) thoughts: i64,
+    /// Part of the input, the text first.
+    pub(super) cached: i64,
 }
 
 /// The model of that name, if it is served on `today`.
@@ -202,7 +211,8 @@ impl Model {
     /// The invoice at a share of the list price, each meter rounded for itself.
     pub(super) fn price(&self, usage: &Usage, percent: i64) -> i64 {
         let meters = [
-            (usage.text_in + usage.image_in, self.input),
+            (usage.text_in + usage.image_in - usage.cached, self.input),
+            (usage.cached, self.cached),
             (usage.text_out + usage.thoughts, self.text_out),
             (usage.image_out, self.image_out),
         ];

@@ -56,6 +56,17 @@ fn last_picture(body: &Value) -> (String, (u32, u32)) {
 }
 
 #[tokio::test]
+async fn cached_input_is_reported_as_a_part_of_the_prompt_and_has_a_rate_of_its_own() {
+    let fakes = start(KIND).await;
+    script(stand_in(&fakes), json!([{"fault": "cached", "tokens": 4}])).await;
+    let answer = post(&fakes, "gemini-3-pro-image", &plain(json!({"responseModalities": ["IMAGE"]}))).await;
+    let usage = answer.json()["usageMetadata"].clone();
+    assert_eq!((&usage["promptTokenCount"], &usage["cachedContentTokenCount"]), (&json!(6), &json!(4)));
+    // 2 x 2 + 4 x 0.20 + 848 thoughts x 12 + 1120 x 120 dollars a million.
+    assert_eq!(stand_in(&fakes).ctx.bill.total_ticks(), ticks("0.1445808"));
+}
+
+#[tokio::test]
 async fn the_example_of_the_sheet_is_answered_with_its_usage() {
     let fakes = start(KIND).await;
     let answer = post(&fakes, FLAGSHIP, &sheet_example()).await;

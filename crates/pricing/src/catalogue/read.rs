@@ -107,8 +107,8 @@ impl Reader<'_> {
         let models = models.into_iter().map(|(_, model)| model).collect();
         let sheet = self.head(&mut table, models);
         for (key, _) in table {
-            let known = "kind, title, as_of, key_variables, base_url, self_hosted, concurrency_max, serves, \
-                         sources, currencies, outcomes, shapes, sheets, models";
+            let known = "kind, adapter, title, as_of, key_variables, base_url, self_hosted, concurrency_max, \
+                         serves, sources, currencies, outcomes, shapes, sheets, models";
             self.mistake(key.span(), format!("unknown key {:?}; known are {known}", key.get_ref()));
         }
         sheet
@@ -116,18 +116,22 @@ impl Reader<'_> {
 
     fn head(&mut self, table: &mut Table<'_>, models: Vec<Arc<ModelSheet>>) -> Option<ProviderSheet> {
         let kind = self.required::<String>(table, "kind");
+        let adapter = self.optional::<String>(table, "adapter");
         let title = self.required::<String>(table, "title");
         let as_of = self.required::<Spanned<String>>(table, "as_of").and_then(|text| self.date(&text));
         let key_variables = self.optional::<Vec<String>>(table, "key_variables").unwrap_or_default();
         let base_url = self.required::<String>(table, "base_url");
         let self_hosted = self.optional::<bool>(table, "self_hosted").unwrap_or_default();
         let concurrency_max = self.required::<u32>(table, "concurrency_max");
-        let serves = self.optional::<Vec<Operation>>(table, "serves").unwrap_or_default();
+        // Whoever names an adapter wants to order there.
+        let usual = if adapter.is_some() { vec![Operation::Generate] } else { Vec::new() };
+        let serves = self.optional::<Vec<Operation>>(table, "serves").unwrap_or(usual);
         let kind = kind?;
         if self.file != format!("{kind}.toml") {
             self.mistake(0..0, format!("the kind {kind:?} belongs into a file named {kind}.toml"));
         }
         Some(ProviderSheet {
+            adapter: adapter.unwrap_or_else(|| kind.clone()),
             kind,
             title: title?,
             as_of: as_of?,

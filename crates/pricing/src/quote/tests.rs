@@ -280,7 +280,9 @@ fn bfl_calls() {
         case("bfl", "flux-3-image", "1024x1024", as_is, ["0.048", "0.048", "0.048"]),
         case("bfl", "flux-3-image", "1536x1536", as_is, ["0.07", "0.07", "0.07"]),
         case("bfl", "flux-3-image", "4096x4096", as_is, ["0.607", "0.607", "0.607"]),
-        case("bfl", "flux-3-image-klein", "2048x2048", as_is, ["0.014", "0.014", "0.014"]),
+        // Known from resellers only: from the price at 1k to theirs.
+        case("bfl", "flux-3-image-klein", "2048x2048", as_is, ["0.009", "0.014", "0.014"]),
+        case("bfl", "flux-3-image-klein", "4096x4096", as_is, ["0.009", "0.036", "0.036"]),
         case("bfl", "flux-1.1-pro", "1440x1440", as_is, ["0.04", "0.04", "0.04"]),
         case("bfl", "flux-1.1-pro-ultra", "2752x1536", as_is, ["0.06", "0.06", "0.06"]),
         case("bfl", "flux-1-dev", "1024x1024", as_is, ["0.025", "0.025", "0.025"]),

@@ -171,7 +171,7 @@ fn body(call: &ImageCall) -> Result<Map<String, Value>, Fault> {
     if let Some(guidance_milli) = call.guidance_milli {
         set("guidance", json::thousandths(guidance_milli));
     }
-    if !strict {
+    if !strict && call.format_selectable {
         set("output_format", call.output_format.as_str().into());
     }
     json::merge_unreserved(&mut body, options, OPTIONS_REFUSED)?;

@@ -74,11 +74,18 @@ pub fn kind_of_status(status: u16) -> FaultKind {
     }
 }
 
-/// The wait that the headers ask for: `retry-after-ms`, else `retry-after` in whole seconds. A date is
-/// not read, because this room has no clock.
+/// The wait that the headers ask for: `retry-after-ms`, else `retry-after` in whole seconds or as a date.
+/// This room has no clock, so a date counts from the reply's own `date`; without that it says nothing.
 pub fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
-    let whole = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    whole("retry-after-ms").or_else(|| Some(whole("retry-after")?.saturating_mul(1000)))
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let whole = |name: &str| text(name)?.parse::<u64>().ok();
+    let date = |name: &str| httpdate::parse_http_date(text(name)?).ok();
+    let until_date = || {
+        // A date that has passed is no wait at all.
+        let wait = date("retry-after")?.duration_since(date("date")?).unwrap_or_default();
+        u64::try_from(wait.as_millis()).ok()
+    };
+    whole("retry-after-ms").or_else(|| Some(whole("retry-after")?.saturating_mul(1000))).or_else(until_date)
 }
 
 /// Reads the error fields of a body of any shape; total.

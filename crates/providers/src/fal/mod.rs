@@ -164,7 +164,9 @@ fn body(call: &ImageCall) -> Result<Map<String, Value>, Fault> {
     if let Some(negative) = &call.negative_prompt {
         set("negative_prompt", negative.as_str().into());
     }
-    set("output_format", call.output_format.as_str().into());
+    if call.format_selectable {
+        set("output_format", call.output_format.as_str().into());
+    }
     let options = json::options(&call.provider_options)?;
     json::merge_unreserved(&mut body, options, OPTIONS_REFUSED)?;
     // The default, said aloud; it is not part of the request, so an option may turn it off.

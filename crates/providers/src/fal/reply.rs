@@ -92,7 +92,7 @@ struct Reason {
 /// The answer to the call that asks for the pictures.
 pub(super) fn submitted(answer: &HttpReply) -> Step {
     if !(200..300).contains(&answer.status) {
-        return Step::Fault(refusal(answer));
+        return Step::Fault(refused_submission(answer));
     }
     let read = || -> Result<Pending, Fault> {
         let skeleton = Skeleton::scan(&answer.body)?;
@@ -147,14 +147,12 @@ pub(super) fn result(call: &ImageCall, pending: &Pending, answer: &HttpReply) ->
             Some((pending, _)) => {
                 Step::Wait { pending: in_stage(pending, STAGE_STATUS), after_ms: POLL_FAILED_MS }
             }
-            None => Step::Fault(with_units(refusal(answer), answer)),
+            None => Step::Fault(refused_result(answer)),
         },
-        // The fetch was refused, not the job.
-        401..=403 => Step::Fault(with_units(refusal(answer).with_billed(Billed::Unknown), answer)),
         404 | 410 => Step::Fault(with_units(gone(answer), answer)),
         429 => again(pending, answer, FaultKind::RateLimited),
         500..600 if !is_from_fal(answer) => again(pending, answer, FaultKind::UpstreamError),
-        _ => Step::Fault(with_units(refusal(answer), answer)),
+        _ => Step::Fault(refused_result(answer)),
     }
 }
 
@@ -307,20 +305,40 @@ fn error_type(answer: &HttpReply) -> Option<String> {
         .or_else(|| refused.error_type.map(|word| skeleton.text(&word).into_owned()))
 }
 
-/// The fault of an error reply. An empty balance has no status or type of its own: it is a 403 that says
-/// so. A failed start of the runner means that nothing ran.
+/// The fault of a refused submission. That a 5xx is free is fal's promise for its own: one that something
+/// between us and fal wrote says nothing about the job, which may be running.
+fn refused_submission(answer: &HttpReply) -> Fault {
+    let fault = refusal(answer);
+    match answer.status {
+        500..600 if !is_from_fal(answer) => fault.with_billed(Billed::Unknown),
+        _ => fault,
+    }
+}
+
+/// The fault of a refused result. A runner may have worked before it refused, and the fetch may have been
+/// refused instead of the job: below 500, only the units tell whether it was charged.
+fn refused_result(answer: &HttpReply) -> Fault {
+    let fault = refusal(answer);
+    let fault = if answer.status < 500 { fault.with_billed(Billed::Unknown) } else { fault };
+    with_units(fault, answer)
+}
+
+/// The fault of an error reply. An exhausted balance has no status or type of its own, so it is what its
+/// 403 says; what follows is the same. A failed start of the runner means that nothing ran.
 fn refusal(answer: &HttpReply) -> Fault {
     let said = faults::said(&answer.body);
     let kind = match (answer.status, error_type(answer).as_deref()) {
         (_, Some("content_policy_violation")) => FaultKind::ModerationUnknown,
-        (403, _) if said.message.to_ascii_lowercase().contains("exhausted balance") => {
-            FaultKind::PaymentRequired
-        }
         (500..600, Some("runner_scheduling_failure")) => FaultKind::Overloaded,
+        (504 | 524, _) => FaultKind::Timeout,
         (500..600, _) => FaultKind::UpstreamError,
         (status, _) => faults::kind_of_status(status),
     };
     let mut fault = faults::fault(kind, answer, &said);
+    // A time-out that fal itself reports is a 5xx like the others, and those are never charged.
+    if kind == FaultKind::Timeout && answer.status >= 500 && is_from_fal(answer) {
+        fault = fault.with_billed(Billed::No);
+    }
     // fal's own word on a failure of its own; refusals keep what their kind says.
     match answer.header(RETRYABLE) {
         Some("true") if answer.status >= 500 => fault.retry = Retry::Later,

@@ -60,6 +60,53 @@ fn a_job_that_is_said_to_be_done_and_never_is_comes_to_an_end() {
 }
 
 #[test]
+fn below_500_only_units_tell_whether_a_failed_result_was_charged() {
+    use gallerist_domain::Billed;
+    let done = answer(200, &[], r#"{"status":"COMPLETED"}"#);
+    let units = |units: &'static str| [("x-fal-billable-units", units)];
+    let refused = |status: u16, kind: &str, headers: &[(&'static str, &'static str)]| {
+        fault(run(&done, &answer(status, headers, &format!(r#"{{"detail":[{{"type":"{kind}"}}]}}"#))).1)
+            .billed
+    };
+    for kind in ["image_load_error", "value_error", "content_policy_violation"] {
+        assert_eq!(refused(422, kind, &[]), Some(Billed::Unknown), "{kind}: a runner may have worked");
+        assert_eq!(refused(422, kind, &units("0")), Some(Billed::No), "{kind}");
+        assert_eq!(refused(422, kind, &units("1.5")), Some(Billed::Yes), "{kind}");
+    }
+    assert_eq!(refused(400, "value_error", &[]), Some(Billed::Unknown));
+    assert_eq!(refused(413, "value_error", &[]), Some(Billed::Unknown));
+    // A failure of fal's own is never charged; the outcome matrix says so.
+    assert_eq!(refused(500, "internal_server_error", &[]), None);
+}
+
+#[test]
+fn a_submission_that_something_between_us_failed_may_have_begun() {
+    use gallerist_domain::Billed;
+    let submitted = |status: u16, body: &str| {
+        let fault = fault(Fal.interpret(&call("fal-ai/flux/dev"), None, &answer(status, &[], body)));
+        (fault.kind, fault.billed)
+    };
+    for status in [500, 502, 503] {
+        let expected = (FaultKind::UpstreamError, Some(Billed::Unknown));
+        assert_eq!(submitted(status, "<html>nginx</html>"), expected, "{status}");
+        let own = r#"{"detail":"Internal Server Error"}"#;
+        assert_eq!(submitted(status, own), (FaultKind::UpstreamError, None), "{status}");
+    }
+    assert_eq!(submitted(504, "<html>"), (FaultKind::Timeout, Some(Billed::Unknown)));
+    assert_eq!(submitted(504, r#"{"detail":"timed out"}"#), (FaultKind::Timeout, Some(Billed::No)));
+    assert_eq!(submitted(422, r#"{"detail":"no"}"#), (FaultKind::InvalidRequest, None));
+}
+
+#[test]
+fn an_empty_balance_is_not_read_from_words() {
+    for detail in ["User is locked. Reason: Exhausted balance.", "Forbidden"] {
+        let body = format!(r#"{{"detail":"{detail}"}}"#);
+        let end = fault(Fal.interpret(&call("fal-ai/flux/dev"), None, &answer(403, &[], &body)));
+        assert_eq!((end.kind, end.billed), (FaultKind::Unauthorized, None), "{detail}");
+    }
+}
+
+#[test]
 fn units_of_zero_prove_that_a_failure_is_free() {
     let done = answer(200, &[], r#"{"status":"COMPLETED"}"#);
     let refused = answer(422, &[("x-fal-billable-units", "0")], r#"{"detail":[{"type":"image_too_large"}]}"#);

@@ -144,6 +144,40 @@ fn output_is_split_by_modality_and_never_free_by_mistake() {
 }
 
 #[test]
+fn cached_input_has_its_own_meters_and_is_counted_once() {
+    let image = json!([{"modality": "TEXT", "tokenCount": 10}, {"modality": "IMAGE", "tokenCount": 1120}]);
+    let input = |cached: i64| {
+        let usage = made(json!({"promptTokenCount": 1130, "promptTokensDetails": image,
+            "cachedContentTokenCount": cached, "candidatesTokenCount": 1120}));
+        let quantity = |meter: Meter| usage.iter().find(|m| m.0 == meter).map(|m| m.1);
+        [
+            Meter::TextInputTokens,
+            Meter::TextInputCachedTokens,
+            Meter::ImageInputTokens,
+            Meter::ImageInputCachedTokens,
+        ]
+        .map(quantity)
+    };
+    assert_eq!(input(0), [Some(10), None, Some(1120), None]);
+    assert_eq!(input(4), [Some(6), Some(4), Some(1120), None]);
+    assert_eq!(input(510), [Some(0), Some(10), Some(620), Some(500)]);
+    // No more than there is.
+    assert_eq!(input(i64::MAX), [Some(0), Some(10), Some(0), Some(1120)]);
+}
+
+#[test]
+fn a_seed_is_the_vendor_s_own_option_because_no_picture_follows_it() {
+    let endpoint = Endpoint { base_url: String::new(), key: String::new() };
+    let with_seed = ImageCall { seed: Some(7), ..call() };
+    assert_eq!(Google.prepare(&with_seed, &endpoint).expect_err("no promise").kind, FaultKind::Unsupported);
+    let option = ImageCall { provider_options: r#"{"seed":7}"#.to_owned(), ..call() };
+    let request = Google.prepare(&option, &endpoint).expect("it is in the list");
+    let crate::CallBody::Json(body) = request.body else { panic!("a JSON body") };
+    let body: Value = serde_json::from_slice(&body).expect("it is JSON");
+    assert_eq!(body["generationConfig"]["seed"], 7);
+}
+
+#[test]
 fn options_outside_the_closed_list_are_refused() {
     let endpoint = Endpoint { base_url: String::new(), key: String::new() };
     for options in [r#"{"generation_config":{"image_config":{"image_size":"4K"}}}"#, r#"{"tools":[]}"#] {

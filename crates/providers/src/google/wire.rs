@@ -102,12 +102,18 @@ impl Usage<'_> {
             Some(prompt) => prompt.saturating_sub(prompt_image).max(0),
             None => prompt_other,
         };
-        let cached = count(self.cached).filter(|cached| *cached > 0).map(|cached| cached.min(prompt_text));
+        // The cached part is not split by modality: text first, which every cached prompt begins with.
+        let cached = count(self.cached).filter(|cached| *cached > 0);
+        let cached_text = cached.map(|cached| cached.min(prompt_text));
+        let cached_image = cached
+            .map(|cached| cached.saturating_sub(prompt_text).clamp(0, prompt_image))
+            .filter(|cached| *cached > 0);
         let (image_out, text_out) = self.output(made);
         reply::usage([
-            (Meter::TextInputTokens, Some(prompt_text - cached.unwrap_or(0))),
-            (Meter::TextInputCachedTokens, cached),
-            (Meter::ImageInputTokens, Some(prompt_image)),
+            (Meter::TextInputTokens, Some(prompt_text - cached_text.unwrap_or(0))),
+            (Meter::TextInputCachedTokens, cached_text),
+            (Meter::ImageInputTokens, Some(prompt_image - cached_image.unwrap_or(0))),
+            (Meter::ImageInputCachedTokens, cached_image),
             (Meter::ImageOutputTokens, image_out),
             (Meter::TextOutputTokens, text_out),
             (Meter::ThinkingTokens, Some(count(self.thoughts).unwrap_or(0))),

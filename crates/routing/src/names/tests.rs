@@ -53,6 +53,18 @@ fn a_tier_in_the_name_counts() {
 }
 
 #[test]
+fn an_unknown_version_is_an_unknown_name() {
+    for name in ["gpt-image-2@9999", "openai/gpt-image-2@9999", "fal/flux-2-pro@9999", "gpt-image-2@"] {
+        assert!(target(name, &OFFERS).is_err(), "{name}");
+    }
+    let unknown = target("gpt-image-2@2026-04-12", &OFFERS).expect_err("nothing answers to it");
+    assert_eq!(unknown.nearest[0], "gpt-image-2@2026-04-21");
+    assert!(
+        target("gpt-image-2@9999", &OFFERS).expect_err("neither").nearest.contains(&"gpt-image-2".into())
+    );
+}
+
+#[test]
 fn an_unknown_name_says_the_nearest() {
     let table = [
         ("flux-2-porr", "flux-2-pro"),

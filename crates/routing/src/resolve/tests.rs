@@ -98,8 +98,47 @@ fn reasons_that_need_a_pinned_model() {
     let mut request = ask("bfl/flux-2-pro");
     request.quality = Some("high".into());
     assert_eq!(reason(&request, "bfl/flux-2-pro").expect("it has no labels").change(), "leave out quality");
-    let request = ask("openai/gpt-image-2@1999-01-01");
-    assert_eq!(reason(&request, "openai/gpt-image-2").map(|reason| reason.code()), Some("version_unknown"));
+}
+
+#[test]
+fn a_version_of_a_model_that_is_gone_fails_with_its_successors() {
+    let request = ask("openai/gpt-image-1.5@2025-12-16");
+    let before = crate::plan(&request, context(instant("2026-11-30T00:00:00Z"))).expect("a known name");
+    assert_eq!(before.offers[0].resolved.upstream, "gpt-image-1.5-2025-12-16");
+    let after = crate::plan(&request, context(instant("2026-12-01T00:00:00Z"))).expect("it was known");
+    assert!(after.offers.is_empty());
+    assert_eq!(after.excluded[0].reason.code(), "retired");
+    assert_eq!(after.excluded[0].reason.change(), "use gpt-image-2.6-sunburst");
+}
+
+#[test]
+fn a_format_that_the_provider_chooses_is_promised_to_nobody() {
+    let mut request = ask("google/gemini-nano-banana-2.1");
+    assert_eq!(reason(&request, "google/gemini-nano-banana-2.1"), None);
+    for format in [OutputFormat::Png, OutputFormat::Jpeg] {
+        request.output_format = Some(format);
+        let found = reason(&request, "google/gemini-nano-banana-2.1").expect("it chooses itself");
+        assert_eq!((found.code(), found.change()), ("format_unsupported", "leave out output_format".into()));
+    }
+    // Where there is only one, it comes, and the field for it is not sent.
+    let mut request = ask("stability/sdxl");
+    request.output_format = Some(OutputFormat::Png);
+    let plan = planned(&request);
+    let call = plan.offers[0].resolved.call(&request, plan.offers[0].offer, 0, 1, now());
+    assert!(!call.format_selectable);
+}
+
+#[test]
+fn an_option_that_the_provider_needs_must_be_there() {
+    let offer = "bfl/flux-1.1-pro-ultra-finetuned";
+    let mut request = ImageRequest::new(offer, "x");
+    let found = reason(&request, offer).expect("no finetune is named");
+    assert_eq!(
+        (found.code(), found.change()),
+        ("option_missing", "set provider_options.bfl.finetune_id".into())
+    );
+    options(&mut request, "bfl", "finetune_id");
+    assert_eq!(reason(&request, offer), None);
 }
 
 #[test]

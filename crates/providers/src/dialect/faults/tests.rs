@@ -56,6 +56,19 @@ fn waits_are_whole_numbers_and_milliseconds_come_first() {
 }
 
 #[test]
+fn a_date_to_wait_for_counts_from_the_reply_s_own_date() {
+    let wait = |after: &'static str, now: &'static str| {
+        retry_after_ms(&reply(429, &[("retry-after", after), ("date", now)], "").headers)
+    };
+    let noon = "Sat, 28 Nov 2026 12:00:00 GMT";
+    assert_eq!(wait("Sat, 28 Nov 2026 12:00:23 GMT", noon), Some(23_000));
+    assert_eq!(wait("Saturday, 28-Nov-26 12:01:00 GMT", noon), Some(60_000));
+    assert_eq!(wait("Sat, 28 Nov 2026 11:59:00 GMT", noon), Some(0), "it has passed");
+    assert_eq!(wait("Sat, 28 Nov 2026 12:00:23 GMT", "at noon"), None);
+    assert_eq!(wait("tomorrow", noon), None);
+}
+
+#[test]
 fn no_key_stays_in_a_message() {
     let body =
         r#"{"error":{"message":"Incorrect API key provided: sk-proj-abc123. Also abcdef1234567890."}}"#;
