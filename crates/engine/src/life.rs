@@ -9,6 +9,7 @@ use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
 use crate::events::EventSink;
 use crate::joining::Ending;
 use crate::outcome;
+use crate::persist;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::request::Incoming;
 use crate::shared::Shared;
@@ -380,32 +381,35 @@ impl Life {
         serde_json::to_string(&*kept).expect("the meta is plain data")
     }
 
-    /// Writes what is known: ends of attempts and, with `finish`, the end of the request.
+    /// Writes what is known: ends of attempts and, with `finish`, the end of the request. What cannot be
+    /// written now is not forgotten: ends go with the next writing, the end of the request is tried again by a
+    /// task of the engine.
     pub(crate) async fn conclude(&mut self, finish: Option<RequestEnd>) {
-        if let Some(conclusion) = self.conclusion(finish) {
-            let written = self.shared.store.conclude(conclusion).await;
-            self.note(written);
+        let Some(conclusion) = self.conclusion(finish) else { return };
+        let Err(error) = self.shared.store.conclude(conclusion.clone()).await else { return };
+        if conclusion.finish.is_none() && error.may_pass() {
+            tracing::error!(request = %self.id, %error, "ends of attempts could not be written yet");
+            self.ends = conclusion.ends;
+            return;
         }
+        persist::in_background(&self.shared, conclusion, error);
     }
 
     /// As [`Life::conclude`], without waiting: the commit follows within milliseconds, shared with others.
     pub(crate) fn conclude_later(&mut self, finish: Option<RequestEnd>) {
-        if let Some(conclusion) = self.conclusion(finish) {
-            self.shared.store.conclude_later(conclusion);
-        }
+        let Some(conclusion) = self.conclusion(finish) else { return };
+        let shared = Arc::clone(&self.shared);
+        let runtime = tokio::runtime::Handle::current();
+        self.shared.store.conclude_later(conclusion, move |conclusion, error| {
+            let _entered = runtime.enter();
+            persist::in_background(&shared, conclusion, error);
+        });
     }
 
     fn conclusion(&mut self, finish: Option<RequestEnd>) -> Option<Conclusion> {
         let ends = std::mem::take(&mut self.ends);
         let something = !ends.is_empty() || finish.is_some();
         something.then(|| Conclusion { request: self.id, ends, finish, now: self.shared.clock.now() })
-    }
-
-    fn note(&self, written: Result<(), StoreError>) {
-        if let Err(error) = written {
-            // The attempts stay reserved and count against caps; a sweep, or the next start, disputes them.
-            tracing::error!(request = %self.id, %error, "the end of a request could not be written");
-        }
     }
 }
 
