@@ -31,6 +31,10 @@ pub struct ImageCall {
     pub tier: String,
     /// The format that will come back; sent where the provider lets it be chosen.
     pub output_format: OutputFormat,
+    /// Whether the client named the format, so that another one is a failed delivery. Absent in calls that
+    /// were stored before there was such a question.
+    #[serde(default)]
+    pub format_named: bool,
     pub output_compression: Option<u8>,
     pub background: Option<Background>,
     pub moderation: Option<Moderation>,
@@ -66,6 +70,7 @@ impl ImageCall {
             class: QualityClass::Standard,
             tier: crate::id::STANDARD_TIER.to_owned(),
             output_format: OutputFormat::Png,
+            format_named: false,
             output_compression: None,
             background: None,
             moderation: None,

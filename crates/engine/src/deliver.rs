@@ -9,7 +9,7 @@ use crate::books::Pictures;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::future::join_all;
 use gallerist_domain::{Fault, FaultKind, ImageCall, ImageData, MadeImage, Outcome, Retry};
-use gallerist_imaging::{CheckFault, CheckFaultKind, CheckPolicy, Depth, check_pixels, inspect};
+use gallerist_imaging::{CheckFault, CheckFaultKind, CheckPolicy, Checked, Depth, check_pixels, inspect};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -86,6 +86,7 @@ async fn deliver(
     };
     let inspected = inspect(&data, &policy).map_err(fault)?;
     let checked = inspected.checked;
+    check_format(call, &checked)?;
     let data = if inspected.undecided || policy.depth == Depth::Pixels {
         let permit = shared.decodes.acquire().await;
         let decoded = tokio::task::spawn_blocking(move || {
@@ -107,6 +108,15 @@ async fn deliver(
         revised_prompt: made.revised_prompt,
         url_path: None,
     })
+}
+
+/// Whoever named a format writes it into a file of that name; where none was named, the answer tells it.
+fn check_format(call: &ImageCall, checked: &Checked) -> Result<(), Fault> {
+    if !call.format_named || checked.format == call.output_format {
+        return Ok(());
+    }
+    let detail = format!("the picture is {}, not {}", checked.format, call.output_format);
+    Err(Fault::new(FaultKind::ImageRejected, detail))
 }
 
 async fn fetch(

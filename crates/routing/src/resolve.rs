@@ -341,6 +341,7 @@ impl Resolved<'_> {
             class: self.class.unwrap_or(QualityClass::Draft),
             tier: offer.id.tier.clone(),
             output_format: self.facts.output_format,
+            format_named: request.output_format.is_some(),
             output_compression: request.output_compression.filter(|_| able.compression),
             background: request.background.filter(|background| able.backgrounds.contains(background)),
             moderation: request.moderation.filter(|_| able.moderation),
