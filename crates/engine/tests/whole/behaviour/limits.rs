@@ -220,3 +220,22 @@ async fn offers_that_cannot_be_afforded_use_up_no_tries() {
     assert_eq!((answer.meta.attempts, answer.meta.offer.as_str()), (3, "fal/flux-2-klein-4b"));
     assert_eq!(house.balance().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stored_plan_says_why_each_other_offer_was_left_out() {
+    let house = House::open(30).await;
+    let mut request = ask_at(&["bfl", "fal"]);
+    request.max_cost = Some(usd("0.02"));
+    request.model = "auto".to_owned();
+    house.engine.generate(incoming(request)).await.expect("one fits");
+    let plan: serde_json::Value =
+        serde_json::from_str(&house.settled().await.request.plan_json).expect("it is JSON");
+    let excluded = plan["excluded"].as_array().expect("a list");
+    assert!(!excluded.is_empty());
+    for offer in excluded {
+        assert!(offer["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{offer}");
+    }
+    let dear = excluded.iter().find(|offer| offer["code"] == "over_max_cost").expect("some are dear");
+    assert!(dear["reason"].as_str().is_some_and(|reason| reason.contains("USD")), "{dear}");
+    assert_eq!(house.balance().await, 0);
+}
