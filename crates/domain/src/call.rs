@@ -36,6 +36,10 @@ pub struct ImageCall {
     /// Whether the provider lets the format be chosen; where it does not, the field is not sent.
     #[serde(default = "yes")]
     pub format_selectable: bool,
+    /// Whether the client named the format, so that another one is a failed delivery. Absent in calls that
+    /// were stored before there was such a question.
+    #[serde(default)]
+    pub format_named: bool,
     pub output_compression: Option<u8>,
     pub background: Option<Background>,
     pub moderation: Option<Moderation>,
@@ -85,6 +89,7 @@ impl ImageCall {
             tier: crate::id::STANDARD_TIER.to_owned(),
             output_format: OutputFormat::Png,
             format_selectable: true,
+            format_named: false,
             output_compression: None,
             background: None,
             moderation: None,

@@ -42,7 +42,7 @@ pub enum FaultKind {
     NoImage,
     /// The picture has another size than was asked for.
     WrongSize,
-    /// The picture is blank, cut off or not a picture.
+    /// The picture is blank, cut off, not a picture, or in another format than the client named.
     ImageRejected,
     /// The picture's address could not be fetched.
     ResultUnavailable,

@@ -10,6 +10,7 @@
 //! knows yet. Next: [`money`] for what a cent is, [`request`] for what can be asked, [`fault`] for what
 //! can go wrong.
 
+pub mod address;
 pub mod call;
 pub mod capability;
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod money;
 pub mod outcome;
 pub mod request;
 
+pub use address::is_public_address;
 pub use call::ImageCall;
 pub use capability::{Capabilities, RatioSize, Sizes};
 pub use clock::{Clock, FixedClock, SystemClock};

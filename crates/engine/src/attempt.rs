@@ -4,8 +4,8 @@
 //! on disk before the first call is sent.
 
 use crate::answer::DeliveredImage;
-use crate::books::{self, Ended, Pictures};
-use crate::deliver::deliver;
+use crate::books::{self, Ended, HeldCall};
+use crate::deliver::Brought;
 use crate::events::EventSink;
 use crate::exchange::{Exchange, Exchanged};
 use crate::refusal::FailedAttempt;
@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use gallerist_domain::{AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, RequestId, Ticks};
 use gallerist_pricing::{Charge, Facts, bounds};
 use gallerist_routing::PlannedOffer;
-use gallerist_store::{AttemptEnd, End, NewAttempt};
+use gallerist_store::{AttemptEnd, NewAttempt};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -151,7 +151,7 @@ impl Surroundings<'_> {
         self.finish(planned, planned_call, provider, exchanged).await
     }
 
-    /// Checks the pictures of a call and says how its attempt ends.
+    /// Brings in the pictures of a call and says how its attempt ends.
     async fn finish(
         self,
         planned: &PlannedOffer<'_>,
@@ -160,90 +160,42 @@ impl Surroundings<'_> {
         exchanged: Exchanged,
     ) -> Called {
         let Exchanged { mut result, job, latency_ms } = exchanged;
-        let mut images = Vec::new();
+        let call = &planned_call.call;
+        let brought = Brought::of(self.shared, provider, call, &mut result, self.deadline).await;
+        let held = HeldCall {
+            request: self.request,
+            attempt: planned_call.attempt,
+            offer: planned.offer,
+            call,
+            maximum: planned_call.maximum,
+            digest: &self.shared.catalogue.digest,
+            at: self.at,
+        };
+        let Ended { end, charge, disputed, overrun, fault } =
+            books::close(held, &result, &brought, job.as_ref());
+        self.note_health(planned, fault.as_ref(), latency_ms);
         let mut unmade = planned_call.pictures.clone();
-        let mut rejected = None;
-        let made = result.as_ref().map_or(0, Pictures::made_by);
-        if let Ok(outcome) = &mut result {
-            let made = std::mem::take(&mut outcome.images);
-            // More than was asked for would be charged, but is nobody's: it is not even fetched.
-            let wanted = made.into_iter().take(planned_call.call.n as usize);
-            let brought = join_all(
-                wanted.map(|image| deliver(self.shared, provider, &planned_call.call, image, self.deadline)),
-            );
-            for (place, image) in brought.await.into_iter().enumerate() {
-                match image {
-                    Ok(image) => {
-                        images.push(image);
-                        unmade.retain(|picture| *picture != planned_call.pictures[place]);
-                    }
-                    Err(fault) => rejected = Some(fault),
-                }
-            }
-        }
-        let decisive = result.as_ref().err().cloned().or(rejected).or_else(|| {
-            let short = images.len() < planned_call.call.n as usize;
-            short.then(|| shortage(result.as_ref().is_ok_and(|outcome| outcome.withheld > 0)))
-        });
-        self.note_health(planned, decisive.as_ref(), latency_ms);
-        let delivered = u32::try_from(images.len()).unwrap_or(u32::MAX);
-        let digest = &self.shared.catalogue.digest;
-        let ended = books::end(
-            planned.offer,
-            digest,
-            &planned_call.call,
-            result.as_ref(),
-            Pictures { made, delivered },
-            job.as_ref(),
-            self.at,
-        );
-        let usage = result.as_ref().map_or_else(|_| Vec::new(), |outcome| outcome.usage.clone());
-        let withheld = result.as_ref().map_or(0, |outcome| outcome.withheld);
-        let called = self.called(planned, planned_call, images, ended, decisive, usage, withheld);
-        Called { unmade, ..called }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one value")]
-    fn called(
-        self,
-        planned: &PlannedOffer<'_>,
-        planned_call: &PlannedCall,
-        images: Vec<DeliveredImage>,
-        mut ended: Ended,
-        fault: Option<Fault>,
-        usage: Vec<Metered>,
-        withheld: u32,
-    ) -> Called {
-        let charged = ended.charge.as_ref().map_or(Ticks::ZERO, |charge| charge.amount);
-        let overrun = books::overrun(charged, planned_call.maximum);
-        let (request, attempt, offer) = (self.request, planned_call.attempt, &planned.offer.id);
-        if let Some(overrun) = overrun {
-            tracing::warn!(%request, %attempt, %offer, overrun_usd = %overrun, "a provider charged more than its maximum");
-        }
-        if ended.disputed {
-            let detail = fault.as_ref().map_or("", |fault| fault.detail.as_str());
-            tracing::warn!(%request, %attempt, %offer, held_usd = %planned_call.maximum, detail, "an attempt is disputed");
-        }
-        if let (End::Settled { fault_json: fault_json @ None, .. }, Some(fault)) = (&mut ended.end, &fault) {
-            // Charged, and of no use: the books say why.
-            *fault_json = Some(serde_json::to_string(fault).expect("a fault is plain data"));
+        for (place, _) in &brought.images {
+            unmade.retain(|picture| *picture != planned_call.pictures[*place]);
         }
         let failed = fault.map(|fault| FailedAttempt {
             offer: planned.offer.id.to_string(),
             fault,
-            charged,
-            disputed: ended.disputed,
+            charged: charge.as_ref().map_or(Ticks::ZERO, |charge| charge.amount),
+            disputed,
         });
+        let (withheld, usage) =
+            result.map_or_else(|_| (0, Vec::new()), |outcome| (outcome.withheld, outcome.usage));
         Called {
-            images,
-            end: AttemptEnd { attempt, end: ended.end },
-            charge: ended.charge,
+            images: brought.images.into_iter().map(|(_, image)| image).collect(),
+            end: AttemptEnd { attempt: planned_call.attempt, end },
+            charge,
             overrun,
-            disputed: ended.disputed.then_some(planned_call.maximum),
+            disputed: disputed.then_some(planned_call.maximum),
             failed,
             withheld,
             usage,
-            unmade: Vec::new(),
+            unmade,
         }
     }
 
@@ -263,14 +215,5 @@ impl Surroundings<'_> {
             }
             _ => health.ended_neutrally(),
         }
-    }
-}
-
-/// A call that succeeded with fewer pictures than were asked for.
-fn shortage(withheld: bool) -> Fault {
-    if withheld {
-        Fault::new(FaultKind::ModerationOutput, "the provider's filter withheld a picture")
-    } else {
-        Fault::new(FaultKind::NoImage, "the provider returned fewer pictures than asked for")
     }
 }

@@ -1,7 +1,10 @@
 //! What a call cost, and how its attempt ends in the ledger: paid, free, or disputed with a reason.
 
 use crate::answer::CostLine;
-use gallerist_domain::{Billed, Decimal, Fault, ImageCall, Meter, Outcome, ReportedCost, Ticks};
+use crate::deliver::Brought;
+use gallerist_domain::{
+    AttemptId, Billed, Decimal, Fault, FaultKind, ImageCall, Meter, Outcome, ReportedCost, RequestId, Ticks,
+};
 use gallerist_pricing::{Charge, Evidence, Facts, Offer, Unpriced, settle};
 use gallerist_store::{AMOUNT_MAX, End};
 use jiff::Timestamp;
@@ -14,6 +17,31 @@ pub(crate) struct Ended {
     pub charge: Option<Charge>,
     /// Whether its maximum stays held.
     pub disputed: bool,
+    /// What was charged beyond the maximum.
+    pub overrun: Option<Ticks>,
+    /// Why the call is not a whole success, whatever it cost.
+    pub fault: Option<Fault>,
+}
+
+impl Ended {
+    fn of(end: End, charge: Option<Charge>) -> Ended {
+        let disputed = matches!(end, End::Disputed { .. });
+        Ended { end, charge, disputed, overrun: None, fault: None }
+    }
+}
+
+/// A call whose end is to be booked, and what was held for it.
+#[derive(Clone, Copy)]
+pub(crate) struct HeldCall<'a> {
+    pub request: RequestId,
+    pub attempt: AttemptId,
+    pub offer: &'a Offer,
+    pub call: &'a ImageCall,
+    pub maximum: Ticks,
+    /// Digest of the catalogue that the charge is made by.
+    pub digest: &'a str,
+    /// The price instant.
+    pub at: Timestamp,
 }
 
 /// The arithmetic of a charge, as it is stored.
@@ -46,8 +74,58 @@ impl Pictures {
     }
 }
 
-/// Decides the end of a call.
-pub(crate) fn end(
+/// Decides the end of a call by what it brought, and warns of what a person should know. The same for a call
+/// whose life was there and for one that a restart asks for. `job` is the provider's own id of it.
+pub(crate) fn close(
+    held: HeldCall<'_>,
+    result: &Result<Outcome, Fault>,
+    brought: &Brought,
+    job: Option<&String>,
+) -> Ended {
+    let HeldCall { request, attempt, offer, call, maximum, digest, at } = held;
+    let fault = decisive(call, result, brought);
+    let pictures = Pictures { made: brought.made, delivered: brought.delivered() };
+    let mut ended = end(offer, digest, call, result.as_ref(), pictures, job, at);
+    let charged = ended.charge.as_ref().map_or(Ticks::ZERO, |charge| charge.amount);
+    ended.overrun = (charged > maximum).then(|| charged - maximum);
+    let offer = &offer.id;
+    if let Some(overrun) = ended.overrun {
+        tracing::warn!(%request, %attempt, %offer, overrun_usd = %overrun, "a provider charged more than its maximum");
+    }
+    if ended.disputed {
+        let detail = fault.as_ref().map_or("", |fault| fault.detail.as_str());
+        tracing::warn!(%request, %attempt, %offer, held_usd = %maximum, detail, "an attempt is disputed");
+    }
+    if let (End::Settled { fault_json: fault_json @ None, .. }, Some(fault)) = (&mut ended.end, &fault) {
+        // Charged, and of no use: the books say why.
+        *fault_json = Some(serde_json::to_string(fault).expect("a fault is plain data"));
+    }
+    ended.fault = fault;
+    ended
+}
+
+/// What speaks against a call: its own failure, else that of a picture, else that one is missing.
+fn decisive(call: &ImageCall, result: &Result<Outcome, Fault>, brought: &Brought) -> Option<Fault> {
+    let outcome = match result {
+        Err(fault) => return Some(fault.clone()),
+        Ok(outcome) => outcome,
+    };
+    if let Some(fault) = brought.rejected.last() {
+        return Some(fault.clone());
+    }
+    (brought.images.len() < call.n as usize).then(|| shortage(outcome.withheld > 0))
+}
+
+/// A call that succeeded with fewer pictures than were asked for.
+fn shortage(withheld: bool) -> Fault {
+    if withheld {
+        Fault::new(FaultKind::ModerationOutput, "the provider's filter withheld a picture")
+    } else {
+        Fault::new(FaultKind::NoImage, "the provider returned fewer pictures than asked for")
+    }
+}
+
+fn end(
     offer: &Offer,
     digest: &str,
     call: &ImageCall,
@@ -71,10 +149,7 @@ pub(crate) fn end(
                 .billed
                 .unwrap_or_else(|| offer.model.outcomes.of(call.operation).billed(fault.event()))
             {
-                Billed::No => {
-                    let end = End::Released { fault_json, provider_request_id };
-                    Ended { end, charge: None, disputed: false }
-                }
+                Billed::No => Ended::of(End::Released { fault_json, provider_request_id }, None),
                 Billed::Yes => {
                     let charge = price_fault(offer, call, fault, at);
                     conclude(offer, digest, charge, fault_json, 0, provider_request_id)
@@ -100,18 +175,17 @@ fn conclude(
             fault_json,
             provider_request_id,
         ),
-        Ok(charge) => Ended {
-            end: End::Settled {
+        Ok(charge) => {
+            let end = End::Settled {
                 charge: charge.amount,
                 basis: charge.basis.as_str().to_owned(),
                 charge_json: stored(offer, digest, &charge),
                 images: delivered,
                 provider_request_id,
                 fault_json,
-            },
-            charge: Some(charge),
-            disputed: false,
-        },
+            };
+            Ended::of(end, Some(charge))
+        }
         Err(unpriced) => dispute(
             format!("the price of what was made is unknown: {unpriced}"),
             fault_json,
@@ -121,7 +195,7 @@ fn conclude(
 }
 
 fn dispute(reason: String, fault_json: Option<String>, provider_request_id: Option<String>) -> Ended {
-    Ended { end: End::Disputed { reason, fault_json, provider_request_id }, charge: None, disputed: true }
+    Ended::of(End::Disputed { reason, fault_json, provider_request_id }, None)
 }
 
 fn price(offer: &Offer, call: &ImageCall, evidence: Evidence<'_>, at: Timestamp) -> Result<Charge, Unpriced> {
@@ -166,9 +240,4 @@ pub(crate) fn stored(offer: &Offer, digest: &str, charge: &Charge) -> String {
 /// The lines of a stored charge; none if it cannot be read.
 pub(crate) fn stored_lines(charge_json: &str) -> Vec<CostLine> {
     serde_json::from_str::<StoredLines>(charge_json).map_or_else(|_| Vec::new(), |stored| stored.lines)
-}
-
-/// What was charged beyond the maximum.
-pub(crate) fn overrun(charged: Ticks, maximum: Ticks) -> Option<Ticks> {
-    (charged > maximum).then(|| charged - maximum)
 }

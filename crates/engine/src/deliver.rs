@@ -1,20 +1,73 @@
 //! From a provider's outcome to delivered pictures: fetch what is an address, check everything.
 //!
 //! A picture counts as delivered only after the check. The cheap part runs at once; what looks blank, or
-//! what the route wants decoded, goes to a blocking thread behind a permit.
+//! what the route wants decoded, goes to a blocking thread behind a permit. A picture that was made is paid:
+//! one whose fetch fails in passing is asked for again, with growing pauses, while there is time.
 
 use crate::answer::DeliveredImage;
+use crate::books::Pictures;
 use crate::shared::{ProviderRuntime, Shared};
-use gallerist_domain::{Fault, FaultKind, ImageCall, ImageData, MadeImage};
-use gallerist_imaging::{CheckFault, CheckFaultKind, CheckPolicy, Depth, check_pixels, inspect};
+use futures_util::future::join_all;
+use gallerist_domain::{Fault, FaultKind, ImageCall, ImageData, MadeImage, Outcome, Retry};
+use gallerist_imaging::{CheckFault, CheckFaultKind, CheckPolicy, Checked, Depth, check_pixels, inspect};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Times that fetching a made picture is tried; asking again costs nothing.
-const FETCHES_MAX: u32 = 3;
+/// Times that a fetch is tried which was refused: a file host may lag behind its provider for a moment.
+const REFUSED_FETCHES_MAX: u32 = 3;
+/// How long a fetch that fails in passing is repeated; asking again costs nothing, buying again does.
+const FETCH_FOR: Duration = Duration::from_secs(30);
+/// First pause after a failed fetch, doubling up to the longest.
+const FETCH_PAUSE: Duration = Duration::from_millis(200);
+const FETCH_PAUSE_MAX: Duration = Duration::from_secs(4);
+
+/// What became of the pictures of one call.
+#[derive(Default)]
+pub(crate) struct Brought {
+    /// Made by the provider, and therefore charged.
+    pub made: u32,
+    /// The useful ones, each with its place in the call.
+    pub images: Vec<(usize, DeliveredImage)>,
+    pub rejected: Vec<Fault>,
+}
+
+impl Brought {
+    /// Brings in the pictures of an outcome, which are taken out of it.
+    pub(crate) async fn of(
+        shared: &Shared,
+        provider: &ProviderRuntime,
+        call: &ImageCall,
+        result: &mut Result<Outcome, Fault>,
+        deadline: Instant,
+    ) -> Brought {
+        let Ok(outcome) = result else { return Brought::default() };
+        let mut brought = Brought { made: Pictures::made_by(outcome), ..Brought::default() };
+        // More than was asked for would be charged, but is nobody's: it is not even fetched.
+        let wanted = std::mem::take(&mut outcome.images).into_iter().take(call.n as usize);
+        let delivered = join_all(wanted.map(|made| deliver(shared, provider, call, made, deadline)));
+        for (place, image) in delivered.await.into_iter().enumerate() {
+            match image {
+                Ok(image) => brought.images.push((place, image)),
+                Err(fault) => brought.rejected.push(fault),
+            }
+        }
+        brought
+    }
+
+    /// Whether a picture could not be fetched that may well be there a moment later.
+    pub(crate) fn may_come_later(&self) -> bool {
+        self.rejected
+            .iter()
+            .any(|fault| fault.kind == FaultKind::ResultUnavailable && fault.retry == Retry::Later)
+    }
+
+    pub(crate) fn delivered(&self) -> u32 {
+        u32::try_from(self.images.len()).unwrap_or(u32::MAX)
+    }
+}
 
 /// Brings one made picture in and checks it.
-pub(crate) async fn deliver(
+async fn deliver(
     shared: &Shared,
     provider: &ProviderRuntime,
     call: &ImageCall,
@@ -33,6 +86,7 @@ pub(crate) async fn deliver(
     };
     let inspected = inspect(&data, &policy).map_err(fault)?;
     let checked = inspected.checked;
+    check_format(call, &checked)?;
     let data = if inspected.undecided || policy.depth == Depth::Pixels {
         let permit = shared.decodes.acquire().await;
         let decoded = tokio::task::spawn_blocking(move || {
@@ -56,22 +110,40 @@ pub(crate) async fn deliver(
     })
 }
 
+/// Whoever named a format writes it into a file of that name; where none was named, the answer tells it.
+fn check_format(call: &ImageCall, checked: &Checked) -> Result<(), Fault> {
+    if !call.format_named || checked.format == call.output_format {
+        return Ok(());
+    }
+    let detail = format!("the picture is {}, not {}", checked.format, call.output_format);
+    Err(Fault::new(FaultKind::ImageRejected, detail))
+}
+
 async fn fetch(
     shared: &Shared,
     provider: &ProviderRuntime,
     url: &str,
     deadline: Instant,
 ) -> Result<gallerist_domain::Chunks, Fault> {
+    let give_up_at = deadline.min(Instant::now() + FETCH_FOR);
+    let bytes_max = shared.limits.picture_bytes_max;
     let mut tries = 0;
+    let mut pause = FETCH_PAUSE;
     loop {
         tries += 1;
-        let bytes_max = shared.limits.picture_bytes_max;
-        let fetched =
-            shared.transport.fetch(url, provider.private_host.as_deref(), bytes_max, deadline).await;
-        match fetched {
-            Err(_) if tries < FETCHES_MAX => sleep(Duration::from_millis(100 << tries)).await,
-            result => return result,
+        let fetched = shared.transport.fetch(url, provider.own_host.as_ref(), bytes_max, deadline).await;
+        let Err(fault) = fetched else { return fetched };
+        // Without a status nobody was asked: the address itself will not do.
+        let again = match (fault.retry, fault.status) {
+            (Retry::Later, _) => true,
+            (_, Some(_)) => tries < REFUSED_FETCHES_MAX,
+            (_, None) => false,
+        };
+        if !again || Instant::now() + pause >= give_up_at {
+            return Err(fault);
         }
+        sleep(pause).await;
+        pause = (pause * 2).min(FETCH_PAUSE_MAX);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::events::{EventReader, EventSink};
 use crate::shared::{ProviderRuntime, Shared};
 use crate::transport::Opened;
 use gallerist_domain::{AttemptId, Billed, Fault, FaultKind, ImageCall, Outcome};
-use gallerist_providers::{Cancelled, HttpReply, Pending, Step, StreamStep};
+use gallerist_providers::{Cancelled, Pending, Step, StreamStep};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -35,6 +35,18 @@ pub(crate) struct Exchanged {
     /// The provider's own id of the job, if one is known.
     pub job: Option<String>,
     pub latency_ms: u64,
+}
+
+/// What a question about a job brought.
+pub(crate) enum Asked {
+    Ended(Result<Outcome, Fault>),
+    /// To be asked again, like this and not sooner.
+    Running {
+        pending: Pending,
+        after_ms: u64,
+    },
+    /// The provider was not reached; that says nothing about the job.
+    Unanswered(Fault),
 }
 
 impl Exchange<'_> {
@@ -79,11 +91,6 @@ impl Exchange<'_> {
         }
     }
 
-    /// Asks for a job until it ends or the deadline passes. Also used after a restart.
-    pub(crate) async fn follow(&self, pending: Pending, after_ms: u64) -> Result<Outcome, Fault> {
-        self.follow_to_its_end(pending, after_ms).await.map_err(|fault| self.without_key(fault))
-    }
-
     /// Some providers repeat in an error the key that they were sent. The adapters take out what looks like
     /// a key; here is known what it is.
     fn without_key(&self, mut fault: Fault) -> Fault {
@@ -101,7 +108,8 @@ impl Exchange<'_> {
         fault
     }
 
-    async fn follow_to_its_end(&self, mut pending: Pending, mut after_ms: u64) -> Result<Outcome, Fault> {
+    /// Asks for a job until it ends or the deadline passes, at which it is cancelled.
+    async fn follow(&self, mut pending: Pending, mut after_ms: u64) -> Result<Outcome, Fault> {
         let mut failed_in_a_row = 0;
         loop {
             let next = Instant::now() + Duration::from_millis(after_ms);
@@ -109,40 +117,40 @@ impl Exchange<'_> {
                 return self.give_up(&pending).await;
             }
             sleep_until(next).await;
-            let step = match self.look_up(&pending).await? {
-                Ok(reply) => {
+            match self.ask(&pending).await {
+                Asked::Ended(result) => return result,
+                Asked::Running { pending: next, after_ms: wait_ms } => {
                     failed_in_a_row = 0;
-                    self.provider.adapter.interpret(self.call, Some(&pending), &reply)
+                    pending = next;
+                    after_ms = wait_ms;
                 }
-                Err(fault) => {
+                Asked::Unanswered(fault) => {
                     failed_in_a_row += 1;
                     if failed_in_a_row >= LOOK_UPS_FAILED_MAX {
                         // The job itself may well be running.
                         return Err(fault.with_billed(Billed::Unknown));
                     }
                     after_ms = LOOK_UP_PAUSE_MS << failed_in_a_row;
-                    continue;
-                }
-            };
-            match step {
-                Step::Done(outcome) => return Ok(outcome),
-                Step::Fault(fault) => return Err(fault),
-                Step::Wait { pending: next, after_ms: wait_ms } => {
-                    pending = next;
-                    after_ms = wait_ms;
                 }
             }
         }
     }
 
-    /// One question. The outer error is for a job that cannot be asked for at all.
-    async fn look_up(&self, pending: &Pending) -> Result<Result<HttpReply, Fault>, Fault> {
-        let question = self.provider.adapter.look_up(pending, &self.provider.endpoint);
-        let Some(http) = question else {
+    /// One question about a job, which changes nothing there. Also used after a restart.
+    pub(crate) async fn ask(&self, pending: &Pending) -> Asked {
+        let Some(http) = self.provider.adapter.look_up(pending, &self.provider.endpoint) else {
             let detail = "the job was started, but the address that the provider named is not its own";
-            return Err(Fault::new(FaultKind::Malformed, detail).with_billed(Billed::Unknown));
+            return Asked::Ended(Err(Fault::new(FaultKind::Malformed, detail).with_billed(Billed::Unknown)));
         };
-        Ok(self.shared.transport.send(http, self.deadline).await)
+        let reply = match self.shared.transport.send(http, self.deadline).await {
+            Ok(reply) => reply,
+            Err(fault) => return Asked::Unanswered(self.without_key(fault)),
+        };
+        match self.provider.adapter.interpret(self.call, Some(pending), &reply) {
+            Step::Done(outcome) => Asked::Ended(Ok(outcome)),
+            Step::Fault(fault) => Asked::Ended(Err(self.without_key(fault))),
+            Step::Wait { pending, after_ms } => Asked::Running { pending, after_ms },
+        }
     }
 
     /// The deadline has come: cancel what can be cancelled.

@@ -3,8 +3,9 @@
 //! This room owns the one loop that sends, waits, cancels and counts, and every task in it. A client
 //! that disconnects never tears a payment apart: the life runs in a task of the engine. It refuses HTTP
 //! towards clients, SQL and wire protocols. Walk a request in this order: `admit.rs` (the door; what
-//! repeats an earlier request is told by `repetition.rs`), `life.rs` (plan and offers), `attempt.rs` (one offer: reserve, calls, ends), `exchange.rs` (one call),
-//! `deliver.rs` (fetch and check pictures), `books.rs` (what it cost). `recover.rs` is for restarts.
+//! repeats an earlier request is told by `repetition.rs`), `life.rs` (plan and offers), `attempt.rs` (one
+//! offer: reserve, calls, ends), `exchange.rs` (one call), `deliver.rs` (fetch and check pictures),
+//! `books.rs` (what it cost). `recover.rs` is for restarts, `persist.rs` for a disk that refuses.
 
 pub mod answer;
 pub mod refusal;
@@ -21,6 +22,7 @@ mod joining;
 mod keep;
 mod life;
 mod outcome;
+mod persist;
 mod recover;
 mod repetition;
 mod replay;
@@ -147,8 +149,9 @@ impl Engine {
         &*self.shared.clock
     }
 
-    /// Stops admitting and lets what runs finish for `grace_ms`. What is still under way then stays
-    /// reserved, with the ids of its jobs on disk: the next start looks it up or disputes it.
+    /// Stops admitting and lets what runs finish for `grace_ms`. Of what is still under way then, jobs whose
+    /// ids are on disk stay reserved, for the next start to look up; the rest is disputed, because nobody will
+    /// hear what became of it.
     pub async fn shut_down(&self, grace_ms: u64) {
         self.shared.stopping.cancel();
         self.shared.tasks.close();
@@ -156,6 +159,9 @@ impl Engine {
         if finished.is_err() {
             let left = self.shared.tasks.len();
             tracing::warn!(left, "the engine stops with requests under way");
+            if let Err(error) = recover::at_stop(&self.shared).await {
+                tracing::error!(%error, "calls under way could not be marked; the next start does it");
+            }
         }
         if let Err(error) = self.shared.store.flush().await {
             tracing::error!(%error, "the ledger could not be flushed");

@@ -9,6 +9,7 @@ use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
 use crate::events::EventSink;
 use crate::joining::Ending;
 use crate::outcome;
+use crate::persist;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::request::Incoming;
 use crate::shared::Shared;
@@ -49,6 +50,21 @@ pub(crate) struct Life {
     held_back: Option<String>,
     /// Providers that this request asks no more: one may have charged, or cannot be reached at all.
     avoided: Vec<String>,
+    /// The cheapest reservation that the project's cap refused since the last one that fitted.
+    over_cap: Option<OverCap>,
+}
+
+struct OverCap {
+    asked: Ticks,
+    refusal: Refusal,
+}
+
+/// What became of one offer of the plan.
+enum Tried {
+    /// Nothing was asked of it.
+    Passed,
+    /// Attempts were made there; whether another offer may be tried.
+    Made { go_on: bool },
 }
 
 /// How a life ends: with an ending to announce, or as a repetition of an earlier request.
@@ -84,6 +100,7 @@ impl Life {
             unmade,
             held_back: None,
             avoided: Vec::new(),
+            over_cap: None,
         }
     }
 
@@ -164,26 +181,36 @@ impl Life {
             if self.avoided.contains(&planned.offer.id.provider) {
                 continue;
             }
-            tried += 1;
             let before = self.images.len();
             let go_on = match self.try_offer(plan, planned, events.as_deref_mut()).await {
+                Ok(Tried::Passed) => continue,
+                Ok(Tried::Made { go_on }) => go_on,
                 // What is there was paid for, and is delivered.
                 Err(Stopped::Refused(refusal)) if before > 0 => {
                     self.held_back = Some(refusal.message);
                     break;
                 }
-                outcome => outcome?,
+                Err(stopped) => return Err(stopped),
             };
+            tried += 1;
             if self.images.len() > before {
                 served = Some(index);
             }
             let complete = self.images.len() >= wanted as usize;
             let committed = events.as_ref().is_some_and(|events| events.committed);
             if complete || committed || !go_on || Instant::now() >= self.deadline {
-                break;
+                return Ok(served);
             }
         }
-        Ok(served)
+        match self.over_cap.take() {
+            // Nothing that is left of the plan fits under the cap.
+            Some(over) if served.is_none() => Err(Stopped::Refused(Box::new(over.refusal))),
+            Some(over) => {
+                self.held_back = Some(over.refusal.message);
+                Ok(served)
+            }
+            None => Ok(served),
+        }
     }
 
     /// Whether held and charged money and the maxima of these calls stay within the request's limit.
@@ -194,20 +221,24 @@ impl Life {
         total.is_some_and(|total| total <= limit)
     }
 
-    /// Tries one offer. Returns whether another may be tried.
+    /// Tries one offer, unless it is beyond the request's limit or the project's cap.
     async fn try_offer(
         &mut self,
         plan: &Plan<'_>,
         planned: &PlannedOffer<'_>,
         events: Option<&mut EventSink>,
-    ) -> Result<bool, Stopped> {
+    ) -> Result<Tried, Stopped> {
         let shared = Arc::clone(&self.shared);
         let at = self.incoming.accepted_at;
         let Some(calls) = split(&self.incoming.request, planned, &self.unmade, self.attempts + 1, at) else {
-            return Ok(true);
+            return Ok(Tried::Passed);
         };
         if !self.affordable(&calls) {
-            return Ok(true);
+            return Ok(Tried::Passed);
+        }
+        let asked = calls.iter().try_fold(Ticks::ZERO, |sum, call| sum.checked_add(call.maximum));
+        if self.over_cap.as_ref().is_some_and(|over| asked.is_none_or(|asked| asked >= over.asked)) {
+            return Ok(Tried::Passed);
         }
         // Earlier ends go ahead of the reservation in the writer's queue, so what they free counts.
         self.conclude(None).await;
@@ -219,9 +250,17 @@ impl Life {
             now: shared.clock.now(),
         };
         match shared.store.reserve(reservation).await {
-            Ok(Reserved::Held) => self.recorded = true,
+            Ok(Reserved::Held) => {
+                self.recorded = true;
+                self.over_cap = None;
+            }
             Ok(Reserved::Existing { request, same_body }) => {
                 return Err(Stopped::Existing { request, same_body });
+            }
+            Err(error @ StoreError::BudgetExceeded { asked, .. }) => {
+                // A cheaper offer of the plan may still fit.
+                self.over_cap = Some(OverCap { asked, refusal: self.store_refusal(error) });
+                return Ok(Tried::Passed);
             }
             Err(error) => return Err(Stopped::Refused(Box::new(self.store_refusal(error)))),
         }
@@ -231,7 +270,7 @@ impl Life {
         if called.iter().any(Called::speaks_against_provider) {
             self.avoided.push(planned.offer.id.provider.clone());
         }
-        Ok(self.take_in(called))
+        Ok(Tried::Made { go_on: self.take_in(called) })
     }
 
     /// Adds up what calls brought. Returns whether another offer may be tried.
@@ -385,32 +424,35 @@ impl Life {
         serde_json::to_string(&*kept).expect("the meta is plain data")
     }
 
-    /// Writes what is known: ends of attempts and, with `finish`, the end of the request.
+    /// Writes what is known: ends of attempts and, with `finish`, the end of the request. What cannot be
+    /// written now is not forgotten: ends go with the next writing, the end of the request is tried again by a
+    /// task of the engine.
     pub(crate) async fn conclude(&mut self, finish: Option<RequestEnd>) {
-        if let Some(conclusion) = self.conclusion(finish) {
-            let written = self.shared.store.conclude(conclusion).await;
-            self.note(written);
+        let Some(conclusion) = self.conclusion(finish) else { return };
+        let Err(error) = self.shared.store.conclude(conclusion.clone()).await else { return };
+        if conclusion.finish.is_none() && error.may_pass() {
+            tracing::error!(request = %self.id, %error, "ends of attempts could not be written yet");
+            self.ends = conclusion.ends;
+            return;
         }
+        persist::in_background(&self.shared, conclusion, error);
     }
 
     /// As [`Life::conclude`], without waiting: the commit follows within milliseconds, shared with others.
     pub(crate) fn conclude_later(&mut self, finish: Option<RequestEnd>) {
-        if let Some(conclusion) = self.conclusion(finish) {
-            self.shared.store.conclude_later(conclusion);
-        }
+        let Some(conclusion) = self.conclusion(finish) else { return };
+        let shared = Arc::clone(&self.shared);
+        let runtime = tokio::runtime::Handle::current();
+        self.shared.store.conclude_later(conclusion, move |conclusion, error| {
+            let _entered = runtime.enter();
+            persist::in_background(&shared, conclusion, error);
+        });
     }
 
     fn conclusion(&mut self, finish: Option<RequestEnd>) -> Option<Conclusion> {
         let ends = std::mem::take(&mut self.ends);
         let something = !ends.is_empty() || finish.is_some();
         something.then(|| Conclusion { request: self.id, ends, finish, now: self.shared.clock.now() })
-    }
-
-    fn note(&self, written: Result<(), StoreError>) {
-        if let Err(error) = written {
-            // The attempts stay reserved and count against caps; a sweep, or the next start, disputes them.
-            tracing::error!(request = %self.id, %error, "the end of a request could not be written");
-        }
     }
 }
 

@@ -203,9 +203,9 @@ fn expected(offer: &Offer, request: &ImageRequest, target: &Target<'_>, at: Time
     plan.offers.first().map(|planned| planned.quote.expected)
 }
 
-/// The plan as it is stored: offers with their figures, and codes of the excluded.
+/// The plan as it is stored: offers with their figures, and the excluded with code and reason.
 pub(crate) fn plan_json(plan: &Plan<'_>) -> String {
-    let mut text = String::with_capacity(96 * (plan.offers.len() + plan.excluded.len()) + 32);
+    let mut text = String::with_capacity(96 * plan.offers.len() + 144 * plan.excluded.len() + 32);
     text.push_str("{\"offers\":[");
     for (index, planned) in plan.offers.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
@@ -219,15 +219,28 @@ pub(crate) fn plan_json(plan: &Plan<'_>) -> String {
     text.push_str("],\"excluded\":[");
     for (index, exclusion) in plan.excluded.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
-        let _ = write!(
-            text,
-            "{comma}{{\"offer\":\"{}\",\"code\":\"{}\"}}",
-            exclusion.offer,
-            exclusion.reason.code()
-        );
+        let (offer, code) = (&exclusion.offer, exclusion.reason.code());
+        let _ = write!(text, "{comma}{{\"offer\":\"{offer}\",\"code\":\"{code}\",\"reason\":\"");
+        let _ = write!(Escaped(&mut text), "{}", exclusion.reason);
+        text.push_str("\"}");
     }
     text.push_str("]}");
     text
+}
+
+/// Writes into a JSON text: reasons may quote what the client said.
+struct Escaped<'a>(&'a mut String);
+
+impl std::fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, part: &str) -> std::fmt::Result {
+        if part.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+            self.0.push_str(part);
+            return Ok(());
+        }
+        let quoted = serde_json::to_string(part).map_err(|_| std::fmt::Error)?;
+        self.0.push_str(&quoted[1..quoted.len() - 1]);
+        Ok(())
+    }
 }
 
 /// A refusal as it is stored, for replays.

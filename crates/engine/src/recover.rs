@@ -1,36 +1,29 @@
 //! After a restart: every attempt that a crash left open ends as paid, free, or disputed with a reason.
 //!
-//! A job whose id was stored is looked up and settled by what it turns out to be; any other attempt may or
-//! may not have reached its provider and is disputed. The sweep goes on asking for disputed jobs, and
-//! deletes what has expired.
+//! A job whose id was stored is asked for until it has ended (`recover/jobs.rs`), and settled by what it turns
+//! out to be; any other attempt may or may not have reached its provider and is disputed. Nothing here stops a
+//! job: whoever started it is gone, and it is being paid for. The sweep goes on asking for disputed jobs,
+//! more and more rarely, ends what broke off while the gateway runs, and deletes what has expired.
 
-use crate::answer::{AnswerMeta, Cost, DeliveredImage, Missing};
-use crate::books::{self, Pictures};
-use crate::deliver::deliver;
-use crate::exchange::Exchange;
+use crate::answer::{AnswerMeta, Cost, Missing};
+use crate::books;
 use crate::shared::Shared;
-use futures_util::StreamExt as _;
-use gallerist_domain::{Chunks, Fault, ImageCall, ImageData, Outcome, RequestId, Ticks};
+use gallerist_domain::{AttemptId, Chunks, ImageData, RequestId};
 use gallerist_imaging::{CheckPolicy, Depth, inspect};
-use gallerist_providers::Pending;
 use gallerist_store::{
     AttemptEnd, AttemptStatus, Conclusion, End, OpenAttempt, RequestDetail, RequestEnd, RequestStatus,
-    Resolution, StoreError, UnfinishedRequest,
+    StoreError, UnfinishedRequest,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-/// Pause between sweeps.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// For how long a disputed job is asked for in every sweep.
+mod jobs;
+
+/// For how long a disputed job is asked for. By then its provider has forgotten it; only a start asks once more.
 const ASKED_FOR: SignedDuration = SignedDuration::from_hours(24);
-/// Time that one job is asked for in a sweep.
-const LOOK_UP_FOR: Duration = Duration::from_secs(20);
-/// Requests whose jobs are asked for at once.
-const LOOK_UPS_AT_ONCE: usize = 64;
 
 /// Ends what can be ended at once; returns the attempts whose jobs must be looked up.
 pub(crate) async fn at_start(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreError> {
@@ -50,6 +43,23 @@ pub(crate) async fn at_start(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreE
     Ok(jobs)
 }
 
+/// Marks what is under way when the gateway stops. A job whose id is on disk can be asked for by the next
+/// start; of any other call nobody will hear what became of it.
+pub(crate) async fn at_stop(shared: &Shared) -> Result<(), StoreError> {
+    for attempt in shared.store.open_attempts().await? {
+        if attempt.pending_json.is_some() {
+            continue;
+        }
+        let reason = "the gateway stopped before the provider had answered";
+        match end_attempt(shared, &attempt, dispute(reason)).await {
+            // It ended by itself at the last moment.
+            Ok(()) | Err(StoreError::AttemptEnded { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 async fn disputed_jobs(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreError> {
     let disputed = shared.store.disputed_attempts().await?;
     Ok(disputed.into_iter().filter(|attempt| attempt.pending_json.is_some()).collect())
@@ -57,44 +67,81 @@ async fn disputed_jobs(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreError> 
 
 /// Looks up what is open and sweeps, until the engine stops.
 pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) {
-    let mut suspects = BTreeSet::new();
+    // What a start finds unfinished belongs to no life of this process.
+    let mut suspects: BTreeSet<RequestId> =
+        jobs.iter().filter(|job| job.status == AttemptStatus::Reserved).map(|job| job.request).collect();
+    let mut asked = BTreeMap::new();
     loop {
-        look_up_all(&shared, std::mem::take(&mut jobs)).await;
+        let now = shared.clock.now();
+        asked.extend(jobs.iter().map(|job| (job.id, now)));
+        jobs::look_up_all(&shared, std::mem::take(&mut jobs)).await;
         tokio::select! {
-            () = sleep(SWEEP_EVERY) => {}
+            () = sleep(Duration::from_millis(shared.limits.sweep_every_ms)) => {}
             () = shared.stopping.cancelled() => return,
         }
         sweep(&shared).await;
-        if let Err(error) = end_broken_off(&shared, &mut suspects).await {
-            tracing::error!(%error, "what broke off could not be ended");
+        match due_jobs(&shared, &mut suspects, &mut asked).await {
+            Ok(due) => jobs = due,
+            Err(error) => tracing::error!(%error, "what broke off could not be ended"),
         }
-        jobs = disputed_jobs(&shared).await.unwrap_or_default();
-        // By then its provider has forgotten a job; only a start asks for it once more.
-        let now = shared.clock.now();
-        jobs.retain(|job| now.duration_since(job.created_at) < ASKED_FOR);
     }
 }
 
+/// Ends what broke off, and returns the jobs that this sweep asks for: of requests that have no life any more,
+/// because a life ends its own attempts and numbers its own pictures.
+async fn due_jobs(
+    shared: &Shared,
+    suspects: &mut BTreeSet<RequestId>,
+    asked: &mut BTreeMap<AttemptId, Timestamp>,
+) -> Result<Vec<OpenAttempt>, StoreError> {
+    let broken_off = end_broken_off(shared, suspects).await?;
+    let mut jobs = shared.store.open_attempts().await?;
+    jobs.retain(|job| job.pending_json.is_some() && broken_off.contains(&job.request));
+    let now = shared.clock.now();
+    let disputed = disputed_jobs(shared).await?.into_iter();
+    jobs.extend(disputed.filter(|job| {
+        now.duration_since(job.created_at) < ASKED_FOR && shared.joining.running(job.request).is_none()
+    }));
+    let open: BTreeSet<AttemptId> = jobs.iter().map(|job| job.id).collect();
+    asked.retain(|attempt, _| open.contains(attempt));
+    jobs.retain(|job| {
+        is_due(now.duration_since(job.created_at), asked.get(&job.id).map(|at| now.duration_since(*at)))
+    });
+    Ok(jobs)
+}
+
+/// Whether a job of this age is to be asked for again. The older it is, the less a single question can change.
+fn is_due(age: SignedDuration, since_asked: Option<SignedDuration>) -> bool {
+    since_asked.is_none_or(|since| since >= age / 10)
+}
+
 /// Ends what a life left open that broke off: by a panic, or because the disk refused its end. A request is
-/// only suspected at first: the end of a life is written a moment after it can be joined no more.
-async fn end_broken_off(shared: &Shared, suspects: &mut BTreeSet<RequestId>) -> Result<(), StoreError> {
+/// only suspected at first: the end of a life is written a moment after it can be joined no more. Returns the
+/// requests that no life will end, of which jobs may still be open.
+async fn end_broken_off(
+    shared: &Shared,
+    suspects: &mut BTreeSet<RequestId>,
+) -> Result<BTreeSet<RequestId>, StoreError> {
     let mut unfinished = shared.store.unfinished_requests().await?;
     unfinished.retain(|request| shared.joining.running(request.id).is_none());
-    let suspected = std::mem::replace(suspects, unfinished.iter().map(|request| request.id).collect());
-    if unfinished.iter().all(|request| !suspected.contains(&request.id)) {
-        return Ok(());
+    let mut broken_off: BTreeSet<RequestId> = unfinished.iter().map(|request| request.id).collect();
+    let suspected = std::mem::replace(suspects, broken_off.clone());
+    broken_off.retain(|request| suspected.contains(request));
+    if broken_off.is_empty() {
+        return Ok(broken_off);
     }
     for attempt in shared.store.open_attempts().await? {
-        if suspected.contains(&attempt.request) && suspects.contains(&attempt.request) {
+        if broken_off.contains(&attempt.request) && attempt.pending_json.is_none() {
             tracing::warn!(request = %attempt.request, attempt = %attempt.id, "a request broke off");
             end_attempt(shared, &attempt, dispute("the request broke off inside the gateway")).await?;
         }
     }
-    for mut request in unfinished.into_iter().filter(|request| suspected.contains(&request.id)) {
-        request.attempts_open = 0;
-        finish(shared, &request).await?;
+    for request in shared.store.unfinished_requests().await? {
+        if broken_off.contains(&request.id) {
+            finish(shared, &request).await?;
+        }
     }
-    Ok(())
+    Ok(broken_off)
 }
 
 /// Deletes everything that has expired.
@@ -106,23 +153,6 @@ async fn sweep(shared: &Shared) {
             Err(error) => return tracing::error!(%error, "expired pictures could not be deleted"),
         }
     }
-}
-
-/// Asks for jobs, several at once, those of one request one after the other: their pictures are numbered.
-async fn look_up_all(shared: &Shared, jobs: Vec<OpenAttempt>) {
-    let mut by_request: BTreeMap<RequestId, Vec<OpenAttempt>> = BTreeMap::new();
-    for attempt in jobs {
-        by_request.entry(attempt.request).or_default().push(attempt);
-    }
-    let look_up_in_turn = |attempts: Vec<OpenAttempt>| async move {
-        for attempt in attempts {
-            if let Err(error) = look_up(shared, &attempt).await {
-                tracing::error!(attempt = %attempt.id, %error, "a job could not be looked up");
-            }
-        }
-    };
-    let requests = futures_util::stream::iter(by_request.into_values());
-    requests.for_each_concurrent(LOOK_UPS_AT_ONCE, look_up_in_turn).await;
 }
 
 fn dispute(reason: &str) -> End {
@@ -186,7 +216,8 @@ pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<
     };
     let data = ImageData::Bytes(Chunks::from(picture.data));
     let checked = inspect(&data, &policy).ok()?.checked;
-    let offer = &detail.attempts.last()?.offer;
+    let made = detail.attempts.iter().rev().find(|attempt| attempt.images > 0);
+    let offer = &made.or(detail.attempts.last())?.offer;
     let charged = detail.attempts.iter().filter(|attempt| !attempt.charged.is_zero());
     let lines = charged.clone().filter_map(|attempt| attempt.charge_json.as_deref());
     let missing = request.n.saturating_sub(images);
@@ -217,120 +248,6 @@ pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<
         revised_prompts: Vec::new(),
     };
     Some((meta, images))
-}
-
-/// Asks for one job and ends its attempt by the answer.
-async fn look_up(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreError> {
-    let reserved = attempt.status == AttemptStatus::Reserved;
-    let found = tokio::select! {
-        found = ask(shared, attempt) => found,
-        // What was not answered stays as it is on disk, for the next start.
-        () = shared.stopping.cancelled() => return Ok(()),
-    };
-    let Some((mut result, call, offer)) = found else {
-        return match reserved {
-            true => {
-                end_attempt(
-                    shared,
-                    attempt,
-                    dispute("the job cannot be asked for with today's configuration"),
-                )
-                .await?;
-                finish_request_of(shared, attempt).await
-            }
-            false => Ok(()),
-        };
-    };
-    let digest = &shared.catalogue.digest;
-    let made = result.as_ref().map_or(0, Pictures::made_by);
-    let images = fetch(shared, attempt, &call, &mut result).await;
-    let pictures = Pictures { made, delivered: u32::try_from(images.len()).unwrap_or(u32::MAX) };
-    let ended = books::end(offer, digest, &call, result.as_ref(), pictures, None, attempt.request_created_at);
-    match (reserved, ended.end) {
-        (true, end) => end_attempt(shared, attempt, end).await?,
-        (false, End::Settled { charge, basis, charge_json, .. }) => {
-            resolve(shared, attempt, charge, basis, Some(charge_json)).await?;
-        }
-        (false, End::Released { .. }) => {
-            resolve(shared, attempt, Ticks::ZERO, "computed".to_owned(), None).await?
-        }
-        (false, End::Disputed { .. }) => return Ok(()),
-    }
-    keep_pictures(shared, attempt, images).await?;
-    finish_request_of(shared, attempt).await
-}
-
-async fn resolve(
-    shared: &Shared,
-    attempt: &OpenAttempt,
-    charge: Ticks,
-    basis: String,
-    charge_json: Option<String>,
-) -> Result<(), StoreError> {
-    let resolution = Resolution { attempt: attempt.id, charge, basis, charge_json, now: shared.clock.now() };
-    shared.store.resolve_dispute(resolution).await
-}
-
-async fn finish_request_of(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreError> {
-    let unfinished = shared.store.unfinished_requests().await?;
-    match unfinished.iter().find(|unfinished| unfinished.id == attempt.request) {
-        Some(unfinished) => finish(shared, unfinished).await,
-        None => Ok(()),
-    }
-}
-
-type Asked<'a> = (Result<Outcome, Fault>, ImageCall, &'a gallerist_pricing::Offer);
-
-async fn ask<'a>(shared: &'a Shared, attempt: &OpenAttempt) -> Option<Asked<'a>> {
-    let index = shared.offers.iter().position(|offer| {
-        offer.id.provider == attempt.offer.provider && offer.id.model == attempt.offer.model
-    })?;
-    let pending: Pending = serde_json::from_str(attempt.pending_json.as_deref()?).ok()?;
-    let call: ImageCall = serde_json::from_str(attempt.call_json.as_deref()?).ok()?;
-    let provider = shared.provider_of(index);
-    let exchange = Exchange {
-        shared,
-        provider,
-        call: &call,
-        attempt: attempt.id,
-        deadline: Instant::now() + LOOK_UP_FOR,
-    };
-    let result = exchange.follow(pending, 0).await;
-    Some((result, call, &shared.offers[index]))
-}
-
-/// Brings in the pictures of a recovered job.
-async fn fetch(
-    shared: &Shared,
-    attempt: &OpenAttempt,
-    call: &ImageCall,
-    result: &mut Result<Outcome, Fault>,
-) -> Vec<DeliveredImage> {
-    let mut images = Vec::new();
-    let provider = shared.providers.iter().find(|provider| provider.name == attempt.offer.provider);
-    let (Some(provider), Ok(outcome)) = (provider, result) else { return images };
-    let deadline = Instant::now() + LOOK_UP_FOR;
-    for made in std::mem::take(&mut outcome.images).into_iter().take(call.n as usize) {
-        match deliver(shared, provider, call, made, deadline).await {
-            Ok(image) => images.push(image),
-            Err(fault) => {
-                tracing::warn!(attempt = %attempt.id, detail = fault.detail, "a recovered picture is of no use");
-            }
-        }
-    }
-    images
-}
-
-/// The client of a recovered job is long gone: its pictures can be fetched by request id. They come behind
-/// those that are there already.
-async fn keep_pictures(
-    shared: &Shared,
-    attempt: &OpenAttempt,
-    images: Vec<DeliveredImage>,
-) -> Result<(), StoreError> {
-    let first = shared.store.picture_count(attempt.request, shared.clock.now()).await?;
-    shared.keep_from(attempt.request, first, &images).await;
-    Ok(())
 }
 
 #[cfg(test)]

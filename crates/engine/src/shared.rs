@@ -3,7 +3,7 @@
 use crate::StartError;
 use crate::joining::Joining;
 use crate::settings::{EngineSettings, Limits, ProviderSettings};
-use crate::transport::Transport;
+use crate::transport::{OwnHost, Transport};
 use gallerist_domain::{Clock, Fault, FaultKind, OfferId};
 use gallerist_imaging::Depth;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, offers};
@@ -48,8 +48,8 @@ pub(crate) struct ProviderRuntime {
     pub name: String,
     pub adapter: &'static dyn Provider,
     pub endpoint: Endpoint,
-    /// The host of the base URL, when it is a private one.
-    pub private_host: Option<String>,
+    /// Host and port of the base URL: pictures may come from there, also where that is a private place.
+    pub own_host: Option<OwnHost>,
     places: Semaphore,
     waiting: AtomicUsize,
 }
@@ -65,10 +65,6 @@ impl ProviderRuntime {
             kind: kind(),
             adapter: sheet.adapter.clone(),
         })?;
-        let url = reqwest::Url::parse(&settings.base_url).ok();
-        let private_host = url
-            .filter(|url| !crate::transport::is_public(url))
-            .and_then(|url| url.host_str().map(str::to_owned));
         let places = settings.concurrency_max.unwrap_or(sheet.concurrency_max).max(1);
         Ok(ProviderRuntime {
             name: settings.name.clone(),
@@ -77,7 +73,7 @@ impl ProviderRuntime {
                 base_url: settings.base_url.trim_end_matches('/').to_owned(),
                 key: settings.key.expose_secret().to_owned(),
             },
-            private_host,
+            own_host: OwnHost::of(&settings.base_url),
             places: Semaphore::new(places as usize),
             waiting: AtomicUsize::new(0),
         })

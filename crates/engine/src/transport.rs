@@ -4,14 +4,15 @@
 //! because that decides whether a charge is possible. Answers are held in the frames they came in.
 
 use bytes::Bytes;
-use gallerist_domain::{Billed, Chunks, Fault, FaultKind};
+use gallerist_domain::{Billed, Chunks, Fault, FaultKind, Retry};
 use gallerist_providers::{CallBody, HttpCall, HttpReply, Part};
 use http::HeaderMap;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 mod addresses;
-pub(crate) use addresses::is_public;
+pub(crate) use addresses::OwnHost;
+use addresses::{Reach, reach};
 
 /// The HTTP clients.
 pub(crate) struct Transport {
@@ -87,37 +88,37 @@ impl Transport {
         Ok(HttpReply { status: opened.status, headers: opened.headers, body })
     }
 
-    /// Fetches a picture from an address that a provider named. `private_host` is the provider's own host,
-    /// when the provider itself is configured on a private address; every other private address is refused.
+    /// Fetches a picture from an address that a provider named. From the provider's `own` host it may come
+    /// wherever that is; every other private address is refused. A fault that may pass says so by its retry.
     pub(crate) async fn fetch(
         &self,
         url: &str,
-        private_host: Option<&str>,
+        own: Option<&OwnHost>,
         bytes_max: usize,
         deadline: Instant,
     ) -> Result<Chunks, Fault> {
-        let unavailable = |detail: String| Fault::new(FaultKind::ResultUnavailable, detail);
-        let url =
-            reqwest::Url::parse(url).map_err(|_| unavailable("the picture's address is not a URL".into()))?;
-        let host = url.host_str().unwrap_or_default();
-        let own = private_host.is_some_and(|own| addresses::same_private_host(own, host));
-        if !matches!(url.scheme(), "http" | "https") || !(own || is_public(&url)) {
-            return Err(unavailable("the picture's address is not a public one".into()));
-        }
-        let client = if own { &self.provider_client } else { &self.public_client };
+        let url = reqwest::Url::parse(url).map_err(|_| unavailable("the picture's address is not a URL"))?;
+        let client = match reach(&url, own) {
+            Reach::Own => &self.provider_client,
+            Reach::Public => &self.public_client,
+            Reach::Never => return Err(unavailable("the picture's address is not a public one")),
+        };
         let response = timeout_at(deadline, client.get(url).send())
             .await
-            .map_err(|_| unavailable("fetching the picture took too long".into()))?
-            .map_err(|error| unavailable(describe(&error)))?;
+            .map_err(|_| passing(unavailable("fetching the picture took too long")))?
+            .map_err(|error| {
+                let fault = unavailable(describe(&error));
+                if leads_inside(&error) { fault } else { passing(fault) }
+            })?;
+        let status = response.status().as_u16();
         if !response.status().is_success() {
-            return Err(unavailable(format!(
-                "the picture's address answered {}",
-                response.status().as_u16()
-            )));
+            let fault = unavailable(format!("the picture's address answered {status}")).with_status(status);
+            return Err(if matches!(status, 408 | 425 | 429 | 500..) { passing(fault) } else { fault });
         }
-        let mut opened = Opened { status: 200, headers: HeaderMap::new(), response };
+        let mut opened = Opened { status, headers: HeaderMap::new(), response };
         let mut body = Chunks::new();
-        while let Some(frame) = opened.frame(deadline).await.map_err(|fault| unavailable(fault.detail))? {
+        let broken = |fault: Fault| passing(unavailable(fault.detail));
+        while let Some(frame) = opened.frame(deadline).await.map_err(broken)? {
             body.push(frame);
             if body.len() > bytes_max {
                 return Err(unavailable(format!("the picture is larger than {bytes_max} bytes")));
@@ -125,6 +126,27 @@ impl Transport {
         }
         Ok(body)
     }
+}
+
+fn unavailable(detail: impl Into<String>) -> Fault {
+    Fault::new(FaultKind::ResultUnavailable, detail)
+}
+
+/// The same fetch may succeed a moment later.
+fn passing(fault: Fault) -> Fault {
+    Fault { retry: Retry::Later, ..fault }
+}
+
+/// Whether a name was refused because it leads only inside.
+fn leads_inside(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if inner.is::<addresses::NoPublicAddress>() {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 impl Opened {

@@ -386,6 +386,7 @@ impl Resolved<'_> {
             tier: offer.id.tier.clone(),
             output_format: self.facts.output_format,
             format_selectable: able.format_selectable,
+            format_named: request.output_format.is_some(),
             output_compression: request.output_compression.filter(|_| able.compression),
             background: request.background.filter(|background| able.backgrounds.contains(background)),
             moderation: request.moderation.filter(|_| able.moderation),

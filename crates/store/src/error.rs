@@ -71,6 +71,12 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl StoreError {
+    /// Whether the disk or the database failed, so that the same command may succeed a moment later. The rest
+    /// are refusals, which repeating does not change.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, StoreError::Database(_) | StoreError::File { .. })
+    }
+
     pub(crate) fn file(path: impl Into<PathBuf>, source: std::io::Error) -> StoreError {
         StoreError::File { path: path.into(), source: Arc::new(source) }
     }

@@ -4,22 +4,24 @@
 //! changed. Money moves in five ways (reserve, settle, release, dispute, resolve), each a set of entries
 //! that sums to zero. An attempt ends exactly once; repeating the identical end does nothing.
 //!
-//! A future that is dropped after its command was queued does not undo the command. `apply.rs` holds the
-//! rules, `accounts.rs` the entries.
+//! A future that is dropped after its command was queued does not undo the command. `apply.rs` and
+//! `resolve.rs` hold the rules, `accounts.rs` the entries.
 
 use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
 use jiff::Timestamp;
+use std::sync::Arc;
 
 use crate::words::RequestStatus;
 use crate::{Store, StoreError};
 
 mod accounts;
 mod apply;
+mod resolve;
 
 pub(crate) use accounts::Names;
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
-    accounts::STATEMENTS.iter().chain(apply::STATEMENTS).copied()
+    accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS).copied()
 }
 
 /// How long an idempotency key is bound to its request.
@@ -156,7 +158,29 @@ pub struct Resolution {
     pub basis: String,
     /// JSON text: lines, catalogue digest, arithmetic.
     pub charge_json: Option<String>,
+    /// Pictures of this attempt that came to light and can be fetched; a charge with 0 counts as wasted.
+    pub images: u32,
+    pub provider_request_id: Option<String>,
+    /// JSON text of what a replay of the request answers from now on. With it a request that had failed
+    /// counts as answered, wholly or in part.
+    pub answer_json: Option<String>,
     pub now: Timestamp,
+}
+
+impl Resolution {
+    /// What is known without having seen a picture: the charge, from a bill.
+    pub fn of_bill(attempt: AttemptId, charge: Ticks, basis: &str, now: Timestamp) -> Resolution {
+        Resolution {
+            attempt,
+            charge,
+            basis: basis.to_owned(),
+            charge_json: None,
+            images: 0,
+            provider_request_id: None,
+            answer_json: None,
+            now,
+        }
+    }
 }
 
 impl Store {
@@ -181,14 +205,29 @@ impl Store {
     }
 
     /// As [`Store::conclude`], for ends that nobody waits for: it is committed within milliseconds, together
-    /// with whatever is written next, and applied ahead of every command that is queued after it. A failure
-    /// is logged; what was reserved then stays so.
-    pub fn conclude_later(&self, conclusion: Conclusion) {
-        self.write_later(move |writing| apply::conclude(writing, &conclusion));
+    /// with whatever is written next, and applied ahead of every command that is queued after it. When that
+    /// fails, what was reserved stays so, and `on_failure` has the conclusion back.
+    pub fn conclude_later(
+        &self,
+        conclusion: Conclusion,
+        on_failure: impl FnOnce(Conclusion, StoreError) + Send + 'static,
+    ) {
+        let conclusion = Arc::new(conclusion);
+        let kept = Arc::clone(&conclusion);
+        self.write_later(
+            move |writing| apply::conclude(writing, &conclusion),
+            // The command's own share is gone by then.
+            move |error| on_failure(Arc::unwrap_or_clone(kept), error),
+        );
+    }
+
+    /// Nobody asks for the job of this disputed attempt any more: its provider has said all that it will.
+    pub async fn forget_job(&self, attempt: AttemptId) -> Result<(), StoreError> {
+        self.write(move |writing| resolve::forget_job(writing, attempt)).await
     }
 
     pub async fn resolve_dispute(&self, resolution: Resolution) -> Result<(), StoreError> {
-        self.write(move |writing| apply::resolve(writing, &resolution)).await
+        self.write(move |writing| resolve::resolve(writing, &resolution)).await
     }
 
     /// What was charged since the store was opened: each settled attempt and each resolved dispute once, when

@@ -151,12 +151,13 @@ impl Store {
         self.inner.writer.write(work).await
     }
 
-    /// As [`Store::write`], without an answer and with some milliseconds of patience.
+    /// As [`Store::write`], with some milliseconds of patience; only a failure is answered.
     pub(crate) fn write_later(
         &self,
         work: impl Fn(&mut writer::Writing<'_>) -> Result<(), StoreError> + Send + 'static,
+        on_failure: impl FnOnce(StoreError) + Send + 'static,
     ) {
-        self.inner.writer.write_later(work);
+        self.inner.writer.write_later(work, on_failure);
     }
 
     /// Runs `work` on a read-only connection on a blocking thread, after everything that was written before,

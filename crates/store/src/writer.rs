@@ -101,15 +101,17 @@ where
     }
 }
 
-/// A command that nobody waits for.
-struct Unasked<F> {
+/// A command that nobody waits for, unless it fails.
+struct Unasked<F, G> {
     work: F,
     outcome: Option<Result<(), StoreError>>,
+    on_failure: G,
 }
 
-impl<F> Command for Unasked<F>
+impl<F, G> Command for Unasked<F, G>
 where
     F: Fn(&mut Writing<'_>) -> Result<(), StoreError> + Send,
+    G: FnOnce(StoreError) + Send,
 {
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
         let outcome = (self.work)(writing);
@@ -119,8 +121,13 @@ where
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        if let Err(error) = committed.and(self.outcome.unwrap_or(Ok(()))) {
-            tracing::error!(%error, "what nobody waits for could not be written");
+        let Unasked { work, outcome, on_failure } = *self;
+        // What the work holds is then held by nobody but the other closure.
+        drop(work);
+        let outcome = outcome.unwrap_or(Ok(()));
+        // A refusal stays the better answer when the commit of the others failed.
+        if let Err(error) = outcome.and(committed) {
+            on_failure(error);
         }
     }
 }
@@ -176,15 +183,16 @@ impl Writer {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Writes without an answer: the command may lie aside for [`PATIENCE`], and goes ahead of everything
+    /// Writes without an answer but for a failure, which is told on the writer's thread: the command may lie aside for [`PATIENCE`], and goes ahead of everything
     /// that is queued after it.
     pub(crate) fn write_later(
         &self,
         work: impl Fn(&mut Writing<'_>) -> Result<(), StoreError> + Send + 'static,
+        on_failure: impl FnOnce(StoreError) + Send + 'static,
     ) {
         let waiting = {
             let mut patient = self.patient.commands.lock().unwrap_or_else(PoisonError::into_inner);
-            patient.push(Box::new(Unasked { work, outcome: None }));
+            patient.push(Box::new(Unasked { work, outcome: None, on_failure }));
             patient.len()
         };
         let queue = self.queue.as_ref().expect("it is taken only by drop").downgrade();

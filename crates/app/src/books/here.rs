@@ -108,13 +108,7 @@ impl Here {
         let detail = detail.ok_or(StoreError::UnknownRequest(request))?;
         let attempt = detail.attempts.iter().find(|attempt| attempt.number == number);
         let attempt = attempt.ok_or_else(|| Failure::failed("The request has no such attempt."))?;
-        let resolution = Resolution {
-            attempt: attempt.id,
-            charge,
-            basis: RESOLVED_BY_PERSON.to_owned(),
-            charge_json: None,
-            now: Timestamp::now(),
-        };
+        let resolution = Resolution::of_bill(attempt.id, charge, RESOLVED_BY_PERSON, Timestamp::now());
         match self.runtime.block_on(self.store.resolve_dispute(resolution)) {
             Err(StoreError::NotDisputed { status, .. }) => Err(Failure::failed(format!(
                 "Attempt {number} is {status}, not disputed: there is nothing to resolve."

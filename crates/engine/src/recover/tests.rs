@@ -1,6 +1,6 @@
 use super::*;
 use crate::settings::{EngineSettings, Limits};
-use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, SystemClock};
+use gallerist_domain::{OfferId, Operation, ProjectId, SystemClock, Ticks};
 use gallerist_pricing::Catalogue;
 use gallerist_store::{NewAttempt, NewRequest, Reservation, Store};
 use jiff::Timestamp;
@@ -64,4 +64,22 @@ async fn a_request_that_broke_off_is_ended_and_one_that_runs_is_not() {
         assert_eq!(other.attempts[0].status, AttemptStatus::Reserved);
     }
     assert!(shared.store.books().await.expect("it reads").balance());
+}
+
+#[test]
+fn an_old_job_is_asked_for_more_and_more_rarely() {
+    let minute = SignedDuration::from_mins(1);
+    assert!(is_due(minute * 600, None), "a start asks at once");
+    let (mut age, mut asked_at, mut questions) = (SignedDuration::ZERO, None, 0);
+    while age < ASKED_FOR {
+        if is_due(age, asked_at.map(|at| age - at)) {
+            asked_at = Some(age);
+            questions += 1;
+        }
+        if age < minute * 5 {
+            assert_eq!(asked_at, Some(age), "a young one is asked for in every sweep");
+        }
+        age += minute / 2;
+    }
+    assert!((50..100).contains(&questions), "{questions} questions in a day");
 }

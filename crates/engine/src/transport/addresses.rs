@@ -1,128 +1,124 @@
-//! Which addresses may be fetched: public ones, or the private provider's own host.
+//! Which addresses may be fetched: public ones, and the configured provider's own host.
 
+use gallerist_domain::is_public_address;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 /// Resolves names and drops every address that is not public, so that a name cannot lead inside.
 pub(super) struct PublicOnly;
+
+/// A name that leads only inside: asking again changes nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("the name has no public address")]
+pub(super) struct NoPublicAddress;
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public_ip(address.ip())).collect();
+            let public: Vec<SocketAddr> = found.filter(|address| is_public_address(address.ip())).collect();
             if public.is_empty() {
-                return Err("the name has no public address".into());
+                return Err(NoPublicAddress.into());
             }
             Ok(Box::new(public.into_iter()) as Addrs)
         })
     }
 }
 
-/// Whether the host of an address can be public: literal addresses are judged here, names when resolved.
-pub(crate) fn is_public(url: &reqwest::Url) -> bool {
+/// The host and port of a provider's base URL. Whoever configured the provider vouches for them: calls with
+/// its key go there already, so pictures may come from there too, however private the place is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnHost {
+    host: String,
+    port: u16,
+}
+
+impl OwnHost {
+    pub(crate) fn of(base_url: &str) -> Option<OwnHost> {
+        OwnHost::of_url(&reqwest::Url::parse(base_url).ok()?)
+    }
+
+    fn of_url(url: &reqwest::Url) -> Option<OwnHost> {
+        Some(OwnHost { host: url.host_str()?.to_owned(), port: url.port_or_known_default()? })
+    }
+}
+
+/// How an address may be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Wherever it resolves to.
+    Own,
+    /// Only at public addresses; names are judged when they are resolved.
+    Public,
+    Never,
+}
+
+/// How an address that a provider named may be reached, `own` being that provider's own host.
+pub(super) fn reach(url: &reqwest::Url, own: Option<&OwnHost>) -> Reach {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Reach::Never;
+    }
+    if own.is_some_and(|own| OwnHost::of_url(url).is_some_and(|host| host == *own)) {
+        return Reach::Own;
+    }
     let host = url.host_str().unwrap_or_default();
-    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    match literal {
-        Ok(address) => is_public_ip(address),
+    let public = match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(address) => is_public_address(address),
         Err(_) => !host.is_empty() && host != "localhost" && !host.ends_with(".localhost"),
-    }
-}
-
-/// Whether `host` is the private host `own` (loopback names count as one host).
-pub(super) fn same_private_host(own: &str, host: &str) -> bool {
-    let loopback = |host: &str| {
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host == "localhost" || literal.is_ok_and(|address| address.is_loopback())
     };
-    own == host || (loopback(own) && loopback(host))
-}
-
-fn is_public_ip(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => match address.to_ipv4() {
-            // Mapped and compatible forms are judged as what they stand for.
-            Some(inner) => is_public_v4(inner),
-            None => is_public_v6(address),
-        },
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let shared = a == 100 && (64..128).contains(&b);
-    let protocol = a == 192 && b == 0 && c == 0;
-    let benchmarking = a == 198 && (b == 18 || b == 19);
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_broadcast()
-        || address.is_documentation()
-        || address.is_multicast()
-        || a == 0
-        || a >= 240
-        || shared
-        || protocol
-        || benchmarking)
-}
-
-/// Only global unicast (2000::/3): the rest is private, local, reserved, or carries an IPv4 address in disguise
-/// (64:ff9b::, ::ffff:0:0). Of that, neither tunnels with such an address (2002::/16, Teredo) nor documentation.
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
-    let tunnel = first == 0x2002 || (first == 0x2001 && second == 0);
-    let documentation = (first == 0x2001 && second == 0x0db8) || first == 0x3fff;
-    first & 0xe000 == 0x2000 && !tunnel && !documentation
+    if public { Reach::Public } else { Reach::Never }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn reached(url: &str, base_url: Option<&str>) -> Reach {
+        let own = base_url.map(|text| OwnHost::of(text).expect("it has a host"));
+        reach(&reqwest::Url::parse(url).expect("it parses"), own.as_ref())
+    }
+
     #[test]
     fn private_addresses_are_refused_in_every_spelling() {
         for host in [
             "127.0.0.1",
             "10.0.0.1",
-            "172.16.3.4",
-            "192.168.1.1",
             "169.254.169.254",
-            "0.0.0.0",
-            "100.64.0.1",
+            "192.88.99.1",
             "[::1]",
             "[::ffff:127.0.0.1]",
             "[fc00::1]",
-            "[fe80::1]",
+            "[3fff::1]",
             "[64:ff9b::7f00:1]",
-            "[64:ff9b:1::7f00:1]",
-            "[::ffff:0:127.0.0.1]",
-            "[fec0::1]",
-            "[2002:7f00:1::]",
-            "[2001:0:4136:e378:8000:63bf:3fff:fdd2]",
-            "[100::1]",
             "localhost",
             "a.localhost",
             "2130706433",
             "0x7f.1",
-            "198.18.0.1",
-            "255.255.255.255",
-            "224.0.0.1",
         ] {
-            let url = reqwest::Url::parse(&format!("http://{host}/x")).expect("it parses");
-            assert!(!is_public(&url), "{host} counts as public");
+            assert_eq!(reached(&format!("http://{host}/x"), None), Reach::Never, "{host}");
         }
         for host in ["8.8.8.8", "example.org", "[2606:4700::1]", "[2001:4860:4860::8888]"] {
-            let url = reqwest::Url::parse(&format!("http://{host}/x")).expect("it parses");
-            assert!(is_public(&url), "{host} counts as private");
+            assert_eq!(reached(&format!("http://{host}/x"), None), Reach::Public, "{host}");
         }
     }
 
     #[test]
+    fn a_provider_with_an_internal_name_delivers_from_its_own_host_and_port() {
+        let base = Some("http://gpu-1.lan:7860/sdapi");
+        assert_eq!(reached("http://gpu-1.lan:7860/files/1.png", base), Reach::Own);
+        // A name that happens to lead inside is caught when it is resolved.
+        assert_eq!(reached("http://gpu-1.lan:9090/metrics", base), Reach::Public);
+        assert_eq!(reached("http://gpu-2.lan:7860/files/1.png", base), Reach::Public);
+        assert_eq!(reached("file:///etc/passwd", base), Reach::Never);
+    }
+
+    #[test]
     fn a_private_provider_reaches_only_itself() {
-        assert!(same_private_host("127.0.0.1", "localhost"));
-        assert!(same_private_host("10.0.0.5", "10.0.0.5"));
-        assert!(!same_private_host("10.0.0.5", "10.0.0.6"));
-        assert!(!same_private_host("127.0.0.1", "10.0.0.5"));
+        let base = Some("http://10.0.0.5:8188");
+        assert_eq!(reached("http://10.0.0.5:8188/x", base), Reach::Own);
+        for other in ["http://10.0.0.5/x", "http://10.0.0.6:8188/x", "http://127.0.0.1:8188/x"] {
+            assert_eq!(reached(other, base), Reach::Never, "{other}");
+        }
+        assert_eq!(reached("https://gpu.lan/x", Some("https://gpu.lan:443/v1")), Reach::Own);
     }
 }

@@ -40,13 +40,8 @@ pub(crate) async fn resolve(
     let detail = requests::owned(&state, &key, id).await?;
     let attempt = detail.attempts.iter().find(|attempt| attempt.number.to_string() == number);
     let attempt = attempt.ok_or_else(|| Failure::not_found("The request has no such attempt."))?;
-    let resolution = Resolution {
-        attempt: attempt.id,
-        charge,
-        basis: crate::RESOLVED_BY_PERSON.to_owned(),
-        charge_json: None,
-        now: state.engine().clock().now(),
-    };
+    let now = state.engine().clock().now();
+    let resolution = Resolution::of_bill(attempt.id, charge, crate::RESOLVED_BY_PERSON, now);
     match state.engine().store().resolve_dispute(resolution).await {
         Ok(()) => {}
         Err(StoreError::NotDisputed { status, .. }) => return Err(Failure::not_disputed(&number, status)),

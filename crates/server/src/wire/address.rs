@@ -5,6 +5,7 @@
 //! checked there once more.
 
 use super::fault::shown;
+use gallerist_domain::is_public_address;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const ADDRESS_CHARACTERS_MAX: usize = 4_096;
@@ -80,33 +81,4 @@ fn is_public(authority: &str) -> bool {
 
 fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-fn is_public_address(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-/// The special blocks are those of the IANA registry (RFC 6890).
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let special = match a {
-        0 | 10 | 127 | 224.. => true,
-        100 => (64..128).contains(&b),
-        169 => b == 254,
-        172 => (16..32).contains(&b),
-        192 => (b == 0 && (c == 0 || c == 2)) || b == 168 || (b == 88 && c == 99),
-        198 => b == 18 || b == 19 || (b == 51 && c == 100),
-        203 => b == 0 && c == 113,
-        _ => false,
-    };
-    !special
-}
-
-/// Only global unicast, and of that neither documentation nor tunnels that hide a v4 address.
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
-    first & 0xe000 == 0x2000 && first != 0x2002 && !(first == 0x2001 && (second == 0 || second == 0xdb8))
 }

@@ -10,7 +10,6 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::accounts::{Booking, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
 use super::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved,
-    Resolution,
 };
 use crate::StoreError;
 use crate::requests::idempotency_floor;
@@ -43,11 +42,6 @@ statements! {
         pending_json = CASE WHEN ?11 THEN pending_json END,
         call_json = CASE WHEN ?12 OR (?11 AND pending_json IS NOT NULL) THEN call_json END
         WHERE row = ?1 AND status = 'reserved'";
-    ATTEMPT_RESOLVE = "UPDATE attempts SET status = ?2, charged_ticks = ?3, basis = ?4,
-        charge_json = coalesce(?5, charge_json), pending_json = NULL,
-        call_json = CASE WHEN ?6 THEN call_json END
-        WHERE row = ?1 AND status = 'disputed'";
-    REQUEST_PROJECT = "SELECT project FROM requests WHERE number = ?1";
     OPEN_COUNT = "SELECT count(*) FROM attempts WHERE request = ?1 AND status = 'reserved'";
     MAY_HAVE_COST = "SELECT 1 FROM attempts
         WHERE request = ?1 AND (charged_ticks > 0 OR status IN ('reserved', 'disputed'))";
@@ -140,34 +134,6 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
     Ok(())
 }
 
-pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Result<(), StoreError> {
-    let Resolution { attempt, charge, basis, charge_json, now } = resolution;
-    check_amount(*charge)?;
-    let connection = writing.connection;
-    let found = find_attempt(connection, *attempt)?;
-    if found.status != AttemptStatus::Disputed {
-        return Err(StoreError::NotDisputed { attempt: *attempt, status: found.status });
-    }
-    let project = connection.prepare_cached(REQUEST_PROJECT)?.query_row([found.request], |row| row.get(0))?;
-    let accounts = writing.names.project_by_number(connection, project)?;
-    let booking = Booking { attempt: found.row, kind: Movement::Resolve, at: micros(*now) };
-    let from = (accounts.disputed, found.reserved);
-    let status = pay(writing, &booking, from, accounts.available, (&found.provider, *charge))?;
-    let changed = connection.prepare_cached(ATTEMPT_RESOLVE)?.execute(params![
-        found.row,
-        status.as_str(),
-        charge.get(),
-        basis,
-        charge_json,
-        writing.calls_keep
-    ])?;
-    assert_eq!(changed, 1, "a disputed attempt is resolved once");
-    let change = Totals { settled: *charge, disputed: -found.reserved, ..Totals::default() };
-    move_totals(connection, accounts.number, change)?;
-    writing.charged += *charge;
-    Ok(())
-}
-
 /// The request that the idempotency key is bound to, and whether its body was the same.
 fn bound(
     connection: &Connection,
@@ -256,12 +222,12 @@ fn find_request(connection: &Connection, request: RequestId) -> Result<FoundRequ
         .ok_or(StoreError::UnknownRequest(request))
 }
 
-struct FoundAttempt {
-    row: i64,
-    request: i64,
-    provider: String,
-    status: AttemptStatus,
-    reserved: Ticks,
+pub(super) struct FoundAttempt {
+    pub(super) row: i64,
+    pub(super) request: i64,
+    pub(super) provider: String,
+    pub(super) status: AttemptStatus,
+    pub(super) reserved: Ticks,
     charged: Ticks,
     basis: Option<String>,
     dispute_reason: Option<String>,
@@ -289,7 +255,7 @@ impl FoundAttempt {
     }
 }
 
-fn find_attempt(connection: &Connection, attempt: AttemptId) -> Result<FoundAttempt, StoreError> {
+pub(super) fn find_attempt(connection: &Connection, attempt: AttemptId) -> Result<FoundAttempt, StoreError> {
     connection
         .prepare_cached(ATTEMPT_FIND)?
         .query_row([attempt.uuid().as_bytes()], |row| {
@@ -400,7 +366,7 @@ fn end_attempt(
 
 /// Books the payment of a charge out of a held maximum: the rest goes back to `available`, an overrun
 /// comes from there.
-fn pay(
+pub(super) fn pay(
     writing: &mut Writing<'_>,
     booking: &Booking,
     from: (i64, Ticks),
@@ -453,7 +419,7 @@ fn finish_request(
     Ok(())
 }
 
-fn check_amount(amount: Ticks) -> Result<(), StoreError> {
+pub(super) fn check_amount(amount: Ticks) -> Result<(), StoreError> {
     if amount.is_negative() || amount > AMOUNT_MAX {
         return Err(StoreError::Invalid(format!("an amount of {amount} is not between 0 and {AMOUNT_MAX}")));
     }

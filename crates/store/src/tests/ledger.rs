@@ -94,13 +94,7 @@ async fn a_dispute_is_held_apart_until_it_is_resolved() {
         let found = store.disputed_attempts().await.unwrap();
         assert_eq!(found.len(), 1);
         assert!(found[0].call_json.is_some(), "a dispute with a job keeps its call");
-        let resolution = Resolution {
-            attempt,
-            charge: Ticks::new(charge),
-            basis: "provider_usage".to_owned(),
-            charge_json: None,
-            now: at(9),
-        };
+        let resolution = Resolution::of_bill(attempt, Ticks::new(charge), "provider_usage", at(9));
         store.resolve_dispute(resolution.clone()).await.unwrap();
         assert_eq!(totals(&store).await, (before.0 + charge, 0, 0));
         assert!(matches!(store.resolve_dispute(resolution).await, Err(StoreError::NotDisputed { .. })));
@@ -330,4 +324,85 @@ async fn a_dispute_that_nobody_can_be_asked_about_keeps_no_prompt() {
     store.conclude(end).await.unwrap();
     let found = store.disputed_attempts().await.unwrap();
     assert_eq!((found.len(), found[0].call_json.as_deref()), (1, None));
+}
+
+#[tokio::test]
+async fn a_dispute_that_ends_with_a_picture_changes_the_figures_of_its_request() {
+    let store = store();
+    // It had failed; or one of two pictures was answered, and the dispute counted as spent.
+    for (before, answer, after) in [
+        (RequestStatus::Failed, Some(r#"{"late":true}"#), (RequestStatus::Succeeded, 1, 200, None)),
+        (RequestStatus::Failed, None, (RequestStatus::Failed, 1, 504, None)),
+        (RequestStatus::Partial, None, (RequestStatus::Succeeded, 2, 200, Some(70))),
+    ] {
+        let mut request = new_request(&default(), 1, None);
+        let failed = before == RequestStatus::Failed;
+        request.n = if failed { 1 } else { 2 };
+        let attempt = attempt(1, "openai", 100);
+        let (id, attempt_id) = (request.id, attempt.id);
+        store.reserve(first(request, vec![attempt])).await.unwrap();
+        store.store_pending(attempt_id, r#"{"job":"7"}"#.to_owned(), at(1)).await.unwrap();
+        let end = RequestEnd {
+            http_status: if failed { 504 } else { 200 },
+            images_delivered: u32::from(!failed),
+            list: (!failed).then_some(Ticks::new(140)),
+            saved: (!failed).then_some(Ticks::new(40)),
+            ..finish(before)
+        };
+        store.conclude(conclusion(id, vec![(attempt_id, disputed())], Some(end))).await.unwrap();
+        let resolution = Resolution {
+            images: 1,
+            provider_request_id: Some("job-7".to_owned()),
+            answer_json: answer.map(str::to_owned),
+            ..Resolution::of_bill(attempt_id, Ticks::new(70), "usage", at(9))
+        };
+        store.resolve_dispute(resolution).await.unwrap();
+        let detail = store.request(id).await.unwrap().unwrap();
+        let found = &detail.request;
+        let (status, images, http_status, saved) = after;
+        assert_eq!((found.status, found.images_delivered), (status, images), "{before}, {answer:?}");
+        assert_eq!((found.http_status, found.saved), (Some(http_status), saved.map(Ticks::new)));
+        if answer.is_some() {
+            assert_eq!(found.answer_json.as_deref(), answer);
+        }
+        assert_eq!(detail.attempts[0].images, 1);
+        assert_eq!(detail.attempts[0].provider_request_id.as_deref(), Some("job-7"));
+    }
+    let usage = store.usage(UsageQuery { group_by: Vec::new(), ..UsageQuery::default() }).await.unwrap();
+    assert_eq!((usage.totals.images, usage.totals.wasted), (3, Ticks::ZERO));
+    check_books(&store).await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_forgotten_leaves_its_dispute() {
+    let store = store();
+    let (request, attempt) = reserved(&store, &default(), 100).await;
+    store.store_pending(attempt, r#"{"job":"7"}"#.to_owned(), at(1)).await.unwrap();
+    store.conclude(conclusion(request, vec![(attempt, disputed())], None)).await.unwrap();
+    store.forget_job(attempt).await.unwrap();
+    let found = store.disputed_attempts().await.unwrap().remove(0);
+    assert_eq!((found.pending_json, found.call_json), (None, None));
+    assert_eq!(totals(&store).await, (0, 0, 100));
+}
+
+#[tokio::test]
+async fn a_settlement_that_could_not_be_written_is_handed_back() {
+    let store = store();
+    let (request, attempt) = reserved(&store, &default(), 100).await;
+    // Stands for a full disk: the row of the attempt cannot be written.
+    let other = rusqlite::Connection::open(crate::database_path(store.data_dir())).unwrap();
+    let refuse = "CREATE TRIGGER full BEFORE UPDATE ON attempts BEGIN SELECT RAISE(ABORT, 'full'); END";
+    other.execute_batch(refuse).unwrap();
+    let (sender, back) = tokio::sync::oneshot::channel();
+    let end = conclusion(request, vec![(attempt, settled(60, 1))], Some(finish(RequestStatus::Succeeded)));
+    store.conclude_later(end.clone(), move |conclusion, error| {
+        sender.send((conclusion, error)).unwrap();
+    });
+    let (conclusion, error) = back.await.unwrap();
+    assert!(error.may_pass(), "{error}");
+    assert_eq!(conclusion, end);
+    other.execute_batch("DROP TRIGGER full").unwrap();
+    store.conclude(conclusion).await.unwrap();
+    assert_eq!(totals(&store).await, (60, 0, 0));
+    check_books(&store).await;
 }

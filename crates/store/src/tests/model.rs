@@ -118,14 +118,8 @@ impl Model {
         }
         let at = which % self.attempts.len();
         let attempt = self.attempts[at].id;
-        let (basis, charge_json) = ("resolved".to_owned(), None);
-        let resolution = Resolution {
-            attempt,
-            charge: Ticks::new(charge),
-            basis,
-            charge_json,
-            now: super::support::at(2),
-        };
+        let now = super::support::at(2);
+        let resolution = Resolution::of_bill(attempt, Ticks::new(charge), "resolved", now);
         let done = store.resolve_dispute(resolution).await;
         if self.attempts[at].status == AttemptStatus::Disputed {
             done.unwrap();

@@ -186,6 +186,16 @@ async fn a_picture_that_cannot_be_fetched_is_fetched_again_and_charged_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_host_that_is_down_for_a_moment_costs_no_picture() {
+    let house = House::open(19).await;
+    house.faults("bfl", &json!([{"fault": "500", "operation": "download", "count": 4}]));
+    let answer = house.engine.generate(incoming(ask("flux-1-dev"))).await.expect("the fifth fetch works");
+    assert_eq!((answer.meta.offer.as_str(), answer.meta.attempts), ("bfl/flux-1-dev", 1));
+    assert_eq!(house.billed("fal"), 0);
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_offer_failing_says_what_each_said_and_what_was_charged() {
     let house = House::open(17).await;
     house.faults("fal", &json!([{"fault": "500"}]));

@@ -1,7 +1,8 @@
 //! An upstream that answers what no provider should.
 
-use super::ask;
+use super::{ask, usd};
 use crate::house::{House, incoming};
+use gallerist_domain::{ImageData, OutputFormat};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +13,7 @@ const KEY: &str = "id-5d1f0c77:a-secret-of-ours-8812";
 
 /// Answers each POST with `status` and the body that `body` makes of the origin, each GET with 404; counts
 /// the GETs.
-async fn upstream(status: u16, body: fn(origin: &str) -> String) -> (String, Arc<AtomicUsize>) {
+async fn upstream(status: u16, body: impl Fn(&str) -> String + Send + 'static) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
     let origin = format!("http://{}", listener.local_addr().expect("it is bound"));
     let fetched = Arc::new(AtomicUsize::new(0));
@@ -79,4 +80,25 @@ async fn a_key_that_an_error_repeats_goes_nowhere() {
             assert!(!text.contains("5d1f0c77") && !text.contains("a-secret"), "{text}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_in_another_format_than_was_named_is_a_failed_delivery() {
+    let house = House::open(113).await;
+    let mut request = ask("openai/gpt-image-2");
+    request.output_format = Some(OutputFormat::Jpeg);
+    let answer = house.engine.generate(incoming(request)).await.expect("it is made");
+    let ImageData::Base64(jpeg) = &answer.images[0].data else { panic!("it comes as base64") };
+    let jpeg = String::from_utf8(jpeg.to_vec()).expect("base64 is text");
+    let (origin, _) =
+        upstream(200, move |_| json!({"created": 1, "data": [{"b64_json": jpeg}]}).to_string()).await;
+    let house = house_before(&origin, 114).await;
+    let mut request = ask("openai/gpt-image-2");
+    let answer = house.engine.generate(incoming(request.clone())).await.expect("no format was named");
+    assert_eq!(answer.meta.output_format, OutputFormat::Jpeg, "the answer tells the true one");
+    request.output_format = Some(OutputFormat::Png);
+    let refusal = house.engine.generate(incoming(request)).await.expect_err("it is no PNG");
+    assert_eq!(refusal.attempts.len(), 1);
+    assert!(refusal.message.contains("the picture is jpeg, not png"), "{}", refusal.message);
+    assert!(refusal.charged > usd("0"), "it was made, so it was charged");
 }

@@ -173,6 +173,19 @@ async fn shutdown_is_over_when_its_grace_is() {
     let began = Instant::now();
     house.engine.shut_down(200).await;
     assert!(began.elapsed() < Duration::from_secs(2));
+    let attempt = house.attempts().await.remove(0);
+    assert_eq!(attempt.status, AttemptStatus::Disputed);
+    assert!(attempt.dispute_reason.is_some_and(|reason| reason.contains("gateway stopped")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_leaves_a_job_to_the_next_start() {
+    let house = House::open(59).await;
+    house.faults("bfl", &json!([{"fault": "latency", "ms": 2_000}]));
+    let engine = house.engine.clone();
+    tokio::spawn(async move { engine.generate(incoming(ask("bfl/flux-2-pro"))).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    house.engine.shut_down(100).await;
     assert_eq!(house.attempts().await[0].status, AttemptStatus::Reserved);
 }
 

@@ -183,3 +183,59 @@ async fn a_full_house_refuses_with_a_time_to_wait() {
     first.await.expect("no panic").expect("the first is served");
     assert_eq!(house.balance().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_beyond_the_cap_leaves_the_place_to_a_cheaper_one() {
+    let house = House::open(28).await;
+    let mut request = ask_at(&["openai", "bfl"]);
+    request.objective = Some(gallerist_domain::Objective::Quality);
+    let maxima: Vec<_> = house.engine.quotes(&request, None).expect("a known model").offers;
+    let cap = maxima.iter().map(|quote| quote.max_usd).min().expect("there are offers");
+    assert!(maxima[0].max_usd > cap, "the first is a dear one");
+    house.store.set_cap(ProjectId::default_project(), Some(cap)).await.expect("it is set");
+    let answer = house.engine.generate(incoming(request.clone())).await.expect("one fits");
+    assert_eq!(answer.meta.attempts, 1);
+    assert!(answer.meta.cost.charged_usd <= cap);
+    let refusal = house.engine.generate(incoming(request)).await.expect_err("nothing fits any more");
+    assert_eq!(refusal.kind, RefusalKind::BudgetExceeded);
+    for figure in [cap.short().as_str(), "default", "are left"] {
+        assert!(refusal.message.contains(figure), "{figure}: {}", refusal.message);
+    }
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offers_that_cannot_be_afforded_use_up_no_tries() {
+    let house = House::with(29, |settings| settings.limits.offers_tried_max = 3).await;
+    let mut request = ask_at(&["bfl", "fal"]);
+    request.objective = Some(gallerist_domain::Objective::Quality);
+    request.max_cost = Some(usd("0.07"));
+    let order = house.order(&request);
+    assert_eq!(order[..2], ["bfl/flux-2-pro", "bfl/flux-2-pro-preview"]);
+    // 0.03 are charged for nothing, so that only offers for at most 0.04 are left; the first of them is busy,
+    // and dearer ones stand before the next.
+    house.faults("bfl", &json!([{"fault": "blank"}]));
+    house.faults("fal", &json!([{"fault": "429", "count": 1}]));
+    let answer = house.engine.generate(incoming(request)).await.expect("a cheap one is left");
+    assert_eq!((answer.meta.attempts, answer.meta.offer.as_str()), (3, "fal/flux-2-klein-4b"));
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stored_plan_says_why_each_other_offer_was_left_out() {
+    let house = House::open(30).await;
+    let mut request = ask_at(&["bfl", "fal"]);
+    request.max_cost = Some(usd("0.02"));
+    request.model = "auto".to_owned();
+    house.engine.generate(incoming(request)).await.expect("one fits");
+    let plan: serde_json::Value =
+        serde_json::from_str(&house.settled().await.request.plan_json).expect("it is JSON");
+    let excluded = plan["excluded"].as_array().expect("a list");
+    assert!(!excluded.is_empty());
+    for offer in excluded {
+        assert!(offer["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{offer}");
+    }
+    let dear = excluded.iter().find(|offer| offer["code"] == "over_max_cost").expect("some are dear");
+    assert!(dear["reason"].as_str().is_some_and(|reason| reason.contains("USD")), "{dear}");
+    assert_eq!(house.balance().await, 0);
+}

@@ -7,7 +7,8 @@ use crate::house::{House, incoming, stand_ins};
 use gallerist_domain::ImageRequest;
 use gallerist_engine::{EngineSettings, Incoming, RefusalKind};
 use gallerist_fakes::Fakes;
-use gallerist_store::{AttemptStatus, RequestDetail};
+use gallerist_pricing::sheet::{OutcomeMatrix, Outcomes};
+use gallerist_store::{AttemptStatus, RequestDetail, RequestStatus};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -229,4 +230,150 @@ fn a_disputed_job_is_asked_for_again_at_the_next_start() {
         assert_eq!(house.newest().await.request.charged, usd("0.03"));
         assert_eq!(house.balance().await, 0);
     });
+}
+
+/// Sweeps follow each other at once, and ask for a moment only.
+fn hurried(settings: &mut EngineSettings) {
+    settings.limits.sweep_every_ms = 150;
+    settings.limits.look_up_ms = 400;
+}
+
+/// Waits until the first attempt of the newest request has ended as `status`.
+async fn ended_as(house: &House, status: AttemptStatus) -> RequestDetail {
+    for _ in 0..300 {
+        let detail = house.newest().await;
+        if detail.attempts[0].status == status {
+            return detail;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it did not become {status}: {:?}", house.newest().await);
+}
+
+#[test]
+fn a_job_that_runs_on_after_a_crash_is_waited_for_and_not_cancelled() {
+    let world = World::new(97);
+    world.faults("fal", &json!([{"fault": "latency", "ms": 3_500}]));
+    world.crash(in_time(ask("fal/flux-2-pro")), Duration::from_millis(350));
+    let house = world.again(hurried);
+    let detail = newest(&world, &house);
+    assert_eq!(detail.attempts[0].status, AttemptStatus::Settled, "{:?}", detail.attempts);
+    assert_eq!(detail.attempts[0].images, 1);
+    world.runtime.block_on(async {
+        let replayed = house.engine.replay(detail.request.id).await.expect("it is known");
+        assert_eq!(replayed.expect("its picture was kept").images.len(), 1);
+        assert_eq!(house.balance().await, 0);
+    });
+}
+
+#[test]
+fn a_recovered_picture_is_asked_for_until_it_can_be_fetched() {
+    let world = World::new(98);
+    world.faults("bfl", &json!([{"fault": "latency", "ms": 700}]));
+    world.crash(in_time(ask("bfl/flux-2-pro")), Duration::from_millis(350));
+    world.faults("bfl", &json!([{"fault": "500", "operation": "download", "count": 7}]));
+    let house = world.again(hurried);
+    let detail = newest(&world, &house);
+    assert_eq!((detail.attempts[0].status, detail.attempts[0].images), (AttemptStatus::Settled, 1));
+    world.runtime.block_on(async {
+        let replayed = house.engine.replay(detail.request.id).await.expect("it is known");
+        assert_eq!(replayed.expect("its picture was kept").images.len(), 1);
+        assert_eq!(house.balance().await, 0);
+    });
+}
+
+#[test]
+fn a_dispute_that_a_look_up_ends_is_a_delivered_picture() {
+    let world = World::new(99);
+    world.faults("bfl", &json!([{"fault": "hang", "ms": 60_000, "operation": "poll", "count": 1}]));
+    let house = world.again(|settings| {
+        hurried(settings);
+        settings.limits.look_up_ms = 3_000;
+        settings.limits.deadline_ms = 800;
+    });
+    world.runtime.block_on(async {
+        let keyed =
+            Incoming { idempotency_key: Some("late-1".to_owned()), ..incoming(ask("bfl/flux-2-pro")) };
+        let refusal = house.engine.generate(keyed.clone()).await.expect_err("it hangs");
+        assert_eq!(refusal.disputed, usd("0.03"));
+        let detail = ended_as(&house, AttemptStatus::Settled).await;
+        assert_eq!((detail.request.status, detail.request.images_delivered), (RequestStatus::Succeeded, 1));
+        assert_eq!(detail.request.error_code, None);
+        assert_eq!(detail.attempts[0].images, 1);
+        assert!(detail.attempts[0].provider_request_id.is_some());
+        let usage = house.store.usage(gallerist_store::UsageQuery::default()).await.expect("it reads");
+        assert_eq!((usage.totals.images, usage.totals.wasted), (1, usd("0")));
+        let replayed = house.engine.generate(keyed).await.expect("the same key answers with the picture");
+        assert_eq!(replayed.meta.cost.charged_usd, usd("0.03"));
+        assert_eq!(replayed.meta.cost.disputed_usd, None);
+        assert_eq!(house.balance().await, 0);
+    });
+}
+
+#[test]
+fn a_picture_that_comes_late_stands_behind_those_that_were_answered() {
+    let world = World::new(100);
+    world.faults("bfl", &json!([{"fault": "hang", "ms": 60_000, "operation": "poll", "count": 1}]));
+    let house = world.again(|settings| {
+        hurried(settings);
+        settings.limits.look_up_ms = 3_000;
+        settings.limits.deadline_ms = 4_000;
+    });
+    world.runtime.block_on(async {
+        let mut request = ask("bfl/flux-2-pro");
+        request.n = 2;
+        let answer = house.engine.generate(incoming(request)).await.expect("one of them is made");
+        assert_eq!(
+            (answer.images.len(), answer.meta.missing.as_ref().map(|missing| missing.count)),
+            (1, Some(1))
+        );
+        let id = answer.meta.request_id;
+        let mut detail = house.settled().await;
+        for _ in 0..200 {
+            detail = house.newest().await;
+            if detail.request.disputed == usd("0") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!((detail.request.status, detail.request.images_delivered), (RequestStatus::Succeeded, 2));
+        let now = jiff::Timestamp::now();
+        let late = house.store.picture(id, 1, now).await.expect("it reads");
+        assert!(late.is_some_and(|late| late.data.to_vec() != bytes(&answer.images[0])));
+        assert!(
+            house.store.picture(id, 0, now).await.expect("it reads").is_none(),
+            "that is the answered one"
+        );
+        assert_eq!(house.balance().await, 0);
+    });
+}
+
+#[test]
+fn a_job_that_has_said_its_last_word_is_asked_for_no_more() {
+    let world = World::new(101);
+    // Nobody says whether a failed job is charged.
+    let unknown = |settings: &mut EngineSettings| {
+        hurried(settings);
+        settings.limits.deadline_ms = 4_000;
+        for provider in &mut Arc::make_mut(&mut settings.catalogue).providers {
+            for model in &mut Arc::make_mut(provider).models {
+                let usual = Arc::new(OutcomeMatrix::new(Vec::new()));
+                Arc::make_mut(model).outcomes = Arc::new(Outcomes { usual, by_operation: Vec::new() });
+            }
+        }
+    };
+    world.faults("bfl", &json!([{"fault": "task_error"}, {"fault": "null_cost"}]));
+    let house = world.again(unknown);
+    world.runtime.block_on(async {
+        house.engine.generate(incoming(ask("bfl/flux-2-pro"))).await.expect_err("it fails");
+        for _ in 0..100 {
+            let disputed = house.store.disputed_attempts().await.expect("it reads");
+            if disputed.len() == 1 && disputed[0].pending_json.is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it is asked for for ever");
+    });
+    assert_eq!(world.runtime.block_on(house.balance()), 1);
 }

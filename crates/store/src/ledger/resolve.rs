@@ -1,0 +1,79 @@
+//! How a dispute ends: by a look-up, a reconciliation, or a person.
+//!
+//! The money moves as for any payment. What comes to light may also be a picture: then the request's figures
+//! change with it, in the same commit.
+
+use gallerist_domain::AttemptId;
+use rusqlite::params;
+
+use super::Resolution;
+use super::accounts::{Booking, Totals, move_totals};
+use super::apply::{check_amount, find_attempt, pay};
+use crate::StoreError;
+use crate::words::{AttemptStatus, Movement, micros, statements};
+use crate::writer::Writing;
+
+statements! {
+    ATTEMPT_RESOLVE = "UPDATE attempts SET status = ?2, charged_ticks = ?3, basis = ?4,
+        charge_json = coalesce(?5, charge_json), pending_json = NULL,
+        call_json = CASE WHEN ?6 THEN call_json END, images = ?7,
+        provider_request_id = coalesce(?8, provider_request_id)
+        WHERE row = ?1 AND status = 'disputed'";
+    // A dispute counted as spent; of a request that had failed, nothing was said about savings.
+    REQUEST_SAVED = "UPDATE requests SET saved_ticks = saved_ticks + ?2
+        WHERE number = ?1 AND saved_ticks IS NOT NULL";
+    // A request that still runs has its figures at its end. One that failed is answered only where there is
+    // an answer.
+    REQUEST_FOUND = "UPDATE requests SET images_delivered = images_delivered + ?2,
+        status = CASE WHEN status = 'failed' AND ?3 IS NULL THEN status
+            WHEN images_delivered + ?2 < n THEN 'partial' ELSE 'succeeded' END,
+        http_status = CASE WHEN ?3 IS NULL THEN http_status ELSE 200 END,
+        error_code = CASE WHEN ?3 IS NULL THEN error_code END,
+        answer_json = coalesce(?3, answer_json)
+        WHERE number = ?1 AND status <> 'running'";
+    JOB_FORGET = "UPDATE attempts SET pending_json = NULL, call_json = CASE WHEN ?2 THEN call_json END
+        WHERE id = ?1 AND status = 'disputed'";
+    REQUEST_PROJECT = "SELECT project FROM requests WHERE number = ?1";
+}
+
+pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Result<(), StoreError> {
+    let Resolution { attempt, charge, basis, charge_json, images, provider_request_id, answer_json, now } =
+        resolution;
+    check_amount(*charge)?;
+    let connection = writing.connection;
+    let found = find_attempt(connection, *attempt)?;
+    if found.status != AttemptStatus::Disputed {
+        return Err(StoreError::NotDisputed { attempt: *attempt, status: found.status });
+    }
+    let project = connection.prepare_cached(REQUEST_PROJECT)?.query_row([found.request], |row| row.get(0))?;
+    let accounts = writing.names.project_by_number(connection, project)?;
+    let booking = Booking { attempt: found.row, kind: Movement::Resolve, at: micros(*now) };
+    let from = (accounts.disputed, found.reserved);
+    let status = pay(writing, &booking, from, accounts.available, (&found.provider, *charge))?;
+    let changed = connection.prepare_cached(ATTEMPT_RESOLVE)?.execute(params![
+        found.row,
+        status.as_str(),
+        charge.get(),
+        basis,
+        charge_json,
+        writing.calls_keep,
+        images,
+        provider_request_id
+    ])?;
+    assert_eq!(changed, 1, "a disputed attempt is resolved once");
+    let less = (found.reserved - *charge).get();
+    connection.prepare_cached(REQUEST_SAVED)?.execute(params![found.request, less])?;
+    if *images > 0 {
+        connection.prepare_cached(REQUEST_FOUND)?.execute(params![found.request, images, answer_json])?;
+    }
+    let change = Totals { settled: *charge, disputed: -found.reserved, ..Totals::default() };
+    move_totals(connection, accounts.number, change)?;
+    writing.charged += *charge;
+    Ok(())
+}
+
+pub(crate) fn forget_job(writing: &mut Writing<'_>, attempt: AttemptId) -> Result<(), StoreError> {
+    let id = attempt.uuid();
+    writing.connection.prepare_cached(JOB_FORGET)?.execute(params![id.as_bytes(), writing.calls_keep])?;
+    Ok(())
+}
