@@ -141,6 +141,23 @@ async fn unknown_paths_and_methods_are_named_in_the_form_of_their_surface() {
     assert_eq!(reply.json()["status"], 404);
     let reply = house.call("PUT", "/v1/keys", &json!({})).await;
     assert_eq!((reply.status, reply.header("allow")), (405, Some("GET, POST")));
+    // What is no text names nothing, in the form of the surface as well.
+    let reply = house.get("/v1/models/%FF").await;
+    assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (404, Some("not_found")));
+    assert_eq!(reply.header("x-request-id").map(str::len), Some(36));
+    for path in ["/v1/requests/%FF", "/v1/requests/x/images/%C3", "/v1/pictures/%FF/0", "/v1/projects/%FF"] {
+        let reply = house.get(path).await;
+        assert_eq!(
+            (reply.status, reply.header("content-type")),
+            (404, Some("application/problem+json")),
+            "{path}"
+        );
+        assert_eq!(reply.json()["code"], "not_found", "{path}");
+    }
+    for (method, path) in [("DELETE", "/v1/keys/%FF"), ("POST", "/v1/requests/%FF/attempts/1/resolve")] {
+        let reply = house.admin(method, path, &json!({})).await;
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (404, Some("not_found")), "{path}");
+    }
     let variations = house.call("POST", "/v1/images/variations", &json!({})).await;
     assert_eq!(variations.json()["error"]["code"], "unsupported_operation");
     house.close().await;
