@@ -9,3 +9,4 @@ mod hostile;
 mod house;
 mod images;
 mod native;
+mod stalled;
