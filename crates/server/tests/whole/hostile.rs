@@ -4,52 +4,6 @@ use serde_json::json;
 
 const PATH: &str = "/v1/images/generations";
 
-/// Each gets a clear 4xx in OpenAI's form.
-#[tokio::test(flavor = "multi_thread")]
-async fn hostile_bodies_get_clear_answers_and_the_server_stays_well() {
-    let house = House::open().await;
-    let large = [b"{\"prompt\":\"".to_vec(), vec![b'a'; 40_000_000], b"\"}".to_vec()].concat();
-    let deep = [b"{\"a\":".repeat(5_000), b"1".to_vec(), b"}".repeat(5_000)].concat();
-    let bodies: Vec<(Vec<u8>, u16)> = vec![
-        (Vec::new(), 400),
-        (b"{".to_vec(), 400),
-        (b"[]".to_vec(), 400),
-        (b"\xff\xfe{}".to_vec(), 400),
-        (b"{\"prompt\":\"\xff\"}".to_vec(), 400),
-        (deep, 400),
-        (large, 413),
-        (json!({"prompt": "x", "model": "a".repeat(5_000)}).to_string().into_bytes(), 400),
-        (json!({"prompt": "x", "model": "no/such"}).to_string().into_bytes(), 404),
-        (json!({"prompt": "x", "model": "../../etc/passwd"}).to_string().into_bytes(), 404),
-        (json!({"prompt": "x", "model": "auto\r\nx: y"}).to_string().into_bytes(), 400),
-        (json!({"prompt": "x", "size": "1x1"}).to_string().into_bytes(), 422),
-        (json!({"prompt": "x", "quality": "best"}).to_string().into_bytes(), 400),
-        (json!({"prompt": "x", "gallerist": {"max_cost_usd": "0.0000001"}}).to_string().into_bytes(), 422),
-        (
-            json!({"prompt": "x", "gallerist": {"references": ["http://169.254.169.254/"]}})
-                .to_string()
-                .into_bytes(),
-            400,
-        ),
-    ];
-    let mut ids = std::collections::BTreeSet::new();
-    for (body, status) in &bodies {
-        let head = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-        let reply = client::call(house.address, "POST", PATH, Some(&house.key), &[], body).await;
-        assert_eq!(reply.status, *status, "{head}: {}", String::from_utf8_lossy(&reply.body));
-        assert!(!reply.json()["error"]["message"].as_str().unwrap().is_empty(), "{head}");
-        assert!(reply.header("x").is_none());
-        // A UUIDv7; another in each answer.
-        let id = reply.header("x-request-id").unwrap_or_else(|| panic!("{head}"));
-        assert!(id.len() == 36 && &id[14..15] == "7" && ids.insert(id.to_owned()), "{head}: {id}");
-    }
-    let kite = "a kite\r\nset-cookie: a=b\r\n\r\n<script>";
-    let reply = house.generate(&json!({"prompt": kite})).await;
-    assert_eq!(reply.status, 200);
-    assert!(reply.header("set-cookie").is_none());
-    house.close().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_keys_are_refused_without_repeating_them() {
     let house = House::open().await;
