@@ -8,6 +8,7 @@ import OpenAI from "openai";
 
 const baseURL = process.env.GALLERIST_BASE_URL;
 const apiKey = process.env.GALLERIST_API_KEY;
+const adminKey = process.env.GALLERIST_ADMIN_KEY;
 const fakes = JSON.parse(process.env.GALLERIST_FAKES);
 
 let failures = 0;
@@ -17,13 +18,13 @@ function client(options = {}) {
 }
 
 /** A client with the SDK's own retries, and the list of requests that it sends. */
-function countingClient() {
+function countingClient(options = {}) {
   const sent = [];
   const counted = (url, options) => {
     sent.push(String(url));
     return fetch(url, options);
   };
-  return [new OpenAI({ baseURL, apiKey, timeout: 120_000, fetch: counted }), sent];
+  return [new OpenAI({ baseURL, apiKey, maxRetries: 2, timeout: 120_000, fetch: counted, ...options }), sent];
 }
 
 async function fake(kind, method, path, body) {
@@ -50,6 +51,20 @@ async function bills() {
     counts[kind] = (await fake(kind, "GET", "bill")).entries.length;
   }
   return counts;
+}
+
+function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Entries of OpenAI's stand-in's bill, once nothing is added to it any more. */
+async function settledBill() {
+  for (let before; ; ) {
+    const after = (await bills()).openai;
+    if (after === before) return after;
+    before = after;
+    await sleep(500);
+  }
 }
 
 function check(condition, complaint) {
@@ -138,6 +153,25 @@ async function surface() {
       check(fits(Buffer.from(answer.data[0].b64_json, "base64")), "another format");
     });
   }
+  await test("response_format url", async () => {
+    const body = { model: "auto", prompt: "a kite to be fetched", response_format: "url", size: "1024x1024" };
+    const answer = await generate(body);
+    const fetched = await fetch(answer.data[0].url);
+    check(fetched.ok, `the address answers ${fetched.status}`);
+    const size = sizeOfPng(Buffer.from(await fetched.arrayBuffer()).toString("base64"));
+    check(size === "1024x1024", size);
+  });
+  await test("stream of a model that does not stream", async () => {
+    const isOther = (name) => name !== "auto" && !name.startsWith("gpt-image") && !name.includes("/");
+    const model = (await models()).find(isOther);
+    check(model, "only OpenAI's models are listed");
+    const events = [];
+    for await (const event of await generate({ model, prompt: "a kite, not streamed by its maker", stream: true })) {
+      events.push(event);
+    }
+    check(events.map((event) => event.type).join() === "image_generation.completed", `${events.length} events`);
+    sizeOfPng(events[0].b64_json);
+  });
   await test("stream with partial images", async () => {
     const model = await streamingModel();
     const body = { model, prompt: "a kite, streamed", stream: true, partial_images: 2, size: "1024x1024" };
@@ -167,6 +201,9 @@ async function surface() {
     const again = await generate({ model: "auto", prompt: "once" }, options);
     check(first.data[0].b64_json === again.data[0].b64_json, "another picture");
     check(JSON.stringify(await bills()) === JSON.stringify(before), "it was bought again");
+    const wanted = { status: 422, code: "idempotency_key_reused" };
+    const other = () => generate({ model: "auto", prompt: "something else" }, options);
+    await raises(OpenAI.UnprocessableEntityError, other, wanted);
   });
 }
 
@@ -202,6 +239,90 @@ async function errors() {
     await faultEverywhere("moderation");
     await raises(OpenAI.BadRequestError, generate({}), { status: 400, code: "moderation_blocked" });
   });
+}
+
+/** Errors about who asks, how much, and what there is already. */
+async function accounts() {
+  const admin = client({ apiKey: adminKey });
+  const before = JSON.stringify(await bills());
+  await test("402 beyond the cap", async () => {
+    await admin.post("/projects", { body: { id: "node-poor", cap_usd: "0.0001" } });
+    const { key } = await admin.post("/keys", { body: { project: "node-poor", name: "poor" } });
+    const [retrying, sent] = countingClient({ apiKey: key });
+    const model = await streamingModel();
+    const call = () => retrying.images.generate({ model, prompt: "a kite beyond the means" });
+    // The SDK has no class for 402: its plain error is raised.
+    await raises(OpenAI.APIError, call, { status: 402, code: "budget_exceeded" });
+    check(sent.length === 1, `the SDK sent ${sent.length} requests`);
+  });
+  await test("413 a body of 9 MiB", async () => {
+    const [retrying, sent] = countingClient();
+    const call = () => retrying.images.generate({ model: "auto", prompt: "a".repeat(9 << 20) });
+    await raises(OpenAI.APIError, call, { status: 413, code: "payload_too_large" });
+    check(sent.length === 1, `the SDK sent ${sent.length} requests`);
+  });
+  await test("403 keys, for a client key", () =>
+    raises(OpenAI.PermissionDeniedError, () => client().get("/keys"), { status: 403 }));
+  await test("403 a new project, for a client key", () =>
+    raises(OpenAI.PermissionDeniedError, () => client().post("/projects", { body: { id: "mine" } }), { status: 403 }));
+  await test("409 a project that there is", async () => {
+    await admin.post("/projects", { body: { id: "node-twice" } });
+    const [retrying, sent] = countingClient({ apiKey: adminKey });
+    const again = () => retrying.post("/projects", { body: { id: "node-twice" } });
+    await raises(OpenAI.ConflictError, again, { status: 409 });
+    check(sent.length === 1, `the SDK sent ${sent.length} requests`);
+  });
+  await test("no connection", () => {
+    const nowhere = client({ baseURL: "http://127.0.0.1:1/v1" });
+    return raises(OpenAI.APIConnectionError, () => nowhere.images.generate({ model: "auto", prompt: "x" }));
+  });
+  await test("none of it cost anything", async () => {
+    const after = JSON.stringify(await bills());
+    check(after === before, `${before} became ${after}`);
+  });
+  for (const fault of ["stream_cut", "stream_error"]) {
+    await test(`${fault} in the middle of a stream`, async () => {
+      await fake("openai", "PUT", "faults", [{ fault, count: 1 }]);
+      const body = { model: await streamingModel(), prompt: `a kite, ${fault}`, stream: true, partial_images: 1 };
+      const { data: stream, response } = await client().images.generate(body).withResponse();
+      check(response.headers.get("x-request-id"), "the headers of the stream name no request");
+      const read = async () => {
+        for await (const event of stream) check(event.type.endsWith("partial_image"), event.type);
+      };
+      const error = await raises(OpenAI.APIError, read, { code: "upstream_failed" });
+      check(error.error.gallerist.disputed_usd, JSON.stringify(error.error));
+    });
+  }
+}
+
+/** The client's patience ends before the picture is made: what the SDK then does must not buy another. */
+async function client_timeout() {
+  const model = await streamingModel();
+
+  async function slow(prompt, ms, options, expected) {
+    await fake("openai", "PUT", "faults", [{ fault: "latency", ms }]);
+    const [retrying, sent] = countingClient(options);
+    const before = await settledBill();
+    await expected(() => retrying.images.generate({ model, prompt }), sent);
+    const bought = (await settledBill()) - before;
+    check(bought === 1, `bought ${bought} times`);
+  }
+
+  await test("a timeout without retries buys once", () =>
+    slow("a kite, too late", 2_500, { timeout: 1_000, maxRetries: 0 }, (call) =>
+      raises(OpenAI.APIConnectionTimeoutError, call),
+    ));
+  await test("a timeout after two retries buys once", () =>
+    slow("a kite, much too late", 8_000, { timeout: 1_000 }, async (call, sent) => {
+      await raises(OpenAI.APIConnectionTimeoutError, call);
+      check(sent.length === 3, `the SDK sent ${sent.length} requests`);
+    }));
+  await test("a retry after a timeout gets the picture of the first try", () =>
+    slow("a kite, at last", 3_000, { timeout: 2_000 }, async (call, sent) => {
+      const answer = await call();
+      check(sent.length > 1, "the first try was not cut off");
+      sizeOfPng(answer.data[0].b64_json);
+    }));
 }
 
 async function rate_limited() {
@@ -249,7 +370,93 @@ async function no_second_payment() {
   });
 }
 
-const groups = { surface, errors, rate_limited, upstream_failed, no_second_payment };
+/** Buys at OpenAI's stand-in, with the SDK's own retries, what the fault spoils; the error. */
+async function boughtAtOneProvider(fault, fields = {}) {
+  const model = await streamingModel();
+  await fake("openai", "PUT", "faults", [fault]);
+  const [retrying, sent] = countingClient();
+  const before = await settledBill();
+  const prompt = `a kite, ${fault.fault}, ${JSON.stringify(fields)}`;
+  const body = { model, prompt, size: "1024x1024", gallerist: { providers: { only: ["openai"] } }, ...fields };
+  let error;
+  try {
+    const answer = await retrying.images.generate(body);
+    if (fields.stream) for await (const event of answer) check(event.type, "an event without a type");
+  } catch (raised) {
+    error = raised;
+  }
+  check(error, "it was delivered");
+  check(error instanceof OpenAI.APIError, `${error.constructor.name}: ${error.message}`);
+  const bought = (await settledBill()) - before;
+  check(bought === 1, `bought ${bought} times, by ${sent.length} requests`);
+  check(sent.length === 1, `the SDK sent ${sent.length} requests`);
+  return error;
+}
+
+/** Whatever spoils a picture that was made and billed, the SDK does not buy another by itself. */
+async function spoilt_but_billed() {
+  for (const fault of ["reset_after", "truncated", "malformed", "wrong_size", "blank", "moderation_output"]) {
+    await test(`${fault} buys once`, () => boughtAtOneProvider({ fault }));
+    await test(`${fault}, streamed buys once`, () => boughtAtOneProvider({ fault }, { stream: true }));
+  }
+  for (const fault of ["stream_cut", "stream_error"]) {
+    for (const partial_images of [0, 1]) {
+      await test(`${fault} with ${partial_images} partial images buys once`, () =>
+        boughtAtOneProvider({ fault }, { stream: true, partial_images }));
+    }
+  }
+}
+
+/** The gateway's own patience ends: 504, and no second payment. */
+async function deadline() {
+  const patienceMs = Number(process.env.GALLERIST_DEADLINE_MS);
+  await test("504 when nobody answers in time, bought once", async () => {
+    const error = await boughtAtOneProvider({ fault: "hang", ms: patienceMs + 1_000 });
+    check(error.constructor === OpenAI.InternalServerError, `${error.constructor.name}: ${error.message}`);
+    check(error.status === 504 && error.code === "upstream_timeout", error.message);
+    check(error.headers.get("x-should-retry") === "false", "no x-should-retry: false");
+  });
+}
+
+/** The gateway ends: who has begun gets the picture, who only joined is sent away for a while. */
+async function shutdown() {
+  const model = await streamingModel();
+  await fake("openai", "PUT", "faults", [{ fault: "latency", ms: 3_000 }]);
+  const before = await settledBill();
+  const body = { model, prompt: "a kite in the evening" };
+  const first = client().images.generate(body).then(
+    (answer) => ({ answer }),
+    (error) => ({ error }),
+  );
+  await sleep(1_000);
+  setTimeout(() => process.kill(Number(process.env.GALLERIST_PROCESS), "SIGTERM"), 700);
+  await test("503 at a shutdown", async () => {
+    const options = { headers: { "x-stainless-retry-count": "1" } };
+    const call = () => client().images.generate(body, options);
+    const error = await raises(OpenAI.InternalServerError, call, { status: 503, code: "overloaded" });
+    check(error.headers.get("retry-after"), "no retry-after");
+  });
+  await test("what was under way is delivered", async () => {
+    const { answer, error } = await first;
+    check(answer, `the first failed: ${error?.message}`);
+    sizeOfPng(answer.data[0].b64_json);
+    const bought = (await settledBill()) - before;
+    check(bought === 1, `bought ${bought} times`);
+  });
+}
+
+const groups = {
+  surface,
+  errors,
+  accounts,
+  client_timeout,
+  rate_limited,
+  upstream_failed,
+  no_second_payment,
+  spoilt_but_billed,
+  deadline,
+  shutdown,
+};
 const group = groups[process.argv[2]];
 if (!group) {
   console.error(`usage: node openai_node.mjs ${Object.keys(groups).join("|")}`);

@@ -2,17 +2,21 @@
 
     python openai_python.py GROUP
 
-GROUP is one of `surface`, `errors`, `rate_limited`, `upstream_failed`, `no_second_payment`; each wants a
-gateway of its own, because faults leave breakers open. Reads GALLERIST_BASE_URL, GALLERIST_API_KEY,
-GALLERIST_ADMIN_KEY and GALLERIST_FAKES (a JSON object of kind and origin). Prints `ok CASE` or
-`FAIL CASE: reason` for each case and exits 1 when one failed. `cargo xtask test` runs it.
+GROUP is one of those at the end; each wants a gateway of its own, because faults leave breakers open. Reads
+GALLERIST_BASE_URL, GALLERIST_API_KEY, GALLERIST_ADMIN_KEY and GALLERIST_FAKES (a JSON object of kind and
+origin); `deadline` also GALLERIST_DEADLINE_MS, `shutdown` also GALLERIST_PROCESS, the gateway's process id,
+since it ends the gateway. Prints `ok CASE` or `FAIL CASE: reason` for each case and exits 1 when one failed.
+`cargo xtask test` runs it.
 """
 
 import base64
 import io
 import json
 import os
+import signal
 import sys
+import threading
+import time
 import urllib.request
 from decimal import Decimal
 
@@ -21,6 +25,7 @@ from PIL import Image
 
 BASE_URL = os.environ["GALLERIST_BASE_URL"]
 API_KEY = os.environ["GALLERIST_API_KEY"]
+ADMIN_KEY = os.environ["GALLERIST_ADMIN_KEY"]
 FAKES = json.loads(os.environ["GALLERIST_FAKES"])
 
 failures = 0
@@ -30,11 +35,12 @@ def client(**options):
     return openai.OpenAI(**{"base_url": BASE_URL, "api_key": API_KEY, "max_retries": 0, "timeout": 120} | options)
 
 
-def counting_client():
+def counting_client(**options):
     """A client with the SDK's own retries, and the list of requests that it sends."""
     sent = []
     transport = openai.DefaultHttpxClient(event_hooks={"request": [sent.append]})
-    return openai.OpenAI(base_url=BASE_URL, api_key=API_KEY, timeout=120, http_client=transport), sent
+    options = {"base_url": BASE_URL, "api_key": API_KEY, "max_retries": 2, "timeout": 120} | options
+    return openai.OpenAI(**options, http_client=transport), sent
 
 
 def fake(kind, method, path, body=None):
@@ -65,6 +71,15 @@ def picture(encoded):
 def check(condition, complaint):
     if not condition:
         raise AssertionError(complaint)
+
+
+def settled_bill(kind="openai"):
+    """Entries of one stand-in's bill, once nothing is added to it any more."""
+    before = None
+    while (after := bills()[kind]) != before:
+        before = after
+        time.sleep(0.5)
+    return after
 
 
 def raises(kind, call, status=None, code=None, param=None):
@@ -230,6 +245,98 @@ def errors():
     case("400 moderation", moderated)
 
 
+def raw(key, method, path, body=None):
+    """A call beside the SDK's resources, through the SDK."""
+    sdk = client(api_key=key)
+    options = {"cast_to": object} if body is None else {"cast_to": object, "body": body}
+    return getattr(sdk, method)(path, **options)
+
+
+def accounts():
+    """Errors about who asks, how much, and what there is already."""
+    generate = client().images.generate
+    before = bills()
+
+    def over_the_cap():
+        raw(ADMIN_KEY, "post", "/projects", {"id": "python-poor", "cap_usd": "0.0001"})
+        key = raw(ADMIN_KEY, "post", "/keys", {"project": "python-poor", "name": "poor"})["key"]
+        retrying, sent = counting_client(api_key=key)
+        call = lambda: retrying.images.generate(model=streaming_model(), prompt="a kite beyond the means")
+        # The SDK has no class for 402: its plain status error is raised.
+        error = raises(openai.APIStatusError, call, 402, "budget_exceeded")
+        check(len(sent) == 1, f"the SDK sent {len(sent)} requests")
+        check("cap" in error.message, error.message)
+
+    def too_large():
+        retrying, sent = counting_client()
+        call = lambda: retrying.images.generate(model="auto", prompt="a" * (9 << 20))
+        raises(openai.APIStatusError, call, 413, "payload_too_large")
+        check(len(sent) == 1, f"the SDK sent {len(sent)} requests")
+
+    def forbidden(method, path, body=None):
+        raises(openai.PermissionDeniedError, lambda: raw(API_KEY, method, path, body), 403)
+
+    def conflict():
+        raw(ADMIN_KEY, "post", "/projects", {"id": "python-twice"})
+        retrying, sent = counting_client(api_key=ADMIN_KEY)
+        again = lambda: retrying.post("/projects", cast_to=object, body={"id": "python-twice"})
+        raises(openai.ConflictError, again, 409)
+        check(len(sent) == 1, f"the SDK sent {len(sent)} requests")
+
+    case("402 beyond the cap", over_the_cap)
+    case("413 a body of 9 MiB", too_large)
+    case("403 keys, for a client key", lambda: forbidden("get", "/keys"))
+    case("403 a new project, for a client key", lambda: forbidden("post", "/projects", {"id": "mine"}))
+    case("409 a project that there is", conflict)
+    nowhere = lambda: client(base_url="http://127.0.0.1:1/v1").images.generate(model="auto", prompt="x")
+    case("no connection", lambda: raises(openai.APIConnectionError, nowhere))
+    case("none of it cost anything", lambda: check(bills() == before, f"{before} became {bills()}"))
+
+    def late_error(fault):
+        fake("openai", "PUT", "faults", [{"fault": fault, "count": 1}])
+        stream = generate(model=streaming_model(), prompt=f"a kite, {fault}", stream=True, partial_images=1)
+        check(stream.response.headers.get("x-request-id"), "the headers of the stream name no request")
+        error = raises(openai.APIError, lambda: list(stream), code="upstream_failed")
+        check(error.body["gallerist"]["disputed_usd"], f"{error.body}")
+
+    for fault in ("stream_cut", "stream_error"):
+        case(f"{fault} in the middle of a stream", lambda fault=fault: late_error(fault))
+
+
+def client_timeout():
+    """The client's patience ends before the picture is made: what the SDK then does must not buy another."""
+    model = streaming_model()
+
+    def slow(prompt, ms, **options):
+        fake("openai", "PUT", "faults", [{"fault": "latency", "ms": ms}])
+        retrying, sent = counting_client(**options)
+        before = settled_bill()
+        call = lambda: retrying.images.generate(model=model, prompt=prompt)
+        return call, sent, lambda: settled_bill() - before
+
+    def gives_up():
+        call, sent, bought = slow("a kite, too late", 2_500, timeout=1, max_retries=0)
+        raises(openai.APITimeoutError, call)
+        check(bought() == 1, f"bought {bought()} times")
+
+    def retries_in_vain():
+        call, sent, bought = slow("a kite, much too late", 8_000, timeout=1, max_retries=2)
+        raises(openai.APITimeoutError, call)
+        check(len(sent) == 3, f"the SDK sent {len(sent)} requests")
+        check(bought() == 1, f"bought {bought()} times")
+
+    def joins():
+        call, sent, bought = slow("a kite, at last", 3_000, timeout=2, max_retries=2)
+        answer = call()
+        check(len(sent) > 1, "the first try was not cut off")
+        check(picture(answer.data[0].b64_json), "no picture")
+        check(bought() == 1, f"bought {bought()} times")
+
+    case("a timeout without retries buys once", gives_up)
+    case("a timeout after two retries buys once", retries_in_vain)
+    case("a retry after a timeout gets the picture of the first try", joins)
+
+
 def rate_limited():
     fault_everywhere("429")
 
@@ -278,7 +385,103 @@ def no_second_payment():
     case("no second payment, on a route", paid_once_each)
 
 
-GROUPS = (surface, errors, rate_limited, upstream_failed, no_second_payment)
+def bought_at_one_provider(fault, **fields):
+    """Buys at OpenAI's stand-in, with the SDK's own retries, what the fault spoils; the error."""
+    model = streaming_model()
+    fake("openai", "PUT", "faults", [fault])
+    retrying, sent = counting_client()
+    before = settled_bill()
+    stream = fields.get("stream", False)
+
+    def call():
+        answer = retrying.images.generate(
+            model=model,
+            prompt=f"a kite, {fault['fault']}, {stream}",
+            size="1024x1024",
+            extra_body={"gallerist": {"providers": {"only": ["openai"]}}},
+            **fields,
+        )
+        return list(answer) if stream else answer
+
+    try:
+        call()
+        raise AssertionError("it was delivered")
+    except openai.APIError as raised:
+        error = raised
+    bought = settled_bill() - before
+    check(bought == 1, f"bought {bought} times, by {len(sent)} requests")
+    check(len(sent) == 1, f"the SDK sent {len(sent)} requests")
+    return error
+
+
+def spoilt_but_billed():
+    """Whatever spoils a picture that was made and billed, the SDK does not buy another by itself."""
+    for name in ("reset_after", "truncated", "malformed", "wrong_size", "blank", "moderation_output"):
+        for stream in (False, True):
+            fields = {"stream": True} if stream else {}
+            run = lambda name=name, fields=fields: bought_at_one_provider({"fault": name}, **fields)
+            case(f"{name}{', streamed' if stream else ''} buys once", run)
+    for name in ("stream_cut", "stream_error"):
+        for partial_images in (0, 1):
+            fields = {"stream": True, "partial_images": partial_images}
+            run = lambda name=name, fields=fields: bought_at_one_provider({"fault": name}, **fields)
+            case(f"{name} with {partial_images} partial images buys once", run)
+
+
+def deadline():
+    """The gateway's own patience ends: 504, and no second payment."""
+    patience_ms = int(os.environ["GALLERIST_DEADLINE_MS"])
+
+    def hang():
+        error = bought_at_one_provider({"fault": "hang", "ms": patience_ms + 1_000})
+        check(type(error) is openai.InternalServerError, f"{type(error).__name__}: {error}")
+        check((error.status_code, error.code) == (504, "upstream_timeout"), f"{error}")
+        check(error.response.headers.get("x-should-retry") == "false", "no x-should-retry: false")
+
+    case("504 when nobody answers in time, bought once", hang)
+
+
+def shutdown():
+    """The gateway ends: who has begun gets the picture, who only joined is sent away for a while."""
+    model = streaming_model()
+    fake("openai", "PUT", "faults", [{"fault": "latency", "ms": 3_000}])
+    before = settled_bill()
+    generate = lambda **options: client().images.generate(model=model, prompt="a kite in the evening", **options)
+    answers = []
+
+    def begun():
+        answers.append(generate())
+
+    def joined():
+        call = lambda: generate(extra_headers={"x-stainless-retry-count": "1"})
+        error = raises(openai.InternalServerError, call, 503, "overloaded")
+        check(error.response.headers.get("retry-after"), "no retry-after")
+
+    def whole():
+        first.join()
+        check(len(answers) == 1 and picture(answers[0].data[0].b64_json), "the first has no picture")
+        check(settled_bill() - before == 1, "it was not bought once")
+
+    first = threading.Thread(target=begun)
+    first.start()
+    time.sleep(1)
+    threading.Timer(0.7, lambda: os.kill(int(os.environ["GALLERIST_PROCESS"]), signal.SIGTERM)).start()
+    case("503 at a shutdown", joined)
+    case("what was under way is delivered", whole)
+
+
+GROUPS = (
+    surface,
+    errors,
+    accounts,
+    client_timeout,
+    rate_limited,
+    upstream_failed,
+    no_second_payment,
+    spoilt_but_billed,
+    deadline,
+    shutdown,
+)
 
 if __name__ == "__main__":
     chosen = [group for group in GROUPS if sys.argv[1:] == [group.__name__]]

@@ -12,7 +12,31 @@ use anyhow::{Context, Result};
 use std::process::Command;
 
 /// Groups of cases that both gateway scripts know; see the head of `openai_python.py`.
-const GROUPS: &[&str] = &["surface", "errors", "rate_limited", "upstream_failed", "no_second_payment"];
+const GROUPS: &[&str] = &[
+    "surface",
+    "errors",
+    "accounts",
+    "client_timeout",
+    "rate_limited",
+    "upstream_failed",
+    "no_second_payment",
+    "spoilt_but_billed",
+];
+
+/// Groups that want a gateway with a short deadline, or one that ends before its stand-ins do.
+const GROUPS_OF_SERVE: &[&str] = &["deadline", "shutdown"];
+
+/// The deadline of [`GROUPS_OF_SERVE`]; longer than what `shutdown` lets a picture take.
+const DEADLINE_MS: u32 = 5_000;
+
+/// What turns a provider on and moves it to its stand-in: kind, variable of its key, path behind the origin.
+const PROVIDERS: &[(&str, &str, &str)] = &[
+    ("openai", "OPENAI_API_KEY", "/v1"),
+    ("google", "GEMINI_API_KEY", "/v1beta"),
+    ("bfl", "BFL_API_KEY", "/v1"),
+    ("stability", "STABILITY_API_KEY", ""),
+    ("fal", "FAL_KEY", ""),
+];
 
 /// A vendor's SDK against its stand-in. The script's arguments are the address and the key.
 struct Witness {
@@ -42,6 +66,10 @@ pub fn run(tools: &Tools) -> Tally {
             let done = against_the_gateway(interpreter, script, group);
             tally.add(done.unwrap_or_else(|error| failed(format!("{script} {group}: {error:#}"))));
         }
+        for group in GROUPS_OF_SERVE {
+            let done = against_serve(interpreter, script, group);
+            tally.add(done.unwrap_or_else(|error| failed(format!("{script} {group}: {error:#}"))));
+        }
     }
     let done = witnesses(&python);
     tally.add(done.unwrap_or_else(|error| failed(format!("witnesses: {error:#}"))));
@@ -57,6 +85,36 @@ fn against_the_gateway(interpreter: &str, script: &str, group: &str) -> Result<T
     command.env("GALLERIST_API_KEY", demo.text("api_key")?);
     command.env("GALLERIST_ADMIN_KEY", demo.text("admin_key")?);
     command.env("GALLERIST_FAKES", demo.ready["fakes"].to_string());
+    count(&mut command, &format!("{script} {group}"))
+}
+
+/// As [`against_the_gateway`], with gateway and stand-ins in processes of their own.
+fn against_serve(interpreter: &str, script: &str, group: &str) -> Result<Tally> {
+    let fakes = ServerProcess::start(&["fakes", "--json"])?;
+    let (key, admin_key) = ("sk-client-of-the-sdks", "sk-admin-of-the-sdks");
+    let settings = tempfile::NamedTempFile::new().context("no temporary file")?;
+    std::fs::write(settings.path(), format!("deadline_ms = {DEADLINE_MS}\n"))?;
+    let mut variables = vec![
+        ("GALLERIST_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+        ("GALLERIST_DATA_DIR".to_owned(), "{dir}".to_owned()),
+        ("GALLERIST_CONFIG".to_owned(), settings.path().to_string_lossy().into_owned()),
+        ("GALLERIST_API_KEY".to_owned(), key.to_owned()),
+        ("GALLERIST_ADMIN_KEY".to_owned(), admin_key.to_owned()),
+    ];
+    for (kind, variable, path) in PROVIDERS {
+        let text = |member: &str| fakes.ready[member][kind].as_str().unwrap_or_default().to_owned();
+        variables.push(((*variable).to_owned(), text("fake_keys")));
+        let base_url = format!("GALLERIST_{}_BASE_URL", kind.to_uppercase());
+        variables.push((base_url, text("fakes") + path));
+    }
+    let gateway = ServerProcess::start_with(&["serve", "--json"], &variables)?;
+    let mut command = command(interpreter);
+    command.arg(root().join("tests/sdk").join(script)).arg(group);
+    command.env("GALLERIST_BASE_URL", gateway.text("base_url")?);
+    command.env("GALLERIST_API_KEY", key).env("GALLERIST_ADMIN_KEY", admin_key);
+    command.env("GALLERIST_FAKES", fakes.ready["fakes"].to_string());
+    command.env("GALLERIST_DEADLINE_MS", DEADLINE_MS.to_string());
+    command.env("GALLERIST_PROCESS", gateway.id().to_string());
     count(&mut command, &format!("{script} {group}"))
 }
 

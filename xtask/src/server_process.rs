@@ -17,7 +17,7 @@ const READY_SECONDS_MAX: u64 = 60;
 /// Until a child that was asked to end is killed.
 const END_SECONDS_MAX: u64 = 10;
 
-/// A running `gallerist demo` or `gallerist fakes`.
+/// A running `gallerist demo`, `fakes` or `serve`.
 pub struct ServerProcess {
     child: Child,
     /// What it said about itself: addresses and keys.
@@ -33,6 +33,14 @@ impl ServerProcess {
     /// # Errors
     /// When it cannot be started or prints something else.
     pub fn start(arguments: &[&str]) -> Result<ServerProcess> {
+        ServerProcess::start_with(arguments, &[])
+    }
+
+    /// As [`ServerProcess::start`], with variables that it shall see; `{dir}` is the folder in them too.
+    ///
+    /// # Errors
+    /// When it cannot be started or prints something else.
+    pub fn start_with(arguments: &[&str], variables: &[(String, String)]) -> Result<ServerProcess> {
         let folder = tempfile::tempdir().context("no temporary folder")?;
         let path = folder.path().to_string_lossy().into_owned();
         let mut command = Command::new(binary());
@@ -45,12 +53,17 @@ impl ServerProcess {
                 command.env_remove(&name);
             }
         }
+        command.envs(variables.iter().map(|(name, value)| (name, value.replace("{dir}", &path))));
         let mut child = command.spawn().with_context(|| format!("cannot start {}", binary().display()))?;
         let lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
         let mut process = ServerProcess { child, ready: Value::Null, _folder: folder };
         process.ready = first_line(lines)?;
         ensure!(process.ready["event"] == "ready", "the first line is no ready line: {}", process.ready);
         Ok(process)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// A text of the ready line.

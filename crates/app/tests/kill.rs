@@ -9,6 +9,7 @@
 #[path = "../../engine/tests/whole/comparison.rs"]
 mod comparison;
 
+use comparison::{compare, explain, hits};
 use gallerist_domain::Ticks;
 use gallerist_fakes::{Fakes, FakesOptions};
 use gallerist_pricing::Catalogue;
@@ -192,6 +193,7 @@ fn twenty_kills_under_load_lose_no_payment_and_make_none_twice() {
     let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     let config = ureq::Agent::config_builder().http_status_as_error(false);
     let agent: ureq::Agent = config.timeout_global(Some(Duration::from_secs(30))).build().into();
+    let mut ends = Vec::new();
     std::thread::scope(|scope| {
         let mut gateway = Gateway::start(&fakes, home.path(), port);
         for number in 0..CLIENTS {
@@ -202,11 +204,13 @@ fn twenty_kills_under_load_lose_no_payment_and_make_none_twice() {
         for kill in 0..KILLS {
             // Some kills come while the start before is still looking up jobs.
             std::thread::sleep(Duration::from_millis(200 + kill * 7919 % 1_400));
+            ends.push(jiff::Timestamp::now());
             gateway.kill();
             gateway = Gateway::start(&fakes, home.path(), port);
         }
         over.store(true, Ordering::Relaxed);
         std::thread::sleep(Duration::from_secs(4));
+        ends.push(jiff::Timestamp::now());
         gateway.end();
     });
     let books = home.path().join("books");
@@ -220,7 +224,7 @@ fn twenty_kills_under_load_lose_no_payment_and_make_none_twice() {
         std::thread::sleep(Duration::from_secs(4));
         gateway.end();
     }
-    runtime.block_on(check(&fakes, &books, served.into_inner()));
+    runtime.block_on(check(&fakes, &books, served.into_inner(), &ends));
 }
 
 async fn open_reservations(books: &Path) -> u64 {
@@ -230,7 +234,7 @@ async fn open_reservations(books: &Path) -> u64 {
     open
 }
 
-async fn check(fakes: &Fakes, books: &Path, served: usize) {
+async fn check(fakes: &Fakes, books: &Path, served: usize, ends: &[jiff::Timestamp]) {
     let store = Store::open(StoreOptions::new(books, jiff::Timestamp::now())).expect("nobody has it open");
     let audit = store.books().await.unwrap();
     assert!(audit.balance(), "{audit:?}");
@@ -241,10 +245,10 @@ async fn check(fakes: &Fakes, books: &Path, served: usize) {
     assert!(attempts.iter().all(|attempt| ended.contains(&attempt.status)));
     let mut disputed = 0;
     for stand_in in fakes.iter() {
-        let bill = stand_in.ctx.bill.entries().iter().map(|entry| entry.ticks).collect();
-        // An engine of one's own counts the time in which a call waited behind those that a kill left behind.
-        let bounded = stand_in.kind != "automatic1111";
-        disputed += comparison::compare(stand_in.kind, bill, &attempts, bounded);
+        let in_line = stand_in.kind == "automatic1111";
+        let disputes = compare(stand_in.kind, &stand_in.ctx.bill.entries(), &attempts, in_line);
+        explain(stand_in.kind, &disputes, &hits(&stand_in.ctx.faults), ends);
+        disputed += disputes.len();
     }
     let reasons: BTreeSet<_> =
         attempts.iter().filter_map(|attempt| attempt.dispute_reason.as_deref()).collect();

@@ -92,10 +92,29 @@ pub struct TokenUsage {
     pub image_output_tokens: i64,
 }
 
+/// Where a stream's pictures come from; known before what they cost, so that a client which is cut off in the
+/// middle knows under which id its picture is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamOrigin {
+    pub request_id: RequestId,
+    pub provider: String,
+    pub model: String,
+}
+
 /// What a streamed request sends, in this order: partials, then one `Completed` per picture; or `Failed`.
 #[derive(Clone, Debug)]
 pub enum StreamEvent {
-    Partial { index: u32, image: Chunks, format: OutputFormat, size: Size, quality: String },
-    Completed { image: DeliveredImage, meta: Arc<AnswerMeta> },
+    Partial {
+        origin: Arc<StreamOrigin>,
+        index: u32,
+        image: Chunks,
+        format: OutputFormat,
+        size: Size,
+        quality: String,
+    },
+    Completed {
+        image: DeliveredImage,
+        meta: Arc<AnswerMeta>,
+    },
     Failed(Refusal),
 }

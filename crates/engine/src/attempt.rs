@@ -130,8 +130,11 @@ impl Surroundings<'_> {
         self,
         planned: &PlannedOffer<'_>,
         planned_call: &PlannedCall,
-        events: Option<&mut EventSink>,
+        mut events: Option<&mut EventSink>,
     ) -> Called {
+        if let Some(events) = &mut events {
+            events.begin(self.request, &planned.offer.id);
+        }
         let provider = self.shared.provider_of(planned.index);
         let place = provider.place(self.shared.limits.waiting_per_provider_max, self.deadline).await;
         let exchanged = match place {

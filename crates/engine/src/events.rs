@@ -1,10 +1,11 @@
 //! Server-sent events: reading a provider's stream, and the sink towards a streaming client.
 
-use crate::answer::StreamEvent;
+use crate::answer::{StreamEvent, StreamOrigin};
 use bytes::Bytes;
-use gallerist_domain::{Chunks, Fault, FaultKind, ImageCall, OutputFormat};
+use gallerist_domain::{Chunks, Fault, FaultKind, ImageCall, OfferId, OutputFormat, RequestId};
 use gallerist_providers::ServerEvent;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Cuts a byte stream into events. Events end with an empty line; lines end with LF or CRLF.
@@ -82,19 +83,28 @@ const PLACES_FOR_WHOLE: usize = 12;
 /// Where a streaming client listens.
 pub(crate) struct EventSink {
     sender: mpsc::Sender<StreamEvent>,
+    /// Of the call that is running; each call of a request sets its own.
+    origin: Option<Arc<StreamOrigin>>,
     /// Whether anything was forwarded: then the offer is committed.
     pub committed: bool,
 }
 
 impl EventSink {
     pub(crate) fn new(sender: mpsc::Sender<StreamEvent>) -> EventSink {
-        EventSink { sender, committed: false }
+        EventSink { sender, origin: None, committed: false }
+    }
+
+    /// Says where the pictures that follow come from.
+    pub(crate) fn begin(&mut self, request_id: RequestId, offer: &OfferId) {
+        let (provider, model) = (offer.provider.clone(), offer.model.clone());
+        self.origin = Some(Arc::new(StreamOrigin { request_id, provider, model }));
     }
 
     /// Forwards a partial picture, unless too many wait already.
     pub(crate) fn partial(&mut self, index: u32, image: Chunks, format: OutputFormat, call: &ImageCall) {
-        let event =
-            StreamEvent::Partial { index, image, format, size: call.size, quality: call.quality.clone() };
+        let origin = Arc::clone(self.origin.as_ref().expect("a call begins before its pictures come"));
+        let (size, quality) = (call.size, call.quality.clone());
+        let event = StreamEvent::Partial { origin, index, image, format, size, quality };
         self.committed = true;
         if self.sender.capacity() > PLACES_FOR_WHOLE {
             // A client that has gone does not stop the reading.

@@ -29,7 +29,9 @@ mod replay;
 mod shared;
 mod transport;
 
-pub use answer::{Answer, AnswerMeta, Cost, CostLine, DeliveredImage, Missing, StreamEvent, TokenUsage};
+pub use answer::{
+    Answer, AnswerMeta, Cost, CostLine, DeliveredImage, Missing, StreamEvent, StreamOrigin, TokenUsage,
+};
 pub use refusal::{FailedAttempt, Refusal, RefusalKind};
 pub use request::{Caller, Incoming};
 pub use settings::{EngineSettings, Limits, ProviderSettings};

@@ -59,22 +59,29 @@ pub(crate) async fn response(state: &AppState, answer: Answer, echo: Echo, base:
     response
 }
 
-/// The headers that say what it cost; room for the few that follow is left.
+/// The headers that say where it comes from and what it cost; room for the few that follow is left.
 pub(crate) fn headers(meta: &AnswerMeta) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(12);
-    identify(&mut headers, meta.request_id);
-    let mut add = |name: HeaderName, value: &str| {
-        // A configured name may hold what no header can; the body says it anyway.
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
-    add(PROVIDER, &meta.provider);
-    add(MODEL, &meta.model);
-    add(COST, &meta.cost.charged_usd.to_string());
-    add(COST_BASIS, &meta.cost.basis);
+    let mut headers = origin(meta.request_id, &meta.provider, &meta.model);
+    add(&mut headers, COST, &meta.cost.charged_usd.to_string());
+    add(&mut headers, COST_BASIS, &meta.cost.basis);
     headers.insert(ATTEMPTS, HeaderValue::from(meta.attempts));
     headers
+}
+
+/// Those of the headers that are known before the cost is.
+pub(crate) fn origin(request: gallerist_domain::RequestId, provider: &str, model: &str) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(12);
+    identify(&mut headers, request);
+    add(&mut headers, PROVIDER, provider);
+    add(&mut headers, MODEL, model);
+    headers
+}
+
+/// A configured name may hold what no header can; the body says it anyway.
+fn add(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
 }
 
 /// The request's id in both headers that carry it.

@@ -1,9 +1,10 @@
 //! The accept loop: connections with limits, HTTP/1.1 on each, and an orderly end.
 //!
-//! It owns every connection's task. A slow sender of headers is cut off by time, the number of connections by
-//! a semaphore, a panic in a handler by an answer of 500 and a line in the log. When `shutdown` is cancelled
-//! nothing new is accepted, idle connections close, and answers under way get their time. A client that goes
-//! away while its request runs drops the handler; what was bought goes on in the engine.
+//! It owns every connection's task. A slow sender of headers is cut off by time, and so is a client that takes
+//! nothing of its answer; the number of connections is bounded by a semaphore, a panic in a handler ends in an
+//! answer of 500 and a line in the log. When `shutdown` is cancelled nothing new is accepted, idle connections
+//! close, and answers under way get their time. A client that goes away while its request runs drops the
+//! handler; what was bought goes on in the engine.
 
 use crate::failure::Failure;
 use crate::routes;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
 /// Limits of the accept loop; [`ServeLimits::default`] gives what each doc line says.
@@ -35,13 +37,22 @@ pub struct ServeLimits {
     /// From the end of an answer (or the accept) to the end of the next request's headers, in milliseconds;
     /// so it also ends idle connections. Default 60,000.
     pub header_read_ms_max: u64,
+    /// How long a client may take nothing of its answer, in milliseconds; then the connection is closed, and
+    /// its place and its pictures' memory are free. The system reports progress by thirds of its buffer, so
+    /// this is not a limit for slow lines, only for those that stand still. Default 60,000.
+    pub write_stall_ms_max: u64,
     /// What running answers get after a shutdown, in milliseconds. Default 30,000.
     pub grace_ms: u64,
 }
 
 impl Default for ServeLimits {
     fn default() -> ServeLimits {
-        ServeLimits { connections_max: 4_096, header_read_ms_max: 60_000, grace_ms: 30_000 }
+        ServeLimits {
+            connections_max: 4_096,
+            header_read_ms_max: 60_000,
+            write_stall_ms_max: 60_000,
+            grace_ms: 30_000,
+        }
     }
 }
 
@@ -65,6 +76,8 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: Cancellatio
         };
         let Some((stream, place)) = accepted else { continue };
         let answering = Answering { router: router.clone(), state: state.clone() };
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(Duration::from_millis(limits.write_stall_ms_max)));
         connections.spawn(connection(stream, place, builder.clone(), answering, shutdown.clone()));
     }
     state.stop();
@@ -97,7 +110,7 @@ async fn accept(
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: TimeoutWriter<TcpStream>,
     place: OwnedSemaphorePermit,
     builder: http1::Builder,
     answering: Answering,
@@ -107,6 +120,7 @@ async fn connection(
         let answering = answering.clone();
         async move { Ok::<_, Infallible>(answering.answer(request).await) }
     });
+    let stream = pin!(stream);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         biased;

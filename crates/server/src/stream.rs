@@ -48,7 +48,11 @@ pub(crate) async fn response(
     };
     let headers = match &first {
         StreamEvent::Completed { meta, .. } => answer::headers(meta),
-        _ => http::HeaderMap::with_capacity(8),
+        // What it costs is known at its end and rides in the completed event.
+        StreamEvent::Partial { origin, .. } => {
+            answer::origin(origin.request_id, &origin.provider, &origin.model)
+        }
+        StreamEvent::Failed(_) => http::HeaderMap::new(),
     };
     body.add(first);
     let mut response = Response::new(Body::new(body));
@@ -75,7 +79,7 @@ struct EventBody {
 impl EventBody {
     fn add(&mut self, event: StreamEvent) {
         self.parts = match event {
-            StreamEvent::Partial { index, image, format, size, quality } => {
+            StreamEvent::Partial { index, image, format, size, quality, .. } => {
                 let created = self.state.engine().clock().now().as_second();
                 let look = Look { created, format, size, quality: &quality, background: self.background };
                 partial(index, &image, &look)

@@ -1,6 +1,6 @@
 //! Everything up on loopback: stand-ins, a temporary store, the engine; and the comparison of the books.
 
-use crate::comparison::compare;
+use crate::comparison::{Dispute, compare, hits};
 use gallerist_domain::{ImageRequest, OfferId, ProjectId, SystemClock};
 use gallerist_engine::{Caller, Engine, EngineSettings, Incoming, Limits, ProviderSettings};
 use gallerist_fakes::{Fakes, FakesOptions};
@@ -140,6 +140,11 @@ impl House {
     /// Lets everything finish, then compares books and bills to the last digit. Returns the number of
     /// disputed attempts.
     pub async fn balance(&self) -> usize {
+        self.disputes().await.values().map(Vec::len).sum()
+    }
+
+    /// As [`House::balance`]; returns the disputed attempts of each provider.
+    pub async fn disputes(&self) -> BTreeMap<String, Vec<Dispute>> {
         self.engine.shut_down(60_000).await;
         // Jobs that nobody waits for are billed when they are done.
         tokio::time::sleep(std::time::Duration::from_millis(400)).await;
@@ -148,19 +153,16 @@ impl House {
         let attempts = self.attempts().await;
         let open = attempts.iter().filter(|attempt| attempt.status == AttemptStatus::Reserved).count();
         assert_eq!(open, 0, "reservations are left open");
-        let mut disputed = 0;
-        for (kind, entries) in self.bills() {
-            disputed += compare(&kind, entries, &attempts, true);
-        }
-        disputed
+        let disputes = |kind: &str| {
+            let bill = self.fakes.get(kind).expect("a known kind").ctx.bill.entries();
+            compare(kind, &bill, &attempts, false)
+        };
+        self.fakes.origins().into_keys().map(|kind| (kind.clone(), disputes(&kind))).collect()
     }
 
-    fn bills(&self) -> BTreeMap<String, Vec<i64>> {
-        let amounts = |kind: &str| {
-            let entries = self.fakes.get(kind).expect("a known kind").ctx.bill.entries();
-            entries.iter().map(|entry| entry.ticks).collect()
-        };
-        self.fakes.origins().into_keys().map(|kind| (kind.clone(), amounts(&kind))).collect()
+    /// How often each fault of a stand-in's script has struck.
+    pub fn hits(&self, kind: &str) -> BTreeMap<String, u64> {
+        hits(&self.fakes.get(kind).expect("a known kind").ctx.faults)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::quote::tests::any_call;
+use crate::sheet::Each;
 use crate::testing::{default_call, find, now, usd};
 use gallerist_domain::{Decimal, ImageCall, Meter};
 use proptest::prelude::*;
@@ -217,5 +218,31 @@ proptest! {
                 prop_assert_eq!(charge.amount, bounds.expected);
             }
         }
+    }
+
+    /// Nor do the provider's own counts pass it, as long as they lie within what the quote was made from. A
+    /// provider may leave some of them out.
+    #[test]
+    fn settlements_by_counts_within_the_estimates_stay_within_the_maximum(
+        (model, call) in any_call(),
+        shares in prop::collection::vec(prop::option::weighted(0.8, 0..=1000i64), 32),
+    ) {
+        let facts = Facts::of(&call);
+        let bounds = crate::bounds(&model.sheet, &facts, now()).expect("has a price");
+        let mut usage: Vec<Metered> = Vec::new();
+        for (line, share) in model.sheet.lines.iter().zip(shares) {
+            let counted = usage.iter().any(|metered| metered.meter == line.meter);
+            let quantity = derived(line, &facts).or_else(|| estimated(line.meter, &model.sheet, &facts, now()));
+            let (Some(share), Some(quantity), false) = (share, quantity, counted) else { continue };
+            let times = match quantity.each {
+                Each::Call | Each::Input => 1,
+                _ => i64::from(call.n),
+            };
+            let (low, high) = (quantity.range.min * times, quantity.range.max * times);
+            usage.push(Metered { meter: line.meter, quantity: low + (high - low) * share / 1000 });
+        }
+        let evidence = Evidence { images: call.n, usage: &usage, reported: None };
+        let charge = settle(&model.sheet, &[], &facts, evidence, now()).expect("settles");
+        prop_assert!(charge.amount <= bounds.max, "{}: {} > {}, {usage:?}", model.id, charge.amount, bounds.max);
     }
 }

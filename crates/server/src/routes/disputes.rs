@@ -6,10 +6,10 @@
 
 use crate::auth;
 use crate::failure::Failure;
-use crate::routes::parameters::{body, dollars, present, request_id};
+use crate::routes::parameters::{PathPart, body, dollars, present, request_id};
 use crate::routes::requests;
 use crate::state::AppState;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use gallerist_store::{Resolution, StoreError};
 use serde::Deserialize;
@@ -25,7 +25,7 @@ struct Bill {
 /// `{"charged_usd": "0.04"}` settles the attempt, `{"charged_usd": "0"}` releases it. Answers the request.
 pub(crate) async fn resolve(
     State(state): State<AppState>,
-    Path((id, number)): Path<(String, String)>,
+    PathPart((id, number)): PathPart<(String, String)>,
     request: Request,
 ) -> Result<Response, Failure> {
     let key = auth::authenticate_admin(&state, request.headers())?;

@@ -3,9 +3,9 @@
 use crate::auth;
 use crate::failure::Failure;
 use crate::keys::new_key;
-use crate::routes::parameters::{body, instant, json};
+use crate::routes::parameters::{PathPart, body, instant, json};
 use crate::state::AppState;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use gallerist_domain::ProjectId;
 use gallerist_store::{KeyRecord, KeyRole};
@@ -95,7 +95,7 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
 
 pub(crate) async fn revoke(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     auth::authenticate_admin(&state, &headers)?;

@@ -3,9 +3,9 @@
 use crate::auth;
 use crate::failure::Failure;
 use crate::intake;
-use crate::routes::parameters::json;
+use crate::routes::parameters::{PathPart, json};
 use crate::state::AppState;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use gallerist_pricing::Offer;
 use gallerist_routing::names::AUTO;
@@ -41,7 +41,7 @@ pub(crate) async fn list(State(state): State<AppState>, request: Request) -> Res
 
 pub(crate) async fn show(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart<String>,
     request: Request,
 ) -> Response {
     if let Err(failure) = checked(&state, request).await {

@@ -4,9 +4,10 @@ use crate::answer::JSON;
 use crate::auth;
 use crate::failure::Failure;
 use crate::intake;
+use crate::routes::speaks_openai;
 use crate::state::AppState;
 use axum::body::Body;
-use axum::extract::{Query, Request};
+use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::response::Response;
 use gallerist_domain::{ProjectId, RequestId, Ticks};
 use gallerist_store::KeyRecord;
@@ -20,6 +21,27 @@ use serde_json::value::RawValue;
 
 /// Largest body of an admin call.
 const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// What a path names, decoded. A path that cannot be decoded (`%FF`) names nothing, and the answer says so in
+/// the form of its surface; axum alone would answer in plain text.
+pub(crate) struct PathPart<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathPart<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathPart<T>, Response> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(named)) => Ok(PathPart(named)),
+            Err(_) => {
+                let path = parts.uri.path();
+                let short: String = path.chars().take(120).collect();
+                let message = format!("There is nothing at {short}: the path is not percent-encoded UTF-8.");
+                let failure = Failure::not_found(message);
+                Err(if speaks_openai(path) { failure.openai() } else { failure.problem() })
+            }
+        }
+    }
+}
 
 /// A query of known parameters, each at most once.
 pub(crate) struct Parameters(Vec<(String, String)>);

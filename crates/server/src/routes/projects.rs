@@ -2,9 +2,9 @@
 
 use crate::auth;
 use crate::failure::Failure;
-use crate::routes::parameters::{body, cap, json, present, visible_project};
+use crate::routes::parameters::{PathPart, body, cap, json, present, visible_project};
 use crate::state::AppState;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use gallerist_domain::{ProjectId, Ticks};
 use gallerist_store::ProjectRecord;
@@ -67,7 +67,7 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
 
 pub(crate) async fn show(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let key = auth::authenticate(&state, &headers)?;
@@ -79,7 +79,7 @@ pub(crate) async fn show(
 /// `{"cap_usd": "25.00"}` sets the cap, `{"cap_usd": null}` removes it.
 pub(crate) async fn change(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     auth::authenticate_admin(&state, request.headers())?;

@@ -2,10 +2,10 @@
 
 use crate::auth;
 use crate::failure::Failure;
-use crate::routes::parameters::{Parameters, json, request_id, visible_project};
+use crate::routes::parameters::{Parameters, PathPart, json, request_id, visible_project};
 use crate::state::AppState;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use gallerist_domain::{AttemptId, OfferId, ProjectId, RequestId, Ticks};
 use gallerist_store::{
@@ -109,7 +109,7 @@ pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<
 
 pub(crate) async fn show(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let key = auth::authenticate(&state, &headers)?;
@@ -125,7 +125,7 @@ pub(crate) fn whole(detail: &RequestDetail) -> Response {
 /// A picture that was kept because its client went away, or for its address.
 pub(crate) async fn picture(
     State(state): State<AppState>,
-    Path((id, index)): Path<(String, String)>,
+    PathPart((id, index)): PathPart<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let key = auth::authenticate(&state, &headers)?;
@@ -140,7 +140,7 @@ pub(crate) async fn picture(
 /// The signature is the permission; no key is asked for.
 pub(crate) async fn signed_picture(
     State(state): State<AppState>,
-    Path((id, index)): Path<(String, String)>,
+    PathPart((id, index)): PathPart<(String, String)>,
     parts: Parts,
 ) -> Result<Response, Failure> {
     let parameters = Parameters::of(&parts, &["expires", "signature"])?;

@@ -2,7 +2,7 @@ use super::*;
 use crate::answer::tests::{meta, written};
 use crate::state::AppSettings;
 use gallerist_domain::{SystemClock, Ticks};
-use gallerist_engine::{Engine, EngineSettings, Limits, Refusal, RefusalKind};
+use gallerist_engine::{Engine, EngineSettings, Limits, Refusal, RefusalKind, StreamOrigin};
 use gallerist_pricing::Catalogue;
 use gallerist_store::Store;
 use jiff::Timestamp;
@@ -120,15 +120,25 @@ async fn pictures_that_wait_behind_another_event_are_kept_when_the_client_goes()
     };
     let (sender, events) = tokio::sync::mpsc::channel(8);
     let (format, size, quality) = (OutputFormat::Png, Size::new(64, 32), String::new());
-    let partial = Chunks::from(vec![b'A'; 8]);
-    sender.try_send(StreamEvent::Partial { index: 0, image: partial, format, size, quality }).unwrap();
+    let image_of_partial = Chunks::from(vec![b'A'; 8]);
     let meta = Arc::new(meta());
+    let (provider, model) = (meta.provider.clone(), meta.model.clone());
+    let origin = Arc::new(StreamOrigin { request_id: meta.request_id, provider, model });
+    let partial = StreamEvent::Partial { origin, index: 0, image: image_of_partial, format, size, quality };
+    sender.try_send(partial).unwrap();
     for byte in [1, 2] {
         let meta = Arc::clone(&meta);
         sender.try_send(StreamEvent::Completed { image: image(byte), meta }).unwrap();
     }
     drop(sender);
-    drop(response(&state, events, None).await.unwrap());
+    let response = response(&state, events, None).await.unwrap();
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let id = Some(meta.request_id.to_string());
+    assert_eq!((header("x-request-id"), header("x-gallerist-request-id")), (id.clone(), id));
+    assert_eq!(header("x-gallerist-provider").as_deref(), Some(meta.provider.as_str()));
+    assert_eq!(header("x-gallerist-model").as_deref(), Some(meta.model.as_str()));
+    assert_eq!(header("x-gallerist-cost-usd"), None, "nobody knows it yet");
+    drop(response);
     state.engine().shut_down(10_000).await;
     for index in [0u32, 1] {
         let picture = state.engine().store().picture(meta.request_id, index, Timestamp::now()).await.unwrap();

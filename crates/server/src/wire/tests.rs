@@ -2,6 +2,9 @@ use super::*;
 use gallerist_domain::{
     Ingredients, Objective, Operation, OptionWord, QualityClass, Size, Ticks, TierChoice,
 };
+use mistakes::{EXTENSION_MISTAKES, MISTAKES, no_objects};
+
+mod mistakes;
 
 /// The parameter and code of each fault.
 fn faults(body: &[u8]) -> Vec<(Option<String>, &'static str)> {
@@ -13,152 +16,6 @@ fn faults(body: &[u8]) -> Vec<(Option<String>, &'static str)> {
     }
     faults.into_iter().map(|fault| (fault.parameter, fault.code)).collect()
 }
-
-/// Bodies with one mistake: what is written, the parameter that must be named, the code.
-const MISTAKES: &[(&str, &str, &str)] = &[
-    (r#"{}"#, "prompt", "missing_required_parameter"),
-    (r#"{"prompt":null}"#, "prompt", "missing_required_parameter"),
-    (r#"{"prompt":5}"#, "prompt", "invalid_type"),
-    (r#"{"prompt":["x"]}"#, "prompt", "invalid_type"),
-    (r#"{"prompt":{"text":"x"}}"#, "prompt", "invalid_type"),
-    (r#"{"prompt":true}"#, "prompt", "invalid_type"),
-    (r#"{"prompt":""}"#, "prompt", "invalid_value"),
-    (r#"{"prompt":" \n\t "}"#, "prompt", "invalid_value"),
-    (r#"{"prompt":"a\u0000b"}"#, "prompt", "invalid_value"),
-    (r#"{"prompt":"\ud800"}"#, "prompt", "invalid_value"),
-    (r#"{"prompt":"x","prompt":"y"}"#, "prompt", "invalid_value"),
-    (r#"{"prompt":"x","pro\u006dpt":"y"}"#, "prompt", "invalid_value"),
-    (r#"{"prompt":"x","n":0}"#, "n", "integer_below_min_value"),
-    (r#"{"prompt":"x","n":-1}"#, "n", "integer_below_min_value"),
-    (r#"{"prompt":"x","n":1.5}"#, "n", "invalid_type"),
-    (r#"{"prompt":"x","n":1e1}"#, "n", "invalid_type"),
-    (r#"{"prompt":"x","n":"2"}"#, "n", "invalid_type"),
-    (r#"{"prompt":"x","n":true}"#, "n", "invalid_type"),
-    (r#"{"prompt":"x","n":11}"#, "n", "integer_above_max_value"),
-    (r#"{"prompt":"x","n":1000000000}"#, "n", "integer_above_max_value"),
-    (r#"{"prompt":"x","n":1000000000000000000000000000000}"#, "n", "integer_above_max_value"),
-    (r#"{"prompt":"x","n":-1000000000000000000000000000000}"#, "n", "integer_below_min_value"),
-    (r#"{"prompt":"x","size":"0x0"}"#, "size", "invalid_value"),
-    (r#"{"prompt":"x","size":"-5x5"}"#, "size", "invalid_value"),
-    (r#"{"prompt":"x","size":"1024"}"#, "size", "invalid_value"),
-    (r#"{"prompt":"x","size":"1024x"}"#, "size", "invalid_value"),
-    (r#"{"prompt":"x","size":"x1024"}"#, "size", "invalid_value"),
-    (r#"{"prompt":"x","size":"99999999999x1"}"#, "size", "invalid_value"),
-    (r#"{"prompt":"x","size":"1024X1024 "}"#, "size", "invalid_value"),
-    (r#"{"prompt":"x","size":"+64x64"}"#, "size", "invalid_value"),
-    (r#"{"prompt":"x","size":"1024x1024x1024"}"#, "size", "invalid_value"),
-    (r#"{"prompt":"x","size":7}"#, "size", "invalid_type"),
-    (r#"{"prompt":"x","size":{}}"#, "size", "invalid_type"),
-    (r#"{"prompt":"x","size":""}"#, "size", "invalid_value"),
-    (r#"{"prompt":"x","model":""}"#, "model", "invalid_value"),
-    (r#"{"prompt":"x","model":3}"#, "model", "invalid_type"),
-    (r#"{"prompt":"x","model":"auto\r\nx: y"}"#, "model", "invalid_value"),
-    (r#"{"prompt":"x","model":"au to"}"#, "model", "invalid_value"),
-    (r#"{"prompt":"x","quality":1}"#, "quality", "invalid_type"),
-    (r#"{"prompt":"x","quality":""}"#, "quality", "invalid_value"),
-    (r#"{"prompt":"x","quality":"HIGH!"}"#, "quality", "invalid_value"),
-    (r#"{"prompt":"x","quality":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}"#, "quality", "invalid_value"),
-    (r#"{"prompt":"x","stream":"yes"}"#, "stream", "invalid_type"),
-    (r#"{"prompt":"x","stream":1}"#, "stream", "invalid_type"),
-    (r#"{"prompt":"x","partial_images":50}"#, "partial_images", "integer_above_max_value"),
-    (r#"{"prompt":"x","partial_images":2}"#, "partial_images", "invalid_value"),
-    (r#"{"prompt":"x","stream":true,"response_format":"url"}"#, "response_format", "invalid_value"),
-    (r#"{"prompt":"x","response_format":"hex"}"#, "response_format", "invalid_value"),
-    (r#"{"prompt":"x","output_format":"exe"}"#, "output_format", "invalid_value"),
-    (r#"{"prompt":"x","output_format":"gif"}"#, "output_format", "invalid_value"),
-    (r#"{"prompt":"x","output_format":"svg"}"#, "output_format", "invalid_value"),
-    (r#"{"prompt":"x","output_compression":400}"#, "output_compression", "integer_above_max_value"),
-    (r#"{"prompt":"x","output_compression":"80"}"#, "output_compression", "invalid_type"),
-    (r#"{"prompt":"x","background":"blue"}"#, "background", "invalid_value"),
-    (r#"{"prompt":"x","background":"transparent","output_format":"jpeg"}"#, "background", "invalid_value"),
-    (r#"{"prompt":"x","moderation":"none"}"#, "moderation", "invalid_value"),
-    (r#"{"prompt":"x","user":7}"#, "user", "invalid_type"),
-    (r#"{"prompt":"x","safety_identifier":"a\u0007"}"#, "safety_identifier", "invalid_value"),
-    (r#"{"prompt":"x","style":"vivid"}"#, "style", "unsupported_parameter"),
-    (r#"{"prompt":"x","complexity":"low"}"#, "complexity", "unsupported_parameter"),
-    (r#"{"prompt":"x","frame_count":4}"#, "frame_count", "unsupported_parameter"),
-    (r#"{"prompt":"x","svg":{"model":"gpt"}}"#, "svg", "unsupported_parameter"),
-    (r#"{"prompt":"x","input_fidelity":"high"}"#, "input_fidelity", "unsupported_parameter"),
-    (r#"{"prompt":"x","seed":7}"#, "seed", "unknown_parameter"),
-    (r#"{"prompt":"x","Prompt":"y"}"#, "Prompt", "unknown_parameter"),
-    (r#"{"prompt":"x","gallerist":3}"#, "gallerist", "invalid_type"),
-    (r#"{"prompt":"x","gallerist":[]}"#, "gallerist", "invalid_type"),
-];
-
-/// Values of `gallerist` with one mistake.
-const EXTENSION_MISTAKES: &[(&str, &str, &str)] = &[
-    (r#"{"unknown_field":1}"#, "gallerist.unknown_field", "unknown_parameter"),
-    (r#"{"seed":1,"seed":2}"#, "gallerist.seed", "invalid_value"),
-    (r#"{"objective":"cheap"}"#, "gallerist.objective", "invalid_value"),
-    (r#"{"max_cost_usd":"-1"}"#, "gallerist.max_cost_usd", "invalid_value"),
-    (r#"{"max_cost_usd":"NaN"}"#, "gallerist.max_cost_usd", "invalid_value"),
-    (r#"{"max_cost_usd":""}"#, "gallerist.max_cost_usd", "invalid_value"),
-    (r#"{"max_cost_usd":0}"#, "gallerist.max_cost_usd", "invalid_value"),
-    (r#"{"max_cost_usd":"0.00000000001"}"#, "gallerist.max_cost_usd", "invalid_value"),
-    (r#"{"max_cost_usd":1e400}"#, "gallerist.max_cost_usd", "invalid_value"),
-    (r#"{"max_cost_usd":99999999999999999999}"#, "gallerist.max_cost_usd", "invalid_value"),
-    (r#"{"max_cost_usd":[1]}"#, "gallerist.max_cost_usd", "invalid_type"),
-    (r#"{"max_latency_ms":0}"#, "gallerist.max_latency_ms", "integer_below_min_value"),
-    (r#"{"max_latency_ms":"1"}"#, "gallerist.max_latency_ms", "invalid_type"),
-    (r#"{"providers":["bfl"]}"#, "gallerist.providers", "invalid_type"),
-    (r#"{"providers":{"only":"bfl"}}"#, "gallerist.providers.only", "invalid_type"),
-    (r#"{"providers":{"only":[3]}}"#, "gallerist.providers.only[0]", "invalid_type"),
-    (r#"{"providers":{"exclude":["bfl",null]}}"#, "gallerist.providers.exclude[1]", "invalid_type"),
-    (r#"{"providers":{"never":[]}}"#, "gallerist.providers.never", "unknown_parameter"),
-    (r#"{"tier":"flex"}"#, "gallerist.tier", "invalid_value"),
-    (r#"{"class":"best"}"#, "gallerist.class", "invalid_value"),
-    (r#"{"seed":-1}"#, "gallerist.seed", "integer_below_min_value"),
-    (r#"{"seed":18446744073709551616}"#, "gallerist.seed", "integer_above_max_value"),
-    (r#"{"seed":1.0}"#, "gallerist.seed", "invalid_type"),
-    (r#"{"steps":-3}"#, "gallerist.steps", "integer_below_min_value"),
-    (r#"{"steps":1001}"#, "gallerist.steps", "integer_above_max_value"),
-    (r#"{"guidance":"3.5"}"#, "gallerist.guidance", "invalid_type"),
-    (r#"{"guidance":-0.5}"#, "gallerist.guidance", "invalid_value"),
-    (r#"{"guidance":3.1415}"#, "gallerist.guidance", "invalid_value"),
-    (r#"{"guidance":1e20}"#, "gallerist.guidance", "invalid_value"),
-    (r#"{"negative_prompt":7}"#, "gallerist.negative_prompt", "invalid_type"),
-    (r#"{"loras":{"id":"x"}}"#, "gallerist.loras", "invalid_type"),
-    (r#"{"loras":["x"]}"#, "gallerist.loras[0]", "invalid_type"),
-    (r#"{"loras":[{"weight":1}]}"#, "gallerist.loras[0].id", "missing_required_parameter"),
-    (r#"{"loras":[{"id":"x","weight":"1"}]}"#, "gallerist.loras[0].weight", "invalid_type"),
-    (r#"{"loras":[{"id":"x","weight":11}]}"#, "gallerist.loras[0].weight", "invalid_value"),
-    (r#"{"loras":[{"id":"http://10.0.0.1/x"}]}"#, "gallerist.loras[0].id", "invalid_value"),
-    (r#"{"loras":[{"id":"x","scale":1}]}"#, "gallerist.loras[0].scale", "unknown_parameter"),
-    (
-        r#"{"controls":[{"image":"data:image/png;base64,QUJD"}]}"#,
-        "gallerist.controls[0].kind",
-        "missing_required_parameter",
-    ),
-    (
-        r#"{"controls":[{"kind":"depth","image":"https://127.0.0.1/"}]}"#,
-        "gallerist.controls[0].image",
-        "invalid_value",
-    ),
-    (r#"{"references":"data:image/png;base64,QUJD"}"#, "gallerist.references", "invalid_type"),
-    (r#"{"references":[null]}"#, "gallerist.references[0]", "invalid_type"),
-    (r#"{"references":["http://169.254.169.254/latest"]}"#, "gallerist.references[0]", "invalid_value"),
-    (r#"{"references":["file:///etc/passwd"]}"#, "gallerist.references[0]", "invalid_value"),
-    (
-        r#"{"references":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}"#,
-        "gallerist.references",
-        "array_above_max_length",
-    ),
-    (r#"{"size_match":"fuzzy"}"#, "gallerist.size_match", "invalid_value"),
-    (r#"{"size_match":"aspect"}"#, "gallerist.size_match", "invalid_value"),
-    (r#"{"aspect_ratio":"16/9"}"#, "gallerist.aspect_ratio", "invalid_value"),
-    (r#"{"aspect_ratio":"0:9"}"#, "gallerist.aspect_ratio", "invalid_value"),
-    (r#"{"aspect_ratio":1.5}"#, "gallerist.aspect_ratio", "invalid_type"),
-    (r#"{"size_match":"exact","aspect_ratio":"1:1"}"#, "gallerist.aspect_ratio", "invalid_value"),
-    (r#"{"resolution":"2K"}"#, "gallerist.resolution", "invalid_value"),
-    (r#"{"provider_options":{"bfl":3}}"#, "gallerist.provider_options.bfl", "invalid_type"),
-    (r#"{"provider_options":{"B F L":{}}}"#, "gallerist.provider_options.B F L", "unknown_parameter"),
-    (r#"{"provider_options":{"bfl":{"a":1,"a":2}}}"#, "gallerist.provider_options.bfl.a", "invalid_value"),
-    (
-        r#"{"provider_options":{"bfl":{"a":[{"b":1,"b":2}]}}}"#,
-        "gallerist.provider_options.bfl.a.b",
-        "invalid_value",
-    ),
-];
 
 #[test]
 fn each_mistake_names_its_parameter() {
@@ -178,30 +35,7 @@ fn each_mistake_in_the_extension_names_its_path() {
 
 #[test]
 fn a_body_that_is_no_object_is_refused_as_a_whole() {
-    let deep = [b"{\"a\":".repeat(5000), b"1".to_vec(), b"}".repeat(5000)].concat();
-    let shallow_lie = [b"[".repeat(100_000)].concat();
-    let bodies: &[&[u8]] = &[
-        b"",
-        b" \n",
-        b"{",
-        b"[]",
-        b"null",
-        b"\"x\"",
-        b"5",
-        b"\xff\xfe{}",
-        b"{\"prompt\":\"\xff\"}",
-        b"{\"prompt\"}",
-        b"{\"prompt\":\"x\"} trailing",
-        b"{\"prompt\":\"x\",}",
-        b"{'prompt':'x'}",
-        b"{\"prompt\":\"a\nb\"}",
-        b"{\"prompt\":\"x\",\"n\":01}",
-        b"{\"prompt\":\"x\",\"n\":NaN}",
-        b"{\"prompt\":\"\\x\"}",
-        &deep,
-        &shallow_lie,
-    ];
-    for body in bodies {
+    for body in &no_objects() {
         let found = faults(body);
         let head = String::from_utf8_lossy(&body[..body.len().min(40)]);
         // A string with a bad escape may be seen as the fault of its field instead.

@@ -32,6 +32,10 @@ const PATHS: &[(&str, &str)] = &[("openai", "/v1"), ("google", "/v1beta"), ("bfl
 
 impl House {
     pub async fn open() -> House {
+        House::with(ServeLimits { grace_ms: 5_000, ..ServeLimits::default() }).await
+    }
+
+    pub async fn with(limits: ServeLimits) -> House {
         let fakes = Fakes::start(FakesOptions::default()).await.unwrap();
         let keys = fakes.keys();
         let providers = fakes.origins().into_iter().map(|(kind, origin)| {
@@ -65,7 +69,6 @@ impl House {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let state = AppState::new(AppSettings::new(engine.clone()));
-        let limits = ServeLimits { grace_ms: 5_000, ..ServeLimits::default() };
         let serving = tokio::spawn(serve(listener, state, shutdown.clone(), limits));
         House { fakes, store, engine, address, key, admin, shutdown, serving }
     }

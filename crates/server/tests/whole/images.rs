@@ -48,6 +48,11 @@ async fn streams_carry_partials_and_the_cost() {
     assert_eq!(*last, "image_generation.completed");
     assert!(!partials.is_empty() && partials.iter().all(|kind| *kind == "image_generation.partial_image"));
     let completed = events.last().unwrap();
+    // Before anybody knows what it will cost, the headers say under which id it can be fetched.
+    let id = completed["gallerist"]["request_id"].as_str();
+    assert_eq!((reply.header("x-request-id"), reply.header("x-gallerist-request-id")), (id, id));
+    assert_eq!(reply.header("x-gallerist-provider"), Some("openai"));
+    assert_eq!(reply.header("x-gallerist-model"), Some("gpt-image-2"));
     assert!(amount(&completed["gallerist"]["cost"]["charged_usd"]) > Ticks::ZERO);
     assert!(completed["usage"]["total_tokens"].as_i64().unwrap() > 0);
 

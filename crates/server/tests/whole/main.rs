@@ -8,5 +8,9 @@ mod disputes;
 mod hostile;
 mod house;
 mod images;
+mod malformed;
+#[path = "../../src/wire/tests/mistakes.rs"]
+mod mistakes;
 mod native;
 mod repetition;
+mod stalled;

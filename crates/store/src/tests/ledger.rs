@@ -218,8 +218,7 @@ async fn what_was_charged_is_counted_once_and_only_when_it_is_written() {
     assert!(store.conclude(end).await.is_err());
     assert_eq!(store.charged_since_opened(), Ticks::new(60));
     store.conclude(conclusion(id, vec![(one_id, released()), (two_id, disputed())], None)).await.unwrap();
-    let (basis, charge_json) = ("resolved".to_owned(), None);
-    let resolution = Resolution { attempt: two_id, charge: Ticks::new(7), basis, charge_json, now: at(9) };
+    let resolution = Resolution::of_bill(two_id, Ticks::new(7), "resolved", at(9));
     store.resolve_dispute(resolution).await.unwrap();
     assert_eq!(store.charged_since_opened(), Ticks::new(67));
     assert_eq!(check_books(&store).await.open_reservations, 0);
