@@ -33,14 +33,14 @@ fn instant() -> Timestamp {
 fn hundred(all_in: bool) -> Vec<Offer> {
     let catalogue = Catalogue::embedded();
     let account = |number: usize| {
-        let named =
-            |kind: &str| ConfiguredProvider { name: format!("{kind}-{number}"), kind: kind.to_owned() };
+        let named = |kind: &str| ConfiguredProvider::new(&format!("{kind}-{number}"), kind);
         catalogue.providers.iter().map(|sheet| named(&sheet.kind)).collect::<Vec<_>>()
     };
     let mut found = offers(&catalogue, &(0..ACCOUNTS).flat_map(account).collect::<Vec<_>>());
     if all_in {
         let (wish, health) = (request(), HealthBook::new(found.len()));
-        let context = PlanContext { offers: &found, health: &health, at: instant(), now_ms: 0 };
+        let context =
+            PlanContext { offers: &found, health: &health, at: instant(), now_ms: 0, price_only: false };
         let planned = plan(&wish, context).expect("auto is known").offers;
         let mut places: Vec<usize> = planned.iter().map(|planned| planned.index).collect();
         places.sort_unstable();
@@ -55,7 +55,8 @@ fn hundred(all_in: bool) -> Vec<Offer> {
 fn plan_of_100_offers(bencher: Bencher<'_, '_>, all_in: bool) {
     let (offers, wish) = (hundred(all_in), request());
     let health = HealthBook::new(offers.len());
-    let context = PlanContext { offers: &offers, health: &health, at: instant(), now_ms: 0 };
+    let context =
+        PlanContext { offers: &offers, health: &health, at: instant(), now_ms: 0, price_only: false };
     bencher.bench_local(|| black_box(plan(black_box(&wish), context)).is_ok());
 }
 
@@ -64,7 +65,8 @@ fn plan_of_100_offers(bencher: Bencher<'_, '_>, all_in: bool) {
 fn bounds_of_100_planned_offers(bencher: Bencher<'_, '_>) {
     let (offers, wish) = (hundred(true), request());
     let health = HealthBook::new(offers.len());
-    let context = PlanContext { offers: &offers, health: &health, at: instant(), now_ms: 0 };
+    let context =
+        PlanContext { offers: &offers, health: &health, at: instant(), now_ms: 0, price_only: false };
     let planned = plan(&wish, context).expect("auto is known").offers;
     bencher.bench_local(|| {
         for offer in &planned {
@@ -77,6 +79,7 @@ fn bounds_of_100_planned_offers(bencher: Bencher<'_, '_>) {
 fn report_of_100_offers(bencher: Bencher<'_, '_>, all_in: bool) {
     let (offers, wish) = (hundred(all_in), request());
     let health = HealthBook::new(offers.len());
-    let context = PlanContext { offers: &offers, health: &health, at: instant(), now_ms: 0 };
+    let context =
+        PlanContext { offers: &offers, health: &health, at: instant(), now_ms: 0, price_only: false };
     bencher.bench_local(|| black_box(report::quotes(black_box(&wish), context)).is_ok());
 }
