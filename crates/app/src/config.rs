@@ -19,6 +19,7 @@ use crate::failure::{Failure, Result};
 use gallerist_domain::{OfferId, Ticks};
 use gallerist_engine::{Limits, ProviderSettings};
 use gallerist_imaging::Depth;
+use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, offers};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,8 +49,8 @@ pub struct Config {
     pub listen: String,
     pub data_dir: PathBuf,
     pub catalogue: Arc<Catalogue>,
-    /// The folder that the catalogue was read from, beside the embedded files.
-    pub catalogue_dir: Option<PathBuf>,
+    /// What the catalogue is read from.
+    pub origin: Origin,
     pub providers: Vec<ProviderSettings>,
     pub baseline: Option<OfferId>,
     pub limits: Limits,
@@ -97,7 +98,9 @@ impl Config {
         let path = place.config.clone().or_else(|| environment.path("GALLERIST_CONFIG"));
         let typed = path.as_deref().map_or_else(Typed::default, |path| read(path, &mut mistakes));
         let catalogue_dir = typed.catalogue_dir.as_ref().map(|dir| dir.value.clone());
-        let catalogue = catalogue(catalogue_dir.as_deref(), &mut mistakes);
+        let origin =
+            Origin { directory: catalogue_dir, described: typed.catalogue_described.unwrap_or(false) };
+        let catalogue = catalogue(&origin, &mut mistakes);
         let mut remarks = Vec::new();
         let providers = providers::switched_on(&typed, &catalogue, environment, &mut mistakes, &mut remarks);
         let config = Config {
@@ -109,11 +112,22 @@ impl Config {
             moderation_failover: typed.moderation_failover.unwrap_or(false),
             cap: cap(&typed, &mut mistakes),
             catalogue: Arc::new(catalogue),
-            catalogue_dir,
+            origin,
             providers,
             remarks,
         };
         if mistakes.0.is_empty() { Ok(config) } else { Err(mistakes.into_failure()) }
+    }
+
+    /// Everything that has a price, also what cannot be ordered yet.
+    ///
+    /// # Errors
+    /// Mistakes in files that are needed for prices alone.
+    pub fn whole_catalogue(&self) -> Result<Catalogue> {
+        self.origin.whole().map_err(|mistakes| {
+            let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            Failure::usage(format!("there are mistakes in the catalogue\n  {}", list.join("\n  ")))
+        })
     }
 
     /// What the configured providers offer.
@@ -141,11 +155,10 @@ fn read(path: &Path, mistakes: &mut Mistakes) -> Typed {
     }
 }
 
-fn catalogue(directory: Option<&Path>, mistakes: &mut Mistakes) -> Catalogue {
-    let Some(directory) = directory else { return Catalogue::embedded() };
-    Catalogue::with_overrides(directory).unwrap_or_else(|found| {
+fn catalogue(origin: &Origin, mistakes: &mut Mistakes) -> Catalogue {
+    origin.served().unwrap_or_else(|found| {
         for mistake in found {
-            let file = directory.join(&mistake.file);
+            let file = origin.directory.as_deref().unwrap_or(Path::new("")).join(&mistake.file);
             mistakes.add(format!("{}:{}", file.display(), mistake.line), mistake.message);
         }
         Catalogue::embedded()

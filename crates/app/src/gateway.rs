@@ -92,7 +92,10 @@ impl Gateway {
         let engine = Engine::start(engine_settings(config, store))
             .await
             .map_err(|error| Failure::because("the engine cannot start", &error))?;
-        let state = AppState::new(AppSettings::new(engine.clone()));
+        let state = AppState::new(AppSettings {
+            catalogue: config.origin.clone(),
+            ..AppSettings::new(engine.clone())
+        });
         let stop = CancellationToken::new();
         let limits = ServeLimits { grace_ms: GRACE_MS, ..ServeLimits::default() };
         let serving = tokio::spawn(gallerist_server::serve(listener, state, stop.clone(), limits));

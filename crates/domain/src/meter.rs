@@ -97,6 +97,20 @@ impl Meter {
         }
     }
 
+    /// Whether it counts tokens.
+    pub const fn is_tokens(self) -> bool {
+        matches!(
+            self,
+            Meter::TextInputTokens
+                | Meter::TextInputCachedTokens
+                | Meter::ImageInputTokens
+                | Meter::ImageInputCachedTokens
+                | Meter::TextOutputTokens
+                | Meter::ThinkingTokens
+                | Meter::ImageOutputTokens
+        )
+    }
+
     /// The name that catalogue files, quotes and charges use.
     pub const fn name(self) -> &'static str {
         match self {

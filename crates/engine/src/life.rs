@@ -375,7 +375,11 @@ impl Life {
             attempts: self.attempts,
             saved_usd: saved,
             cached: false,
-            warnings: gallerist_routing::report::warnings(served.offer, self.incoming.accepted_at),
+            warnings: gallerist_routing::report::warnings(
+                served.offer,
+                &served.resolved.facts,
+                self.incoming.accepted_at,
+            ),
             missing: (missing > 0).then_some(Missing { count: missing, reason }),
             usage: outcome::token_usage(&self.usage),
             revised_prompts: self.images.iter().map(|image| image.revised_prompt.clone()).collect(),

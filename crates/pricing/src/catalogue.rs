@@ -8,11 +8,13 @@ mod check;
 mod entries;
 mod lines;
 mod models;
+mod origin;
 mod raw;
 mod read;
 mod words;
 
 pub use check::makes as makes_size;
+pub use origin::Origin;
 
 use crate::sheet::{Currency, Outcomes, PriceSheet, Source};
 use gallerist_domain::{Capabilities, Operation, QualityClass};
@@ -21,8 +23,6 @@ use jiff::civil::Date;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-
-include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
 /// Every provider sheet.
 #[derive(Clone, Debug)]
@@ -152,12 +152,9 @@ impl fmt::Display for Mistake {
 }
 
 impl Catalogue {
-    /// The catalogue that is part of the binary.
+    /// The catalogue that is part of the binary, without the models that are only described.
     pub fn embedded() -> Catalogue {
-        Self::from_files(
-            EMBEDDED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
-        )
-        .expect("the embedded catalogue passes its own test")
+        Origin::default().whole().expect("the embedded catalogue passes its own test")
     }
 
     /// The embedded files, replaced or joined by those of `directory`.
@@ -165,40 +162,21 @@ impl Catalogue {
     /// # Errors
     /// All mistakes of all files, or the file that cannot be read.
     pub fn with_overrides(directory: &Path) -> Result<Catalogue, Vec<Mistake>> {
-        let unreadable = |path: &Path, error: std::io::Error| {
-            vec![Mistake {
-                file: path.display().to_string(),
-                line: 1,
-                message: format!("cannot be read: {error}"),
-            }]
-        };
-        let mut files: Vec<(String, String)> =
-            EMBEDDED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        for entry in std::fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
-            let path = entry.map_err(|error| unreadable(directory, error))?.path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
-                let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
-                let name =
-                    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                files.retain(|(existing, _)| *existing != name);
-                files.push((name, text));
-            }
-        }
-        Self::from_files(files)
+        Origin { directory: Some(directory.to_owned()), described: false }.whole()
     }
 
     /// Reads `(file name, text)` pairs.
     ///
     /// # Errors
     /// All mistakes of all files.
-    pub fn from_files(mut files: Vec<(String, String)>) -> Result<Catalogue, Vec<Mistake>> {
-        files.sort();
-        let mut hasher = blake3::Hasher::new();
+    pub fn from_files(files: Vec<(String, String)>) -> Result<Catalogue, Vec<Mistake>> {
+        let digest = origin::digest(&files);
+        Catalogue::read(&files, digest)
+    }
+
+    fn read(files: &[(String, String)], digest: String) -> Result<Catalogue, Vec<Mistake>> {
         let mut providers: Vec<Arc<ProviderSheet>> = Vec::new();
         let mut mistakes = Vec::new();
-        for (name, text) in &files {
-            hasher.update(name.as_bytes()).update(&[0]).update(text.as_bytes()).update(&[0]);
-        }
         // Files that resell models of others are read after them.
         let (resellers, makers): (Vec<_>, Vec<_>) =
             files.iter().partition(|(_, text)| text.contains("resale_of"));
@@ -215,7 +193,6 @@ impl Catalogue {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let digest = hasher.finalize().to_hex()[..16].to_owned();
         Ok(Catalogue { providers, digest })
     }
 

@@ -65,7 +65,7 @@ fn tiles(size: Size, edge: u32) -> i64 {
 /// The sum over the pictures that are sent in, each rounded by itself where the line says so.
 fn of_inputs(line: &PriceLine, facts: &Facts<'_>, measure: impl Fn(Size) -> i64) -> i64 {
     let counted = |size: &Size| match line.each {
-        Each::Input => line.rounded(measure(*size)),
+        Each::Input => line.rounded(measure(*size).min(line.input_at_most)),
         Each::Image | Each::Call => measure(*size),
     };
     facts.inputs.iter().map(counted).fold(0, i64::saturating_add)

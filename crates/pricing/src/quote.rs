@@ -230,4 +230,6 @@ pub fn display_quantity(meter: Meter, base_units: i64) -> String {
 }
 
 #[cfg(test)]
+mod everything;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -134,13 +134,18 @@ fn charge_line(line: &PriceLine, quantity: i64, amount: Ticks) -> ChargeLine {
     }
 }
 
-/// What the provider counted and no line of the sheet prices: an unknown price is not zero. A sheet that knows
-/// it to be free says so with a line of amount 0.
+/// Tokens that the provider counted and no line prices, on a sheet that prices tokens: an unknown price is not
+/// zero. A sheet that knows them to be free says so with a line of amount 0. Where pictures or units are sold,
+/// the tokens that they took are in the price.
 fn uncounted(sheet: &PriceSheet, usage: &[Metered]) -> Result<(), Unpriced> {
     let priced = |meter: Meter| sheet.lines.iter().any(|line| line.meter == meter);
-    let unknown = usage
-        .iter()
-        .find(|metered| metered.quantity > 0 && !priced(metered.meter) && !priced(dearer(metered.meter)));
+    if !sheet.lines.iter().any(|line| line.meter.is_tokens()) {
+        return Ok(());
+    }
+    let unknown = usage.iter().find(|metered| {
+        let tokens = metered.quantity > 0 && metered.meter.is_tokens();
+        tokens && !priced(metered.meter) && !priced(dearer(metered.meter))
+    });
     match unknown {
         Some(metered) => Err(Unpriced::NoPrice { meter: metered.meter.name() }),
         None => Ok(()),

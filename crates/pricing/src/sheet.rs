@@ -8,7 +8,7 @@
 mod condition;
 mod estimate;
 
-pub use condition::{Condition, OptionCondition, Period, Window};
+pub use condition::{Condition, CountRange, OptionCondition, Period, Window};
 pub use estimate::{Estimate, EstimateForm, Range, TableRow};
 
 use gallerist_domain::{Billed, ChargeEvent, Decimal, Meter, Operation, Price, Ticks};
@@ -89,6 +89,8 @@ pub struct PriceLine {
     pub choice: Option<u8>,
     /// Steps count as at least this many; 0 for no such floor.
     pub steps_at_least: u32,
+    /// A picture that is sent in counts as at most this many base units; `i64::MAX` for no such limit.
+    pub input_at_most: i64,
     /// Edge of a tile in pixels, for meters of tiles; 0 for others.
     pub tile_edge: u32,
     /// Counts only when the provider reports its meter; quoted as nothing.

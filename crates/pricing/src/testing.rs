@@ -47,6 +47,11 @@ pub fn active(at: Timestamp) -> Vec<(Arc<ProviderSheet>, Arc<ModelSheet>)> {
     .collect()
 }
 
+/// Of these, the models of kinds that the gateway can order from.
+pub fn sold(at: Timestamp) -> Vec<(Arc<ProviderSheet>, Arc<ModelSheet>)> {
+    active(at).into_iter().filter(|(provider, _)| !provider.serves.is_empty()).collect()
+}
+
 /// One picture with every default of the model.
 pub fn default_call(model: &ModelSheet) -> ImageCall {
     let shape = &model.capabilities;
@@ -55,6 +60,7 @@ pub fn default_call(model: &ModelSheet) -> ImageCall {
     call.quality = shape.quality_default.clone();
     call.steps = shape.steps.map_or(0, |limit| limit.default);
     call.output_format = shape.format_default;
+    call.operation = shape.operations.first().copied().unwrap_or(call.operation);
     resize(&mut call, model, shape.size_default);
     call
 }

@@ -147,8 +147,10 @@ fn folder(variable: &str, usual: &str) -> PathBuf {
 
 fn files() -> Vec<(String, File)> {
     let folder = folder("CASES_DIR", "cases");
-    let mut paths: Vec<_> =
-        std::fs::read_dir(folder).expect("the cases are here").map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("the cases are here")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
     paths.sort();
     paths
         .into_iter()

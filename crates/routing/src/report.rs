@@ -73,6 +73,9 @@ impl From<&Exclusion> for ExcludedOffer {
     }
 }
 
+/// A price that was read longer ago is told as old.
+const OLD_DAYS: i32 = 90;
+
 /// How long a quote is held to be good when no dated price changes before.
 const VALID_FOR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -107,7 +110,7 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
             max_usd: planned.quote.max,
             latency_ms: planned.latency_ms,
             lines,
-            warnings: warnings(planned.offer, context.at),
+            warnings: warnings(planned.offer, &resolved.facts, context.at),
         }
     });
     // A price of an offer that is out today may begin as well.
@@ -153,7 +156,7 @@ fn merge(lines: &mut Vec<LineQuote>, quoted: &QuoteLine<'_>, calls: i64) {
 const WARN_DAYS: i32 = 90;
 
 /// What a buyer should know of an offer.
-pub fn warnings(offer: &Offer, at: Timestamp) -> Vec<String> {
+pub fn warnings(offer: &Offer, facts: &Facts<'_>, at: Timestamp) -> Vec<String> {
     let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
     let mut warnings = Vec::new();
     let lifecycle = &offer.model.lifecycle;
@@ -166,10 +169,16 @@ pub fn warnings(offer: &Offer, at: Timestamp) -> Vec<String> {
     } else if lifecycle.deprecated_on.is_some_and(|day| day <= today) {
         warnings.push(format!("{} is deprecated", offer.model.id));
     }
-    let doubtful =
-        offer.model.sheet.lines.iter().filter(|line| line.source.confidence > Confidence::ThirdParty);
-    if let Some(line) = doubtful.max_by_key(|line| line.source.confidence) {
-        warnings.push(format!("price line {:?} is {}", line.id, line.source.confidence.as_str()));
+    let Ok(priced) = quote(&offer.model.sheet, facts, at) else { return warnings };
+    for line in priced.lines.iter().map(|quoted| quoted.line) {
+        let source = &line.source;
+        let age_days = source.date.until(today).map_or(0, |span| span.get_days());
+        if source.confidence > Confidence::ThirdParty {
+            let (word, date) = (source.confidence.as_str(), source.date);
+            warnings.push(format!("price line {:?} is {word}, as of {date}", line.id));
+        } else if age_days > OLD_DAYS {
+            warnings.push(format!("price line {:?} was last read on {}", line.id, source.date));
+        }
     }
     warnings
 }

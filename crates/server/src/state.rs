@@ -2,14 +2,18 @@
 
 use crate::metrics::Metrics;
 use gallerist_engine::Engine;
-use std::sync::Arc;
+use gallerist_pricing::Catalogue;
+use gallerist_pricing::catalogue::Origin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How the HTTP side is set up. Make it with [`AppSettings::new`] and change what differs.
 #[derive(Clone)]
 pub struct AppSettings {
     pub engine: Engine,
+    /// Where the prices come from, for those who look at all of them.
+    pub catalogue: Origin,
     /// Scheme and authority of picture addresses, without a trailing slash, as `https://images.example`.
     /// Absent: `http://` and the `Host` of the request.
     pub public_base_url: Option<String>,
@@ -31,6 +35,7 @@ impl AppSettings {
     pub fn new(engine: Engine) -> AppSettings {
         AppSettings {
             engine,
+            catalogue: Origin::default(),
             public_base_url: None,
             body_bytes_max: 8 << 20,
             drain_bytes_max: 128 << 20,
@@ -50,6 +55,8 @@ struct Inner {
     settings: AppSettings,
     metrics: Metrics,
     stopping: AtomicBool,
+    /// Read when somebody first looks at the prices.
+    whole_catalogue: OnceLock<Arc<Catalogue>>,
     /// Room for pictures that are held until their client has them, in KiB.
     retained: Arc<Semaphore>,
 }
@@ -57,13 +64,36 @@ struct Inner {
 impl AppState {
     pub fn new(settings: AppSettings) -> AppState {
         let retained = Arc::new(Semaphore::new(settings.retained_bytes_max >> 10));
-        let inner =
-            Inner { settings, metrics: Metrics::default(), stopping: AtomicBool::new(false), retained };
+        let inner = Inner {
+            settings,
+            metrics: Metrics::default(),
+            stopping: AtomicBool::new(false),
+            whole_catalogue: OnceLock::new(),
+            retained,
+        };
         AppState { inner: Arc::new(inner) }
     }
 
     pub fn engine(&self) -> &Engine {
         &self.inner.settings.engine
+    }
+
+    /// Everything that has a price, also what cannot be ordered yet. The first to ask waits for it to be read.
+    /// Mistakes in files that were sound at the start leave what is served.
+    pub(crate) async fn whole_catalogue(&self) -> Arc<Catalogue> {
+        if let Some(known) = self.inner.whole_catalogue.get() {
+            return Arc::clone(known);
+        }
+        let origin = self.inner.settings.catalogue.clone();
+        let read = tokio::task::spawn_blocking(move || origin.whole()).await;
+        let catalogue = match read {
+            Ok(Ok(catalogue)) => Arc::new(catalogue),
+            _ => {
+                tracing::error!("the whole catalogue could not be read; `gallerist prices check` says why");
+                return Arc::new(self.engine().catalogue().clone());
+            }
+        };
+        Arc::clone(self.inner.whole_catalogue.get_or_init(|| catalogue))
     }
 
     pub(crate) fn settings(&self) -> &AppSettings {

@@ -24,7 +24,11 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     for kind in names(&root.join("catalog"), "toml")? {
         let file = format!("catalog/{kind}.toml");
-        match read_adapter(&fs::read_to_string(root.join(&file)).with_context(|| file.clone())?) {
+        let text = fs::read_to_string(root.join(&file)).with_context(|| file.clone())?;
+        let serves = read_head(&text, "serves").is_some();
+        match read_head(&text, "adapter") {
+            // Priced, but not ordered from yet: the prices are all that there is.
+            None if !serves => {}
             Some(adapter) if adapter != kind => {
                 if !registered.contains(&adapter) {
                     complaints.push(format!("{file}: no adapter {adapter} is in PROVIDERS"));
@@ -72,10 +76,10 @@ fn missing_places(root: &Path, kind: &str, registered: bool) -> Vec<String> {
     missing
 }
 
-/// The kind whose adapter a catalogue file names; the key stands above the first table.
-fn read_adapter(text: &str) -> Option<String> {
+/// What a catalogue file says under a key; it stands above the first table.
+fn read_head(text: &str, key: &str) -> Option<String> {
     let head = text.lines().take_while(|line| !line.starts_with('['));
-    let (_, value) = head.filter_map(|line| line.split_once('=')).find(|(key, _)| key.trim() == "adapter")?;
+    let (_, value) = head.filter_map(|line| line.split_once('=')).find(|(name, _)| name.trim() == key)?;
     Some(value.split('"').nth(1)?.to_owned())
 }
 
@@ -138,8 +142,11 @@ mod tests {
 
     #[test]
     fn a_file_that_borrows_an_adapter_needs_no_other_place() {
-        assert_eq!(read_adapter("kind = \"vllm\"\nadapter = \"openai\"\n[x]"), Some("openai".to_owned()));
-        assert_eq!(read_adapter("kind = \"vllm\"\n[x]\nadapter = \"openai\""), None);
+        assert_eq!(
+            read_head("kind = \"vllm\"\nadapter = \"openai\"\n[x]", "adapter"),
+            Some("openai".to_owned())
+        );
+        assert_eq!(read_head("kind = \"vllm\"\n[x]\nadapter = \"openai\"", "adapter"), None);
         let root = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| {
             let path = root.path().join(name);

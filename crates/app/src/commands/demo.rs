@@ -17,7 +17,7 @@ use clap::Args;
 use gallerist_domain::{OfferId, ProjectId, Ticks};
 use gallerist_engine::Limits;
 use gallerist_imaging::Depth;
-use gallerist_pricing::Catalogue;
+use gallerist_pricing::catalogue::Origin;
 use gallerist_server::new_key;
 use gallerist_store::{KeyRole, Store};
 use jiff::Timestamp;
@@ -267,8 +267,8 @@ fn config(store: &Store, stand_ins: &StandIns) -> Config {
     Config {
         listen: String::new(),
         data_dir: store.data_dir().to_owned(),
-        catalogue: Arc::new(Catalogue::embedded()),
-        catalogue_dir: None,
+        catalogue: Arc::new(Origin::default().served().expect("the embedded catalogue passes its own test")),
+        origin: Origin::default(),
         providers: stand_ins.providers(),
         baseline: BASELINE.parse::<OfferId>().ok(),
         limits: Limits::default(),

@@ -12,6 +12,7 @@ use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
 use gallerist_domain::{ImageRequest, Operation, QualityClass};
+use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, ModelSheet, Offer, offers};
 use gallerist_routing::report::{OfferQuote, quotes};
 use gallerist_routing::{HealthBook, PlanContext};
@@ -82,9 +83,10 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
         Action::List { at, place } => list(place, at.unwrap_or_else(Timestamp::now), json),
         Action::Show { model, place } => {
             let config = Config::load(place, &Environment::of_process())?;
-            let found = find(&all_offers(&config), model)?;
+            let catalogue = config.whole_catalogue()?;
+            let found = find(&all_offers(&catalogue, &config), model)?;
             if json {
-                output::json(&show::as_json(&config.catalogue, &found));
+                output::json(&show::as_json(&catalogue, &found));
             } else {
                 show::print(&found);
             }
@@ -92,23 +94,24 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
         }
         Action::Changes { since, until, provider, place } => {
             let config = Config::load(place, &Environment::of_process())?;
-            changes::run(&config.catalogue, (*since, *until), provider.as_deref(), json)
+            changes::run(&config.whole_catalogue()?, (*since, *until), provider.as_deref(), json)
         }
         Action::Check { dir, place } => check(dir.as_deref(), place, json),
     }
 }
 
-fn all_offers(config: &Config) -> Vec<Offer> {
-    offers(&config.catalogue, &everything(&config.catalogue, &config.providers))
+fn all_offers(catalogue: &Catalogue, config: &Config) -> Vec<Offer> {
+    offers(catalogue, &everything(catalogue, &config.providers))
 }
 
 fn list(place: &Place, at: Timestamp, as_json: bool) -> Result<()> {
     let config = Config::load(place, &Environment::of_process())?;
-    let found = all_offers(&config);
+    let catalogue = config.whole_catalogue()?;
+    let found = all_offers(&catalogue, &config);
     let rows = found.iter().map(|offer| (offer, default_picture(offer, at)));
     if as_json {
         let models: Vec<Value> = rows.map(|(offer, quote)| model_json(offer, quote.as_ref(), at)).collect();
-        output::json(&json!({"instant": at, "catalogue": config.catalogue.digest, "models": models}));
+        output::json(&json!({"instant": at, "catalogue": catalogue.digest, "models": models}));
         return Ok(());
     }
     let mut table = Table::new()
@@ -215,13 +218,13 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
     let configured = match dir {
         Some(_) => None,
         // Mistakes of the configured catalogue would be reported as mistakes of the settings.
-        None => Config::load(place, &Environment::of_process())?.catalogue_dir,
+        None => Some(Config::load(place, &Environment::of_process())?.origin),
     };
-    let dir = dir.or(configured.as_deref());
-    let (catalogue, mistakes) = match dir.map(Catalogue::with_overrides) {
-        None => (Some(Catalogue::embedded()), Vec::new()),
-        Some(Ok(catalogue)) => (Some(catalogue), Vec::new()),
-        Some(Err(mistakes)) => (None, mistakes),
+    let origin = configured.unwrap_or_else(|| Origin { directory: dir.map(Path::to_owned), described: true });
+    let dir = origin.directory.as_deref();
+    let (catalogue, mistakes) = match origin.whole() {
+        Ok(catalogue) => (Some(catalogue), Vec::new()),
+        Err(mistakes) => (None, mistakes),
     };
     if as_json {
         let list: Vec<Value> = mistakes

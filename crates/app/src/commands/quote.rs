@@ -37,7 +37,7 @@ pub struct QuoteCommand {
     /// A request body as JSON instead of a prompt and flags; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     body: Option<PathBuf>,
-    /// Also the offers of providers that are not configured
+    /// Also the offers of providers that are not configured, or that this gateway only knows the prices of
     #[arg(long)]
     all: bool,
     /// Each line of each price, with its source
@@ -51,12 +51,13 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
     let config = Config::load(&command.place, &Environment::of_process())?;
     let request = request(command)?;
     let mut offered = config.offers();
-    if command.all || offered.is_empty() {
-        if !command.all {
-            output::remark(
-                "No provider is configured; these are all offers of the catalogue (as with --all).",
-            );
-        }
+    if command.all {
+        let whole = config.whole_catalogue()?;
+        offered = offers(&whole, &everything(&whole, &config.providers));
+    } else if offered.is_empty() {
+        output::remark(
+            "No provider is configured; these are the offers that could be ordered (--all shows every price).",
+        );
         offered = offers(&config.catalogue, &everything(&config.catalogue, &config.providers));
     }
     check_providers(&request, &config, &offered)?;

@@ -28,6 +28,8 @@ pub(super) struct Typed {
     pub data_dir: Option<Written<PathBuf>>,
     /// Folder with catalogue files that replace or join the embedded ones.
     pub catalogue_dir: Option<Written<PathBuf>>,
+    /// Whether models count that articles describe and no public price sheet confirms; default no.
+    pub catalogue_described: Option<bool>,
     /// The offer that savings of routes are measured against; default none.
     pub baseline: Option<Written<String>>,
     /// From acceptance to answer, milliseconds, 1,000 to 3,600,000; default 300,000.
@@ -76,6 +78,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
         listen: reader.take(&mut table, "listen"),
         data_dir: reader.take(&mut table, "data_dir"),
         catalogue_dir: reader.take(&mut table, "catalogue_dir"),
+        catalogue_described: reader.take(&mut table, "catalogue_described").map(|written| written.value),
         baseline: reader.take(&mut table, "baseline"),
         deadline_ms: reader.take(&mut table, "deadline_ms"),
         check: reader.take(&mut table, "check"),
@@ -85,7 +88,8 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     };
     reader.refuse_rest(
         table,
-        "listen, data_dir, catalogue_dir, baseline, deadline_ms, check, cap_usd, moderation_failover, providers",
+        "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
+         moderation_failover, providers",
     );
     typed
 }

@@ -114,6 +114,7 @@ impl Reader<'_> {
             up_to: raw.up_to.map_or(i64::MAX, base_units),
             choice,
             steps_at_least: raw.steps_at_least.unwrap_or(0),
+            input_at_most: raw.input_at_most.map_or(i64::MAX, base_units),
             tile_edge: raw.tile_edge.unwrap_or(0),
             only_reported: raw.only_reported,
             factored: raw.factored,

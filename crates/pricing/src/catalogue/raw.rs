@@ -117,6 +117,8 @@ pub struct RawLine {
     pub choice: Option<String>,
     /// Steps count as at least this many.
     pub steps_at_least: Option<u32>,
+    /// A picture that is sent in counts as at most this many (a provider shrinks it first).
+    pub input_at_most: Option<i64>,
     /// Edge of a tile in pixels.
     pub tile_edge: Option<u32>,
     #[serde(default)]
@@ -191,11 +193,19 @@ pub struct RawCondition {
     pub regions: Vec<String>,
     pub inputs_min: Option<u32>,
     pub inputs_max: Option<u32>,
+    pub loras_min: Option<u32>,
+    pub loras_max: Option<u32>,
+    pub controls_min: Option<u32>,
+    pub controls_max: Option<u32>,
+    pub ip_adapters_min: Option<u32>,
+    pub ip_adapters_max: Option<u32>,
     pub mask_per_mille_min: Option<i64>,
     pub mask_per_mille_max: Option<i64>,
     /// By name, the values that fit: `options = { prompt_extend = ["true"] }`.
     #[serde(default)]
     pub options: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    pub options_absent: Vec<String>,
     pub window: Option<RawWindow>,
 }
 

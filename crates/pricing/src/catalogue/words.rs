@@ -3,7 +3,7 @@
 use super::check;
 use super::raw::{RawCondition, RawCurrency};
 use super::read::Reader;
-use crate::sheet::{Condition, Currency, OptionCondition, Period, Source};
+use crate::sheet::{Condition, CountRange, Currency, OptionCondition, Period, Source};
 use gallerist_domain::money::MoneyError;
 use gallerist_domain::{Decimal, Ticks};
 use jiff::Timestamp;
@@ -126,6 +126,10 @@ impl Reader<'_> {
             regions: raw.regions,
             inputs_min: raw.inputs_min,
             inputs_max: raw.inputs_max,
+            loras: CountRange { min: raw.loras_min, max: raw.loras_max },
+            controls: CountRange { min: raw.controls_min, max: raw.controls_max },
+            ip_adapters: CountRange { min: raw.ip_adapters_min, max: raw.ip_adapters_max },
+            options_absent: raw.options_absent,
             mask_per_mille_min: raw.mask_per_mille_min,
             mask_per_mille_max: raw.mask_per_mille_max,
             options: raw.options.into_iter().map(|(name, values)| OptionCondition { name, values }).collect(),

@@ -2,7 +2,7 @@
 //! taken from what the code printed. A prompt has 40 characters: 10 tokens and the overhead of its sheet.
 
 use super::*;
-use crate::testing::{active, default_call, find, instant, now, price, resize, some_sizes, usd};
+use crate::testing::{default_call, find, instant, now, price, resize, sold, some_sizes, usd};
 use gallerist_domain::{ImageCall, Size};
 use proptest::prelude::*;
 
@@ -412,7 +412,7 @@ fn quantities_are_shown_as_people_say_them() {
 prop_compose! {
     /// A model that is on sale and a call that it takes.
     pub(crate) fn any_call()(
-        model in 0..active(now()).len(),
+        model in 0..sold(now()).len(),
         size in any::<prop::sample::Index>(),
         label in any::<prop::sample::Index>(),
         n in 1..=10u32,
@@ -420,7 +420,7 @@ prop_compose! {
         partials in 0..=3u8,
         prompt in "\\PC{1,300}",
     ) -> (std::sync::Arc<crate::ModelSheet>, ImageCall) {
-        let (_, model) = active(now()).swap_remove(model);
+        let (_, model) = sold(now()).swap_remove(model);
         let shape = &model.capabilities;
         let mut call = default_call(&model);
         resize(&mut call, &model, *size.get(&some_sizes(&model)));

@@ -79,12 +79,31 @@ pub struct Condition {
     /// Pictures that are sent in, inclusive.
     pub inputs_min: Option<u32>,
     pub inputs_max: Option<u32>,
+    /// LoRAs, ControlNets and IP-Adapters, inclusive.
+    pub loras: CountRange,
+    pub controls: CountRange,
+    pub ip_adapters: CountRange,
     /// Marked part of the output in thousandths, inclusive. An uncounted mask may be as large as the picture.
     pub mask_per_mille_min: Option<i64>,
     pub mask_per_mille_max: Option<i64>,
     /// Each must hold.
     pub options: Vec<OptionCondition>,
+    /// None of these may be given.
+    pub options_absent: Vec<String>,
     pub window: Option<Window>,
+}
+
+/// A number within limits, inclusive; without limits any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountRange {
+    pub min: Option<u32>,
+    pub max: Option<u32>,
+}
+
+impl CountRange {
+    fn contains(self, count: u32) -> bool {
+        self.min.is_none_or(|min| count >= min) && self.max.is_none_or(|max| count <= max)
+    }
 }
 
 /// A vendor's own parameter has one of these values.
@@ -127,7 +146,11 @@ impl Condition {
             && self.inputs_max.is_none_or(|max| facts.input_count() <= i64::from(max))
             && self.mask_per_mille_min.is_none_or(|min| facts.mask_per_mille() >= min)
             && self.mask_per_mille_max.is_none_or(|max| facts.mask_per_mille() <= max)
+            && self.loras.contains(facts.loras)
+            && self.controls.contains(facts.controls)
+            && self.ip_adapters.contains(facts.ip_adapters)
             && self.options.iter().all(|option| option.matches(facts))
+            && !facts.options.iter().any(|word| self.options_absent.contains(&word.name))
             && self.window.as_ref().is_none_or(|window| window.contains(at))
     }
 }

@@ -58,7 +58,7 @@ struct Line<'a> {
 pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
     auth::authenticate(&state, &parts.headers)?;
     let parameters = Parameters::of(&parts, &["provider", "model"])?;
-    let catalogue = state.engine().catalogue();
+    let catalogue = state.whole_catalogue().await;
     let fits = |provider: &ProviderSheet, model: &ModelSheet| {
         parameters.text("provider").is_none_or(|kind| kind == provider.kind)
             && parameters.text("model").is_none_or(|name| model.is_named(name))
@@ -86,7 +86,8 @@ pub(crate) async fn history(State(state): State<AppState>, parts: Parts) -> Resu
         parameters.text("provider").is_none_or(|kind| kind == change.kind)
             && parameters.text("model").is_none_or(|name| change.model.is_named(name))
     };
-    let found = changes(state.engine().catalogue(), since, until);
+    let catalogue = state.whole_catalogue().await;
+    let found = changes(&catalogue, since, until);
     let data: Vec<ChangeReport> = found.iter().filter(fits).map(ChangeReport::from).collect();
     Ok(json(StatusCode::OK, &History { object: "list", since, until, data }))
 }
