@@ -25,7 +25,7 @@ fn list(code: &mut String, folder: &Path, table: &str, what: &str) {
         .collect();
     names.sort();
     let grows = "text grows";
-    writeln!(code, "/// {what}\nconst {table}: &[(&str, &str)] = &[").expect(grows);
+    writeln!(code, "/// {what}\npub(super) const {table}: &[(&str, &str)] = &[").expect(grows);
     for name in names {
         let path = folder.join(&name);
         println!("cargo:rerun-if-changed={}", path.display());

@@ -1,3 +1,4 @@
+use super::origin::EMBEDDED;
 use super::*;
 use crate::testing::{self, CATALOGUE, default_call, price, some_sizes};
 use gallerist_domain::{Billed, ChargeEvent, Size, Sizes};
