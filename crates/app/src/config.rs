@@ -20,7 +20,7 @@ use gallerist_domain::{OfferId, Ticks};
 use gallerist_engine::{Limits, ProviderSettings};
 use gallerist_imaging::Depth;
 use gallerist_pricing::catalogue::Origin;
-use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, offers};
+use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use typed::Typed;
@@ -141,7 +141,7 @@ impl Config {
                 region: provider.region.clone(),
             })
             .collect();
-        offers(&self.catalogue, &configured)
+        served_offers(&self.catalogue, &configured)
     }
 }
 

@@ -19,7 +19,7 @@ impl Size {
     }
 
     pub const fn pixels(self) -> i64 {
-        self.width as i64 * self.height as i64
+        (self.width as i64).saturating_mul(self.height as i64)
     }
 
     pub fn long_edge(self) -> u32 {

@@ -6,7 +6,7 @@ use crate::settings::{EngineSettings, Limits, ProviderSettings};
 use crate::transport::{OwnHost, Transport};
 use gallerist_domain::{Clock, Fault, FaultKind, OfferId};
 use gallerist_imaging::Depth;
-use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, offers};
+use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
 use gallerist_providers::{Endpoint, Provider, by_kind};
 use gallerist_routing::HealthBook;
 use gallerist_store::Store;
@@ -126,7 +126,7 @@ impl Shared {
                 region: settings.region.clone(),
             })
             .collect();
-        let offers = offers(&catalogue, &configured);
+        let offers = served_offers(&catalogue, &configured);
         let provider_of =
             |offer: &Offer| runtimes.iter().position(|runtime| runtime.name == offer.id.provider);
         let offer_providers = offers
@@ -183,5 +183,5 @@ fn random_bytes() -> Vec<u8> {
 fn maker_offers(catalogue: &Catalogue) -> Vec<Offer> {
     let kinds: Vec<ConfiguredProvider> =
         catalogue.providers.iter().map(|sheet| ConfiguredProvider::new(&sheet.kind, &sheet.kind)).collect();
-    offers(catalogue, &kinds).into_iter().filter(|offer| offer.model.maker).collect()
+    served_offers(catalogue, &kinds).into_iter().filter(|offer| offer.model.maker).collect()
 }

@@ -20,7 +20,7 @@ pub mod sheet;
 
 pub use catalogue::{Catalogue, ModelSheet, ProviderSheet, makes_size};
 pub use facts::Facts;
-pub use offer::{ConfiguredProvider, Offer, offers};
+pub use offer::{ConfiguredProvider, Offer, offers, served_offers};
 pub use quote::{Bounds, Quote, QuoteLine, Unpriced, bounds, quote};
 pub use settle::{Basis, Charge, ChargeLine, Evidence, settle};
 

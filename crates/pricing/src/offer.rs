@@ -52,6 +52,13 @@ impl Offer {
     }
 }
 
+/// Of [`offers`] those that the gateway can order from today.
+pub fn served_offers(catalogue: &Catalogue, providers: &[ConfiguredProvider]) -> Vec<Offer> {
+    let mut offers = offers(catalogue, providers);
+    offers.retain(|offer| offer.id.tier == STANDARD_TIER && !offer.provider.serves.is_empty());
+    offers
+}
+
 /// The offers of the configured providers, in the order of the configuration and the files.
 pub fn offers(catalogue: &Catalogue, providers: &[ConfiguredProvider]) -> Vec<Offer> {
     let mut offers = Vec::new();

@@ -4,17 +4,18 @@ use crate::exclusion::Reason;
 use crate::health::HealthBook;
 use crate::plan::{Plan, PlanContext, plan};
 use gallerist_domain::{ImageRequest, Size, SizeChoice};
-use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, offers};
+use gallerist_pricing::catalogue::Origin;
+use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
 use jiff::Timestamp;
 use std::sync::LazyLock;
 
-pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::embedded);
+pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Origin::default().served().expect("sound"));
 
-/// The offers of every provider of the catalogue.
+/// The offers of every provider that can be ordered from.
 pub static OFFERS: LazyLock<Vec<Offer>> = LazyLock::new(|| {
     let kinds = CATALOGUE.providers.iter();
     let configured = |kind: &String| ConfiguredProvider::new(kind, kind);
-    offers(&CATALOGUE, &kinds.map(|sheet| configured(&sheet.kind)).collect::<Vec<_>>())
+    served_offers(&CATALOGUE, &kinds.map(|sheet| configured(&sheet.kind)).collect::<Vec<_>>())
 });
 
 pub static WELL: LazyLock<HealthBook> = LazyLock::new(|| HealthBook::new(OFFERS.len()));

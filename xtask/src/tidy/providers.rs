@@ -24,6 +24,9 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     for kind in names(&root.join("catalog"), "toml")? {
         let file = format!("catalog/{kind}.toml");
+        if root.join("catalog").join(&kind).is_dir() {
+            continue;
+        }
         let text = fs::read_to_string(root.join(&file)).with_context(|| file.clone())?;
         let serves = read_head(&text, "serves").is_some();
         match read_head(&text, "adapter") {

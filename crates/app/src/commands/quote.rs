@@ -10,7 +10,7 @@ use crate::output;
 use crate::table::Table;
 use clap::Args;
 use gallerist_domain::ImageRequest;
-use gallerist_pricing::{Offer, offers};
+use gallerist_pricing::{Offer, offers, served_offers};
 use gallerist_routing::report::{LineQuote, OfferQuote, QuoteReport, quotes};
 use gallerist_routing::{HealthBook, PlanContext, PlanError};
 use jiff::Timestamp;
@@ -58,7 +58,7 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
         output::remark(
             "No provider is configured; these are the offers that could be ordered (--all shows every price).",
         );
-        offered = offers(&config.catalogue, &everything(&config.catalogue, &config.providers));
+        offered = served_offers(&config.catalogue, &everything(&config.catalogue, &config.providers));
     }
     check_providers(&request, &config, &offered)?;
     let report = report(&request, &offered, command.at.unwrap_or_else(Timestamp::now), command.all)?;

@@ -202,3 +202,29 @@ proptest! {
         prop_assert_eq!(report.offers.iter().map(|quote| quote.offer.clone()).collect::<Vec<_>>(), same);
     }
 }
+
+/// For its price every row of the catalogue is planned, whoever can be ordered from.
+#[test]
+fn the_whole_catalogue_is_planned_for_its_price() {
+    let catalogue = gallerist_pricing::Catalogue::embedded();
+    let kinds: Vec<_> = catalogue
+        .providers
+        .iter()
+        .map(|sheet| gallerist_pricing::ConfiguredProvider::new(&sheet.kind, &sheet.kind))
+        .collect();
+    let offers = gallerist_pricing::offers(&catalogue, &kinds);
+    let health = crate::health::HealthBook::new(offers.len());
+    let context = PlanContext { offers: &offers, health: &health, at: now(), now_ms: 0, price_only: true };
+    let request = ImageRequest::new("auto", "a heron on one leg");
+    let planned = plan(&request, context).expect("a route");
+    assert_eq!(planned.offers.len() + planned.excluded.len(), offers.len());
+    let kinds = |plan: &Plan<'_>| -> std::collections::BTreeSet<String> {
+        plan.offers.iter().map(|planned| planned.offer.provider.kind.clone()).collect()
+    };
+    assert!(kinds(&planned).len() > 15, "{:?}", kinds(&planned));
+    assert!(planned.offers.iter().all(|planned| planned.offer.id.tier == "standard"));
+    // To order, only what is served counts.
+    let ordered = plan(&request, PlanContext { price_only: false, ..context }).expect("a route");
+    assert!(ordered.offers.iter().all(|planned| planned.offer.provider.serves.contains(&request.operation)));
+    assert!(ordered.excluded.iter().any(|excluded| excluded.reason == Reason::NotServed));
+}

@@ -111,7 +111,7 @@ fn is_on(offer: &Offer, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gallerist_pricing::{Catalogue, offer::ConfiguredProvider, offer::offers};
+    use gallerist_pricing::{Catalogue, offer::ConfiguredProvider, offer::served_offers};
 
     #[test]
     fn every_model_is_listed_once_bare_and_once_per_provider() {
@@ -121,7 +121,7 @@ mod tests {
             .iter()
             .map(|sheet| ConfiguredProvider::new(&sheet.kind, &sheet.kind))
             .collect();
-        let offers = offers(&catalogue, &providers);
+        let offers = served_offers(&catalogue, &providers);
         let now = "2026-11-25T00:00:00Z".parse().unwrap();
         let models = models(&offers, now);
         assert_eq!(models[0].id, "auto");
