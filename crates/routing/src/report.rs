@@ -34,6 +34,8 @@ pub struct OfferQuote {
     pub expected_usd: Ticks,
     pub max_usd: Ticks,
     pub latency_ms: u64,
+    /// Whether this gateway can order it; else its price alone is known.
+    pub orderable: bool,
     pub lines: Vec<LineQuote>,
     pub warnings: Vec<String>,
 }
@@ -109,6 +111,7 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
             expected_usd: planned.quote.expected,
             max_usd: planned.quote.max,
             latency_ms: planned.latency_ms,
+            orderable: planned.offer.serves(request.operation) && request.ingredients.is_empty(),
             lines,
             warnings: warnings(planned.offer, &resolved.facts, context.at),
         }

@@ -11,11 +11,16 @@ use crate::table::Table;
 use clap::Args;
 use gallerist_domain::ImageRequest;
 use gallerist_pricing::{Offer, offers, served_offers};
-use gallerist_routing::report::{LineQuote, OfferQuote, QuoteReport, quotes};
+use gallerist_routing::report::{ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
 use gallerist_routing::{HealthBook, PlanContext, PlanError};
 use jiff::Timestamp;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// Warnings that are shown unless all are asked for.
+const WARNINGS_SHOWN_MAX: usize = 12;
+/// Offers left out that are listed one by one unless all are asked for.
+const EXCLUDED_SHOWN_MAX: usize = 40;
 
 const EXAMPLES: &str = "Examples:
   gallerist quote \"a red kite over a hill\"
@@ -147,16 +152,14 @@ fn print(report: &QuoteReport, verbose: bool) {
             output::line(format!("\n{}", offer.offer));
             output::line(line_table(offer).render());
         }
-        let warned = report.offers.iter().filter(|offer| !offer.warnings.is_empty());
-        let warnings: Vec<String> =
-            warned.map(|offer| format!("  {}: {}", offer.offer, offer.warnings.join("; "))).collect();
-        if !warnings.is_empty() {
-            output::line(format!("\nTo know:\n{}", warnings.join("\n")));
-        }
+        print_warnings(report, verbose);
     }
-    print_excluded(report);
+    print_excluded(report, verbose);
     let seconds = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at);
-    let chosen = if report.offers.is_empty() { "" } else { "→ would be chosen. " };
+    let chosen = if report.offers.iter().any(|offer| offer.orderable) { "→ would be chosen. " } else { "" };
+    if report.offers.iter().any(|offer| !offer.orderable) {
+        output::line("\n· a price that is known; this gateway cannot order there yet.");
+    }
     output::line(format!(
         "\n{chosen}Prices of {}, good until {}.",
         seconds(report.instant),
@@ -164,12 +167,50 @@ fn print(report: &QuoteReport, verbose: bool) {
     ));
 }
 
+/// What is to know of the offers at the top; of all with `verbose`.
+fn print_warnings(report: &QuoteReport, verbose: bool) {
+    let warned = report.offers.iter().filter(|offer| !offer.warnings.is_empty());
+    let warnings: Vec<String> =
+        warned.map(|offer| format!("  {}: {}", offer.offer, offer.warnings.join("; "))).collect();
+    let shown = if verbose { warnings.len() } else { warnings.len().min(WARNINGS_SHOWN_MAX) };
+    if shown == 0 {
+        return;
+    }
+    output::line(format!("\nTo know:\n{}", warnings[..shown].join("\n")));
+    if shown < warnings.len() {
+        output::line(format!("  … and of {} more offers; -v shows all", warnings.len() - shown));
+    }
+}
+
+/// Many offers that are out are told by their reasons.
+fn print_excluded_in_groups(others: &[&ExcludedOffer]) {
+    let mut groups: Vec<(&str, Vec<&ExcludedOffer>)> = Vec::new();
+    for excluded in others {
+        match groups.iter_mut().find(|(code, _)| *code == excluded.code) {
+            Some((_, members)) => members.push(excluded),
+            None => groups.push((excluded.code, vec![excluded])),
+        }
+    }
+    groups.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
+    let mut table = Table::new().figure("offers").text("left out because").flexible("such as");
+    for (code, members) in groups {
+        let example = format!("{}: {}; {}", members[0].offer, members[0].reason, members[0].change);
+        table.row([members.len().to_string(), code.replace('_', " "), example]);
+    }
+    output::line(table.render());
+    output::line("-v lists each of them.");
+}
+
 /// Offers that the request itself names out are only counted.
-fn print_excluded(report: &QuoteReport) {
+fn print_excluded(report: &QuoteReport, verbose: bool) {
     let (named, others): (Vec<_>, Vec<_>) =
         report.excluded.iter().partition(|excluded| excluded.code == "provider_excluded");
     if !others.is_empty() {
         output::line("\nLeft out:");
+    }
+    if others.len() > EXCLUDED_SHOWN_MAX && !verbose {
+        print_excluded_in_groups(&others);
+    } else if !others.is_empty() {
         let mut table = Table::new().text("offer").flexible("reason").flexible("what would admit it");
         for excluded in others {
             table.row([excluded.offer.clone(), excluded.reason.clone(), excluded.change.clone()]);
@@ -194,10 +235,16 @@ fn offer_table(report: &QuoteReport) -> Table {
         .optional("latency")
         .optional("price is")
         .optional("of");
+    let chosen = report.offers.iter().position(|offer| offer.orderable);
     for (at, offer) in report.offers.iter().enumerate() {
+        let mark = match offer.orderable {
+            true if Some(at) == chosen => "→",
+            true => "",
+            false => "·",
+        };
         let weakest = weakest(&offer.lines);
         table.row([
-            if at == 0 { "→" } else { "" }.to_owned(),
+            mark.to_owned(),
             offer.offer.clone(),
             offer.class.map(|class| class.to_string()).unwrap_or_default(),
             offer.size.clone(),
