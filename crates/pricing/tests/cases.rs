@@ -6,7 +6,7 @@
 //! tried without building anything again.
 
 use gallerist_domain::{ImageCall, Ingredients, Metered, OptionWord, Size, Sizes, Ticks};
-use gallerist_pricing::catalogue::ModelSheet;
+use gallerist_pricing::catalogue::{ModelSheet, Origin};
 use gallerist_pricing::{Bounds, Catalogue, Evidence, Facts, bounds, settle};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -166,12 +166,15 @@ fn files() -> Vec<(String, File)> {
 
 #[test]
 fn every_worked_case_costs_what_it_costs_by_hand() {
-    let read = Catalogue::with_overrides(&folder("CATALOGUE_DIR", "../../catalog"));
+    let directory = Some(folder("CATALOGUE_DIR", "../../catalog"));
+    let read = Origin { directory, described: true }.whole();
     let catalogue = read.unwrap_or_else(|mistakes| {
         panic!("{}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     });
     let mut wrong = Vec::new();
+    let mut count = 0;
     for (kind, file) in files() {
+        count += file.cases.len();
         for case in &file.cases {
             assert!(!case.arithmetic.is_empty() && !case.source.is_empty(), "{kind}: {}", case.what);
             if let Err(reason) = case.check(&catalogue, &kind) {
@@ -180,4 +183,30 @@ fn every_worked_case_costs_what_it_costs_by_hand() {
         }
     }
     assert!(wrong.is_empty(), "{} cases are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count >= 120, "only {count} cases");
+}
+
+/// The table of billing forms in the documentation shows these cases, word for word.
+#[test]
+fn the_documented_forms_are_worked_cases() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pricing.md");
+    let text = std::fs::read_to_string(path).expect("the documentation is here");
+    let (_, rest) = text.split_once("<!-- forms -->").expect("the table begins");
+    let (table, _) = rest.split_once("<!-- /forms -->").expect("the table ends");
+    let files: BTreeMap<String, File> = files().into_iter().collect();
+    let mut shown = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ")).skip(2) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [_, example, arithmetic, usd] = cells[..] else { panic!("four cells: {row}") };
+        let (name, what) = example.split_once("`: ").expect("`kind/model`: what");
+        let (kind, model) = name.trim_start_matches('`').split_once('/').expect("kind/model");
+        let mut cases = files[kind].cases.iter().filter(|case| case.model == model && case.what == what);
+        let case = cases.next().unwrap_or_else(|| panic!("no such case: {row}"));
+        assert_eq!(case.arithmetic, arithmetic, "{row}");
+        let expected = case.expected_usd.or(case.usd);
+        assert_eq!(expected, usd.parse::<Ticks>().ok(), "{row}");
+        assert_eq!(expected.is_none(), case.unpriced, "{row}");
+        shown += 1;
+    }
+    assert!(shown >= 40, "only {shown} forms are shown");
 }
