@@ -4,6 +4,7 @@
 //! mistake of a folder of catalogue files at once. All of it works offline.
 
 mod changes;
+mod retirements;
 mod show;
 
 use crate::config::{Config, Environment, Place, everything};
@@ -68,7 +69,7 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
-    /// Read a folder of catalogue files and report every mistake with file and line
+    /// Report every mistake of the catalogue files with file and line, and which models in use end soon
     #[command(after_help = "Example:\n  gallerist prices check ./my-catalogue")]
     Check {
         /// Folder with KIND.toml files that replace or join the embedded ones; else the configured one
@@ -215,12 +216,15 @@ fn find(offers: &[Offer], name: &str) -> Result<Vec<Offer>> {
 }
 
 fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
-    let configured = match dir {
+    let config = match dir {
         Some(_) => None,
         // Mistakes of the configured catalogue would be reported as mistakes of the settings.
-        None => Some(Config::load(place, &Environment::of_process())?.origin),
+        None => Some(Config::load(place, &Environment::of_process())?),
     };
-    let origin = configured.unwrap_or_else(|| Origin { directory: dir.map(Path::to_owned), described: true });
+    let of_dir = || Origin { directory: dir.map(Path::to_owned), described: true };
+    let origin = config.as_ref().map_or_else(of_dir, |config| config.origin.clone());
+    let ending =
+        config.map(|config| retirements::retirements(&config, place, Timestamp::now())).unwrap_or_default();
     let dir = origin.directory.as_deref();
     let (catalogue, mistakes) = match origin.whole() {
         Ok(catalogue) => (Some(catalogue), Vec::new()),
@@ -232,7 +236,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
             .map(|mistake| json!({"file": mistake.file, "line": mistake.line, "message": mistake.message}))
             .collect();
         let digest = catalogue.as_ref().map(|catalogue| &catalogue.digest);
-        output::json(&json!({"catalogue": digest, "mistakes": list}));
+        output::json(&json!({"catalogue": digest, "mistakes": list, "ending": ending}));
     } else {
         for mistake in &mistakes {
             let file = dir.map_or_else(|| PathBuf::from(&mistake.file), |dir| dir.join(&mistake.file));
@@ -248,6 +252,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
         let models: usize = catalogue.providers.iter().map(|sheet| sheet.models.len()).sum();
         let providers = catalogue.providers.len();
         output::line(format!("{models} models at {providers} kinds of provider, no mistake."));
+        retirements::print(&ending);
     }
     Ok(())
 }
