@@ -60,6 +60,8 @@ pub fn default_call(model: &ModelSheet) -> ImageCall {
     call.quality = shape.quality_default.clone();
     call.steps = shape.steps.map_or(0, |limit| limit.default);
     call.output_format = shape.format_default;
+    // One that is there for LoRAs has no price without any.
+    call.ingredients.loras = u32::from(shape.loras_max > 0);
     call.operation = shape.operations.first().copied().unwrap_or(call.operation);
     resize(&mut call, model, shape.size_default);
     call

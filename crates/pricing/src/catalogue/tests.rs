@@ -351,7 +351,8 @@ fn outcomes_follow_the_billing_rules() {
 #[test]
 fn maxima_are_near_expectations_except_where_listed() {
     // What a megapixel is stays open for the older models at fal: 1024x1024 may count as two.
-    let open_megapixels = ["fal/flux-1-schnell", "fal/flux-1-dev", "fal/flux-1.1-pro", "fal/qwen-image"];
+    let open_megapixels =
+        ["fal/flux-1-schnell", "fal/flux-1-dev", "fal/flux-1.1-pro", "fal/qwen-image", "fal/flux-1-dev-lora"];
     let mut wide = Vec::new();
     for (provider, model) in testing::sold(testing::now()) {
         let labels = &model.capabilities.qualities;
