@@ -182,8 +182,10 @@ impl Catalogue {
             files.iter().partition(|(_, text)| text.contains("resale_of"));
         for pass in [makers, resellers] {
             let known = providers.clone();
+            // What rests on a file with mistakes cannot be judged.
+            let broken: Vec<String> = mistakes.iter().map(|mistake: &Mistake| mistake.file.clone()).collect();
             for (name, text) in pass {
-                match read::provider(name, text, &known) {
+                match read::provider(name, text, &known, &broken) {
                     Ok(provider) => providers.push(Arc::new(provider)),
                     Err(mut found) => mistakes.append(&mut found),
                 }

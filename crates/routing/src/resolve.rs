@@ -236,7 +236,12 @@ fn choose_quality<'a>(
                 })?
             }
         };
-        return Ok((label, model.class_of(label, resolution)));
+        let class = model.class_of(label, resolution);
+        // A label is the vendor's word, but a class that was asked for is a promise.
+        return match (request.class, class) {
+            (Some(asked), Some(best)) if best < asked => Err(Reason::ClassTooLow { asked, best: Some(best) }),
+            _ => Ok((label, class)),
+        };
     }
     let unlabelled = [String::new()];
     let labels: &[String] = if able.qualities.is_empty() { &unlabelled } else { &able.qualities };

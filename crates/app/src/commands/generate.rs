@@ -80,18 +80,22 @@ fn body(command: &GenerateCommand) -> Result<Value> {
     let mut body = command.ask.body(&command.prompt);
     let ending =
         command.output.as_deref().and_then(Path::extension).map(|ending| ending.to_ascii_lowercase());
-    if body["output_format"].is_null()
-        && let Some(ending) = ending
-    {
-        body["output_format"] = match ending.to_str() {
-            Some("png") => "png".into(),
-            Some("jpg" | "jpeg") => "jpeg".into(),
-            Some("webp") => "webp".into(),
+    if let Some(ending) = ending {
+        let format = match ending.to_str() {
+            Some("png") => "png",
+            Some("jpg" | "jpeg") => "jpeg",
+            Some("webp") => "webp",
             _ => {
                 let message = format!("no picture format ends in .{}", ending.to_string_lossy());
                 return Err(Failure::usage(message).advise("end the file in .png, .jpg or .webp"));
             }
         };
+        if body["output_format"].as_str().is_some_and(|asked| asked != format) {
+            let message =
+                format!("the file ends in .{}, but --format says otherwise", ending.to_string_lossy());
+            return Err(Failure::usage(message).advise("let one of them decide"));
+        }
+        body["output_format"] = format.into();
     }
     Ok(body)
 }
@@ -101,6 +105,10 @@ fn check_folder(output: Option<&Path>) -> Result<()> {
     if let Some(path) = output.filter(|path| path.is_dir()) {
         let advice = "name the file in it too, such as kite.png";
         return Err(Failure::usage(format!("{} is a folder", path.display())).advise(advice));
+    }
+    if let Some(path) = output.filter(|path| path.exists()) {
+        let advice = "name another file, or move that one away; nothing was asked for yet";
+        return Err(Failure::usage(format!("{} is there already", path.display())).advise(advice));
     }
     let folder = output.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));

@@ -12,9 +12,10 @@ use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
+use gallerist_domain::id::STANDARD_TIER;
 use gallerist_domain::{ImageRequest, Operation, QualityClass};
 use gallerist_pricing::catalogue::Origin;
-use gallerist_pricing::{Catalogue, ModelSheet, Offer, offers};
+use gallerist_pricing::{Catalogue, Offer, offers};
 use gallerist_routing::report::{OfferQuote, quotes};
 use gallerist_routing::{HealthBook, PlanContext};
 use jiff::Timestamp;
@@ -37,9 +38,20 @@ pub struct PricesCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Every model at every provider, with the price of its default picture
-    #[command(after_help = "Example:\n  gallerist prices list --at 2027-01-01")]
+    /// The models that can be ordered, with the price of their default picture at each host; --all for every one
+    #[command(
+        after_help = "Examples:\n  gallerist prices list --at 2027-01-01\n  gallerist prices list --all --model flux-2-pro"
+    )]
     List {
+        /// Also what is priced only, retired or switched off
+        #[arg(long)]
+        all: bool,
+        /// Only this kind of provider
+        #[arg(long, value_name = "KIND")]
+        provider: Option<String>,
+        /// Only this model, by name or alias
+        #[arg(long, value_name = "NAME")]
+        model: Option<String>,
         /// Prices at this instant or day (UTC) [default: now]
         #[arg(long, value_name = "WHEN", value_parser = super::instant)]
         at: Option<Timestamp>,
@@ -81,7 +93,10 @@ enum Action {
 
 pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
     match &command.action {
-        Action::List { at, place } => list(place, at.unwrap_or_else(Timestamp::now), json),
+        Action::List { all, provider, model, at, place } => {
+            let wanted = Wanted { all: *all, provider: provider.as_deref(), model: model.as_deref() };
+            list(place, &wanted, at.unwrap_or_else(Timestamp::now), json)
+        }
         Action::Show { model, place } => {
             let config = Config::load(place, &Environment::of_process())?;
             let catalogue = config.whole_catalogue()?;
@@ -95,7 +110,11 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
         }
         Action::Changes { since, until, provider, place } => {
             let config = Config::load(place, &Environment::of_process())?;
-            changes::run(&config.whole_catalogue()?, (*since, *until), provider.as_deref(), json)
+            let catalogue = config.whole_catalogue()?;
+            if let Some(kind) = provider.as_deref().filter(|kind| catalogue.provider(kind).is_none()) {
+                return Err(unknown_kind(&catalogue, kind));
+            }
+            changes::run(&catalogue, (*since, *until), provider.as_deref(), json)
         }
         Action::Check { dir, place } => check(dir.as_deref(), place, json),
     }
@@ -105,11 +124,35 @@ fn all_offers(catalogue: &Catalogue, config: &Config) -> Vec<Offer> {
     offers(catalogue, &everything(catalogue, &config.providers))
 }
 
-fn list(place: &Place, at: Timestamp, as_json: bool) -> Result<()> {
+/// Which offers a list shows.
+struct Wanted<'a> {
+    all: bool,
+    provider: Option<&'a str>,
+    model: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    fn takes(&self, offer: &Offer, at: Timestamp) -> bool {
+        let named = self.provider.is_none_or(|kind| kind == offer.provider.kind)
+            && self.model.is_none_or(|name| offer.model.is_named(name));
+        let sold = offer.serves(Operation::Generate)
+            && !offer.is_retired(at)
+            && offer.model.lifecycle.switched_off.is_none();
+        named && (self.all || sold)
+    }
+}
+
+fn list(place: &Place, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Result<()> {
     let config = Config::load(place, &Environment::of_process())?;
     let catalogue = config.whole_catalogue()?;
-    let found = all_offers(&catalogue, &config);
-    let rows = found.iter().map(|offer| (offer, default_picture(offer, at)));
+    if let Some(kind) = wanted.provider.filter(|kind| catalogue.provider(kind).is_none()) {
+        return Err(unknown_kind(&catalogue, kind));
+    }
+    let every = all_offers(&catalogue, &config);
+    // Machines get everything; they can filter.
+    let everything = as_json && !wanted.all && wanted.provider.is_none() && wanted.model.is_none();
+    let found: Vec<&Offer> = every.iter().filter(|offer| everything || wanted.takes(offer, at)).collect();
+    let rows = found.iter().map(|offer| (*offer, default_picture(offer, at)));
     if as_json {
         let models: Vec<Value> = rows.map(|(offer, quote)| model_json(offer, quote.as_ref(), at)).collect();
         output::json(&json!({"instant": at, "catalogue": catalogue.digest, "models": models}));
@@ -127,22 +170,39 @@ fn list(place: &Place, at: Timestamp, as_json: bool) -> Result<()> {
     for (offer, quote) in rows {
         let quote = quote.as_ref();
         table.row([
-            offer.model.id.clone(),
+            named_with_tier(offer),
             offer.id.provider.clone(),
             quote.and_then(|quote| quote.class).map(|class| class.to_string()).unwrap_or_default(),
             quote.map(|quote| format!("{} {}", quote.size, quote.quality)).unwrap_or_default(),
             quote.map_or_else(String::new, |quote| output::dollars(quote.expected_usd)),
             quote.map_or_else(String::new, |quote| output::dollars(quote.max_usd)),
             offer.provider.as_of.to_string(),
-            state(&offer.model, offer.is_retired(at)),
+            state(offer, at),
         ]);
     }
     output::line(table.render());
+    let more = match every.len() - found.len() {
+        0 => String::new(),
+        count => format!(" {count} more are priced only, retired, or not asked for: --all."),
+    };
     output::line(format!(
-        "\n{} offers. `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
+        "\n{} offers.{more} `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
         found.len()
     ));
     Ok(())
+}
+
+fn unknown_kind(catalogue: &Catalogue, kind: &str) -> Failure {
+    let kinds: Vec<&str> = catalogue.providers.iter().map(|sheet| sheet.kind.as_str()).collect();
+    Failure::usage(format!("there is no kind of provider {kind:?}")).advise(kinds.join(", "))
+}
+
+/// The model, with its tier where that is not the usual one.
+fn named_with_tier(offer: &Offer) -> String {
+    match offer.id.tier == STANDARD_TIER {
+        true => offer.model.id.clone(),
+        false => format!("{}#{}", offer.model.id, offer.id.tier),
+    }
 }
 
 /// The quote of one picture with nothing asked for; absent when the offer is gone or unpriced.
@@ -169,6 +229,8 @@ fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value
         "offer": offer.id.to_string(),
         "provider": offer.id.provider,
         "model": offer.model.id,
+        "tier": offer.id.tier,
+        "orderable": offer.serves(Operation::Generate),
         "upstream": offer.model.upstream,
         "aliases": offer.model.aliases,
         "class": quote.and_then(|quote| quote.class),
@@ -186,8 +248,9 @@ fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value
     })
 }
 
-fn state(model: &ModelSheet, retired: bool) -> String {
-    let lifecycle = &model.lifecycle;
+fn state(offer: &Offer, at: Timestamp) -> String {
+    let lifecycle = &offer.model.lifecycle;
+    let retired = offer.is_retired(at);
     let successors = match lifecycle.successors.is_empty() {
         true => String::new(),
         false => format!("; use {}", lifecycle.successors.join(" or ")),
@@ -197,7 +260,8 @@ fn state(model: &ModelSheet, retired: bool) -> String {
         (None, Some(day), _) if retired => format!("retired {day}{successors}"),
         (None, Some(day), _) => format!("retires {day}{successors}"),
         (None, None, Some(day)) => format!("deprecated {day}{successors}"),
-        (None, None, None) => "active".to_owned(),
+        (None, None, None) if offer.serves(Operation::Generate) => "active".to_owned(),
+        (None, None, None) => "priced only".to_owned(),
     }
 }
 
@@ -216,6 +280,10 @@ fn find(offers: &[Offer], name: &str) -> Result<Vec<Offer>> {
 }
 
 fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
+    if let Some(path) = dir.filter(|path| !path.is_dir()) {
+        let advice = "name the folder that holds KIND.toml files";
+        return Err(Failure::usage(format!("{} is no folder", path.display())).advise(advice));
+    }
     let config = match dir {
         Some(_) => None,
         // Mistakes of the configured catalogue would be reported as mistakes of the settings.

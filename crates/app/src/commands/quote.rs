@@ -14,6 +14,7 @@ use gallerist_pricing::{Offer, offers, served_offers};
 use gallerist_routing::report::{ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
 use gallerist_routing::{HealthBook, PlanContext, PlanError};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -70,9 +71,14 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
     if json {
         output::json(&report);
     } else {
-        print(&report, command.verbose);
+        let on = config.offers().into_iter().map(|offer| offer.id.to_string()).collect();
+        print(&report, &on, command.verbose);
     }
-    Ok(())
+    match report.offers.is_empty() {
+        true => Err(Failure::failed("no offer can make this")
+            .advise("change what the table names, or ask with --all")),
+        false => Ok(()),
+    }
 }
 
 /// A provider that is named, but has no offers here, is a slip or one that is not on.
@@ -143,11 +149,12 @@ fn read_body(path: &Path) -> Result<Vec<u8>> {
     Ok(body)
 }
 
-fn print(report: &QuoteReport, verbose: bool) {
+/// `on` are the ids of the offers of configured providers.
+fn print(report: &QuoteReport, on: &BTreeSet<String>, verbose: bool) {
     if report.offers.is_empty() {
-        output::line("No offer can make this.");
+        output::line("No offer can make this as it is asked for.");
     } else {
-        output::line(offer_table(report).render());
+        output::line(offer_table(report, on).render());
         for offer in report.offers.iter().filter(|_| verbose) {
             output::line(format!("\n{}", offer.offer));
             output::line(line_table(offer).render());
@@ -156,7 +163,11 @@ fn print(report: &QuoteReport, verbose: bool) {
     }
     print_excluded(report, verbose);
     let seconds = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at);
-    let chosen = if report.offers.iter().any(|offer| offer.orderable) { "→ would be chosen. " } else { "" };
+    let marks = |mark| report.offers.iter().any(|offer| mark_of(offer, on) == mark);
+    let chosen = if marks("") { "→ would be chosen. " } else { "" };
+    if marks("+") {
+        output::line("\n+ can be ordered once its provider's key is set.");
+    }
     if report.offers.iter().any(|offer| !offer.orderable) {
         output::line("\n· a price that is known; this gateway cannot order there yet.");
     }
@@ -222,7 +233,16 @@ fn print_excluded(report: &QuoteReport, verbose: bool) {
     }
 }
 
-fn offer_table(report: &QuoteReport) -> Table {
+/// Nothing for what can be ordered now, `+` for what needs a key, `·` for what is priced only.
+fn mark_of(offer: &OfferQuote, on: &BTreeSet<String>) -> &'static str {
+    match (offer.orderable, on.is_empty() || on.contains(&offer.offer)) {
+        (true, true) => "",
+        (true, false) => "+",
+        (false, _) => "·",
+    }
+}
+
+fn offer_table(report: &QuoteReport, on: &BTreeSet<String>) -> Table {
     let mut table = Table::new()
         .text("")
         .text("offer")
@@ -235,13 +255,9 @@ fn offer_table(report: &QuoteReport) -> Table {
         .optional("latency")
         .optional("price is")
         .optional("of");
-    let chosen = report.offers.iter().position(|offer| offer.orderable);
+    let chosen = report.offers.iter().position(|offer| mark_of(offer, on).is_empty());
     for (at, offer) in report.offers.iter().enumerate() {
-        let mark = match offer.orderable {
-            true if Some(at) == chosen => "→",
-            true => "",
-            false => "·",
-        };
+        let mark = if Some(at) == chosen { "→" } else { mark_of(offer, on) };
         let weakest = weakest(&offer.lines);
         table.row([
             mark.to_owned(),

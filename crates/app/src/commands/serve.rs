@@ -32,6 +32,7 @@ The settings file, with every entry that there is; each is optional:
   listen = \"127.0.0.1:8080\"
   data_dir = \"/var/lib/gallerist\"
   catalogue_dir = \"my-catalogue\"       # KIND.toml files that replace or join the built-in ones
+  catalogue_described = false          # models that articles describe and no price sheet confirms
   baseline = \"openai/gpt-image-2\"      # savings are measured against it
   deadline_ms = 300000                 # from acceptance to answer
   check = \"header\"                     # or \"pixels\": decode every picture

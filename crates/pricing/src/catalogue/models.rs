@@ -89,7 +89,9 @@ impl Reader<'_> {
             let provider = self.known.iter().find(|provider| provider.kind == kind)?;
             provider.models.iter().find(|sheet| sheet.is_named(model)).cloned()
         });
-        if found.is_none() {
+        let base_file = name.get_ref().split_once('/').map(|(kind, _)| format!("{kind}.toml"));
+        let base_is_broken = base_file.is_some_and(|file| self.broken.contains(&file));
+        if found.is_none() && !base_is_broken {
             let message = format!(
                 "{:?} is not a model of another file, written kind/model; what is itself resold cannot be \
                  resold again",

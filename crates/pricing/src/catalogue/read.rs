@@ -16,11 +16,23 @@ use toml::de::{DeTable, DeValue};
 ///
 /// # Errors
 /// Every mistake that was found.
-/// `known` are the sheets of other files, whose models may be resold here.
-pub fn provider(file: &str, text: &str, known: &[Arc<ProviderSheet>]) -> Result<ProviderSheet, Vec<Mistake>> {
+/// `known` are the sheets of other files, whose models may be resold here; `broken` the files with mistakes.
+pub fn provider(
+    file: &str,
+    text: &str,
+    known: &[Arc<ProviderSheet>],
+    broken: &[String],
+) -> Result<ProviderSheet, Vec<Mistake>> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut reader =
-        Reader { file, text, known, mistakes: Vec::new(), sources: BTreeMap::new(), currencies: Vec::new() };
+    let mut reader = Reader {
+        file,
+        text,
+        known,
+        broken,
+        mistakes: Vec::new(),
+        sources: BTreeMap::new(),
+        currencies: Vec::new(),
+    };
     for error in errors {
         reader.mistake(error.span().unwrap_or(0..0), error.message());
     }
@@ -39,6 +51,8 @@ pub(super) struct Reader<'a> {
     file: &'a str,
     text: &'a str,
     pub(super) known: &'a [Arc<ProviderSheet>],
+    /// Files that have mistakes of their own.
+    pub(super) broken: &'a [String],
     mistakes: Vec<Mistake>,
     pub(super) sources: BTreeMap<String, Arc<Source>>,
     pub(super) currencies: Vec<Currency>,

@@ -107,7 +107,8 @@ fn conditions(when: &Condition, period: Period) -> String {
             parts.push(format!("{name} {}", words.join(" or ")));
         }
     };
-    any("region", when.regions.clone());
+    let region = |word: &String| if word.is_empty() { "none named".to_owned() } else { word.clone() };
+    any("region", when.regions.iter().map(region).collect());
     any("inputs", range(when.inputs_min.map(i64::from), when.inputs_max.map(i64::from)));
     any("mask in thousandths", range(when.mask_per_mille_min, when.mask_per_mille_max));
     for option in &when.options {
