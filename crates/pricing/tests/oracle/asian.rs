@@ -26,6 +26,10 @@ fn xai_list(question: &Question) -> Option<Bill> {
         "grok-imagine-image" => Some(
             exact(question.images() * decimal("0.02")) + exact(question.input_count() * decimal("0.002")),
         ),
+        // Retired on 2026-05-15; what it charged for a picture that is sent in is not known.
+        "grok-imagine-image-pro" if question.is_before("2026-05-15T00:00:00Z") => {
+            question.inputs().is_empty().then(|| exact(question.images() * decimal("0.07")))
+        }
         // Redirected on 2026-11-02 to the low label of 2.0; 0.05 and 0.07 before.
         "grok-imagine-image-quality" => {
             let before = question.is_before("2026-11-02T00:00:00Z");

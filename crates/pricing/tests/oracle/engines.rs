@@ -84,15 +84,17 @@ pub fn sglang_usd(question: &Question) -> Option<Bill> {
     Some(guessed(question, work, question.call.size, question.call.steps, [H100_SXM; 3]))
 }
 
-/// Dollars per hour of an H100 SXM at RunPod, by the day on which it was read.
-fn runpod_h100(question: &Question) -> &'static str {
-    if question.is_before("2026-09-25T00:00:00Z") {
-        "3.29"
-    } else if question.is_before("2026-10-01T00:00:00Z") {
-        "3.49"
-    } else {
-        "3.99"
-    }
+/// Dollars per hour of an H100 SXM at RunPod, by the day on which it was read; nothing before the spring's list.
+fn runpod_h100(question: &Question, community: bool) -> Option<[&'static str; 3]> {
+    Some(match community {
+        _ if question.is_before("2026-05-01T00:00:00Z") => return None,
+        true if question.is_before("2026-11-09T00:00:00Z") => ["1.80", "2.40", "2.40"],
+        true => ["2.69"; 3],
+        false if question.is_before("2026-08-19T00:00:00Z") => ["2.69", "2.79", "2.79"],
+        false if question.is_before("2026-09-25T00:00:00Z") => ["3.29"; 3],
+        false if question.is_before("2026-10-01T00:00:00Z") => ["3.49"; 3],
+        false => ["3.99"; 3],
+    })
 }
 
 /// A rented card that runs anyway: seconds of work, divided by the calls that share it.
@@ -105,16 +107,12 @@ pub fn gpu_cloud_usd(question: &Question) -> Option<Bill> {
         _ => return None,
     };
     let hourly = match (question.call.quality.as_str(), question.call.region.as_str()) {
-        ("h100-sxm", "" | "runpod-secure") => [runpod_h100(question); 3],
-        // 1.80 to 2.40 in spring, 2.69 in the list that was read on 2026-11-09.
-        ("h100-sxm", "runpod-community") if question.is_before("2026-11-09T00:00:00Z") => {
-            ["1.80", "2.40", "2.40"]
-        }
-        ("h100-sxm", "runpod-community") => ["2.69"; 3],
+        ("h100-sxm", "") => runpod_h100(question, false)?,
+        ("h100-sxm", "runpod-community") => runpod_h100(question, true)?,
         ("h100-sxm", "lambda") => ["4.29"; 3],
-        ("a100-pcie", "" | "runpod-secure") => ["1.79"; 3],
+        ("a100-pcie", "") => ["1.79"; 3],
         ("a100-pcie", "runpod-community") => ["1.19"; 3],
-        ("a100-sxm", "" | "runpod-secure") => ["1.79"; 3],
+        ("a100-sxm", "") => ["1.79"; 3],
         ("a100-sxm", "runpod-community") => ["1.39"; 3],
         ("h200", "akash") => ["4.45"; 3],
         _ => return None,

@@ -32,6 +32,7 @@ const SHEETS: &str = "2026-11-22T12:00:00Z";
 /// Other instants: before and within FLUX 3's launch, its last second and its end, around Ideogram's new list
 /// and the reading of RunPod's rates, and after the retirements of 2026-12-01.
 const OTHERS: &[&str] = &[
+    "2026-04-15T00:00:00Z",
     "2026-09-20T00:00:00Z",
     "2026-09-28T00:00:00Z",
     "2026-10-01T14:59:59Z",

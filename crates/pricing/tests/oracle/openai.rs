@@ -178,9 +178,16 @@ pub fn bill(question: &Question) -> Option<Bill> {
     )
 }
 
+/// Batch is half of the standard rates where it is proven: not on 2.6, which has none, nor on 2.5, of which the
+/// sources disagree. Images have no flex and no priority tier.
 pub fn expected_usd(question: &Question) -> Option<Bill> {
-    // Images have no flex and no priority tier, and 2.6 no batch; what batch costs is not proven for 2.5.
-    (question.call.tier == "standard").then(|| bill(question))?
+    match question.call.tier.as_str() {
+        "standard" => bill(question),
+        "batch" if !question.model.starts_with("gpt-image-2.") => {
+            Some(bill(question)?.times([quotient(1, 2); 3]))
+        }
+        _ => None,
+    }
 }
 
 /// Global is OpenAI's list; Data Zone and Regional are 10 to 20 % more, by each meter.

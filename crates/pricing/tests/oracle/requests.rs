@@ -185,6 +185,19 @@ fn qualities<'a>(kind: &str, model: &'a ModelSheet) -> Vec<&'a str> {
     }
 }
 
+/// Tiers that a sheet prices though the gateway does not offer them yet.
+fn half_price_tiers(kind: &str, model: &str) -> &'static [&'static str] {
+    match (kind, model) {
+        // Of 2.1 the discount is not confirmed.
+        ("google", "gemini-nano-banana-2.1") => &[],
+        ("google", _) if model.starts_with("gemini") => &["batch", "flex"],
+        ("openai", "gpt-image-2" | "gpt-image-1.5" | "gpt-image-1-mini" | "chatgpt-image-latest") => {
+            &["batch"]
+        }
+        _ => &[],
+    }
+}
+
 /// One call that the model can be asked for.
 pub fn call(dice: &mut Dice, kind: &str, model: &ModelSheet) -> ImageCall {
     let shape = &model.capabilities;
@@ -212,6 +225,7 @@ pub fn call(dice: &mut Dice, kind: &str, model: &ModelSheet) -> ImageCall {
     if kind != "gpu-cloud" {
         tiers.extend(model.tiers.iter().map(|row| row.tier.as_str()));
     }
+    tiers.extend(half_price_tiers(kind, &model.id));
     call.tier = (*dice.one_of(&tiers)).to_owned();
     call.region = (*dice.one_of(regions(kind, &model.id))).to_owned();
     call.option_words = options(dice, shape);

@@ -55,6 +55,11 @@ pub fn bedrock_usd(question: &Question) -> Option<Bill> {
         | "stable-image-control-sketch"
         | "stable-image-control-structure"
         | "stable-image-style-guide" => ("0.07", true),
+        "titan-image-v2" => match (question.call.quality.as_str(), question.call.size.width) {
+            ("standard", 512) => ("0.008", true),
+            ("premium", 512) | ("standard", _) => ("0.01", true),
+            _ => ("0.012", true),
+        },
         "nova-canvas" => return nova_canvas(question),
         _ => return None,
     };
