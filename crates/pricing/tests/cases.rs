@@ -171,13 +171,22 @@ fn every_worked_case_costs_what_it_costs_by_hand() {
         panic!("{}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     });
     let mut wrong = Vec::new();
-    for (kind, file) in files() {
+    let files = files();
+    for (kind, file) in &files {
         for case in &file.cases {
             assert!(!case.arithmetic.is_empty() && !case.source.is_empty(), "{kind}: {}", case.what);
-            if let Err(reason) = case.check(&catalogue, &kind) {
+            if let Err(reason) = case.check(&catalogue, kind) {
                 wrong.push(format!("{kind}/{}: {} ({})\n {reason}", case.model, case.what, case.arithmetic));
             }
         }
+    }
+    let count: usize = files.iter().map(|(_, file)| file.cases.len()).sum();
+    println!("{count} worked cases of {} kinds", files.len());
+    assert!(count >= 120, "{count} worked cases are fewer than 120");
+    for provider in &catalogue.providers {
+        let own =
+            files.iter().find(|(kind, _)| *kind == provider.kind).map_or(0, |(_, file)| file.cases.len());
+        assert!(own >= 8, "{} has {own} worked cases, fewer than 8", provider.kind);
     }
     assert!(wrong.is_empty(), "{} cases are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
