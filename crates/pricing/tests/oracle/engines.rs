@@ -109,6 +109,14 @@ pub fn gpu_cloud_usd(question: &Question) -> Option<Bill> {
     let hourly = match (question.call.quality.as_str(), question.call.region.as_str()) {
         ("h100-sxm", "") => runpod_h100(question, false)?,
         ("h100-sxm", "runpod-community") => runpod_h100(question, true)?,
+        ("h100-sxm", "nebius") => ["3.85"; 3],
+        // A median that moved by 49.8 % within a day, either way from 2.40: 1.2048 to 3.5952.
+        ("h100-sxm", "vast") => ["1.2048", "2.40", "3.5952"],
+        ("a100-sxm", "vast") if question.is_before("2026-10-28T00:00:00Z") => return None,
+        ("a100-sxm", "vast") if question.is_before("2026-10-29T00:00:00Z") => {
+            ["0.5711756", "1.1378", "1.7044244"]
+        }
+        ("a100-sxm", "vast") => ["0.8555586", "1.7043", "2.5530414"],
         ("h100-sxm", "lambda") => ["4.29"; 3],
         ("a100-pcie", "") => ["1.79"; 3],
         ("a100-pcie", "runpod-community") => ["1.19"; 3],
@@ -147,6 +155,9 @@ fn midjourney_reseller(question: &Question) -> Option<Bill> {
     let quotas = |quotas: [&str; 3]| decimal(quotas[speed]) * quotient(1, 200);
     let small = matches!(question.call.operation, Operation::Upscale | Operation::Describe);
     match question.call.region.as_str() {
+        "apimart" | "no1" if !question.generates() => None,
+        "apimart" => Some(exact(question.images() * decimal("0.045"))),
+        "no1" => Some(exact(decimal(["0.05", "0.10", "0.20"][speed]))),
         "maxapi" if small => Some(exact(decimal("0.01"))),
         "maxapi" => Some(exact(decimal(["0.015", "0.04", "0.108"][speed]))),
         "goapi" if question.call.operation == Operation::Upscale => match question.word("scale") {
@@ -164,7 +175,7 @@ fn midjourney_reseller(question: &Question) -> Option<Bill> {
 
 /// One job is four pictures and about a minute of the card; relax is free except on Basic, turbo double.
 pub fn midjourney_usd(question: &Question) -> Option<Bill> {
-    if matches!(question.call.region.as_str(), "maxapi" | "goapi") {
+    if matches!(question.call.region.as_str(), "maxapi" | "goapi" | "no1" | "apimart") {
         return midjourney_reseller(question);
     }
     let second = midjourney_second(&question.call.region)?;

@@ -23,8 +23,9 @@ use jiff::Timestamp;
 use question::Question;
 use std::path::PathBuf;
 
-/// Calls that each row is asked at each instant.
-const REQUESTS: u32 = 64;
+/// Calls that each row is asked at the instant of the sheets, and at each other one.
+const REQUESTS: u32 = 512;
+const REQUESTS_ELSEWHEN: u32 = 64;
 
 /// The instant of the sheets; some models retire nine days later.
 const SHEETS: &str = "2026-11-22T12:00:00Z";
@@ -39,6 +40,7 @@ const OTHERS: &[&str] = &[
     "2026-10-01T15:00:00Z",
     "2026-10-08T14:59:59Z",
     "2026-10-08T15:00:00Z",
+    "2026-10-28T12:00:00Z",
     "2026-11-15T23:59:59Z",
     "2026-11-16T00:00:00Z",
     "2026-12-02T00:00:00Z",
@@ -89,7 +91,8 @@ fn expected_usd(question: &Question) -> Option<Bill> {
         "runware" => resold::runware_usd(question),
         "openrouter" => resold::openrouter_usd(question),
         "vercel" => resold::vercel_usd(question),
-        "litellm" | "portkey" | "tokenmix" => resold::unchanged_usd(question),
+        "portkey" => resold::portkey_usd(question),
+        "litellm" | "tokenmix" => resold::unchanged_usd(question),
         kind => panic!("{kind} has no calculator: write one from its sheet"),
     }
 }
@@ -109,10 +112,10 @@ struct Tally {
     wrong: Vec<String>,
 }
 
-fn ask(kind: &str, model: &ModelSheet, at: Timestamp) -> Tally {
+fn ask(kind: &str, model: &ModelSheet, at: Timestamp, requests: u32) -> Tally {
     let mut tally = Tally::default();
     let mut dice = requests::Dice::named(&format!("{kind}/{}", model.id));
-    for _ in 0..REQUESTS {
+    for _ in 0..requests {
         let call = requests::call(&mut dice, kind, model);
         let question = Question { kind, model: &model.id, call: &call, at };
         let wanted = expected_usd(&question).map(|bill| (bill.amount(), bill.agreement));
@@ -160,7 +163,7 @@ struct Walk {
     wrong: Vec<String>,
 }
 
-fn walk(at: Timestamp) -> Walk {
+fn walk(at: Timestamp, requests: u32) -> Walk {
     let mut walk = Walk::default();
     for provider in &catalogue().providers {
         for model in provider.models.iter().filter(|model| is_active(model, at)) {
@@ -169,7 +172,7 @@ fn walk(at: Timestamp) -> Walk {
                 walk.listed.push(format!("{name}: {reason}"));
                 continue;
             }
-            let tally = ask(&provider.kind, model, at);
+            let tally = ask(&provider.kind, model, at, requests);
             walk.priced += tally.priced;
             walk.refused += tally.refused;
             match tally.loosest {
@@ -180,7 +183,7 @@ fn walk(at: Timestamp) -> Walk {
             }
             let count = tally.wrong.len();
             walk.wrong.extend(
-                tally.wrong.into_iter().take(2).map(|text| format!("[{count} of {REQUESTS}] {text}")),
+                tally.wrong.into_iter().take(2).map(|text| format!("[{count} of {requests}] {text}")),
             );
         }
     }
@@ -204,7 +207,7 @@ impl Walk {
 
 #[test]
 fn every_active_row_costs_what_a_second_calculator_says() {
-    let walk = walk(SHEETS.parse().expect("an instant"));
+    let walk = walk(SHEETS.parse().expect("an instant"), REQUESTS);
     println!("{SHEETS}: {}\n{}", walk.counts(), walk.listed.join("\n"));
     assert!(walk.wrong.is_empty(), "{} differences:\n{}", walk.wrong.len(), walk.wrong.join("\n"));
 }
@@ -213,7 +216,7 @@ fn every_active_row_costs_what_a_second_calculator_says() {
 fn dated_prices_change_when_a_second_calculator_says() {
     let mut wrong = Vec::new();
     for instant in OTHERS {
-        let mut walk = walk(instant.parse().expect("an instant"));
+        let mut walk = walk(instant.parse().expect("an instant"), REQUESTS_ELSEWHEN);
         println!("{instant}: {}", walk.counts());
         wrong.append(&mut walk.wrong);
     }

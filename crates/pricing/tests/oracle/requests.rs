@@ -163,14 +163,24 @@ fn regions(kind: &str, model: &str) -> &'static [&'static str] {
         ("azure", _) => &["", "global", "datazone", "regional"],
         ("bedrock", _) => &["", "us-west-2", "us-east-1", "us-east-2"],
         ("xai", _) => &["", "us"],
+        ("portkey", _) => &["", "production"],
         ("seedream", _) => &["", "eu", "cn"],
         ("qwen", _) => &["", "cn"],
         ("huggingface", "flux-1-schnell" | "flux-1-dev") => &["", "replicate", "together"],
         ("huggingface", "qwen-image") => &["", "together"],
-        ("midjourney", _) => {
-            &["", "pro", "basic", "basic-yearly", "mega-yearly", "extra-hours", "maxapi", "goapi"]
-        }
-        ("gpu-cloud", _) => &["", "runpod-community", "lambda", "akash"],
+        ("midjourney", _) => &[
+            "",
+            "pro",
+            "basic",
+            "basic-yearly",
+            "mega-yearly",
+            "extra-hours",
+            "maxapi",
+            "goapi",
+            "no1",
+            "apimart",
+        ],
+        ("gpu-cloud", _) => &["", "runpod-community", "lambda", "nebius", "vast", "akash"],
         _ => &[""],
     }
 }

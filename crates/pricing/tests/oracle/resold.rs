@@ -1,7 +1,7 @@
 //! Those who resell what others make: OpenRouter (openrouter.md, 4c and 6), Vercel (other-gateways.md, A4),
 //! LiteLLM, Portkey and TokenMix (tokenmix.md), Runware's partners (runware.md, 4).
 
-use crate::exact::{Bill, between, decimal, exact, whole};
+use crate::exact::{Bill, between, decimal, exact, quotient, whole};
 use crate::question::{BINARY_MEGAPIXEL, Question};
 use crate::{asian, design, flux, google, openai, stability};
 
@@ -45,6 +45,16 @@ fn flux_2_by_the_megapixel(question: &Question, first: &str, further: &str) -> B
     let maker = decimal(first) + (megapixels + whole(-1)) * decimal(further);
     let flat = megapixels * decimal(first);
     between(maker * question.images(), flat * question.images(), flat * question.images())
+}
+
+/// Inference is paid to its maker; a plan's log costs 9 dollars per 100,000 beyond what is part of it.
+pub fn portkey_usd(question: &Question) -> Option<Bill> {
+    let entry = decimal("9") * quotient(1, 100_000);
+    let bill = maker_usd(question)?;
+    Some(match question.call.region.as_str() {
+        "production" => bill + between(whole(0), entry, entry),
+        _ => bill,
+    })
 }
 
 fn openrouter_list(question: &Question) -> Option<Bill> {
