@@ -6,6 +6,36 @@ use crate::flux::fal_usd;
 use crate::question::{BINARY_MEGAPIXEL, DECIMAL_MEGAPIXEL, Question, begun};
 use gallerist_domain::{Operation, Size};
 
+/// Dollars per second of Replicate's hardware; several cards cost the multiple of one.
+fn hardware_second(hardware: &str) -> Option<Fraction> {
+    let (card, count) = match hardware.rsplit_once('-') {
+        Some((card, "2x")) => (card, 2),
+        Some((card, "4x")) => (card, 4),
+        Some((card, "8x")) => (card, 8),
+        _ => (hardware, 1),
+    };
+    let second = match card {
+        "cpu-small" => "0.000025",
+        "cpu" => "0.000100",
+        "gpu-t4" => "0.000225",
+        "gpu-a40-small" => "0.000575",
+        "gpu-a40-large" => "0.000725",
+        "gpu-l40s" => "0.000975",
+        "gpu-a100-large" => "0.001400",
+        "gpu-h100" => "0.001525",
+        _ => return None,
+    };
+    Some(decimal(second) * whole(count))
+}
+
+/// A run by the second: the rates are the sheet's; half a second to ninety, six expected, and up to three
+/// minutes of a deployment's start are the worked cases' guesses until the reply tells.
+fn by_the_second(question: &Question, start: i64) -> Option<Bill> {
+    let second = hardware_second(question.word("hardware"))?;
+    let run = between(second * decimal("0.5"), second * whole(6), second * whole(90));
+    Some(run + between(whole(0), whole(0), second * whole(start)))
+}
+
 pub fn replicate_usd(question: &Question) -> Option<Bill> {
     let run_and_megapixels = |run: &str, megapixel: &str| {
         let output = question.output_megapixels(BINARY_MEGAPIXEL) * question.images();
@@ -16,6 +46,9 @@ pub fn replicate_usd(question: &Question) -> Option<Bill> {
     let flat = match question.model {
         "flux-2-pro" => return Some(run_and_megapixels("0.015", "0.015")),
         "flux-2-max" => return Some(run_and_megapixels("0.04", "0.03")),
+        // The start of a public model is free, that of one's own is not.
+        "replicate-community" => return by_the_second(question, 0),
+        "replicate-deployment" => return by_the_second(question, 180),
         "flux-1-schnell" => "0.003",
         "flux-1-dev" => "0.025",
         "flux-1.1-pro" | "flux-kontext-pro" => "0.04",
@@ -132,6 +165,11 @@ pub fn cloudflare_usd(question: &Question) -> Option<Bill> {
 
 /// A router without markup: the partner's list, which the month's credits may cover.
 pub fn huggingface_usd(question: &Question) -> Option<Bill> {
+    // hf-inference: the documentation's ten seconds at 0.00012, a quarter more at most.
+    if question.model == "sd3-medium" {
+        let second = decimal("0.00012") * question.images();
+        return Some(between(whole(0), whole(10) * second, decimal("12.5") * second));
+    }
     let usual = match question.model {
         "flux-2-dev" | "sdxl" => "together",
         _ => "fal",

@@ -49,14 +49,10 @@ const OTHERS: &[&str] = &[
 /// Rows that no sheet prices before the call, each with its reason.
 fn without_oracle(kind: &str, model: &ModelSheet) -> Option<&'static str> {
     Some(match (kind, model.id.as_str()) {
-        ("replicate", "replicate-community" | "replicate-deployment") => {
-            "billed by the second of a run that only the reply tells"
-        }
         (
             "runware",
             "flux-1-schnell" | "flux-1-dev" | "flux-2-klein-4b" | "qwen-image" | "qwen-image-2512" | "sdxl",
         ) => "billed by compute time; the sheet has observed ranges only",
-        ("huggingface", "sd3-medium") => "seconds of hf-inference, known afterwards",
         ("vllm-omni", _) | ("sglang", "glm-image") => "a table of measured runs that is not in the sheets",
         _ => return None,
     })

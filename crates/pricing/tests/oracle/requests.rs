@@ -107,10 +107,31 @@ fn size(dice: &mut Dice, shape: &Capabilities) -> (Size, String) {
     }
 }
 
+const HARDWARE: &[&str] = &[
+    "cpu-small",
+    "cpu",
+    "gpu-t4",
+    "gpu-a40-small",
+    "gpu-a40-large",
+    "gpu-l40s",
+    "gpu-l40s-2x",
+    "gpu-l40s-4x",
+    "gpu-l40s-8x",
+    "gpu-a100-large",
+    "gpu-a100-large-2x",
+    "gpu-a100-large-4x",
+    "gpu-a100-large-8x",
+    "gpu-h100",
+    "gpu-h100-2x",
+    "gpu-h100-4x",
+    "gpu-h100-8x",
+];
+
 /// The values that a sheet gives a price to, or names as changing nothing.
 fn values(option: &str) -> &'static [&'static str] {
     match option {
         "prompt_extend" | "enable_sequential" | "zeroDataRetention" => &["true", "false"],
+        "hardware" => HARDWARE,
         "upscale_factor" => &["X1", "X2", "X4"],
         "input_fidelity" => &["low", "high"],
         "scale" => &["2", "4"],
