@@ -1,0 +1,180 @@
+//! The oracle's own arithmetic: fractions of whole numbers, and one rounding per line of a bill.
+//!
+//! Nothing here comes from `pricing` or from the money type of `domain`: a mistake there must not be made
+//! twice.
+
+use std::cmp::Ordering;
+use std::ops::{Add, Mul};
+
+/// Ticks of 10⁻¹⁰ dollar in a dollar.
+const TICKS: i128 = 10_000_000_000;
+
+/// A quotient of whole numbers in lowest terms; `below` is positive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fraction {
+    above: i128,
+    below: i128,
+}
+
+fn common_divisor(left: i128, right: i128) -> i128 {
+    if right == 0 { left.abs().max(1) } else { common_divisor(right, left % right) }
+}
+
+/// `above ÷ below`.
+pub fn quotient(above: i128, below: i128) -> Fraction {
+    assert!(below > 0, "the oracle divides by what is positive only");
+    let divisor = common_divisor(above, below);
+    Fraction { above: above / divisor, below: below / divisor }
+}
+
+/// A whole number.
+pub fn whole(number: impl Into<i128>) -> Fraction {
+    quotient(number.into(), 1)
+}
+
+/// A decimal as the sheets print it, such as `0.0154`.
+pub fn decimal(text: &str) -> Fraction {
+    let (units, digits) = text.split_once('.').unwrap_or((text, ""));
+    let above = format!("{units}{digits}").parse().expect("the oracle's own figures are decimals");
+    let places = u32::try_from(digits.len()).expect("few digits");
+    quotient(above, 10_i128.pow(places))
+}
+
+impl Fraction {
+    /// The whole number below or at it.
+    pub fn floor(self) -> i128 {
+        self.above.div_euclid(self.below)
+    }
+
+    /// The whole number above or at it.
+    pub fn ceiling(self) -> i128 {
+        -(-self.above).div_euclid(self.below)
+    }
+
+    /// The nearest whole number, a half upwards.
+    pub fn rounded(self) -> i128 {
+        (2 * self.above + self.below).div_euclid(2 * self.below)
+    }
+
+    pub fn at_least(self, other: Fraction) -> Fraction {
+        if self < other { other } else { self }
+    }
+}
+
+impl PartialOrd for Fraction {
+    fn partial_cmp(&self, other: &Fraction) -> Option<Ordering> {
+        Some((self.above * other.below).cmp(&(other.above * self.below)))
+    }
+}
+
+impl Mul for Fraction {
+    type Output = Fraction;
+    fn mul(self, other: Fraction) -> Fraction {
+        quotient(self.above * other.above, self.below * other.below)
+    }
+}
+
+impl Add for Fraction {
+    type Output = Fraction;
+    fn add(self, other: Fraction) -> Fraction {
+        quotient(self.above * other.below + other.above * self.below, self.below * other.below)
+    }
+}
+
+/// What a call costs, in ticks: one figure where the sheet says one, else the interval that it leaves open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amount {
+    pub least: i128,
+    pub expected: i128,
+    pub most: i128,
+}
+
+/// How near the catalogue must come, from strict to loose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Agreement {
+    /// All three figures, to the last digit.
+    Exact,
+    /// The expected figure to the last digit; the catalogue's bounds hold ours between them.
+    Bounded,
+    /// The sheet has a measured ratio only: the expected figure lies within a tenth of ours, and the bounds
+    /// hold it.
+    Estimated,
+}
+
+/// Lines of dollars, each at least, expected and at most; nothing is rounded before [`Bill::amount`].
+#[derive(Clone, Debug)]
+pub struct Bill {
+    lines: Vec<[Fraction; 3]>,
+    pub agreement: Agreement,
+}
+
+/// One line whose dollars are known.
+pub fn exact(dollars: Fraction) -> Bill {
+    between(dollars, dollars, dollars)
+}
+
+/// One line of which the sheet leaves something open.
+pub fn between(least: Fraction, expected: Fraction, most: Fraction) -> Bill {
+    Bill { lines: vec![[least, expected, most]], agreement: Agreement::Exact }
+}
+
+impl Bill {
+    /// Every line at a factor, of which again something may be open.
+    pub fn times(mut self, factors: [Fraction; 3]) -> Bill {
+        for line in &mut self.lines {
+            *line = [line[0] * factors[0], line[1] * factors[1], line[2] * factors[2]];
+        }
+        self
+    }
+
+    /// The same where a pool that is free may cover all of it.
+    pub fn perhaps_free(self) -> Bill {
+        self.times([whole(0), whole(1), whole(1)])
+    }
+
+    /// The same where the sheet leaves more open than three figures say.
+    pub fn within(mut self, agreement: Agreement) -> Bill {
+        self.agreement = self.agreement.max(agreement);
+        self
+    }
+
+    /// The sum of the lines, each rounded once, half up.
+    pub fn amount(&self) -> Amount {
+        let ticks = |bound: usize| self.lines.iter().map(|line| (line[bound] * whole(TICKS)).rounded()).sum();
+        Amount { least: ticks(0), expected: ticks(1), most: ticks(2) }
+    }
+}
+
+impl Amount {
+    /// Whether the catalogue's answer `other` is right by this one.
+    pub fn agrees(self, other: Amount, agreement: Agreement) -> bool {
+        let ordered = other.least <= other.expected && other.expected <= other.most;
+        match agreement {
+            Agreement::Exact => self == other,
+            Agreement::Bounded => {
+                self.expected == other.expected && other.least <= self.least && self.most <= other.most
+            }
+            Agreement::Estimated => {
+                ordered && 10 * other.expected >= 9 * self.least && 10 * other.expected <= 11 * self.most
+            }
+        }
+    }
+}
+
+impl Add for Bill {
+    type Output = Bill;
+    fn add(mut self, mut other: Bill) -> Bill {
+        self.lines.append(&mut other.lines);
+        self.within(other.agreement)
+    }
+}
+
+#[test]
+fn fractions_are_rounded_half_up_once() {
+    assert_eq!(exact(decimal("0.00000000005")).amount().expected, 1);
+    assert_eq!(exact(quotient(1, 3)).amount().expected, 3_333_333_333);
+    assert_eq!(exact(quotient(2, 3)).amount().expected, 6_666_666_667);
+    assert_eq!(decimal("2.5").floor(), 2);
+    assert_eq!(decimal("2.5").ceiling(), 3);
+    assert_eq!(decimal("3").ceiling(), 3);
+}

@@ -1,0 +1,220 @@
+//! An independent oracle: a second calculator, written from the providers' price sheets without the catalogue
+//! at hand and sharing no code with `pricing`, that must agree to the last digit.
+//!
+//! Every row that is active at an instant is either asked generated requests or stands, with its reason, on
+//! the list of rows that nobody can reckon before the call.
+
+mod asian;
+mod design;
+mod engines;
+mod exact;
+mod flux;
+mod google;
+mod hosted;
+mod openai;
+mod question;
+mod requests;
+mod resold;
+mod stability;
+
+use exact::{Agreement, Amount, Bill};
+use gallerist_pricing::{Bounds, Catalogue, Facts, ModelSheet, bounds};
+use jiff::Timestamp;
+use question::Question;
+use std::path::PathBuf;
+
+/// Calls that each row is asked at the instant of the sheets, and at each other one.
+const REQUESTS: u32 = 512;
+const REQUESTS_ELSEWHEN: u32 = 64;
+
+/// The instant of the sheets; some models retire nine days later.
+const SHEETS: &str = "2026-11-22T12:00:00Z";
+
+/// Other instants: before and within FLUX 3's launch, its last second and its end, around Ideogram's new list
+/// and the reading of RunPod's rates, and after the retirements of 2026-12-01.
+const OTHERS: &[&str] = &[
+    "2026-04-15T00:00:00Z",
+    "2026-09-20T00:00:00Z",
+    "2026-09-28T00:00:00Z",
+    "2026-10-01T14:59:59Z",
+    "2026-10-01T15:00:00Z",
+    "2026-10-08T14:59:59Z",
+    "2026-10-08T15:00:00Z",
+    "2026-10-28T12:00:00Z",
+    "2026-11-15T23:59:59Z",
+    "2026-11-16T00:00:00Z",
+    "2026-12-02T00:00:00Z",
+];
+
+/// Rows that no sheet prices before the call, each with its reason.
+fn without_oracle(kind: &str, model: &ModelSheet) -> Option<&'static str> {
+    Some(match (kind, model.id.as_str()) {
+        (
+            "runware",
+            "flux-1-schnell" | "flux-1-dev" | "flux-2-klein-4b" | "qwen-image" | "qwen-image-2512" | "sdxl",
+        ) => "billed by compute time; the sheet has observed ranges only",
+        ("vllm-omni", _) | ("sglang", "glm-image") => "a table of measured runs that is not in the sheets",
+        _ => return None,
+    })
+}
+
+fn expected_usd(question: &Question) -> Option<Bill> {
+    match question.kind {
+        "openai" => openai::expected_usd(question),
+        "azure" => openai::azure_usd(question),
+        "google" => google::expected_usd(question),
+        "bfl" => flux::expected_usd(question),
+        "fal" => flux::fal_usd(question),
+        "stability" => stability::expected_usd(question),
+        "bedrock" => stability::bedrock_usd(question),
+        "replicate" => hosted::replicate_usd(question),
+        "together" => hosted::together_usd(question),
+        "fireworks" => hosted::fireworks_usd(question),
+        "cloudflare" => hosted::cloudflare_usd(question),
+        "huggingface" => hosted::huggingface_usd(question),
+        "xai" => asian::xai_usd(question),
+        "seedream" => asian::seedream_usd(question),
+        "qwen" => asian::qwen_usd(question),
+        "ideogram" => design::ideogram_usd(question),
+        "recraft" => design::recraft_usd(question),
+        "automatic1111" | "comfyui" | "invokeai" => engines::workstation_usd(question),
+        "sdcpp" => engines::sdcpp_usd(question),
+        "localai" => engines::localai_usd(question),
+        "sglang" => engines::sglang_usd(question),
+        "gpu-cloud" => engines::gpu_cloud_usd(question),
+        "midjourney" => engines::midjourney_usd(question),
+        "mistral" => engines::mistral_usd(question),
+        "runware" => resold::runware_usd(question),
+        "openrouter" => resold::openrouter_usd(question),
+        "vercel" => resold::vercel_usd(question),
+        "portkey" => resold::portkey_usd(question),
+        "litellm" | "tokenmix" => resold::unchanged_usd(question),
+        kind => panic!("{kind} has no calculator: write one from its sheet"),
+    }
+}
+
+fn ticks(bounds: &Bounds) -> Amount {
+    let of = |ticks: gallerist_domain::Ticks| i128::from(ticks.get());
+    Amount { least: of(bounds.min), expected: of(bounds.expected), most: of(bounds.max) }
+}
+
+/// What a row answered.
+#[derive(Default)]
+struct Tally {
+    priced: u32,
+    refused: u32,
+    /// The loosest agreement that an answer was held to.
+    loosest: Option<Agreement>,
+    wrong: Vec<String>,
+}
+
+fn ask(kind: &str, model: &ModelSheet, at: Timestamp, requests: u32) -> Tally {
+    let mut tally = Tally::default();
+    let mut dice = requests::Dice::named(&format!("{kind}/{}", model.id));
+    for _ in 0..requests {
+        let call = requests::call(&mut dice, kind, model);
+        let question = Question { kind, model: &model.id, call: &call, at };
+        let wanted = expected_usd(&question).map(|bill| (bill.amount(), bill.agreement));
+        let answer = bounds(&model.sheet, &Facts::of(&call), at);
+        match (wanted, &answer) {
+            (None, Err(_)) => tally.refused += 1,
+            (Some((wanted, agreement)), Ok(bounds)) if wanted.agrees(ticks(bounds), agreement) => {
+                tally.priced += 1;
+                tally.loosest = tally.loosest.max(Some(agreement));
+            }
+            _ => tally.wrong.push(format!(
+                "{kind}/{} at {at}\n  {}\n  oracle    {wanted:?}\n  catalogue {:?}",
+                model.id,
+                requests::described(&question),
+                answer.as_ref().map(ticks).map_err(ToString::to_string),
+            )),
+        }
+    }
+    tally
+}
+
+fn catalogue() -> Catalogue {
+    let usual = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../catalog"));
+    let folder = std::env::var_os("CATALOGUE_DIR").map_or(usual, PathBuf::from);
+    Catalogue::with_overrides(&folder).expect("the catalogue can be read")
+}
+
+fn is_active(model: &ModelSheet, at: Timestamp) -> bool {
+    let day = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let retired = model.lifecycle.retires_on.is_some_and(|last| day >= last);
+    !retired && model.lifecycle.switched_off.is_none()
+}
+
+/// What a walk over every active row found.
+#[derive(Default)]
+struct Walk {
+    /// Rows whose every answer agreed exactly, within bounds, or with an estimate.
+    exact: u32,
+    bounded: u32,
+    estimated: u32,
+    priced: u32,
+    refused: u32,
+    /// Rows without an oracle, with their reasons.
+    listed: Vec<String>,
+    wrong: Vec<String>,
+}
+
+fn walk(at: Timestamp, requests: u32) -> Walk {
+    let mut walk = Walk::default();
+    for provider in &catalogue().providers {
+        for model in provider.models.iter().filter(|model| is_active(model, at)) {
+            let name = format!("{}/{}", provider.kind, model.id);
+            if let Some(reason) = without_oracle(&provider.kind, model) {
+                walk.listed.push(format!("{name}: {reason}"));
+                continue;
+            }
+            let tally = ask(&provider.kind, model, at, requests);
+            walk.priced += tally.priced;
+            walk.refused += tally.refused;
+            match tally.loosest {
+                Some(Agreement::Exact) => walk.exact += 1,
+                Some(Agreement::Bounded) => walk.bounded += 1,
+                Some(Agreement::Estimated) => walk.estimated += 1,
+                None => walk.wrong.push(format!("{name} has no price for any request")),
+            }
+            let count = tally.wrong.len();
+            walk.wrong.extend(
+                tally.wrong.into_iter().take(2).map(|text| format!("[{count} of {requests}] {text}")),
+            );
+        }
+    }
+    walk
+}
+
+impl Walk {
+    fn counts(&self) -> String {
+        format!(
+            "{} rows to the last digit, {} with their expected figure, {} as estimates, {} without an oracle; \
+             {} prices, {} refusals",
+            self.exact,
+            self.bounded,
+            self.estimated,
+            self.listed.len(),
+            self.priced,
+            self.refused,
+        )
+    }
+}
+
+#[test]
+fn every_active_row_costs_what_a_second_calculator_says() {
+    let walk = walk(SHEETS.parse().expect("an instant"), REQUESTS);
+    println!("{SHEETS}: {}\n{}", walk.counts(), walk.listed.join("\n"));
+    assert!(walk.wrong.is_empty(), "{} differences:\n{}", walk.wrong.len(), walk.wrong.join("\n"));
+}
+
+#[test]
+fn dated_prices_change_when_a_second_calculator_says() {
+    let mut wrong = Vec::new();
+    for instant in OTHERS {
+        let mut walk = walk(instant.parse().expect("an instant"), REQUESTS_ELSEWHEN);
+        println!("{instant}: {}", walk.counts());
+        wrong.append(&mut walk.wrong);
+    }
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}

@@ -1,0 +1,113 @@
+//! Those who resell what others make: OpenRouter (openrouter.md, 4c and 6), Vercel (other-gateways.md, A4),
+//! LiteLLM, Portkey and TokenMix (tokenmix.md), Runware's partners (runware.md, 4).
+
+use crate::exact::{Bill, between, decimal, exact, quotient, whole};
+use crate::question::{BINARY_MEGAPIXEL, Question};
+use crate::{asian, design, flux, google, openai, stability};
+
+/// What the maker asks, by the model's name; of several sellers the one that the others resell.
+fn maker_usd(question: &Question) -> Option<Bill> {
+    let model = question.model;
+    if model.starts_with("gpt-") || model.starts_with("chatgpt-") || model.starts_with("dall-e") {
+        return openai::bill(question);
+    }
+    if model.starts_with("gemini-") || model.starts_with("imagen-") {
+        return google::bill(question);
+    }
+    if model.starts_with("stable-image") || model.starts_with("sd3.5") || model == "sdxl" {
+        return stability::expected_usd(question);
+    }
+    if model == "grok-imagine-image" {
+        return asian::xai_usd(question);
+    }
+    if matches!(model, "seedream-4.5" | "seedream-5-lite") {
+        return asian::seedream_usd(question);
+    }
+    if matches!(model, "flux-1-schnell" | "flux-2-klein-4b-base" | "qwen-image" | "seedream-4")
+        || model.starts_with("ideogram-v2")
+    {
+        return flux::fal_usd(question);
+    }
+    if model.starts_with("recraft-") {
+        return design::recraft_usd(question);
+    }
+    flux::expected_usd(question)
+}
+
+/// At the vendor's price: the discounts that are advertised wait for an invoice.
+pub fn unchanged_usd(question: &Question) -> Option<Bill> {
+    maker_usd(question)
+}
+
+/// FLUX.2 by the catalogue's "0.03/MP": the maker's smaller price for further megapixels, or the same again.
+fn flux_2_by_the_megapixel(question: &Question, first: &str, further: &str) -> Bill {
+    let megapixels = question.output_megapixels(BINARY_MEGAPIXEL);
+    let maker = decimal(first) + (megapixels + whole(-1)) * decimal(further);
+    let flat = megapixels * decimal(first);
+    between(maker * question.images(), flat * question.images(), flat * question.images())
+}
+
+/// Inference is paid to its maker; a plan's log costs 9 dollars per 100,000 beyond what is part of it.
+pub fn portkey_usd(question: &Question) -> Option<Bill> {
+    let entry = decimal("9") * quotient(1, 100_000);
+    let bill = maker_usd(question)?;
+    Some(match question.call.region.as_str() {
+        "production" => bill + between(whole(0), entry, entry),
+        _ => bill,
+    })
+}
+
+fn openrouter_list(question: &Question) -> Option<Bill> {
+    let flat = match question.model {
+        "flux-2-pro" => return Some(flux_2_by_the_megapixel(question, "0.03", "0.015")),
+        "flux-2-max" => return Some(flux_2_by_the_megapixel(question, "0.07", "0.03")),
+        "seedream-4.5" => "0.04",
+        "seedream-5-lite" => "0.035",
+        "recraft-v4.1" => "0.035",
+        "seedream-5-pro" => {
+            let inputs = exact(question.input_count() * decimal("0.003"));
+            return Some(asian::pro_output(question, "0.045", "0.09", question.images()) + inputs);
+        }
+        "grok-imagine-image-2.0" => return asian::grok_2(question, &question.call.resolution.to_lowercase()),
+        _ => return maker_usd(question),
+    };
+    Some(exact(question.images() * decimal(flat)))
+}
+
+/// Prices pass through; the money to pay them costs 5.5 % when it is bought.
+pub fn openrouter_usd(question: &Question) -> Option<Bill> {
+    Some(openrouter_list(question)?.times([decimal("1.055"); 3]))
+}
+
+fn lower_since(question: &Question, listed: &str, charged: &str) -> Bill {
+    let of = |price: &str| question.images() * decimal(price);
+    between(of(listed), of(charged), of(charged))
+}
+
+/// No markup; zero data retention is a tenth of a thousandth of a dollar a request.
+pub fn vercel_usd(question: &Question) -> Option<Bill> {
+    let list = match question.model {
+        // One comparison names 0.035 without a size: it may hold for the small tier alone.
+        "seedream-5-pro" if question.call.size.pixels() <= 2_359_296 => {
+            exact(question.images() * decimal("0.035"))
+        }
+        "seedream-5-pro" => return None,
+        // Charged at 0.04 and 0.25 in May 2026, listed lower by the maker since: the higher counts.
+        "recraft-v4.1" | "recraft-v4.1-utility" => lower_since(question, "0.035", "0.04"),
+        "recraft-v4.1-pro" | "recraft-v4.1-utility-pro" => lower_since(question, "0.21", "0.25"),
+        _ => maker_usd(question)?,
+    };
+    Some(match question.word("zeroDataRetention") {
+        "true" => list + exact(decimal("0.0001")),
+        _ => list,
+    })
+}
+
+/// Partners' models at their vendors' list.
+pub fn runware_usd(question: &Question) -> Option<Bill> {
+    match question.model {
+        "seedream-4.5" => Some(exact(question.images() * decimal("0.04"))),
+        "flux-2-pro" | "flux-2-flex" => flux::expected_usd(question),
+        _ => None,
+    }
+}

@@ -1,0 +1,73 @@
+//! Stability AI (stability.md, sections 2 and 5) and the same operations on Bedrock (bedrock.md, 6).
+
+use crate::exact::{Agreement, Bill, between, decimal, exact};
+use crate::question::Question;
+
+pub fn expected_usd(question: &Question) -> Option<Bill> {
+    let credits = match question.model {
+        "stable-image-ultra" => "8",
+        "stable-image-core" => "3",
+        "sd3.5-large" => "6.5",
+        "sd3.5-large-turbo" => "4",
+        "sd3.5-medium" => "3.5",
+        "sd3.5-flash" => "2.5",
+        // "from 0.9 credits", about 0.02, a flat 0.04: reserve 4 credits.
+        "sdxl" => {
+            let of = |credits: &str| question.images() * decimal(credits) * decimal("0.01");
+            return Some(between(of("0.9"), of("4"), of("4")));
+        }
+        _ => return None,
+    };
+    Some(exact(question.images() * decimal(credits) * decimal("0.01")))
+}
+
+/// "<= 1024x1024" may limit the edges or the area, so that a long size of small area may be either. The
+/// catalogue's conditions cannot name edges: it tells the usual small sizes and leaves the others open.
+fn nova_canvas(question: &Question) -> Option<Bill> {
+    let (small, large) = match question.call.quality.as_str() {
+        "standard" => ("0.04", "0.06"),
+        "premium" => ("0.06", "0.08"),
+        _ => return None,
+    };
+    let of = |price: &str| question.images() * decimal(price);
+    Some(match question.call.size.pixels() {
+        1_048_577.. => exact(of(large)),
+        _ => between(of(small), of(large), of(large)).within(Agreement::Estimated),
+    })
+}
+
+pub fn bedrock_usd(question: &Question) -> Option<Bill> {
+    let region = question.call.region.as_str();
+    let (price, everywhere) = match question.model {
+        "stable-image-ultra" => ("0.14", false),
+        "stable-image-core" => ("0.04", false),
+        "sd3.5-large" => ("0.08", false),
+        "stable-image-outpaint" => ("0.06", true),
+        "stable-image-style-transfer" => ("0.08", true),
+        "stable-image-fast-upscale" => ("0.03", true),
+        "stable-image-conservative-upscale" => ("0.40", true),
+        "stable-image-creative-upscale" => ("0.60", true),
+        "stable-image-inpaint"
+        | "stable-image-erase"
+        | "stable-image-remove-background"
+        | "stable-image-search-replace"
+        | "stable-image-search-recolor"
+        | "stable-image-control-sketch"
+        | "stable-image-control-structure"
+        | "stable-image-style-guide" => ("0.07", true),
+        "titan-image-v2" => match (question.call.quality.as_str(), question.call.size.width) {
+            ("standard", 512) => ("0.008", true),
+            ("premium", 512) | ("standard", _) => ("0.01", true),
+            _ => ("0.012", true),
+        },
+        "nova-canvas" => return nova_canvas(question),
+        _ => return None,
+    };
+    // Text to image is sold in us-west-2 only, the image services in three regions.
+    let sold = match region {
+        "" | "us-west-2" => true,
+        "us-east-1" | "us-east-2" => everywhere,
+        _ => false,
+    };
+    sold.then(|| exact(question.images() * decimal(price)))
+}
