@@ -42,7 +42,9 @@ impl Offer {
 
     /// Whether the gateway can order this operation here today.
     pub fn serves(&self, operation: Operation) -> bool {
-        self.id.tier == STANDARD_TIER && self.provider.serves.contains(&operation)
+        self.id.tier == STANDARD_TIER
+            && self.provider.serves.contains(&operation)
+            && self.model.capabilities.operations.contains(&operation)
     }
 
     /// Whether the model is gone at `at`.
@@ -55,7 +57,7 @@ impl Offer {
 /// Of [`offers`] those that the gateway can order from today.
 pub fn served_offers(catalogue: &Catalogue, providers: &[ConfiguredProvider]) -> Vec<Offer> {
     let mut offers = offers(catalogue, providers);
-    offers.retain(|offer| offer.id.tier == STANDARD_TIER && !offer.provider.serves.is_empty());
+    offers.retain(|offer| offer.provider.serves.iter().any(|operation| offer.serves(*operation)));
     offers
 }
 

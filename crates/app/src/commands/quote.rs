@@ -67,7 +67,9 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
         offered = served_offers(&config.catalogue, &everything(&config.catalogue, &config.providers));
     }
     check_providers(&request, &config, &offered)?;
-    let report = report(&request, &offered, command.at.unwrap_or_else(Timestamp::now), command.all)?;
+    let at = command.at.unwrap_or_else(Timestamp::now);
+    let report = report(&request, &offered, at, command.all)
+        .map_err(|failure| sold_elsewhere(&request, &config).unwrap_or(failure))?;
     if json {
         output::json(&report);
     } else {
@@ -79,6 +81,35 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
             .advise("change what the table names, or ask with --all")),
         false => Ok(()),
     }
+}
+
+/// A model that nobody who is on sells may be sold by others.
+fn sold_elsewhere(request: &ImageRequest, config: &Config) -> Option<Failure> {
+    let whole = config.whole_catalogue().ok()?;
+    let all = offers(&whole, &everything(&whole, &config.providers));
+    let target = gallerist_routing::target(&request.model, &all).ok()?;
+    let mut with_key: Vec<String> = Vec::new();
+    let mut priced: Vec<String> = Vec::new();
+    for offer in all.iter().filter(|offer| target.speaks_of(offer)) {
+        let sheet = &offer.provider;
+        let (list, text) = match sheet.serves.is_empty() {
+            true => (&mut priced, sheet.kind.clone()),
+            false => (&mut with_key, format!("{} ({})", sheet.kind, sheet.key_variables.join(" or "))),
+        };
+        if !list.contains(&text) {
+            list.push(text);
+        }
+    }
+    let mut advice = Vec::new();
+    if !with_key.is_empty() {
+        advice.push(format!("set the key of {}", with_key.join(" or ")));
+    }
+    if !priced.is_empty() {
+        advice.push(format!("known by price alone: {}", priced.join(", ")));
+    }
+    advice.push("--all shows every price".to_owned());
+    let message = format!("nobody who is on makes {:?}", request.model);
+    Some(Failure::failed(message).advise(advice.join("; ")))
 }
 
 /// A provider that is named, but has no offers here, is a slip or one that is not on.
