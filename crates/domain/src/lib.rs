@@ -30,7 +30,7 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use credits::{FeeRule, Lot};
 pub use fault::{Billed, Blame, ChargeEvent, Fault, FaultKind, Retry};
 pub use held::Chunks;
-pub use id::{AttemptId, OfferId, ProjectId, RequestId};
+pub use id::{AttemptId, LotId, OfferId, ProjectId, RequestId};
 pub use meter::{Meter, Metered};
 pub use money::{Decimal, MoneyError, Price, Ticks};
 pub use outcome::{ImageData, MadeImage, Outcome, ReportedCost};

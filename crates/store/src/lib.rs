@@ -9,6 +9,7 @@
 //! it keeps is text to it. Every write is on disk when its future returns.
 
 pub mod books;
+pub mod credits;
 pub mod error;
 pub mod keys;
 pub mod ledger;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use books::{AccountBalance, Books};
+pub use credits::{DailyCharges, Expired, LotRecord};
 pub use error::StoreError;
 pub use keys::{KeyRecord, NewKey};
 pub use ledger::{
