@@ -17,17 +17,97 @@
 //! that much earlier. So the price is the purchase price while nothing will be lost, falls in a straight line
 //! with the share that will be, and is zero when nothing would be used anyway.
 
-use gallerist_domain::Ticks;
+use crate::catalogue::ProviderSheet;
 pub use gallerist_domain::credits::{
     FeeRule, LOT_AMOUNT_MAX, LOT_MILLIONTHS_MAX, Lot, LotError, MILLIONTHS, Taken, order, take,
 };
 use gallerist_domain::money::divide_half_up;
+use gallerist_domain::{Decimal, Ticks};
 use jiff::Timestamp;
 
 const DAY_SECONDS: i128 = 86_400;
 
 /// Days of charges that a forecast looks back on.
 pub const RECENT_DAYS: u32 = 14;
+
+/// Credits as somebody says that they were bought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purchase {
+    /// The configured provider.
+    pub provider: String,
+    /// The code of the credits; absent: the only one that the provider's prices know.
+    pub currency: Option<String>,
+    pub credits: Decimal,
+    /// Without the fee.
+    pub price: Ticks,
+    pub fee: FeeRule,
+    pub purchased_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why a purchase makes no lot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PurchaseError {
+    #[error("credits are counted in whole millionths")]
+    TooFine,
+    #[error("the prices of this provider know {}: say which was bought", .0.join(" and "))]
+    WhichCurrency(Vec<String>),
+    #[error("the prices of this provider do not know {asked:?}, but {}", .known.join(" and "))]
+    UnknownCurrency { asked: String, known: Vec<String> },
+    #[error("{0}")]
+    Lot(#[from] LotError),
+}
+
+impl Purchase {
+    /// The lot, with what a credit counted in the provider's prices when it was bought.
+    ///
+    /// # Errors
+    /// [`PurchaseError`] where the prices do not know such credits, or nobody sells that.
+    pub fn lot(self, sheet: &ProviderSheet) -> Result<Lot, PurchaseError> {
+        let quantity = self.credits.to_units_exact(6).ok_or(PurchaseError::TooFine)?;
+        let quantity_millionths = i64::try_from(quantity).map_err(|_| LotError::Quantity)?;
+        let (currency, list) = counted(sheet, self.currency, self.purchased_at)?;
+        let lot = Lot {
+            provider: self.provider,
+            currency,
+            quantity_millionths,
+            remaining_millionths: quantity_millionths,
+            price: self.price,
+            fee: self.fee,
+            list,
+            purchased_at: self.purchased_at,
+            expires_at: self.expires_at,
+        };
+        lot.check()?;
+        Ok(lot)
+    }
+}
+
+/// The code of a provider's credits and what one counts at this instant. Where the prices are in dollars, a
+/// credit is a dollar.
+fn counted(
+    sheet: &ProviderSheet,
+    asked: Option<String>,
+    at: Timestamp,
+) -> Result<(String, Ticks), PurchaseError> {
+    let current = sheet.currencies.iter().filter(|currency| currency.period.contains(at));
+    let mut known: Vec<(String, Decimal)> =
+        current.map(|currency| (currency.code.clone(), currency.usd)).collect();
+    if known.is_empty() || asked.as_deref() == Some("USD") {
+        known.push(("USD".to_owned(), Decimal::ONE));
+    }
+    let codes = || known.iter().map(|(code, _)| code.clone()).collect::<Vec<_>>();
+    let found = match (asked, known.as_slice()) {
+        (None, [only]) => only.clone(),
+        (None, _) => return Err(PurchaseError::WhichCurrency(codes())),
+        (Some(asked), _) => match known.iter().find(|(code, _)| *code == asked) {
+            Some(found) => found.clone(),
+            None => return Err(PurchaseError::UnknownCurrency { asked, known: codes() }),
+        },
+    };
+    let list = found.1.product_ticks(Decimal::ONE).ok_or(LotError::List)?;
+    Ok((found.0, list))
+}
 
 /// What a provider has charged lately, at its prices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +163,8 @@ pub struct RoutingPrice {
     pub routed: Ticks,
     /// What one credit counts in the provider's prices.
     pub list: Ticks,
+    /// What all credits that are left count; a cost beyond it is owed at the list price.
+    pub open: Ticks,
     /// When the first credits expire that nobody will have used.
     pub unused_at: Option<Timestamp>,
 }
@@ -90,7 +172,25 @@ pub struct RoutingPrice {
 impl RoutingPrice {
     /// An expected cost at the provider's prices, as offers are ordered by it: rounded once, half up.
     pub fn of(&self, expected: Ticks) -> Ticks {
-        expected.scaled(self.routed.get(), self.list.get()).unwrap_or(expected)
+        let paid = expected.min(self.open);
+        let routed = paid.scaled(self.routed.get(), self.list.get());
+        routed.and_then(|routed| routed.checked_add(expected - paid)).unwrap_or(expected)
+    }
+
+    /// Why an expected cost is ordered by another figure, in words.
+    pub fn reason(&self, expected: Ticks) -> String {
+        let (routed, expected) = (self.of(expected).short(), expected.short());
+        match self.unused_at {
+            Some(unused_at) => {
+                let day = unused_at.to_zoned(jiff::tz::TimeZone::UTC).date();
+                format!("credits expire on {day} unused: routed at {routed} instead of {expected}")
+            }
+            None => format!(
+                "paid from credits bought at {} each, which count {}: routed at {routed} instead of {expected}",
+                self.purchase.short(),
+                self.list.short()
+            ),
+        }
     }
 }
 
@@ -102,9 +202,11 @@ pub fn forecast(lots: &[Lot], consumption: Consumption, at: Timestamp) -> Foreca
     let mut used: i128 = 0;
     let mut next: Option<&Lot> = None;
     let mut unused_at = None;
+    let mut open = Ticks::ZERO;
     for index in order(lots).into_iter().filter(|index| lots[*index].is_open(at)) {
         let lot = &lots[index];
         next = next.or(Some(lot));
+        open = open.checked_add(lot.worth(lot.remaining_millionths)).unwrap_or(Ticks::MAX);
         let worth = i128::from(lot.worth(lot.remaining_millionths).get());
         let used_worth = walk.take(lot, worth);
         if unused_at.is_none() {
@@ -120,7 +222,9 @@ pub fn forecast(lots: &[Lot], consumption: Consumption, at: Timestamp) -> Foreca
     }
     let routing = next.and_then(|lot| {
         let (used, all) = if unused_at.is_some() { (used, all) } else { (1, 1) };
-        routing_price(lot, used, all, unused_at)
+        let purchase = price_of_one(lot, 1, 1)?;
+        let routed = price_of_one(lot, used, all)?;
+        Some(RoutingPrice { purchase, routed, list: lot.list, open, unused_at })
     });
     Forecast { lots: told, run_out_at: walk.ends_at, routing }
 }
@@ -172,15 +276,13 @@ fn losing(lot: &Lot, used_worth: i128, worth: i128) -> LotForecast {
     }
 }
 
-/// `None` beyond what products can hold; then the list price orders, as without credits.
-fn routing_price(lot: &Lot, used: i128, all: i128, unused_at: Option<Timestamp>) -> Option<RoutingPrice> {
+/// `purchase price × used ÷ all` of one credit, rounded once; `None` beyond what products can hold: then the
+/// list price orders, as without credits.
+fn price_of_one(lot: &Lot, used: i128, all: i128) -> Option<Ticks> {
     let cost = i128::from(lot.cost().get()) * i128::from(MILLIONTHS);
     let quantity = i128::from(lot.quantity_millionths);
-    let credit = |numerator: i128, denominator: i128| {
-        let ticks = divide_half_up(cost.checked_mul(numerator)?, quantity.checked_mul(denominator)?)?;
-        i64::try_from(ticks).ok().map(Ticks::new)
-    };
-    Some(RoutingPrice { purchase: credit(1, 1)?, routed: credit(used, all)?, list: lot.list, unused_at })
+    let ticks = divide_half_up(cost.checked_mul(used)?, quantity.checked_mul(all)?)?;
+    i64::try_from(ticks).ok().map(Ticks::new)
 }
 
 #[cfg(test)]

@@ -34,6 +34,11 @@ pub struct OfferQuote {
     pub expected_usd: Ticks,
     pub max_usd: Ticks,
     pub latency_ms: u64,
+    /// What the offer is ordered by, where credits that were bought ahead make it another figure; and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routed_usd: Option<Ticks>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routing: Option<String>,
     pub lines: Vec<LineQuote>,
     pub warnings: Vec<String>,
 }
@@ -109,6 +114,8 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
             expected_usd: planned.quote.expected,
             max_usd: planned.quote.max,
             latency_ms: planned.latency_ms,
+            routed_usd: planned.routing_reason().map(|_| planned.routed),
+            routing: planned.routing_reason(),
             lines,
             warnings: warnings(planned.offer, &resolved.facts, context.at),
         }

@@ -12,6 +12,7 @@ pub mod books;
 pub mod credits;
 pub mod error;
 pub mod keys;
+pub mod learning;
 pub mod ledger;
 pub mod meta;
 pub mod pictures;
@@ -35,6 +36,7 @@ pub use books::{AccountBalance, Books};
 pub use credits::{DailyCharges, Expired, LotRecord};
 pub use error::StoreError;
 pub use keys::{KeyRecord, NewKey};
+pub use learning::SettledCharge;
 pub use ledger::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, NewAttempt, NewRequest, RequestEnd,
     Reservation, Reserved, Resolution,

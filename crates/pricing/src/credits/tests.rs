@@ -110,6 +110,52 @@ fn without_open_lots_there_is_nothing_to_route_by() {
     assert_eq!(told.routing.unwrap().routed, usd("0.1"));
 }
 
+#[test]
+fn a_cost_beyond_the_credits_that_are_left_counts_at_the_list() {
+    let routing = forecast(&[lot(10, "0.05", None)], daily("1"), day(0)).routing.unwrap();
+    // 10 credits count 0.10 and cost 0.05; the other 0.03 are owed.
+    assert_eq!((routing.open, routing.of(usd("0.13"))), (usd("0.10"), usd("0.08")));
+}
+
+#[test]
+fn the_reason_says_when_and_at_what() {
+    let told = forecast(&[lot(1_000, "9", Some(10))], daily("0.50"), day(0)).routing.unwrap();
+    let expected = "credits expire on 2026-10-01 unused: routed at 0.0135 instead of 0.03";
+    assert_eq!(told.reason(usd("0.03")), expected);
+    let told = forecast(&[lot(1_000, "9", None)], daily("0.50"), day(0)).routing.unwrap();
+    let expected =
+        "paid from credits bought at 0.009 each, which count 0.01: routed at 0.027 instead of 0.03";
+    assert_eq!(told.reason(usd("0.03")), expected);
+}
+
+#[test]
+fn a_purchase_becomes_a_lot_at_the_rate_of_the_catalogue() {
+    let catalogue = crate::Catalogue::embedded();
+    let bought = |kind: &str, currency: Option<&str>, credits: &str| {
+        let purchase = Purchase {
+            provider: kind.to_owned(),
+            currency: currency.map(str::to_owned),
+            credits: credits.parse().unwrap(),
+            price: usd("10"),
+            fee: FeeRule::NONE,
+            purchased_at: "2026-11-28T00:00:00Z".parse().unwrap(),
+            expires_at: None,
+        };
+        purchase.lot(catalogue.provider(kind).unwrap())
+    };
+    let lot = bought("bfl", None, "812.5").unwrap();
+    assert_eq!(
+        (lot.currency.as_str(), lot.list, lot.quantity_millionths),
+        ("credit", usd("0.01"), 812_500_000)
+    );
+    let lot = bought("google", None, "10").unwrap();
+    assert_eq!((lot.currency.as_str(), lot.list), ("USD", usd("1")));
+    let unknown = bought("bfl", Some("neuron"), "10").unwrap_err();
+    assert!(matches!(unknown, PurchaseError::UnknownCurrency { .. }), "{unknown}");
+    assert_eq!(bought("bfl", None, "0.0000001"), Err(PurchaseError::TooFine));
+    assert_eq!(bought("bfl", None, "0"), Err(PurchaseError::Lot(LotError::Quantity)));
+}
+
 fn any_lot() -> impl Strategy<Value = Lot> {
     (1i64..5_000_000_000, 1i64..1_000_000_000_000, 1i64..20_000_000_000, prop::option::of(-1i64..40))
         .prop_map(|(quantity, price, list, expires)| Lot {

@@ -21,6 +21,7 @@ fn every_statement_prepares() {
     let plain = ledger::statements()
         .chain(books::STATEMENTS.iter().copied())
         .chain(credits::STATEMENTS.iter().copied())
+        .chain(learning::STATEMENTS.iter().copied())
         .chain(keys::STATEMENTS.iter().copied())
         .chain(meta::STATEMENTS.iter().copied())
         .chain(pictures::STATEMENTS.iter().copied())
