@@ -5,6 +5,7 @@
 //! which one it was. Never two writers: the lock decides. It refuses to make books by looking at them.
 
 mod here;
+mod prepaid;
 
 use crate::client::{Client, escaped};
 use crate::config::{Config, Environment, Place};
@@ -46,7 +47,7 @@ impl Books {
     pub fn open(place: &Place, make: bool) -> Result<Books> {
         let environment = Environment::of_process();
         let config = Config::load(place, &environment)?;
-        let data_dir = &config.data_dir;
+        let data_dir = &config.data_dir.clone();
         if !make && !data_dir.join("gallerist.sqlite").exists() {
             let advice = "start `gallerist serve`, or name their folder with --data-dir";
             return Err(
@@ -54,7 +55,7 @@ impl Books {
             );
         }
         match Store::open(StoreOptions::new(data_dir, Timestamp::now())) {
-            Ok(store) => Ok(Books::Here(Here::new(store)?)),
+            Ok(store) => Ok(Books::Here(Here::new(store, config)?)),
             Err(StoreError::Locked(_)) => Ok(Books::Gateway(gateway(data_dir, &environment)?)),
             Err(error) => Err(error.into()),
         }
@@ -114,6 +115,29 @@ impl Books {
                 client.ask("PATCH", &path, Some(&json!({"cap_usd": cap})))
             }
             Books::Here(here) => here.set_cap(id, cap),
+        }
+    }
+
+    /// Every lot of prepaid credits.
+    pub fn credits(&self) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", "/v1/credits", None),
+            Books::Here(here) => here.credits(),
+        }
+    }
+
+    /// `wish` is the body of `POST /v1/credits`.
+    pub fn add_credits(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/credits", Some(wish)),
+            Books::Here(here) => here.add_credits(wish),
+        }
+    }
+
+    pub fn credit_forecast(&self) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", "/v1/credits/forecast", None),
+            Books::Here(here) => here.credit_forecast(),
         }
     }
 

@@ -51,6 +51,7 @@ enum Command {
     Keys(commands::keys::KeysCommand),
     Projects(commands::projects::ProjectsCommand),
     Requests(commands::requests::RequestsCommand),
+    Credits(commands::credits::CreditsCommand),
     Usage(commands::usage::UsageCommand),
     Fakes(commands::fakes::FakesCommand),
 }
@@ -80,6 +81,7 @@ fn run(cli: Cli) -> failure::Result<()> {
         Command::Keys(command) => commands::keys::run(&command, json),
         Command::Projects(command) => commands::projects::run(&command, json),
         Command::Requests(command) => commands::requests::run(&command, json),
+        Command::Credits(command) => commands::credits::run(&command, json),
         Command::Usage(command) => commands::usage::run(&command, json),
         Command::Fakes(command) => commands::block_on(commands::fakes::run(command, json)),
     }

@@ -50,6 +50,10 @@ uuid_id!(
     /// One try at one offer; each reservation belongs to exactly one attempt.
     AttemptId
 );
+uuid_id!(
+    /// Credits that were bought together.
+    LotId
+);
 
 /// A project's name: who pays. Lower-case letters, digits, `-` and `_`, 1 to 64 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -173,6 +173,7 @@ impl Surroundings<'_> {
             maximum: planned_call.maximum,
             digest: &self.shared.catalogue.digest,
             at: self.at,
+            learned: planned.resolved.facts.learned,
         };
         let Ended { end, charge, disputed, overrun, fault } =
             books::close(held, &result, &brought, job.as_ref());

@@ -3,8 +3,10 @@
 use crate::answer::CostLine;
 use crate::deliver::Brought;
 use gallerist_domain::{
-    AttemptId, Billed, Decimal, Fault, FaultKind, ImageCall, Meter, Outcome, ReportedCost, RequestId, Ticks,
+    AttemptId, Billed, Decimal, Fault, FaultKind, ImageCall, Meter, Operation, Outcome, ReportedCost,
+    RequestId, Size, Ticks,
 };
+use gallerist_pricing::sheet::Range;
 use gallerist_pricing::{Charge, Evidence, Facts, Offer, Unpriced, settle};
 use gallerist_store::{AMOUNT_MAX, End};
 use jiff::Timestamp;
@@ -42,6 +44,8 @@ pub(crate) struct HeldCall<'a> {
     pub digest: &'a str,
     /// The price instant.
     pub at: Timestamp,
+    /// What past charges taught when it was quoted, for an estimate where the provider tells nothing.
+    pub learned: Option<Range>,
 }
 
 /// The arithmetic of a charge, as it is stored.
@@ -49,7 +53,32 @@ pub(crate) struct HeldCall<'a> {
 struct StoredCharge<'a> {
     catalogue: &'a str,
     offer: String,
+    call: StoredCall,
     lines: Vec<CostLine>,
+}
+
+/// What of the call its quantities depend on.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct StoredCall {
+    pub operation: Operation,
+    pub size: Size,
+    pub steps: u32,
+    /// Pictures that were charged.
+    pub images: u32,
+}
+
+/// What of a stored charge later quantities are learned from.
+#[derive(Deserialize)]
+pub(crate) struct StoredFigures {
+    pub call: StoredCall,
+    pub lines: Vec<CostLine>,
+}
+
+impl StoredFigures {
+    /// `None` for a charge that was stored before calls were.
+    pub(crate) fn read(charge_json: &str) -> Option<StoredFigures> {
+        serde_json::from_str(charge_json).ok()
+    }
 }
 
 /// What [`stored_lines`] reads of it.
@@ -82,10 +111,10 @@ pub(crate) fn close(
     brought: &Brought,
     job: Option<&String>,
 ) -> Ended {
-    let HeldCall { request, attempt, offer, call, maximum, digest, at } = held;
+    let HeldCall { request, attempt, offer, call, maximum, .. } = held;
     let fault = decisive(call, result, brought);
     let pictures = Pictures { made: brought.made, delivered: brought.delivered() };
-    let mut ended = end(offer, digest, call, result.as_ref(), pictures, job, at);
+    let mut ended = end(&held, result.as_ref(), pictures, job);
     let charged = ended.charge.as_ref().map_or(Ticks::ZERO, |charge| charge.amount);
     ended.overrun = (charged > maximum).then(|| charged - maximum);
     let offer = &offer.id;
@@ -126,33 +155,29 @@ fn shortage(withheld: bool) -> Fault {
 }
 
 fn end(
-    offer: &Offer,
-    digest: &str,
-    call: &ImageCall,
+    held: &HeldCall<'_>,
     result: Result<&Outcome, &Fault>,
     pictures: Pictures,
     job: Option<&String>,
-    at: Timestamp,
 ) -> Ended {
     let job = |outcome_id: Option<&String>| outcome_id.or(job).cloned();
     match result {
         Ok(outcome) => {
             let evidence = Evidence { images: pictures.made, ..Evidence::of(outcome) };
-            let charge = price(offer, call, evidence, at);
+            let charge = price(held, evidence);
             let provider_request_id = job(outcome.provider_request_id.as_ref());
-            conclude(offer, digest, charge, None, pictures.delivered, provider_request_id)
+            conclude(held, charge, None, pictures, provider_request_id)
         }
         Err(fault) => {
             let fault_json = Some(serde_json::to_string(fault).expect("a fault is plain data"));
             let provider_request_id = job(None);
-            match fault
-                .billed
-                .unwrap_or_else(|| offer.model.outcomes.of(call.operation).billed(fault.event()))
-            {
+            let outcomes = &held.offer.model.outcomes;
+            match fault.billed.unwrap_or_else(|| outcomes.of(held.call.operation).billed(fault.event())) {
                 Billed::No => Ended::of(End::Released { fault_json, provider_request_id }, None),
                 Billed::Yes => {
-                    let charge = price_fault(offer, call, fault, at);
-                    conclude(offer, digest, charge, fault_json, 0, provider_request_id)
+                    let charge = price_fault(held, fault);
+                    let pictures = Pictures { made: held.call.n, delivered: 0 };
+                    conclude(held, charge, fault_json, pictures, provider_request_id)
                 }
                 Billed::Unknown => dispute(fault.detail.clone(), fault_json, provider_request_id),
             }
@@ -161,11 +186,10 @@ fn end(
 }
 
 fn conclude(
-    offer: &Offer,
-    digest: &str,
+    held: &HeldCall<'_>,
     charge: Result<Charge, Unpriced>,
     fault_json: Option<String>,
-    delivered: u32,
+    pictures: Pictures,
     provider_request_id: Option<String>,
 ) -> Ended {
     match charge {
@@ -179,8 +203,8 @@ fn conclude(
             let end = End::Settled {
                 charge: charge.amount,
                 basis: charge.basis.as_str().to_owned(),
-                charge_json: stored(offer, digest, &charge),
-                images: delivered,
+                charge_json: stored(held, pictures.made, &charge),
+                images: pictures.delivered,
                 provider_request_id,
                 fault_json,
             };
@@ -198,19 +222,20 @@ fn dispute(reason: String, fault_json: Option<String>, provider_request_id: Opti
     Ended::of(End::Disputed { reason, fault_json, provider_request_id }, None)
 }
 
-fn price(offer: &Offer, call: &ImageCall, evidence: Evidence<'_>, at: Timestamp) -> Result<Charge, Unpriced> {
-    settle(&offer.model.sheet, &offer.provider.currencies, &Facts::of(call), evidence, at)
+fn price(held: &HeldCall<'_>, evidence: Evidence<'_>) -> Result<Charge, Unpriced> {
+    let facts = Facts { learned: held.learned, ..Facts::of(held.call) };
+    settle(&held.offer.model.sheet, &held.offer.provider.currencies, &facts, evidence, held.at)
 }
 
 /// A call that failed and was billed: by the provider's own counts, else as if it had succeeded.
-fn price_fault(offer: &Offer, call: &ImageCall, fault: &Fault, at: Timestamp) -> Result<Charge, Unpriced> {
+fn price_fault(held: &HeldCall<'_>, fault: &Fault) -> Result<Charge, Unpriced> {
     let credits = fault.usage.iter().find(|metered| metered.meter == Meter::Credits);
     let reported = credits.map(|metered| ReportedCost {
         amount: Decimal::new(i128::from(metered.quantity), credit_digits()),
         currency: "credit".to_owned(),
     });
-    let images = if fault.usage.is_empty() { call.n } else { 0 };
-    price(offer, call, Evidence { images, usage: &fault.usage, reported: reported.as_ref() }, at)
+    let images = if fault.usage.is_empty() { held.call.n } else { 0 };
+    price(held, Evidence { images, usage: &fault.usage, reported: reported.as_ref() })
 }
 
 /// Digits after the point of a credit's base unit.
@@ -232,8 +257,14 @@ pub(crate) fn cost_lines(charge: &Charge) -> Vec<CostLine> {
 }
 
 /// JSON text of lines and digest: enough to recompute the charge.
-pub(crate) fn stored(offer: &Offer, digest: &str, charge: &Charge) -> String {
-    let stored = StoredCharge { catalogue: digest, offer: offer.id.to_string(), lines: cost_lines(charge) };
+fn stored(held: &HeldCall<'_>, images: u32, charge: &Charge) -> String {
+    let ImageCall { operation, size, steps, .. } = *held.call;
+    let stored = StoredCharge {
+        catalogue: held.digest,
+        offer: held.offer.id.to_string(),
+        call: StoredCall { operation, size, steps, images },
+        lines: cost_lines(charge),
+    };
     serde_json::to_string(&stored).expect("a charge is plain data")
 }
 

@@ -8,6 +8,7 @@
 //! `books.rs` (what it cost). `recover.rs` is for restarts, `persist.rs` for a disk that refuses.
 
 pub mod answer;
+pub mod credits;
 pub mod refusal;
 pub mod request;
 pub mod settings;
@@ -18,6 +19,7 @@ mod books;
 mod deliver;
 mod events;
 mod exchange;
+mod insight;
 mod joining;
 mod keep;
 mod life;
@@ -67,6 +69,7 @@ impl Engine {
             Err(error) => tracing::warn!(%error, "stray pictures could not be looked for"),
         }
         let jobs = recover::at_start(&shared).await?;
+        insight::refresh(&shared).await;
         shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
         Ok(Engine { shared })
     }
@@ -107,14 +110,21 @@ impl Engine {
     /// A [`Refusal`] for an unknown model or quality word.
     pub fn quotes(&self, request: &ImageRequest, at: Option<Timestamp>) -> Result<QuoteReport, Refusal> {
         let health = self.shared.health().clone();
+        let insight = self.shared.insight();
         let context = PlanContext {
             offers: &self.shared.offers,
             health: &health,
+            insight: &insight,
             at: at.unwrap_or_else(|| self.shared.clock.now()),
             now_ms: self.shared.now_ms(),
             price_only: false,
         };
         gallerist_routing::report::quotes(request, context).map_err(outcome::plan_refusal)
+    }
+
+    /// Learns anew what the books teach: after a change of what it rests on that should count at once.
+    pub async fn refresh_insight(&self) {
+        insight::refresh(&self.shared).await;
     }
 
     /// Makes the answer of an earlier request again, from the store; `None` when it or its pictures are gone.

@@ -109,9 +109,11 @@ impl Life {
         let shared = Arc::clone(&self.shared);
         let request = self.incoming.request.clone();
         let health = shared.health().clone();
+        let insight = shared.insight();
         let context = PlanContext {
             offers: &shared.offers,
             health: &health,
+            insight: &insight,
             at: self.incoming.accepted_at,
             now_ms: shared.now_ms(),
             price_only: false,

@@ -5,6 +5,7 @@ use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::shared::Shared;
 use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, RequestId, Ticks};
 use gallerist_pricing::{Charge, Offer};
+use gallerist_routing::insight::NOTHING;
 use gallerist_routing::{Exclusion, HealthBook, Plan, PlanContext, PlanError, Reason, Target, plan};
 use gallerist_store::StoreError;
 use jiff::Timestamp;
@@ -188,7 +189,7 @@ pub(crate) fn saving(
 fn expected(offer: &Offer, request: &ImageRequest, target: &Target<'_>, at: Timestamp) -> Option<Ticks> {
     let health = HealthBook::new(1);
     let offers = std::slice::from_ref(offer);
-    let context = PlanContext { offers, health: &health, at, now_ms: 0, price_only: true };
+    let context = PlanContext { offers, health: &health, insight: &NOTHING, at, now_ms: 0, price_only: true };
     // The baseline stands for what one would have bought, wherever the request was allowed to go.
     let unrestricted = ImageRequest {
         model: if target.is_route() { request.model.clone() } else { offer.model.id.clone() },
@@ -212,9 +213,14 @@ pub(crate) fn plan_json(plan: &Plan<'_>) -> String {
         // Offer ids and figures hold nothing that JSON would have to escape: the catalogue checks names.
         let _ = write!(
             text,
-            "{comma}{{\"offer\":\"{}\",\"expected_usd\":\"{}\",\"max_usd\":\"{}\",\"latency_ms\":{}}}",
+            "{comma}{{\"offer\":\"{}\",\"expected_usd\":\"{}\",\"max_usd\":\"{}\",\"latency_ms\":{}",
             planned.offer.id, planned.quote.expected, planned.quote.max, planned.latency_ms
         );
+        if let Some(reason) = planned.routing_reason() {
+            // Words and figures of ours.
+            let _ = write!(text, ",\"routed_usd\":\"{}\",\"routing\":\"{reason}\"", planned.routed);
+        }
+        text.push('}');
     }
     text.push_str("],\"excluded\":[");
     for (index, exclusion) in plan.excluded.iter().enumerate() {

@@ -3,10 +3,11 @@
 //! A job whose id was stored is asked for until it has ended (`recover/jobs.rs`), and settled by what it turns
 //! out to be; any other attempt may or may not have reached its provider and is disputed. Nothing here stops a
 //! job: whoever started it is gone, and it is being paid for. The sweep goes on asking for disputed jobs,
-//! more and more rarely, ends what broke off while the gateway runs, and deletes what has expired.
+//! more and more rarely, ends what broke off while the gateway runs, deletes what has expired, and has learned anew what the books teach.
 
 use crate::answer::{AnswerMeta, Cost, Missing};
 use crate::books;
+use crate::insight;
 use crate::shared::Shared;
 use gallerist_domain::{AttemptId, Chunks, ImageData, RequestId};
 use gallerist_imaging::{CheckPolicy, Depth, inspect};
@@ -80,6 +81,7 @@ pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) 
             () = shared.stopping.cancelled() => return,
         }
         sweep(&shared).await;
+        insight::refresh(&shared).await;
         match due_jobs(&shared, &mut suspects, &mut asked).await {
             Ok(due) => jobs = due,
             Err(error) => tracing::error!(%error, "what broke off could not be ended"),

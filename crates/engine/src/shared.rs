@@ -8,7 +8,7 @@ use gallerist_domain::{Clock, Fault, FaultKind, OfferId};
 use gallerist_imaging::Depth;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
 use gallerist_providers::{Endpoint, Provider, by_kind};
-use gallerist_routing::HealthBook;
+use gallerist_routing::{HealthBook, Insight};
 use gallerist_store::Store;
 use secrecy::ExposeSecret;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub stopping: CancellationToken,
     pub picture_secret: [u8; 32],
     health: Mutex<HealthBook>,
+    /// What the books teach; replaced as a whole.
+    insight: Mutex<Arc<Insight>>,
     started: Instant,
 }
 
@@ -137,6 +139,7 @@ impl Shared {
         let secret = store.get_or_insert_meta("picture_secret", fresh.to_vec()).await?;
         Ok(Shared {
             health: Mutex::new(HealthBook::new(offers.len())),
+            insight: Mutex::default(),
             maker_offers: maker_offers(&catalogue),
             offers,
             offer_providers,
@@ -162,6 +165,14 @@ impl Shared {
 
     pub(crate) fn health(&self) -> MutexGuard<'_, HealthBook> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn insight(&self) -> Arc<Insight> {
+        Arc::clone(&self.insight.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_insight(&self, insight: Insight) {
+        *self.insight.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(insight);
     }
 
     /// Milliseconds of the monotonic clock that health is kept by.

@@ -229,6 +229,13 @@ pub fn display_quantity(meter: Meter, base_units: i64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// What [`display_quantity`] wrote, in base units again.
+pub fn base_units(meter: Meter, text: &str) -> Option<i64> {
+    let digits = meter.base_units_per_unit().ilog10();
+    let units = text.parse::<gallerist_domain::Decimal>().ok()?.to_units_exact(digits)?;
+    i64::try_from(units).ok()
+}
+
 #[cfg(test)]
 mod everything;
 #[cfg(test)]

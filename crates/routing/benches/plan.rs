@@ -5,6 +5,7 @@
 use divan::{AllocProfiler, Bencher, black_box};
 use gallerist_domain::{ImageRequest, Size, SizeChoice};
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, bounds, offers};
+use gallerist_routing::insight::NOTHING;
 use gallerist_routing::{HealthBook, PlanContext, plan, report};
 use jiff::Timestamp;
 
@@ -39,8 +40,14 @@ fn hundred(all_in: bool) -> Vec<Offer> {
     let mut found = offers(&catalogue, &(0..ACCOUNTS).flat_map(account).collect::<Vec<_>>());
     if all_in {
         let (wish, health) = (request(), HealthBook::new(found.len()));
-        let context =
-            PlanContext { offers: &found, health: &health, at: instant(), now_ms: 0, price_only: false };
+        let context = PlanContext {
+            offers: &found,
+            health: &health,
+            insight: &NOTHING,
+            at: instant(),
+            now_ms: 0,
+            price_only: false,
+        };
         let planned = plan(&wish, context).expect("auto is known").offers;
         let mut places: Vec<usize> = planned.iter().map(|planned| planned.index).collect();
         places.sort_unstable();
@@ -55,8 +62,14 @@ fn hundred(all_in: bool) -> Vec<Offer> {
 fn plan_of_100_offers(bencher: Bencher<'_, '_>, all_in: bool) {
     let (offers, wish) = (hundred(all_in), request());
     let health = HealthBook::new(offers.len());
-    let context =
-        PlanContext { offers: &offers, health: &health, at: instant(), now_ms: 0, price_only: false };
+    let context = PlanContext {
+        offers: &offers,
+        health: &health,
+        insight: &NOTHING,
+        at: instant(),
+        now_ms: 0,
+        price_only: false,
+    };
     bencher.bench_local(|| black_box(plan(black_box(&wish), context)).is_ok());
 }
 
@@ -65,8 +78,14 @@ fn plan_of_100_offers(bencher: Bencher<'_, '_>, all_in: bool) {
 fn bounds_of_100_planned_offers(bencher: Bencher<'_, '_>) {
     let (offers, wish) = (hundred(true), request());
     let health = HealthBook::new(offers.len());
-    let context =
-        PlanContext { offers: &offers, health: &health, at: instant(), now_ms: 0, price_only: false };
+    let context = PlanContext {
+        offers: &offers,
+        health: &health,
+        insight: &NOTHING,
+        at: instant(),
+        now_ms: 0,
+        price_only: false,
+    };
     let planned = plan(&wish, context).expect("auto is known").offers;
     bencher.bench_local(|| {
         for offer in &planned {
@@ -79,7 +98,13 @@ fn bounds_of_100_planned_offers(bencher: Bencher<'_, '_>) {
 fn report_of_100_offers(bencher: Bencher<'_, '_>, all_in: bool) {
     let (offers, wish) = (hundred(all_in), request());
     let health = HealthBook::new(offers.len());
-    let context =
-        PlanContext { offers: &offers, health: &health, at: instant(), now_ms: 0, price_only: false };
+    let context = PlanContext {
+        offers: &offers,
+        health: &health,
+        insight: &NOTHING,
+        at: instant(),
+        now_ms: 0,
+        price_only: false,
+    };
     bencher.bench_local(|| black_box(report::quotes(black_box(&wish), context)).is_ok());
 }

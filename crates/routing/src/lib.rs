@@ -2,11 +2,13 @@
 //! that was left out.
 //!
 //! This room owns the reading of model names ([`names`]), the match of a request with a model's limits
-//! ([`resolve`]), the order ([`plan`]) and what is known of each offer's health ([`health`]). All of it
+//! ([`resolve`]), the order ([`plan`]), what is known of each offer's health ([`health`]) and what the books
+//! teach ([`insight`]). All of it
 //! is pure: time is an argument. It refuses sockets, clocks and storage.
 
 pub mod exclusion;
 pub mod health;
+pub mod insight;
 pub mod names;
 pub mod plan;
 pub mod report;
@@ -14,6 +16,7 @@ pub mod resolve;
 
 pub use exclusion::{Exclusion, Reason};
 pub use health::{Health, HealthBook, Verdict};
+pub use insight::{Insight, LearnedCall};
 pub use names::{Target, UnknownModel, target};
 pub use plan::{Plan, PlanContext, PlanError, PlannedOffer, plan};
 pub use resolve::{Resolved, resolve};

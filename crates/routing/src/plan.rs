@@ -1,10 +1,15 @@
 //! The ordered offers that a request will try, and every other offer with its reason.
+//!
+//! Credits that were bought ahead change the order alone: what is quoted, held and settled are the provider's
+//! prices.
 
 use crate::exclusion::{Exclusion, Reason};
 use crate::health::{HealthBook, Verdict};
+use crate::insight::{Insight, LearnedCall};
 use crate::names::{Target, UnknownModel, target};
 use crate::resolve::{PromptLength, Resolved, resolve};
-use gallerist_domain::{ImageRequest, Objective, QualityClass};
+use gallerist_domain::{ImageRequest, Objective, QualityClass, Ticks};
+use gallerist_pricing::credits::RoutingPrice;
 use gallerist_pricing::{Bounds, Facts, Offer, Unpriced, bounds};
 use jiff::Timestamp;
 use std::cmp::Reverse;
@@ -14,6 +19,8 @@ use std::cmp::Reverse;
 pub struct PlanContext<'a> {
     pub offers: &'a [Offer],
     pub health: &'a HealthBook,
+    /// What the books teach; [`NOTHING`](crate::insight::NOTHING) where there are none.
+    pub insight: &'a Insight,
     /// The price instant.
     pub at: Timestamp,
     /// The monotonic clock of `health`.
@@ -34,7 +41,19 @@ pub struct PlannedOffer<'a> {
     /// For one full call, and for the last smaller one.
     pub call_quote: Bounds,
     pub rest_quote: Bounds,
+    /// The expected cost as offers are ordered by it: what credits that were bought ahead make of it.
+    pub routed: Ticks,
+    /// The credits that are why; absent where none are.
+    pub credit: Option<&'a RoutingPrice>,
     pub latency_ms: u64,
+}
+
+impl PlannedOffer<'_> {
+    /// Why it is ordered by another figure than its expected cost.
+    pub fn routing_reason(&self) -> Option<String> {
+        let credit = self.credit.filter(|_| self.routed != self.quote.expected)?;
+        Some(credit.reason(self.quote.expected))
+    }
 }
 
 /// The plan of a request.
@@ -106,7 +125,11 @@ fn consider<'a>(
     offer: &'a Offer,
     context: PlanContext<'a>,
 ) -> Result<(PlannedOffer<'a>, Verdict), Reason> {
-    let resolved = resolve(request, target, least, length, offer, context.at)?;
+    let mut resolved = resolve(request, target, least, length, offer, context.at)?;
+    let insight = context.insight;
+    if !insight.learned.is_empty() {
+        resolved.facts.learned = insight.learned(&offer.id, LearnedCall::of(&resolved.facts));
+    }
     let ordered = request.ingredients.is_empty() && offer.serves(request.operation);
     if !context.price_only && !ordered {
         return Err(Reason::NotServed);
@@ -131,14 +154,18 @@ fn consider<'a>(
         return Err(Reason::OverMaxCost { quote_max: quote.max });
     }
     let verdict = health.verdict(context.now_ms);
-    Ok((PlannedOffer { index, offer, resolved, quote, call_quote, rest_quote, latency_ms }, verdict))
+    let credit = insight.credits.get(&offer.id.provider);
+    let routed = credit.map_or(quote.expected, |credit| credit.of(quote.expected));
+    let planned =
+        PlannedOffer { index, offer, resolved, quote, call_quote, rest_quote, routed, credit, latency_ms };
+    Ok((planned, verdict))
 }
 
 fn sort(offers: &mut [PlannedOffer<'_>], objective: Objective) {
     match objective {
-        Objective::Cost => offers.sort_by_key(|o| (o.quote.expected, o.quote.max, o.latency_ms)),
-        Objective::Latency => offers.sort_by_key(|o| (o.latency_ms, o.quote.expected)),
-        Objective::Quality => offers.sort_by_key(|o| (Reverse(o.resolved.class), o.quote.expected)),
+        Objective::Cost => offers.sort_by_key(|o| (o.routed, o.quote.max, o.latency_ms)),
+        Objective::Latency => offers.sort_by_key(|o| (o.latency_ms, o.routed)),
+        Objective::Quality => offers.sort_by_key(|o| (Reverse(o.resolved.class), o.routed)),
     }
 }
 

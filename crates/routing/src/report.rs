@@ -36,6 +36,11 @@ pub struct OfferQuote {
     pub latency_ms: u64,
     /// Whether this gateway can order it; else its price alone is known.
     pub orderable: bool,
+    /// What the offer is ordered by, where credits that were bought ahead make it another figure; and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routed_usd: Option<Ticks>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routing: Option<String>,
     pub lines: Vec<LineQuote>,
     pub warnings: Vec<String>,
 }
@@ -112,6 +117,8 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
             max_usd: planned.quote.max,
             latency_ms: planned.latency_ms,
             orderable: planned.offer.serves(request.operation) && request.ingredients.is_empty(),
+            routed_usd: planned.routing_reason().map(|_| planned.routed),
+            routing: planned.routing_reason(),
             lines,
             warnings: warnings(planned.offer, &resolved.facts, context.at),
         }

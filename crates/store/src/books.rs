@@ -34,7 +34,8 @@ impl Books {
 
 statements! {
     BALANCES = "SELECT c.name, coalesce(sum(e.amount), 0) FROM accounts c
-        LEFT JOIN entries e ON e.account = c.number GROUP BY c.number ORDER BY c.name";
+        LEFT JOIN (SELECT account, amount FROM entries UNION ALL SELECT account, amount FROM credit_entries) e
+            ON e.account = c.number GROUP BY c.number ORDER BY c.name";
     OPEN_COUNTS = "SELECT count(*) FILTER (WHERE status = 'reserved'),
             count(*) FILTER (WHERE status = 'disputed') FROM attempts";
     // The checks below answer one text a contradiction.
@@ -62,6 +63,24 @@ statements! {
         WHERE a.status = 'reserved' AND r.status <> 'running'";
     DANGLING = "SELECT 'a row of ' || \"table\" || ' refers to a missing row of ' || parent
         FROM pragma_foreign_key_check";
+    CREDITS_UNBALANCED = "SELECT kind || ' of lot ' || hex(l.id) || ' sums to ' || sum(e.amount)
+        FROM credit_entries e JOIN credit_lots l ON l.number = e.lot GROUP BY e.lot, e.attempt, e.kind
+        HAVING sum(e.amount) <> 0";
+    LOTS_OF_USES = "SELECT 'lot ' || hex(l.id) || ' differs from what was taken from it' FROM credit_lots l
+        WHERE l.remaining + l.expired
+                <> l.quantity - (SELECT coalesce(sum(quantity), 0) FROM credit_uses u WHERE u.lot = l.number)
+            OR (l.remaining = 0 AND l.expired_ticks
+                <> l.cost_ticks - (SELECT coalesce(sum(cost_ticks), 0) FROM credit_uses u
+                    WHERE u.lot = l.number))";
+    CREDITS_OF_LOTS = "SELECT 'credits of ' || provider || ' differ from its lots'
+        FROM (SELECT provider, sum(cost_ticks - expired_ticks - (SELECT coalesce(sum(u.cost_ticks), 0)
+                FROM credit_uses u WHERE u.lot = credit_lots.number)) AS left_ticks
+            FROM credit_lots GROUP BY provider)
+        WHERE left_ticks <> (SELECT coalesce(sum(e.amount), 0) FROM accounts c JOIN credit_entries e
+            ON e.account = c.number WHERE c.name = 'provider:' || provider || ':credits')";
+    COVERED = "SELECT 'attempt ' || hex(a.id) || ' took credits for more than its charge' FROM attempts a
+        WHERE a.charged_ticks < (SELECT coalesce(sum(covered_ticks), 0) FROM credit_uses u
+            WHERE u.attempt = a.row)";
     UNBOOKED = "SELECT 'attempt ' || hex(id) || ' has no entries' FROM attempts
         WHERE row NOT IN (SELECT attempt FROM entries)";
 }
@@ -85,7 +104,9 @@ fn audit(connection: &Connection) -> Result<Books, StoreError> {
             Ok((count(0)?, count(1)?))
         })?;
     let mut mismatches: Vec<String> = Vec::new();
-    for check in [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED, DANGLING] {
+    let attempts = [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED, DANGLING];
+    let credits = [CREDITS_UNBALANCED, LOTS_OF_USES, CREDITS_OF_LOTS, COVERED];
+    for check in attempts.into_iter().chain(credits) {
         let mut statement = connection.prepare_cached(check)?;
         for contradiction in statement.query_map([], |row| row.get(0))? {
             mismatches.push(contradiction?);

@@ -5,7 +5,7 @@
 //! that sums to zero. An attempt ends exactly once; repeating the identical end does nothing.
 //!
 //! A future that is dropped after its command was queued does not undo the command. `apply.rs` and
-//! `resolve.rs` hold the rules, `accounts.rs` the entries.
+//! `resolve.rs` hold the rules, `accounts.rs` the entries; `credits.rs` takes charges from what was prepaid.
 
 use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
 use jiff::Timestamp;
@@ -16,12 +16,14 @@ use crate::{Store, StoreError};
 
 mod accounts;
 mod apply;
+pub(crate) mod credits;
 mod resolve;
 
 pub(crate) use accounts::Names;
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
-    accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS).copied()
+    let plain = accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS);
+    plain.chain(credits::STATEMENTS).copied()
 }
 
 /// How long an idempotency key is bound to its request.

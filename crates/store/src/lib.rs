@@ -9,8 +9,10 @@
 //! it keeps is text to it. Every write is on disk when its future returns.
 
 pub mod books;
+pub mod credits;
 pub mod error;
 pub mod keys;
+pub mod learning;
 pub mod ledger;
 pub mod meta;
 pub mod pictures;
@@ -31,8 +33,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use books::{AccountBalance, Books};
+pub use credits::{DailyCharges, Expired, LotRecord};
 pub use error::StoreError;
 pub use keys::{KeyRecord, NewKey};
+pub use learning::SettledCharge;
 pub use ledger::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, NewAttempt, NewRequest, RequestEnd,
     Reservation, Reserved, Resolution,

@@ -67,7 +67,8 @@ pub struct AttemptRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryRecord {
     pub attempt: AttemptId,
-    /// `project:{p}:available`, `project:{p}:held`, `project:{p}:disputed` or `provider:{name}:payable`.
+    /// `project:{p}:available`, `project:{p}:held`, `project:{p}:disputed` or `provider:{name}:payable`;
+    /// with prepaid credits also `provider:{name}:credits`, `…:consumed` and `…:covered`.
     pub account: String,
     pub amount: Ticks,
     pub at: Timestamp,
@@ -175,9 +176,15 @@ statements! {
             basis, dispute_reason, provider_request_id, catalogue_digest, fault_json, charge_json,
             pending_json NOTNULL
         FROM attempts WHERE request = ?1 ORDER BY number";
-    ENTRIES = "SELECT t.id, c.name, e.amount, e.at, e.kind
+    // What credits paid stands behind the movement that they paid.
+    ENTRIES = "SELECT t.id, c.name, e.amount, e.at AS at, e.kind, t.number AS number, e.place AS place
         FROM attempts t JOIN entries e ON e.attempt = t.row JOIN accounts c ON c.number = e.account
-        WHERE t.request = ?1 ORDER BY e.at, t.number, e.place";
+        WHERE t.request = ?1
+        UNION ALL
+        SELECT t.id, c.name, e.amount, e.at, e.kind, t.number, 8 + e.number
+        FROM attempts t JOIN credit_entries e ON e.attempt = t.row JOIN accounts c ON c.number = e.account
+        WHERE t.request = ?1
+        ORDER BY at, number, place";
     // Requests finish after their attempts, so a reserved attempt has a running request.
     OPEN_RESERVED = concat!(open_columns!(), "FROM requests r INDEXED BY requests_running
         CROSS JOIN attempts a ON a.request = r.number JOIN projects p ON p.number = r.project

@@ -1,6 +1,7 @@
 //! The store against its promises: the ledger's model, the cap under concurrency, crashes, the lock, usage.
 
 mod crash;
+mod credits;
 mod ledger;
 mod model;
 mod reading;

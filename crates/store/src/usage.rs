@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 use std::fmt::Write;
 
-use crate::words::{self, micros};
+use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
 
 /// What rows can be grouped by.
@@ -96,6 +96,13 @@ pub struct UsageFigures {
     /// The maxima of the attempts of which nobody knows the charge.
     pub disputed: Ticks,
     pub saved: Ticks,
+    /// The part of `charged` that prepaid credits paid …
+    pub covered: Ticks,
+    /// … and what those credits had been bought for.
+    pub consumed: Ticks,
+    /// What credits had been bought for that expired unused between the times. Belongs to no project and no
+    /// request: it stands in totals, and in rows that are grouped by provider or day alone.
+    pub expired: Ticks,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,9 +128,15 @@ impl Store {
             }
         }
         self.read(move |connection| {
-            let rows = run(connection, &query, &query.group_by)?;
+            let mut rows = run(connection, &query, &query.group_by)?;
             let totals = run(connection, &query, &[])?;
-            let totals = totals.first().map(|row| row.figures).unwrap_or_default();
+            let mut totals = totals.first().map(|row| row.figures).unwrap_or_default();
+            if query.project.is_none() {
+                totals.expired = expired(connection, &query, &[])?.into_iter().map(|(_, loss)| loss).sum();
+                if query.group_by.iter().all(|key| matches!(key, UsageKey::Provider | UsageKey::Day)) {
+                    merge(&mut rows, expired(connection, &query, &query.group_by)?);
+                }
+            }
             Ok(UsageReport { rows, totals })
         })
         .await
@@ -162,7 +175,9 @@ pub(crate) fn statement(group_by: &[UsageKey]) -> String {
             coalesce(sum(a.charged_ticks), 0),
             coalesce(sum(a.charged_ticks) FILTER (WHERE a.images = 0), 0),
             coalesce(sum(a.reserved_ticks) FILTER (WHERE a.status = 'disputed'), 0),
-            coalesce(sum(r.saved_ticks) FILTER (WHERE {CARRIES}), 0)
+            coalesce(sum(r.saved_ticks) FILTER (WHERE {CARRIES}), 0),
+            coalesce(sum((SELECT sum(u.covered_ticks) FROM credit_uses u WHERE u.attempt = a.row)), 0),
+            coalesce(sum((SELECT sum(u.cost_ticks) FROM credit_uses u WHERE u.attempt = a.row)), 0)
         FROM requests r JOIN projects p ON p.number = r.project
         {join} attempts a ON a.request = r.number
         WHERE r.created_at >= ?1 AND r.created_at < ?2 AND (?3 IS NULL OR p.name = ?3)
@@ -170,9 +185,43 @@ pub(crate) fn statement(group_by: &[UsageKey]) -> String {
     )
 }
 
+statements! {
+    EXPIRED = "SELECT provider, strftime('%Y-%m-%d', expires_at / 1000000, 'unixepoch'), expired_ticks
+        FROM credit_lots WHERE expires_at >= ?1 AND expires_at < ?2 AND expired_ticks > 0";
+}
+
 /// Whether this attempt stands for its request.
 const CARRIES: &str = "a.row IS (SELECT c.row FROM attempts c WHERE c.request = r.number
                 ORDER BY c.images = 0, c.number LIMIT 1)";
+
+/// What expired, by provider and day; a loss falls on the instant of the expiry, whenever it was booked.
+fn expired(
+    connection: &Connection,
+    query: &UsageQuery,
+    group_by: &[UsageKey],
+) -> Result<Vec<(Vec<String>, Ticks)>, StoreError> {
+    let mut statement = connection.prepare_cached(EXPIRED)?;
+    let from = query.from.map_or(i64::MIN, micros);
+    let to = query.to.map_or(i64::MAX, micros);
+    let rows = statement.query_map(params![from, to], |row| {
+        let keys = group_by.iter().map(|key| row.get(usize::from(*key == UsageKey::Day)));
+        Ok((keys.collect::<rusqlite::Result<Vec<String>>>()?, words::ticks(row, 2)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Adds the losses to the rows of their groups; a group without requests gets a row.
+fn merge(rows: &mut Vec<UsageRow>, losses: Vec<(Vec<String>, Ticks)>) {
+    for (keys, loss) in losses {
+        match rows.binary_search_by(|row| row.keys.cmp(&keys)) {
+            Ok(at) => rows[at].figures.expired += loss,
+            Err(at) => {
+                let figures = UsageFigures { expired: loss, ..UsageFigures::default() };
+                rows.insert(at, UsageRow { keys, figures });
+            }
+        }
+    }
+}
 
 fn usage_row(row: &Row<'_>, keys: usize) -> rusqlite::Result<UsageRow> {
     let count = |at: usize| -> rusqlite::Result<u64> {
@@ -187,6 +236,9 @@ fn usage_row(row: &Row<'_>, keys: usize) -> rusqlite::Result<UsageRow> {
         wasted: words::ticks(row, keys + 5)?,
         disputed: words::ticks(row, keys + 6)?,
         saved: words::ticks(row, keys + 7)?,
+        covered: words::ticks(row, keys + 8)?,
+        consumed: words::ticks(row, keys + 9)?,
+        expired: Ticks::ZERO,
     };
     let keys = (0..keys).map(|at| row.get(at)).collect::<Result<_, _>>()?;
     Ok(UsageRow { keys, figures })

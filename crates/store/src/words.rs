@@ -1,6 +1,6 @@
 //! The closed lists of words that columns hold, and the conversions between columns and domain types.
 
-use gallerist_domain::{AttemptId, Operation, OutputFormat, ProjectId, RequestId, Ticks};
+use gallerist_domain::{AttemptId, LotId, Operation, OutputFormat, ProjectId, RequestId, Ticks};
 use jiff::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::Type;
@@ -57,7 +57,10 @@ words!(
 words!(
     /// Which movement of money an entry belongs to.
     Movement { Reserve = "reserve", Settle = "settle", Release = "release", Dispute = "dispute",
-        Resolve = "resolve" }
+        Resolve = "resolve",
+        /// Of credits, as are the next two.
+        Purchase = "purchase",
+        Consume = "consume", Expire = "expire" }
 );
 
 /// A column that holds what this version never wrote.
@@ -94,6 +97,10 @@ pub(crate) fn request_id(row: &Row<'_>, column: usize) -> rusqlite::Result<Reque
 
 pub(crate) fn attempt_id(row: &Row<'_>, column: usize) -> rusqlite::Result<AttemptId> {
     row.get(column).map(|bytes| AttemptId::from_uuid(Uuid::from_bytes(bytes)))
+}
+
+pub(crate) fn lot_id(row: &Row<'_>, column: usize) -> rusqlite::Result<LotId> {
+    row.get(column).map(|bytes| LotId::from_uuid(Uuid::from_bytes(bytes)))
 }
 
 /// A text column that parses.

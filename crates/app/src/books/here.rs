@@ -3,6 +3,7 @@
 //! The names are those that the gateway's resources have; a test compares both ways.
 
 use super::KeyWish;
+use crate::config::Config;
 use crate::failure::{Failure, Result};
 use gallerist_domain::{ProjectId, Ticks};
 use gallerist_server::{RESOLVED_BY_PERSON, new_key};
@@ -18,16 +19,35 @@ use tokio::runtime::Runtime;
 
 pub struct Here {
     store: Store,
+    config: Config,
     runtime: Runtime,
 }
 
 impl Here {
-    pub fn new(store: Store) -> Result<Here> {
+    pub fn new(store: Store, config: Config) -> Result<Here> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::because("the run-time cannot start", &error))?;
-        Ok(Here { store, runtime })
+        let here = Here { store, config, runtime };
+        // What is over is lost, whether or not a gateway ran at that moment.
+        here.runtime.block_on(here.store.expire_lots(Timestamp::now()))?;
+        Ok(here)
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn wait<T>(
+        &self,
+        work: impl Future<Output = std::result::Result<T, StoreError>>,
+    ) -> Result<T> {
+        Ok(self.runtime.block_on(work)?)
     }
 
     pub fn keys(&self) -> Result<Value> {
@@ -208,6 +228,9 @@ fn figures(figures: &UsageFigures) -> Map<String, Value> {
         "wasted_usd": figures.wasted,
         "disputed_usd": figures.disputed,
         "saved_usd": figures.saved,
+        "credits_covered_usd": figures.covered,
+        "credits_cost_usd": figures.consumed,
+        "expired_usd": figures.expired,
     }))
 }
 

@@ -16,6 +16,7 @@ use gallerist_domain::id::STANDARD_TIER;
 use gallerist_domain::{ImageRequest, Operation, QualityClass};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, Offer, offers};
+use gallerist_routing::insight::NOTHING;
 use gallerist_routing::report::{OfferQuote, quotes};
 use gallerist_routing::{HealthBook, PlanContext};
 use jiff::Timestamp;
@@ -216,11 +217,14 @@ fn default_picture(offer: &Offer, at: Timestamp) -> Option<OfferQuote> {
     if request.operation != Operation::Generate && able.inputs_max > 0 {
         request.ingredients.inputs.push(able.size_default);
     }
-    quotes(&request, PlanContext { offers, health: &health, at, now_ms: 0, price_only: true })
-        .ok()?
-        .offers
-        .into_iter()
-        .next()
+    quotes(
+        &request,
+        PlanContext { offers, health: &health, insight: &NOTHING, at, now_ms: 0, price_only: true },
+    )
+    .ok()?
+    .offers
+    .into_iter()
+    .next()
 }
 
 fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value {

@@ -11,6 +11,7 @@ use crate::table::Table;
 use clap::Args;
 use gallerist_domain::ImageRequest;
 use gallerist_pricing::{Offer, offers, served_offers};
+use gallerist_routing::insight::NOTHING;
 use gallerist_routing::report::{ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
 use gallerist_routing::{HealthBook, PlanContext, PlanError};
 use jiff::Timestamp;
@@ -143,7 +144,8 @@ pub fn report(
     price_only: bool,
 ) -> Result<QuoteReport> {
     let health = HealthBook::new(offered.len());
-    let context = PlanContext { offers: offered, health: &health, at, now_ms: 0, price_only };
+    let context =
+        PlanContext { offers: offered, health: &health, insight: &NOTHING, at, now_ms: 0, price_only };
     quotes(request, context).map_err(|error| match error {
         PlanError::UnknownModel(unknown) => Failure::failed(format!("there is no model {:?}", unknown.name))
             .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", "))),
@@ -189,6 +191,11 @@ fn print(report: &QuoteReport, on: &BTreeSet<String>, verbose: bool) {
         for offer in report.offers.iter().filter(|_| verbose) {
             output::line(format!("\n{}", offer.offer));
             output::line(line_table(offer).render());
+        }
+        for offer in &report.offers {
+            if let Some(routing) = &offer.routing {
+                output::line(format!("\n{}: {routing}.", offer.offer));
+            }
         }
         print_warnings(report, verbose);
     }

@@ -42,9 +42,27 @@ pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
         output::json(&report);
     } else {
         output::line(table(&command.group_by, &report).render());
+        tell_of_credits(&report["totals"]);
         super::hint_at_disputes(disputed(&report["totals"]));
     }
     Ok(())
+}
+
+/// What credits that were bought ahead paid and lost, where there were any.
+fn tell_of_credits(totals: &Value) {
+    let amount = |name: &str| output::dollars_of(&totals[name]);
+    let some =
+        |name: &str| totals[name].as_str().is_some_and(|text| amount(name) != "$0.00" && !text.is_empty());
+    if some("credits_covered_usd") {
+        output::line(format!(
+            "\nPrepaid credits paid {} of it; they had been bought for {}.",
+            amount("credits_covered_usd"),
+            amount("credits_cost_usd")
+        ));
+    }
+    if some("expired_usd") {
+        output::line(format!("\nCredits bought for {} expired unused.", amount("expired_usd")));
+    }
 }
 
 const COUNTS: &[(&str, &str)] = &[("requests", "requests"), ("images", "images"), ("attempts", "attempts")];

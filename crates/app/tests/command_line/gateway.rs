@@ -145,10 +145,22 @@ fn the_books_read_the_same_with_and_without_a_gateway() {
     assert!(std::fs::read(world.home.path().join("cat.png")).unwrap().starts_with(b"\x89PNG"));
     world.json(&["projects", "create", "shop", "--cap-usd", "5"]);
     world.json(&["projects", "cap", "default", "20"]);
+    world.json(&[
+        "credits",
+        "add",
+        "bfl",
+        "100",
+        "0.90",
+        "--fee-percent",
+        "5.5",
+        "--fee-minimum-usd",
+        "0.80",
+    ]);
     let id = generated["gallerist"]["request_id"].as_str().unwrap();
     let commands: &[&[&str]] = &[
         &["keys", "list"],
         &["projects", "list"],
+        &["credits", "list"],
         &["requests", "list"],
         &["requests", "show", id],
         &["usage"],
@@ -164,6 +176,39 @@ fn the_books_read_the_same_with_and_without_a_gateway() {
     for ((command, with), without) in commands.iter().zip(&with).zip(&without) {
         assert_eq!(with, without, "{command:?}");
     }
+}
+
+#[test]
+fn credits_are_entered_and_forecast_without_a_gateway() {
+    let world = World::start();
+    let lot = world.json(&["credits", "add", "openrouter", "100", "100", "--fee-percent", "5.5"]);
+    assert_eq!((&lot["cost_usd"], &lot["list_usd"]), (&json!("105.5000000000"), &json!("1.0550000000")));
+    world.json(&[
+        "credits",
+        "add",
+        "bfl",
+        "1000",
+        "9",
+        "--purchased-at",
+        "2026-01-01",
+        "--expires-at",
+        "2026-02-01",
+    ]);
+    let lots = world.json(&["credits", "list"]);
+    // Its loss is booked by whoever opens the books next.
+    assert_eq!(lots["data"][0]["expired_usd"], "9.0000000000");
+    assert_eq!(world.json(&["usage"])["totals"]["expired_usd"], "9.0000000000");
+    let forecast = world.json(&["credits", "forecast"]);
+    assert_eq!(forecast["providers"][0]["provider"], "openrouter");
+    assert_eq!(forecast["providers"][0]["routed_usd"], "1.0550000000");
+    for command in [["credits", "list"], ["credits", "forecast"]] {
+        let told = run(world.gallerist().args(command));
+        assert!(told.code == 0 && told.out.contains("openrouter"), "{}", told.out);
+    }
+    let refused = run(world.gallerist().args(["credits", "add", "nobody", "1", "1"]));
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    let refused = run(world.gallerist().args(["credits", "add", "bfl", "1", "1", "--currency", "neuron"]));
+    assert_eq!(refused.code, 2, "{}", refused.err);
 }
 
 #[test]

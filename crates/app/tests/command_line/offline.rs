@@ -170,6 +170,10 @@ fn every_command_has_help_with_an_example() {
         &["requests"],
         &["requests", "list"],
         &["requests", "show"],
+        &["credits"],
+        &["credits", "add"],
+        &["credits", "list"],
+        &["credits", "forecast"],
         &["usage"],
         &["fakes"],
     ];

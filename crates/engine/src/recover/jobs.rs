@@ -11,8 +11,9 @@ use crate::exchange::{Asked, Exchange};
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::StreamExt as _;
 use gallerist_domain::{Billed, Fault, ImageCall, Outcome, RequestId, Ticks};
-use gallerist_pricing::Offer;
+use gallerist_pricing::{Facts, Offer};
 use gallerist_providers::Pending;
+use gallerist_routing::LearnedCall;
 use gallerist_store::{AttemptStatus, End, OpenAttempt, RequestStatus, Resolution, StoreError};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
@@ -169,6 +170,7 @@ impl<'a> Job<'a> {
         brought: &Brought,
     ) -> Result<(), StoreError> {
         let attempt = self.attempt;
+        let facts = Facts::of(&self.call);
         let held = HeldCall {
             request: attempt.request,
             attempt: attempt.id,
@@ -177,6 +179,7 @@ impl<'a> Job<'a> {
             maximum: attempt.reserved,
             digest: &shared.catalogue.digest,
             at: attempt.request_created_at,
+            learned: shared.insight().learned(&self.offer.id, LearnedCall::of(&facts)),
         };
         let ended = books::close(held, result, brought, Some(&self.pending.job));
         let disputed = ended.disputed;

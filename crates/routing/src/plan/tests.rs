@@ -6,7 +6,7 @@ use proptest::prelude::*;
 /// The figure by which an objective sorts, smallest first.
 fn keys(plan: &Plan<'_>, objective: Objective) -> Vec<(i64, i64)> {
     let key = |planned: &PlannedOffer<'_>| {
-        let expected = planned.quote.expected.get();
+        let expected = planned.routed.get();
         let latency_ms = i64::try_from(planned.latency_ms).expect("it is small");
         match objective {
             Objective::Cost => (expected, planned.quote.max.get()),
@@ -203,18 +203,21 @@ proptest! {
     }
 }
 
+/// The offers of every kind that has a price.
+fn whole_offers() -> Vec<gallerist_pricing::Offer> {
+    let catalogue = gallerist_pricing::Catalogue::embedded();
+    let kinds = catalogue.providers.iter();
+    let kinds: Vec<_> =
+        kinds.map(|sheet| gallerist_pricing::ConfiguredProvider::new(&sheet.kind, &sheet.kind)).collect();
+    gallerist_pricing::offers(&catalogue, &kinds)
+}
+
 /// For its price every row of the catalogue is planned, whoever can be ordered from.
 #[test]
 fn the_whole_catalogue_is_planned_for_its_price() {
-    let catalogue = gallerist_pricing::Catalogue::embedded();
-    let kinds: Vec<_> = catalogue
-        .providers
-        .iter()
-        .map(|sheet| gallerist_pricing::ConfiguredProvider::new(&sheet.kind, &sheet.kind))
-        .collect();
-    let offers = gallerist_pricing::offers(&catalogue, &kinds);
+    let offers = whole_offers();
     let health = crate::health::HealthBook::new(offers.len());
-    let context = PlanContext { offers: &offers, health: &health, at: now(), now_ms: 0, price_only: true };
+    let context = PlanContext { offers: &offers, health: &health, price_only: true, ..context(now()) };
     let request = ImageRequest::new("auto", "a heron on one leg");
     let planned = plan(&request, context).expect("a route");
     assert_eq!(planned.offers.len() + planned.excluded.len(), offers.len());
@@ -227,4 +230,88 @@ fn the_whole_catalogue_is_planned_for_its_price() {
     let ordered = plan(&request, PlanContext { price_only: false, ..context }).expect("a route");
     assert!(ordered.offers.iter().all(|planned| planned.offer.provider.serves.contains(&request.operation)));
     assert!(ordered.excluded.iter().any(|excluded| excluded.reason == Reason::NotServed));
+}
+
+/// A credit of `bfl`, which counts 0.01, as it is routed.
+fn credit(purchase: &str, routed: &str, unused_at: Option<&str>) -> Insight {
+    let usd = |text: &str| text.parse().expect("an amount");
+    let price = RoutingPrice {
+        purchase: usd(purchase),
+        routed: usd(routed),
+        list: usd("0.01"),
+        open: usd("100"),
+        unused_at: unused_at.map(crate::testing::instant),
+    };
+    Insight { credits: [("bfl".to_owned(), price)].into(), ..Insight::default() }
+}
+
+#[test]
+fn credits_that_would_expire_come_first_and_no_price_changes() {
+    let request = ask("flux-2-pro");
+    let without = planned(&request);
+    let insight = credit("0.009", "0.0009", Some("2026-12-01T00:00:00Z"));
+    let with = plan(&request, PlanContext { insight: &insight, ..context(now()) }).expect("a known name");
+    assert_eq!(with.offers[0].offer.id.provider, "bfl");
+    let own = &with.offers[0];
+    // 3 credits: 0.03 at the provider's prices, 0.0027 in the order.
+    assert_eq!((own.quote.expected.short(), own.routed.short()), ("0.03".to_owned(), "0.0027".to_owned()));
+    let reason = own.routing_reason().expect("it is routed by its credits");
+    assert_eq!(reason, "credits expire on 2026-12-01 unused: routed at 0.0027 instead of 0.03");
+    let quoted = |plan: &Plan<'_>| {
+        let mut quotes: Vec<_> =
+            plan.offers.iter().map(|planned| (planned.index, planned.quote, planned.call_quote)).collect();
+        quotes.sort_by_key(|(index, ..)| *index);
+        quotes
+    };
+    assert_eq!(quoted(&with), quoted(&without));
+    assert!(without.offers.iter().all(|planned| planned.routing_reason().is_none()));
+    // Others are ordered by their prices.
+    let others = with.offers.iter().filter(|planned| planned.offer.id.provider != "bfl");
+    assert!(others.into_iter().all(|planned| planned.routed == planned.quote.expected));
+}
+
+#[test]
+fn credits_that_were_dear_come_later_and_the_report_says_why() {
+    let request = ask("flux-2-pro");
+    let insight = credit("0.02", "0.02", None);
+    let context = PlanContext { insight: &insight, ..context(now()) };
+    let report = crate::report::quotes(&request, context).expect("a known name");
+    let own = report.offers.iter().find(|offer| offer.provider == "bfl").expect("it is there");
+    assert_eq!(own.routed_usd.map(Ticks::short), Some("0.06".to_owned()));
+    assert!(own.routing.as_deref().expect("with a reason").contains("bought at 0.02 each"));
+    assert_eq!(own.expected_usd.short(), "0.03");
+    let others = report.offers.iter().filter(|offer| offer.provider != "bfl");
+    assert!(others.into_iter().all(|offer| offer.routing.is_none()));
+}
+
+#[test]
+fn what_charges_taught_replaces_the_range_of_the_catalogue() {
+    let request = ask("runware/flux-1-schnell");
+    let offers = whole_offers();
+    let health = crate::health::HealthBook::new(offers.len());
+    let price_only = PlanContext { offers: &offers, health: &health, price_only: true, ..context(now()) };
+    let before = plan(&request, price_only).expect("a known name");
+    let learning = before
+        .offers
+        .iter()
+        .find(|planned| gallerist_pricing::learned::learned_meter(&planned.offer.model.sheet).is_some());
+    let planned = learning.expect("its price is learned");
+    let call = LearnedCall::of(&planned.resolved.facts);
+    let range = gallerist_pricing::sheet::Range { min: 600, expected: 2_000, max: 2_500 };
+    let insight =
+        Insight { learned: [(planned.offer.id.clone(), vec![(call, range)])].into(), ..Insight::default() };
+    let after = plan(&request, PlanContext { insight: &insight, ..price_only }).expect("a known name");
+    let after = &after.offers[0];
+    assert_eq!(after.resolved.facts.learned, Some(range));
+    assert_ne!(after.quote, planned.quote);
+    assert_eq!(
+        (after.quote.expected.short(), after.quote.max.short()),
+        ("0.002".to_owned(), "0.0025".to_owned())
+    );
+    // Another size has not been seen.
+    let other = LearnedCall { size: Size::new(512, 512), ..call };
+    let insight =
+        Insight { learned: [(planned.offer.id.clone(), vec![(other, range)])].into(), ..Insight::default() };
+    let same = plan(&request, PlanContext { insight: &insight, ..price_only }).expect("a known name");
+    assert_eq!(same.offers[0].quote, planned.quote);
 }

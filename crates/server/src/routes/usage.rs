@@ -82,12 +82,15 @@ impl Serialize for Row<'_> {
         for (name, count) in counts {
             map.serialize_entry(name, &count)?;
         }
-        let amounts: [(&str, Ticks); 5] = [
+        let amounts: [(&str, Ticks); 8] = [
             ("list_usd", figures.list),
             ("charged_usd", figures.charged),
             ("wasted_usd", figures.wasted),
             ("disputed_usd", figures.disputed),
             ("saved_usd", figures.saved),
+            ("credits_covered_usd", figures.covered),
+            ("credits_cost_usd", figures.consumed),
+            ("expired_usd", figures.expired),
         ];
         for (name, amount) in amounts {
             map.serialize_entry(name, &amount)?;

@@ -24,14 +24,22 @@ async fn wrong_keys_are_refused_without_repeating_them() {
     }
     let reply = client::call(house.address, "POST", PATH, None, &[], &vec![b'a'; 20_000_000]).await;
     assert_eq!(reply.status, 401);
-    for path in
-        ["/v1/models", "/v1/quotes", "/v1/requests", "/v1/usage", "/v1/keys", "/v1/projects", "/v1/prices"]
-    {
+    for path in [
+        "/v1/models",
+        "/v1/quotes",
+        "/v1/requests",
+        "/v1/usage",
+        "/v1/keys",
+        "/v1/projects",
+        "/v1/credits",
+        "/v1/credits/forecast",
+        "/v1/prices",
+    ] {
         let method = if path == "/v1/quotes" { "POST" } else { "GET" };
         let reply = client::call(house.address, method, path, None, &[], b"").await;
         assert_eq!(reply.status, 401, "{path}");
     }
-    for path in ["/v1/keys", "/v1/projects"] {
+    for path in ["/v1/keys", "/v1/projects", "/v1/credits", "/v1/credits/forecast"] {
         let reply = house.get(path).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (403, Some("forbidden")), "{path}");
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod client;
+mod credits;
 mod disputes;
 mod hostile;
 mod house;

@@ -5,7 +5,7 @@
 
 use gallerist_domain::{ProjectId, Ticks};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::StoreError;
 use crate::words::{Movement, statements};
@@ -44,6 +44,8 @@ pub(crate) struct Names {
     by_name: HashMap<ProjectId, ProjectAccounts>,
     by_number: HashMap<i64, ProjectAccounts>,
     payable: HashMap<String, i64>,
+    /// Providers with credits left; `None` until somebody asks.
+    pub(super) prepaid: Option<HashSet<String>>,
 }
 
 impl Names {
@@ -129,6 +131,9 @@ impl Booking {
             Movement::Reserve => 0,
             Movement::Settle | Movement::Release | Movement::Dispute => 2,
             Movement::Resolve => 5,
+            Movement::Purchase | Movement::Consume | Movement::Expire => {
+                unreachable!("credits have entries of their own")
+            }
         }
     }
 }

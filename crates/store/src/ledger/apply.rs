@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::accounts::{Booking, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
+use super::credits::consume;
 use super::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved,
 };
@@ -365,7 +366,7 @@ fn end_attempt(
 }
 
 /// Books the payment of a charge out of a held maximum: the rest goes back to `available`, an overrun
-/// comes from there.
+/// comes from there. Prepaid credits of the provider pay what they can of it.
 pub(super) fn pay(
     writing: &mut Writing<'_>,
     booking: &Booking,
@@ -381,6 +382,7 @@ pub(super) fn pay(
     }
     let payable = writing.names.payable(writing.connection, provider)?;
     book(writing.connection, booking, &[out, back, (payable, charge)])?;
+    consume(writing, booking, provider, charge)?;
     Ok(AttemptStatus::Settled)
 }
 

@@ -20,11 +20,14 @@ fn every_statement_prepares() {
     schema::migrate(&mut connection, at(0)).unwrap();
     let plain = ledger::statements()
         .chain(books::STATEMENTS.iter().copied())
+        .chain(credits::STATEMENTS.iter().copied())
+        .chain(learning::STATEMENTS.iter().copied())
         .chain(keys::STATEMENTS.iter().copied())
         .chain(meta::STATEMENTS.iter().copied())
         .chain(pictures::STATEMENTS.iter().copied())
         .chain(projects::STATEMENTS.iter().copied())
-        .chain(requests::STATEMENTS.iter().copied());
+        .chain(requests::STATEMENTS.iter().copied())
+        .chain(usage::STATEMENTS.iter().copied());
     for text in plain {
         connection.prepare(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     }
@@ -209,6 +212,7 @@ async fn usage_adds_up_in_every_grouping() {
         wasted: Ticks::new(wasted),
         disputed: Ticks::new(disputed),
         saved: Ticks::new(saved),
+        ..UsageFigures::default()
     };
     let ask = |group_by: &[UsageKey]| {
         let query = UsageQuery { group_by: group_by.to_vec(), ..UsageQuery::default() };

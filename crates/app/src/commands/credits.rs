@@ -1,0 +1,202 @@
+//! `gallerist credits`: what was bought ahead at providers, what is left of it, and what will be lost.
+
+use super::{amount, instant};
+use crate::books::Books;
+use crate::config::Place;
+use crate::failure::Result;
+use crate::output;
+use crate::table::Table;
+use clap::{Args, Subcommand};
+use gallerist_domain::Decimal;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+const EXAMPLES: &str = "Examples:
+  gallerist credits add bfl 1000 9.00 --expires-at 2027-06-01
+  gallerist credits add openrouter 100 100 --fee-percent 5.5 --fee-minimum-usd 0.80
+  gallerist credits list
+  gallerist credits forecast";
+
+/// Credits that were bought ahead: enter a purchase, see what is left and what will be lost
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CreditsCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Enter credits that were bought at a provider
+    #[command(after_help = "Example:\n  gallerist credits add bfl 1000 9.00 --expires-at 2027-06-01")]
+    Add(Purchase),
+    /// Every lot: what it cost, what is left, what expired
+    #[command(after_help = "Example:\n  gallerist credits list --json")]
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Which lots will be used before they expire, and what a credit counts until then
+    #[command(after_help = "Example:\n  gallerist credits forecast")]
+    Forecast {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Purchase {
+    /// The provider as offers name it
+    provider: String,
+    /// How many credits
+    #[arg(value_parser = figure)]
+    credits: String,
+    /// What they cost without the fee, in dollars
+    #[arg(value_name = "PRICE_USD", value_parser = amount)]
+    price_usd: String,
+    /// Code of the credits in the catalogue, where it has several for the provider
+    #[arg(long, value_name = "CODE")]
+    currency: Option<String>,
+    /// What the provider adds to the price, in per cent
+    #[arg(long, value_name = "PERCENT", value_parser = figure)]
+    fee_percent: Option<String>,
+    /// The least fee, in dollars
+    #[arg(long, value_name = "USD", value_parser = amount)]
+    fee_minimum_usd: Option<String>,
+    /// When they were bought: an instant or day (UTC); else now
+    #[arg(long, value_name = "WHEN", value_parser = instant)]
+    purchased_at: Option<Timestamp>,
+    /// When what is left is lost: an instant or day (UTC); else never
+    #[arg(long, value_name = "WHEN", value_parser = instant)]
+    expires_at: Option<Timestamp>,
+    #[command(flatten)]
+    place: Place,
+}
+
+fn figure(text: &str) -> std::result::Result<String, String> {
+    text.parse::<Decimal>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+pub fn run(command: &CreditsCommand, json: bool) -> Result<()> {
+    let (answer, print): (Value, fn(&Value)) = match &command.action {
+        Action::Add(purchase) => {
+            (Books::open(&purchase.place, true)?.add_credits(&wish(purchase))?, print_lots)
+        }
+        Action::List { place } => (Books::open(place, false)?.credits()?, print_lots),
+        Action::Forecast { place } => (Books::open(place, false)?.credit_forecast()?, print_forecast),
+    };
+    if json {
+        output::json(&answer);
+    } else {
+        print(&answer);
+    }
+    Ok(())
+}
+
+fn wish(purchase: &Purchase) -> Value {
+    let mut wish = json!({
+        "provider": purchase.provider, "credits": purchase.credits, "price_usd": purchase.price_usd,
+    });
+    let text = |at: Timestamp| at.to_string();
+    let given = [
+        ("currency", purchase.currency.clone()),
+        ("fee_percent", purchase.fee_percent.clone()),
+        ("fee_minimum_usd", purchase.fee_minimum_usd.clone()),
+        ("purchased_at", purchase.purchased_at.map(text)),
+        ("expires_at", purchase.expires_at.map(text)),
+    ];
+    for (name, value) in given.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        wish[name] = value.into();
+    }
+    wish
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// The day of an instant of an answer; `never` where there is none.
+fn day(value: &Value) -> String {
+    match value.as_str() {
+        Some(text) => text.chars().take(10).collect(),
+        None => "never".to_owned(),
+    }
+}
+
+fn print_lots(answer: &Value) {
+    let one = std::slice::from_ref(answer);
+    let lots = answer["data"].as_array().map_or(one, Vec::as_slice);
+    if lots.is_empty() {
+        output::line(
+            "No credits were entered. `gallerist credits add PROVIDER CREDITS PRICE_USD` enters some.",
+        );
+        return;
+    }
+    let mut table = Table::new()
+        .text("provider")
+        .text("credits")
+        .figure("bought")
+        .figure("left")
+        .figure("cost")
+        .figure("left, at cost")
+        .spare_figure("paid")
+        .figure("lost")
+        .text("expires");
+    for lot in lots {
+        let dollars = |name: &str| output::dollars_of(&lot[name]);
+        table.row([
+            text(&lot["provider"]),
+            text(&lot["currency"]),
+            text(&lot["credits"]),
+            text(&lot["remaining"]),
+            dollars("cost_usd"),
+            dollars("remaining_usd"),
+            dollars("covered_usd"),
+            dollars("expired_usd"),
+            day(&lot["expires_at"]),
+        ]);
+    }
+    output::line(table.render());
+}
+
+fn print_forecast(answer: &Value) {
+    let providers = answer["providers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if providers.is_empty() {
+        output::line("No credits are left.");
+        return;
+    }
+    for provider in providers {
+        let dollars = |name: &str| output::dollars_of(&provider[name]);
+        output::line(format!(
+            "{}: {} charged in {} days. A credit was bought for {} and is routed at {}; it counts {}.",
+            text(&provider["provider"]),
+            dollars("charged_usd"),
+            provider["days"],
+            dollars("purchase_usd"),
+            dollars("routed_usd"),
+            dollars("list_usd"),
+        ));
+        let mut table = Table::new()
+            .text("expires")
+            .text("credits")
+            .figure("left")
+            .figure("will be used")
+            .figure("will be lost")
+            .figure("at cost");
+        for lot in provider["lots"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            table.row([
+                day(&lot["expires_at"]),
+                text(&lot["currency"]),
+                text(&lot["remaining"]),
+                text(&lot["used"]),
+                text(&lot["lost"]),
+                output::dollars_of(&lot["lost_usd"]),
+            ]);
+        }
+        output::line(table.render());
+        output::line(match provider["run_out_at"].as_str() {
+            Some(_) => format!("The last is used or lost on {}.\n", day(&provider["run_out_at"])),
+            None => "Some are never used up.\n".to_owned(),
+        });
+    }
+}

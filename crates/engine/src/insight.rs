@@ -1,0 +1,112 @@
+//! What the books teach routing, read at the start and with every sweep.
+//!
+//! It books credits that are over as lost before it looks, so that no forecast counts them. When the store
+//! fails, what was known stays.
+
+use crate::books::{StoredCall, StoredFigures};
+use crate::credits::forecasts;
+use crate::shared::Shared;
+use gallerist_domain::Meter;
+use gallerist_pricing::credits::RECENT_DAYS;
+use gallerist_pricing::learned::{learned, learned_meter};
+use gallerist_pricing::quote::base_units;
+use gallerist_pricing::sheet::{Each, Range};
+use gallerist_pricing::{Basis, Offer};
+use gallerist_routing::{Insight, LearnedCall};
+use gallerist_store::{SettledCharge, StoreError};
+use std::collections::BTreeMap;
+
+/// The newest attempts, of which the settled ones teach.
+const ATTEMPTS_MAX: u32 = 20_000;
+
+/// Learns anew.
+pub(crate) async fn refresh(shared: &Shared) {
+    match read(shared).await {
+        Ok(insight) => shared.set_insight(insight),
+        Err(error) => tracing::error!(%error, "what the books teach routing could not be read"),
+    }
+}
+
+async fn read(shared: &Shared) -> Result<Insight, StoreError> {
+    let (store, now) = (&shared.store, shared.clock.now());
+    let mut insight = Insight::default();
+    let lots = store.lots().await?;
+    if lots.iter().any(|record| record.lot.remaining_millionths > 0 && record.lot.is_expired(now)) {
+        let expired = store.expire_lots(now).await?;
+        tracing::warn!(lots = expired.lots, loss_usd = %expired.loss, "credits expired unused");
+    }
+    if lots.iter().any(|record| record.lot.is_open(now)) {
+        let charges = store.daily_charges(RECENT_DAYS, now).await?;
+        for one in forecasts(&lots, &charges, now) {
+            if let Some(routing) = one.forecast.routing {
+                insight.credits.insert(one.provider.to_owned(), routing);
+            }
+        }
+    }
+    let learning: Vec<_> = shared
+        .offers
+        .iter()
+        .filter_map(|offer| learned_meter(&offer.model.sheet).map(|learned| (offer, learned)))
+        .collect();
+    if learning.is_empty() {
+        return Ok(insight);
+    }
+    let names = learning.iter().map(|(offer, _)| offer.id.to_string()).collect();
+    let charges = store.settled_charges(names, ATTEMPTS_MAX).await?;
+    for (offer, (meter, each)) in learning {
+        let name = offer.id.to_string();
+        let own: Vec<&SettledCharge> = charges.iter().filter(|charge| charge.offer == name).collect();
+        let known = distributions(offer, meter, each, &own);
+        if !known.is_empty() {
+            insight.learned.insert(offer.id.clone(), known);
+        }
+    }
+    Ok(insight)
+}
+
+/// One range for each kind of call that was seen often enough.
+fn distributions(
+    offer: &Offer,
+    meter: Meter,
+    each: Each,
+    charges: &[&SettledCharge],
+) -> Vec<(LearnedCall, Range)> {
+    let mut seen: BTreeMap<LearnedCall, Vec<i64>> = BTreeMap::new();
+    for charge in charges {
+        let Some(figures) = StoredFigures::read(&charge.charge_json) else { continue };
+        let Some(quantity) = observed(offer, meter, each, charge, &figures) else { continue };
+        let StoredCall { operation, size, steps, .. } = figures.call;
+        seen.entry(LearnedCall { operation, size, steps }).or_default().push(quantity);
+    }
+    seen.into_iter().filter_map(|(call, quantities)| Some((call, learned(&quantities)?))).collect()
+}
+
+/// What a charge tells of the meter: the provider's own count, else what its figure buys where nothing but the
+/// meter is sold. Our own estimates teach nothing.
+fn observed(
+    offer: &Offer,
+    meter: Meter,
+    each: Each,
+    charge: &SettledCharge,
+    figures: &StoredFigures,
+) -> Option<i64> {
+    let total = if charge.basis == Basis::ProviderReported.as_str() {
+        let mut sold = offer.model.sheet.lines.iter().filter(|line| !line.only_reported);
+        let line = sold.next().filter(|line| line.meter == meter)?;
+        if sold.next().is_some() || line.price_expected.amount.is_zero() {
+            return None;
+        }
+        charge.charged.scaled(line.price_expected.per, line.price_expected.amount.get())?.get()
+    } else if charge.basis == Basis::Usage.as_str() {
+        let line = figures.lines.iter().find(|line| line.meter == meter.name())?;
+        base_units(meter, &line.quantity)?
+    } else {
+        return None;
+    };
+    let pictures = i64::from(figures.call.images.max(1));
+    // A picture's share is rounded up, so that the maximum stays one.
+    Some(if each == Each::Image { total / pictures + i64::from(total % pictures > 0) } else { total })
+}
+
+#[cfg(test)]
+mod tests;

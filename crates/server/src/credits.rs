@@ -1,0 +1,222 @@
+//! Credit lots and their forecast as the API writes them, and a purchase as it reads it.
+//!
+//! The command line uses the same forms where no gateway runs, so that both ways answer alike. It refuses to
+//! open books and to foresee.
+
+use gallerist_domain::{Decimal, LotId, Ticks};
+use gallerist_engine::credits::ProviderForecast;
+use gallerist_pricing::credits::{FeeRule, Purchase, RECENT_DAYS};
+use gallerist_pricing::quote::display_quantity;
+use gallerist_store::LotRecord;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// A purchase as it is said; figures are strings or numbers.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LotWish {
+    pub provider: String,
+    currency: Option<String>,
+    credits: Box<RawValue>,
+    price_usd: Box<RawValue>,
+    fee_percent: Option<Box<RawValue>>,
+    fee_minimum_usd: Option<Box<RawValue>>,
+    purchased_at: Option<String>,
+    expires_at: Option<String>,
+}
+
+/// What is wrong with a purchase: the parameter, and a sentence.
+pub type Mistake = (&'static str, String);
+
+impl LotWish {
+    /// # Errors
+    /// The first parameter that cannot be read.
+    pub fn purchase(self, now: Timestamp) -> Result<Purchase, Mistake> {
+        let credits = figure("credits", &self.credits)?;
+        let percent =
+            self.fee_percent.map_or(Ok(Decimal::ZERO), |written| figure("fee_percent", &written))?;
+        // Per cent are hundredths: four digits more make millionths.
+        let rate = percent.to_units_exact(4).and_then(|rate| i64::try_from(rate).ok());
+        let rate_millionths = rate.ok_or_else(|| {
+            (
+                "fee_percent",
+                "fee_percent must be per cent such as \"5.5\", with at most four digits.".to_owned(),
+            )
+        })?;
+        let minimum =
+            self.fee_minimum_usd.map_or(Ok(Ticks::ZERO), |written| usd("fee_minimum_usd", &written))?;
+        Ok(Purchase {
+            provider: self.provider,
+            currency: self.currency,
+            credits,
+            price: usd("price_usd", &self.price_usd)?,
+            fee: FeeRule { rate_millionths, minimum },
+            purchased_at: instant("purchased_at", self.purchased_at)?.unwrap_or(now),
+            expires_at: instant("expires_at", self.expires_at)?,
+        })
+    }
+}
+
+fn digits(written: &RawValue) -> &str {
+    let text = written.get();
+    text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text)
+}
+
+fn figure(name: &'static str, written: &RawValue) -> Result<Decimal, Mistake> {
+    digits(written).parse().map_err(|error| (name, format!("{name}: {error}.")))
+}
+
+fn usd(name: &'static str, written: &RawValue) -> Result<Ticks, Mistake> {
+    digits(written).parse().map_err(|error| (name, format!("{name}: {error}.")))
+}
+
+fn instant(name: &'static str, text: Option<String>) -> Result<Option<Timestamp>, Mistake> {
+    let Some(text) = text else { return Ok(None) };
+    let day = |text: &str| -> Option<Timestamp> {
+        let date: jiff::civil::Date = text.parse().ok()?;
+        date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    };
+    let found = text.parse().ok().or_else(|| day(&text));
+    found
+        .map(Some)
+        .ok_or_else(|| (name, format!("{name} must be an instant such as 2026-11-25T08:00:00Z, or a day.")))
+}
+
+#[derive(Serialize)]
+pub struct LotShown {
+    id: LotId,
+    object: &'static str,
+    provider: String,
+    currency: String,
+    credits: String,
+    remaining: String,
+    price_usd: Ticks,
+    fee_usd: Ticks,
+    /// With the fee.
+    cost_usd: Ticks,
+    /// What one credit counts in the provider's prices.
+    list_usd: Ticks,
+    purchased_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    created_at: Timestamp,
+    /// What the used credits were bought for, and the charges that they paid.
+    consumed_usd: Ticks,
+    covered_usd: Ticks,
+    /// What is left was bought for.
+    remaining_usd: Ticks,
+    /// Credits that nobody used in time, and what they were bought for.
+    expired: String,
+    expired_usd: Ticks,
+}
+
+impl From<&LotRecord> for LotShown {
+    fn from(record: &LotRecord) -> LotShown {
+        let lot = &record.lot;
+        LotShown {
+            id: record.id,
+            object: "credit_lot",
+            provider: lot.provider.clone(),
+            currency: lot.currency.clone(),
+            credits: credits(lot.quantity_millionths),
+            remaining: credits(lot.remaining_millionths),
+            price_usd: lot.price,
+            fee_usd: lot.cost() - lot.price,
+            cost_usd: lot.cost(),
+            list_usd: lot.list,
+            purchased_at: lot.purchased_at,
+            expires_at: lot.expires_at,
+            created_at: record.created_at,
+            consumed_usd: record.consumed,
+            covered_usd: record.covered,
+            remaining_usd: lot.cost_remaining(),
+            expired: credits(record.expired_millionths),
+            expired_usd: record.expired,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub struct LotList {
+    object: &'static str,
+    data: Vec<LotShown>,
+    has_more: bool,
+}
+
+/// Every lot.
+pub fn lot_list(records: &[LotRecord]) -> LotList {
+    LotList { object: "list", data: records.iter().map(LotShown::from).collect(), has_more: false }
+}
+
+#[derive(Serialize)]
+pub struct ForecastShown {
+    object: &'static str,
+    at: Timestamp,
+    /// Days of charges that it looks back on, at most.
+    recent_days: u32,
+    providers: Vec<ProviderShown>,
+}
+
+#[derive(Serialize)]
+struct ProviderShown {
+    provider: String,
+    /// What was charged lately, at the provider's prices, over so many days.
+    charged_usd: Ticks,
+    days: u32,
+    /// When the last credit is used or lost; null: some are never used and never expire.
+    run_out_at: Option<Timestamp>,
+    /// Of one credit: bought for, counts in routing, counts in the provider's prices.
+    purchase_usd: Option<Ticks>,
+    routed_usd: Option<Ticks>,
+    list_usd: Option<Ticks>,
+    /// When the first credits expire that nobody will have used; null: none.
+    unused_at: Option<Timestamp>,
+    /// What the credits were bought for that will be lost.
+    lost_usd: Ticks,
+    lots: Vec<LotForecastShown>,
+}
+
+#[derive(Serialize)]
+struct LotForecastShown {
+    id: LotId,
+    currency: String,
+    remaining: String,
+    expires_at: Option<Timestamp>,
+    used: String,
+    lost: String,
+    lost_usd: Ticks,
+}
+
+/// What becomes of the credits.
+pub fn forecast_shown(forecasts: &[ProviderForecast<'_>], at: Timestamp) -> ForecastShown {
+    let providers = forecasts.iter().map(|one| {
+        let routing = one.forecast.routing;
+        let lots = one.lots.iter().zip(&one.forecast.lots).map(|(record, told)| LotForecastShown {
+            id: record.id,
+            currency: record.lot.currency.clone(),
+            remaining: credits(record.lot.remaining_millionths),
+            expires_at: record.lot.expires_at,
+            used: credits(told.used_millionths),
+            lost: credits(told.lost_millionths),
+            lost_usd: told.lost,
+        });
+        ProviderShown {
+            provider: one.provider.to_owned(),
+            charged_usd: one.consumption.charged,
+            days: one.consumption.days,
+            run_out_at: one.forecast.run_out_at,
+            purchase_usd: routing.map(|routing| routing.purchase),
+            routed_usd: routing.map(|routing| routing.routed),
+            list_usd: routing.map(|routing| routing.list),
+            unused_at: routing.and_then(|routing| routing.unused_at),
+            lost_usd: one.forecast.lots.iter().map(|told| told.lost).sum(),
+            lots: lots.collect(),
+        }
+    });
+    ForecastShown { object: "credit_forecast", at, recent_days: RECENT_DAYS, providers: providers.collect() }
+}
+
+/// Credits as people count them: `96.5`.
+fn credits(millionths: i64) -> String {
+    display_quantity(gallerist_domain::Meter::Credits, millionths)
+}

@@ -1,0 +1,59 @@
+//! The charges that quantities are learned from: a bounded look back over settled attempts.
+//!
+//! It refuses to understand them: what a charge's text says is for whoever wrote it.
+
+use gallerist_domain::Ticks;
+use rusqlite::Connection;
+use std::collections::HashSet;
+
+use crate::words::{self, statements};
+use crate::{Store, StoreError};
+
+/// A charge that is known for certain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledCharge {
+    pub offer: String,
+    pub basis: String,
+    pub charged: Ticks,
+    pub charge_json: String,
+}
+
+statements! {
+    SETTLED = "SELECT offer, basis, charged_ticks, charge_json FROM attempts
+        WHERE row > (SELECT coalesce(max(row), 0) FROM attempts) - ?1 AND status = 'settled'
+            AND basis NOTNULL AND charge_json NOTNULL ORDER BY row DESC";
+}
+
+impl Store {
+    /// The settled charges of these offers among the newest attempts, newest first.
+    pub async fn settled_charges(
+        &self,
+        offers: HashSet<String>,
+        attempts_max: u32,
+    ) -> Result<Vec<SettledCharge>, StoreError> {
+        self.read(move |connection| settled(connection, &offers, attempts_max)).await
+    }
+}
+
+fn settled(
+    connection: &Connection,
+    offers: &HashSet<String>,
+    attempts_max: u32,
+) -> Result<Vec<SettledCharge>, StoreError> {
+    let mut statement = connection.prepare_cached(SETTLED)?;
+    let mut rows = statement.query([attempts_max])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        // Most rows are of other offers: their texts are not copied.
+        let offer = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        if let Some(offer) = offers.get(offer) {
+            found.push(SettledCharge {
+                offer: offer.clone(),
+                basis: row.get(1)?,
+                charged: words::ticks(row, 2)?,
+                charge_json: row.get(3)?,
+            });
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,210 @@
+//! The money of prepaid credits, inside the writer's transaction: purchases, what settlements take, expiry.
+//!
+//! Four accounts a provider, beside what is payable to it. `paid` is the purse (negative: what was paid for
+//! credits), `credits` what the credits that are left were bought for, `consumed` and `expired` what the others
+//! were. So these four sum to zero. A settlement books its charge at the provider's prices as always; the part
+//! of it that credits pay then moves from `payable` to `covered`, since nobody will send a bill for it.
+//! `covered` less `consumed` is what buying ahead has saved.
+
+use gallerist_domain::credits::{Lot, take};
+use gallerist_domain::{FeeRule, LotId, Ticks};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::HashSet;
+
+use super::accounts::{Booking, Names};
+use crate::StoreError;
+use crate::words::{self, Movement, micros, statements};
+use crate::writer::Writing;
+
+statements! {
+    PREPAID = "SELECT provider FROM credit_lots WHERE remaining > 0";
+    LOT_EXISTS = "SELECT 1 FROM credit_lots WHERE id = ?1";
+    LOT_INSERT = "INSERT INTO credit_lots (id, provider, currency, quantity, remaining, price_ticks,
+        fee_rate_millionths, fee_minimum_ticks, cost_ticks, list_ticks, purchased_at, expires_at, created_at)
+        VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    LOTS_OPEN = "SELECT number, provider, currency, quantity, remaining, price_ticks, fee_rate_millionths,
+        fee_minimum_ticks, list_ticks, purchased_at, expires_at
+        FROM credit_lots WHERE provider = ?1 AND remaining > 0 ORDER BY number";
+    LOTS_OVER = "SELECT number, provider, currency, quantity, remaining, price_ticks, fee_rate_millionths,
+        fee_minimum_ticks, list_ticks, purchased_at, expires_at
+        FROM credit_lots WHERE expires_at <= ?1 AND remaining > 0 ORDER BY number";
+    LOT_TAKE = "UPDATE credit_lots SET remaining = remaining - ?2 WHERE number = ?1 AND remaining >= ?2";
+    LOT_EXPIRE = "UPDATE credit_lots SET remaining = 0, expired = remaining, expired_ticks = ?2
+        WHERE number = ?1 AND remaining > 0";
+    USE_INSERT = "INSERT INTO credit_uses (attempt, lot, quantity, cost_ticks, covered_ticks)
+        VALUES (?1, ?2, ?3, ?4, ?5)";
+    ENTRY_INSERT = "INSERT INTO credit_entries (lot, attempt, account, amount, at, kind)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    ACCOUNT = "SELECT number FROM accounts WHERE name = ?1";
+    ACCOUNT_INSERT = "INSERT INTO accounts (name) VALUES (?1)";
+}
+
+/// The providers that have credits left; looked up once, so that settlements at all others stay as they are.
+pub(super) fn prepaid(connection: &Connection) -> Result<HashSet<String>, StoreError> {
+    let mut statement = connection.prepare_cached(PREPAID)?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Writes a lot and its purchase.
+pub(crate) fn add(writing: &mut Writing<'_>, id: LotId, lot: &Lot, now: Timestamp) -> Result<(), StoreError> {
+    lot.check().map_err(|error| StoreError::Invalid(error.to_string()))?;
+    if lot.remaining_millionths != lot.quantity_millionths {
+        return Err(StoreError::Invalid("a new lot is whole".to_owned()));
+    }
+    let connection = writing.connection;
+    if connection.prepare_cached(LOT_EXISTS)?.exists([id.uuid().as_bytes()])? {
+        return Err(StoreError::Exists(format!("lot {id}")));
+    }
+    let cost = lot.cost();
+    connection.prepare_cached(LOT_INSERT)?.execute(params![
+        id.uuid().as_bytes(),
+        lot.provider,
+        lot.currency,
+        lot.quantity_millionths,
+        lot.price.get(),
+        lot.fee.rate_millionths,
+        lot.fee.minimum.get(),
+        cost.get(),
+        lot.list.get(),
+        micros(lot.purchased_at),
+        lot.expires_at.map(micros),
+        micros(now)
+    ])?;
+    let number = connection.last_insert_rowid();
+    let legs = [("paid", -cost), ("credits", cost)];
+    book(connection, number, None, (Movement::Purchase, micros(now)), &lot.provider, &legs)?;
+    writing.names.forget_prepaid();
+    Ok(())
+}
+
+/// Takes a settled charge from the provider's lots, where there are any; what they cannot cover stays payable.
+pub(super) fn consume(
+    writing: &mut Writing<'_>,
+    booking: &Booking,
+    provider: &str,
+    charge: Ticks,
+) -> Result<(), StoreError> {
+    let connection = writing.connection;
+    if !writing.names.is_prepaid(connection, provider)? {
+        return Ok(());
+    }
+    let (numbers, lots): (Vec<i64>, Vec<Lot>) = connection
+        .prepare_cached(LOTS_OPEN)?
+        .query_map([provider], numbered_lot)?
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .unzip();
+    let at = Timestamp::from_microsecond(booking.at).expect("it was made from an instant");
+    for taken in take(&lots, charge, at) {
+        let lot = numbers[taken.lot];
+        let changed =
+            connection.prepare_cached(LOT_TAKE)?.execute(params![lot, taken.quantity_millionths])?;
+        assert_eq!(changed, 1, "a lot gives at most what it has");
+        connection.prepare_cached(USE_INSERT)?.execute(params![
+            booking.attempt,
+            lot,
+            taken.quantity_millionths,
+            taken.cost.get(),
+            taken.covered.get()
+        ])?;
+        let legs = [
+            ("credits", -taken.cost),
+            ("consumed", taken.cost),
+            ("payable", -taken.covered),
+            ("covered", taken.covered),
+        ];
+        let movement = (Movement::Consume, booking.at);
+        book(connection, lot, Some(booking.attempt), movement, provider, &legs)?;
+    }
+    Ok(())
+}
+
+/// Books what is left of lots that are over as lost; how many there were, and what they had cost.
+pub(crate) fn expire(writing: &mut Writing<'_>, now: Timestamp) -> Result<(u32, Ticks), StoreError> {
+    let connection = writing.connection;
+    let over = connection
+        .prepare_cached(LOTS_OVER)?
+        .query_map([micros(now)], numbered_lot)?
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut sum = (0, Ticks::ZERO);
+    for (number, lot) in over {
+        let loss = lot.cost_remaining();
+        let changed = connection.prepare_cached(LOT_EXPIRE)?.execute(params![number, loss.get()])?;
+        assert_eq!(changed, 1, "a lot expires once");
+        let legs = [("credits", -loss), ("expired", loss)];
+        book(connection, number, None, (Movement::Expire, micros(now)), &lot.provider, &legs)?;
+        sum = (sum.0 + 1, sum.1 + loss);
+        writing.names.forget_prepaid();
+    }
+    Ok(sum)
+}
+
+/// Books legs of the provider's accounts that sum to zero.
+fn book(
+    connection: &Connection,
+    lot: i64,
+    attempt: Option<i64>,
+    (kind, at): (Movement, i64),
+    provider: &str,
+    legs: &[(&str, Ticks)],
+) -> Result<(), StoreError> {
+    let sum: Ticks = legs.iter().map(|(_, amount)| *amount).sum();
+    assert!(sum.is_zero(), "the legs of a movement sum to {sum}, not to zero");
+    for (part, amount) in legs {
+        let account = account(connection, provider, part)?;
+        connection.prepare_cached(ENTRY_INSERT)?.execute(params![
+            lot,
+            attempt,
+            account,
+            amount.get(),
+            at,
+            kind.as_str()
+        ])?;
+    }
+    Ok(())
+}
+
+fn account(connection: &Connection, provider: &str, part: &str) -> Result<i64, StoreError> {
+    let name = format!("provider:{provider}:{part}");
+    let found = connection.prepare_cached(ACCOUNT)?.query_row([&name], |row| row.get(0)).optional()?;
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    connection.prepare_cached(ACCOUNT_INSERT)?.execute([&name])?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn numbered_lot(row: &Row<'_>) -> rusqlite::Result<(i64, Lot)> {
+    Ok((row.get(0)?, lot(row, 1)?))
+}
+
+/// A lot from ten columns.
+pub(crate) fn lot(row: &Row<'_>, first: usize) -> rusqlite::Result<Lot> {
+    Ok(Lot {
+        provider: row.get(first)?,
+        currency: row.get(first + 1)?,
+        quantity_millionths: row.get(first + 2)?,
+        remaining_millionths: row.get(first + 3)?,
+        price: words::ticks(row, first + 4)?,
+        fee: FeeRule { rate_millionths: row.get(first + 5)?, minimum: words::ticks(row, first + 6)? },
+        list: words::ticks(row, first + 7)?,
+        purchased_at: words::timestamp(row, first + 8)?,
+        expires_at: words::timestamp_opt(row, first + 9)?,
+    })
+}
+
+impl Names {
+    /// Whether a provider has credits left.
+    fn is_prepaid(&mut self, connection: &Connection, provider: &str) -> Result<bool, StoreError> {
+        if self.prepaid.is_none() {
+            self.prepaid = Some(prepaid(connection)?);
+        }
+        Ok(self.prepaid.as_ref().is_some_and(|prepaid| prepaid.contains(provider)))
+    }
+
+    fn forget_prepaid(&mut self) {
+        self.prepaid = None;
+    }
+}
