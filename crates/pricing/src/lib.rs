@@ -1,7 +1,7 @@
 //! What it costs: the catalogue, quotes before a call and settlements after it.
 //!
 //! This room owns the grammar of prices ([`sheet`]), the reading of the catalogue ([`catalogue`]), the
-//! quote ([`quote`]) and the settlement ([`settle`]). All of it is pure: the time of day is an argument,
+//! quote ([`quote`]), the settlement ([`settle`]) and the reading of other people's price lists ([`import`]). All of it is pure: the time of day is an argument,
 //! nothing is fetched (reading an override directory apart), and no float exists. It refuses to decide
 //! who makes a picture: that is `routing`.
 //!
@@ -12,6 +12,7 @@
 pub mod catalogue;
 pub mod changes;
 pub mod facts;
+pub mod import;
 pub mod offer;
 pub mod quantity;
 pub mod quote;

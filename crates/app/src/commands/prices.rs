@@ -1,9 +1,11 @@
 //! `gallerist prices`: what the catalogue says, and whether its files are sound.
 //!
 //! `list` is one line a model, `show` every price line of a model at every host (`show.rs`), `check` every
-//! mistake of a folder of catalogue files at once. All of it works offline.
+//! mistake of a folder of catalogue files at once, `import` reads other people's price lists (`import.rs`). All
+//! of it works offline.
 
 mod changes;
+mod import;
 mod show;
 
 use crate::config::{Config, Environment, Place, everything};
@@ -24,7 +26,13 @@ const EXAMPLES: &str = "Examples:
   gallerist prices list
   gallerist prices show flux-2-pro
   gallerist prices changes --since 2026-09-01
-  gallerist prices check ./my-catalogue";
+  gallerist prices check ./my-catalogue
+  gallerist prices import model_prices.json --format litellm --compare";
+
+const IMPORT_EXAMPLES: &str = "Examples:
+  gallerist prices import model_prices.json --format litellm --compare
+  gallerist prices import openai.json --format portkey
+  gallerist prices import models.json --format openrouter --write ./my-catalogue";
 
 /// What costs what, since when, from which source
 #[derive(Debug, Args)]
@@ -76,6 +84,14 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Read somebody else's price list: compare it with ours, or write it beside ours
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import {
+        #[command(flatten)]
+        list: Box<import::ImportCommand>,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
@@ -97,6 +113,10 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
             changes::run(&config.whole_catalogue()?, (*since, *until), provider.as_deref(), json)
         }
         Action::Check { dir, place } => check(dir.as_deref(), place, json),
+        Action::Import { list, place } => {
+            let config = Config::load(place, &Environment::of_process())?;
+            import::run(list, &config.whole_catalogue()?, json)
+        }
     }
 }
 
