@@ -5,7 +5,7 @@
 //! room opens no file and refuses to guess: what it does not understand of an entry is said beside it.
 
 pub mod compare;
-mod json;
+pub(crate) mod json;
 mod litellm;
 mod openrouter;
 mod portkey;
@@ -210,7 +210,7 @@ fn kind_of(provider: &str) -> Option<String> {
 
 /// A figure per unit as a price of whole ticks: per ten, a hundred … units where it is finer than a tick.
 /// `None` where nothing holds it.
-fn exact_price(dollars: Decimal, units: i64) -> Option<Price> {
+pub(crate) fn exact_price(dollars: Decimal, units: i64) -> Option<Price> {
     let (mut mantissa, mut scale) = (dollars.mantissa(), dollars.scale());
     while scale > 0 && mantissa % 10 == 0 {
         (mantissa, scale) = (mantissa / 10, scale - 1);
@@ -230,7 +230,7 @@ fn per_million(dollars: Decimal) -> Option<Price> {
 }
 
 /// The exact product of two figures.
-fn product(a: Decimal, b: Decimal) -> Option<Decimal> {
+pub(crate) fn product(a: Decimal, b: Decimal) -> Option<Decimal> {
     let scale = a.scale().checked_add(b.scale()).filter(|scale| *scale <= 34)?;
     Some(Decimal::new(a.mantissa().checked_mul(b.mantissa())?, scale))
 }

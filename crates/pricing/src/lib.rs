@@ -12,6 +12,7 @@
 pub mod catalogue;
 pub mod changes;
 pub mod facts;
+pub mod feed;
 pub mod import;
 pub mod offer;
 pub mod quantity;

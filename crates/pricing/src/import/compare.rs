@@ -370,7 +370,7 @@ fn worth(price: Price, other: Price) -> i128 {
 }
 
 /// Why a figure is not believed beside what is known: the unit that explains it, or its distance alone.
-pub(super) fn suspicion(list: Price, ours: Price) -> Option<String> {
+pub(crate) fn suspicion(list: Price, ours: Price) -> Option<String> {
     let (list, ours) = (worth(list, ours), worth(ours, list));
     let (large, small, way) = if list > ours { (list, ours, "above") } else { (ours, list, "below") };
     if small <= 0 {

@@ -8,26 +8,26 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// An object whose values are not looked at yet; sorted by name, so that reports are stable.
-pub(super) type Object<'a> = BTreeMap<String, &'a RawValue>;
+pub(crate) type Object<'a> = BTreeMap<String, &'a RawValue>;
 
-pub(super) fn object(raw: &RawValue) -> Option<Object<'_>> {
+pub(crate) fn object(raw: &RawValue) -> Option<Object<'_>> {
     serde_json::from_str(raw.get()).ok()
 }
 
-pub(super) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
+pub(crate) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(raw.get()).ok()
 }
 
-pub(super) fn typed<'a, T: Deserialize<'a>>(object: &Object<'a>, name: &str) -> Option<T> {
+pub(crate) fn typed<'a, T: Deserialize<'a>>(object: &Object<'a>, name: &str) -> Option<T> {
     serde_json::from_str(object.get(name)?.get()).ok()
 }
 
-pub(super) fn text(object: &Object<'_>, name: &str) -> Option<String> {
+pub(crate) fn text(object: &Object<'_>, name: &str) -> Option<String> {
     typed(object, name)
 }
 
 /// A number, or a text that is one.
-pub(super) fn decimal(raw: &RawValue) -> Option<Decimal> {
+pub(crate) fn decimal(raw: &RawValue) -> Option<Decimal> {
     let text = raw.get().trim();
     if text.starts_with('"') {
         return serde_json::from_str::<String>(text).ok()?.trim().parse().ok();
@@ -36,6 +36,6 @@ pub(super) fn decimal(raw: &RawValue) -> Option<Decimal> {
 }
 
 /// How a value is quoted in a remark.
-pub(super) fn shown(raw: &RawValue) -> String {
+pub(crate) fn shown(raw: &RawValue) -> String {
     raw.get().chars().take(40).collect()
 }
