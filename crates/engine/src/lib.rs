@@ -8,6 +8,7 @@
 //! `books.rs` (what it cost). `recover.rs` is for restarts, `persist.rs` for a disk that refuses.
 
 pub mod answer;
+pub mod feeds;
 pub mod refusal;
 pub mod request;
 pub mod settings;

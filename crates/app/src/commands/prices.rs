@@ -7,6 +7,7 @@
 mod changes;
 mod import;
 mod show;
+mod sync;
 
 use crate::config::{Config, Environment, Place, everything};
 use crate::failure::{Failure, Result};
@@ -84,6 +85,15 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Poll the configured price feeds once and print what is believed of what they told
+    #[command(after_help = "Example:\n  gallerist prices sync\n  gallerist prices sync --confirm")]
+    Sync {
+        /// Believe the prices that are held now, instead of polling
+        #[arg(long)]
+        confirm: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Read somebody else's price list: compare it with ours, or write it beside ours
     #[command(after_help = IMPORT_EXAMPLES)]
     Import {
@@ -113,6 +123,9 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
             changes::run(&config.whole_catalogue()?, (*since, *until), provider.as_deref(), json)
         }
         Action::Check { dir, place } => check(dir.as_deref(), place, json),
+        Action::Sync { confirm, place } => {
+            sync::run(&Config::load(place, &Environment::of_process())?, *confirm, json)
+        }
         Action::Import { list, place } => {
             let config = Config::load(place, &Environment::of_process())?;
             import::run(list, &config.whole_catalogue()?, json)
