@@ -26,7 +26,7 @@ const PAGE_ROWS: u32 = 100;
 /// Open books.
 pub enum Books {
     Gateway(Client),
-    Here(Here),
+    Here(Box<Here>),
 }
 
 /// A key that is wanted; as the API takes it.

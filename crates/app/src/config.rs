@@ -6,6 +6,7 @@
 //! variables are set (`providers.rs`). Keys come from variables and files alone and are never printed.
 
 pub mod environment;
+pub mod feeds;
 pub(crate) mod providers;
 mod typed;
 
@@ -20,6 +21,7 @@ use gallerist_domain::{OfferId, Ticks};
 use gallerist_engine::{Limits, ProviderSettings};
 use gallerist_imaging::Depth;
 use gallerist_pricing::catalogue::Origin;
+use gallerist_pricing::feed::FeedBook;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,6 +60,10 @@ pub struct Config {
     pub moderation_failover: bool,
     /// Cap of the project `default`, set at each start of the gateway.
     pub cap: Option<Ticks>,
+    /// Where prices are polled.
+    pub feeds: Vec<feeds::Feed>,
+    /// What earlier polls told; its accepted prices are part of the catalogue.
+    pub feed_book: FeedBook,
     /// What a person should know although it is no mistake.
     pub remarks: Vec<String>,
 }
@@ -100,12 +106,14 @@ impl Config {
         let catalogue_dir = typed.catalogue_dir.as_ref().map(|dir| dir.value.clone());
         let origin =
             Origin { directory: catalogue_dir, described: typed.catalogue_described.unwrap_or(false) };
-        let catalogue = catalogue(&origin, &mut mistakes);
+        let data_dir = data_dir(place, &typed, environment, &mut mistakes);
+        let feed_book = feeds::book(&data_dir, &mut mistakes);
+        let catalogue = catalogue(&origin, &mut mistakes).with_feeds(&feed_book);
         let mut remarks = Vec::new();
         let providers = providers::switched_on(&typed, &catalogue, environment, &mut mistakes, &mut remarks);
         let config = Config {
             listen: listen(&typed, environment, &mut mistakes),
-            data_dir: data_dir(place, &typed, environment, &mut mistakes),
+            data_dir,
             baseline: baseline(&typed, &catalogue, &providers, &mut mistakes),
             limits: limits(&typed, &mut mistakes),
             check_depth: check_depth(&typed, &mut mistakes),
@@ -114,6 +122,8 @@ impl Config {
             catalogue: Arc::new(catalogue),
             origin,
             providers,
+            feeds: feeds::feeds(&typed.feeds, environment, &mut mistakes),
+            feed_book,
             remarks,
         };
         if mistakes.0.is_empty() { Ok(config) } else { Err(mistakes.into_failure()) }
@@ -124,7 +134,8 @@ impl Config {
     /// # Errors
     /// Mistakes in files that are needed for prices alone.
     pub fn whole_catalogue(&self) -> Result<Catalogue> {
-        self.origin.whole().map_err(|mistakes| {
+        let whole = self.origin.whole().map(|catalogue| catalogue.with_feeds(&self.feed_book));
+        whole.map_err(|mistakes| {
             let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
             Failure::usage(format!("there are mistakes in the catalogue\n  {}", list.join("\n  ")))
         })

@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod credits;
+pub mod feeds;
 pub mod refusal;
 pub mod request;
 pub mod settings;

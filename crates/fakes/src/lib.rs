@@ -16,6 +16,7 @@ mod ctx;
 mod fakes;
 pub mod fal;
 mod faults;
+mod feeds;
 pub mod google;
 pub mod money;
 pub mod openai;

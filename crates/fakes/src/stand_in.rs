@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::ctx::Ctx;
+use crate::feeds;
 use crate::wire::{Front, Reset};
 
 /// What any provider takes in one request at most; beyond it the answer is 413.
@@ -57,8 +58,10 @@ impl StandIn {
     ) -> io::Result<StandIn> {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let router =
-            router.merge(admin::router(Arc::clone(&ctx))).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        let router = router
+            .merge(admin::router(Arc::clone(&ctx)))
+            .merge(feeds::router())
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
         let door = Door { router, origin: ctx.origin.clone(), tasks: tasks.clone(), stop: stop.clone() };
         let mut tls_origin = None;
         if let Some((tls_listener, acceptor)) = tls {

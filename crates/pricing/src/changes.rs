@@ -148,7 +148,7 @@ impl From<&Change<'_>> for ChangeReport {
 }
 
 /// Hundredths of a per cent with sign and two digits.
-fn percent(basis_points: i64) -> String {
+pub(crate) fn percent(basis_points: i64) -> String {
     let sign = if basis_points < 0 { '-' } else { '+' };
     let magnitude = basis_points.unsigned_abs();
     format!("{sign}{}.{:02}", magnitude / 100, magnitude % 100)

@@ -1,8 +1,9 @@
 //! What it costs: the catalogue, quotes before a call and settlements after it.
 //!
 //! This room owns the grammar of prices ([`sheet`]), the reading of the catalogue ([`catalogue`]), the
-//! quote ([`quote`]), the settlement ([`settle`]), the forecast of prepaid credits ([`credits`]) and what past
-//! charges teach ([`learned`]). All of it is pure: the time of day is an argument,
+//! quote ([`quote`]), the settlement ([`settle`]), the forecast of prepaid credits ([`credits`]), what past
+//! charges teach ([`learned`]), other people's price lists ([`import`]) and polled prices ([`feed`]). All of it
+//! is pure: the time of day is an argument,
 //! nothing is fetched (reading an override directory apart), and no float exists. It refuses to decide
 //! who makes a picture: that is `routing`.
 //!
@@ -14,6 +15,8 @@ pub mod catalogue;
 pub mod changes;
 pub mod credits;
 pub mod facts;
+pub mod feed;
+pub mod import;
 pub mod learned;
 pub mod offer;
 pub mod quantity;

@@ -18,6 +18,7 @@ use gallerist_domain::{OfferId, ProjectId, Ticks};
 use gallerist_engine::Limits;
 use gallerist_imaging::Depth;
 use gallerist_pricing::catalogue::Origin;
+use gallerist_pricing::feed::FeedBook;
 use gallerist_server::new_key;
 use gallerist_store::{KeyRole, Store};
 use jiff::Timestamp;
@@ -275,6 +276,8 @@ fn config(store: &Store, stand_ins: &StandIns) -> Config {
         check_depth: Depth::Header,
         moderation_failover: false,
         cap: None,
+        feeds: Vec::new(),
+        feed_book: FeedBook::default(),
         remarks: Vec::new(),
     }
 }

@@ -1,11 +1,14 @@
 //! `gallerist prices`: what the catalogue says, and whether its files are sound.
 //!
 //! `list` is one line a model, `show` every price line of a model at every host (`show.rs`), `check` every
-//! mistake of a folder of catalogue files at once. All of it works offline.
+//! mistake of a folder of catalogue files at once, `import` reads other people's price lists (`import.rs`). All
+//! of it works offline.
 
 mod changes;
+mod import;
 mod retirements;
 mod show;
+mod sync;
 
 use crate::config::{Config, Environment, Place, everything};
 use crate::failure::{Failure, Result};
@@ -27,7 +30,13 @@ const EXAMPLES: &str = "Examples:
   gallerist prices list
   gallerist prices show flux-2-pro
   gallerist prices changes --since 2026-09-01
-  gallerist prices check ./my-catalogue";
+  gallerist prices check ./my-catalogue
+  gallerist prices import model_prices.json --format litellm --compare";
+
+const IMPORT_EXAMPLES: &str = "Examples:
+  gallerist prices import model_prices.json --format litellm --compare
+  gallerist prices import openai.json --format portkey
+  gallerist prices import models.json --format openrouter --write ./my-catalogue";
 
 /// What costs what, since when, from which source
 #[derive(Debug, Args)]
@@ -90,6 +99,23 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Poll the configured price feeds once and print what is believed of what they told
+    #[command(after_help = "Example:\n  gallerist prices sync\n  gallerist prices sync --confirm")]
+    Sync {
+        /// Believe the prices that are held now, instead of polling
+        #[arg(long)]
+        confirm: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Read somebody else's price list: compare it with ours, or write it beside ours
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import {
+        #[command(flatten)]
+        list: Box<import::ImportCommand>,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
@@ -118,6 +144,13 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
             changes::run(&catalogue, (*since, *until), provider.as_deref(), json)
         }
         Action::Check { dir, place } => check(dir.as_deref(), place, json),
+        Action::Sync { confirm, place } => {
+            sync::run(&Config::load(place, &Environment::of_process())?, *confirm, json)
+        }
+        Action::Import { list, place } => {
+            let config = Config::load(place, &Environment::of_process())?;
+            import::run(list, &config.whole_catalogue()?, json)
+        }
     }
 }
 

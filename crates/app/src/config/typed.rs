@@ -5,6 +5,7 @@
 //! is named by `key_env` or `key_file`, never written here.
 
 use super::Mistakes;
+use super::feeds::TypedMapping;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::ops::Range;
@@ -41,6 +42,26 @@ pub(super) struct Typed {
     /// Whether a prompt that one provider refused is tried at another; default false.
     pub moderation_failover: Option<bool>,
     pub providers: Vec<TypedProvider>,
+    /// Where prices are polled.
+    pub feeds: Vec<TypedFeed>,
+}
+
+/// One entry of `[[feeds]]`.
+#[derive(Clone, Debug)]
+pub(super) struct TypedFeed {
+    /// File and line of the entry.
+    pub place: String,
+    /// `json` or `spot`.
+    pub kind: Option<Written<String>>,
+    pub url: Option<Written<String>>,
+    /// Minutes between two polls; after three that failed a price is called stale. Default 60.
+    pub every_minutes: Option<Written<u32>>,
+    /// The variable that holds the key, sent as a bearer token; default none.
+    pub key_env: Option<Written<String>>,
+    /// How far a price may move before it is held; default 3.
+    pub jump_factor: Option<Written<u32>>,
+    /// Of a `json` feed: where each line's price stands.
+    pub prices: Option<Written<Vec<TypedMapping>>>,
 }
 
 /// One entry of `[[providers]]`.
@@ -85,11 +106,12 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
         cap_usd: reader.take(&mut table, "cap_usd"),
         moderation_failover: reader.take(&mut table, "moderation_failover").map(|written| written.value),
         providers: reader.providers(&mut table),
+        feeds: reader.feeds(&mut table),
     };
     reader.refuse_rest(
         table,
         "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
-         moderation_failover, providers",
+         moderation_failover, providers, feeds",
     );
     typed
 }
@@ -156,6 +178,35 @@ impl Reader<'_> {
         }
         self.refuse_rest(table, "name, kind, base_url, key_env, key_file, region, concurrency_max");
         Some(provider)
+    }
+
+    fn feeds(&mut self, table: &mut DeTable<'_>) -> Vec<TypedFeed> {
+        let Some(value) = table.remove("feeds") else { return Vec::new() };
+        let span = value.span();
+        let DeValue::Array(entries) = value.into_inner() else {
+            self.mistake(span, "feeds is a list: write [[feeds]]");
+            return Vec::new();
+        };
+        entries.into_iter().filter_map(|entry| self.feed(entry)).collect()
+    }
+
+    fn feed(&mut self, entry: Spanned<DeValue<'_>>) -> Option<TypedFeed> {
+        let span = entry.span();
+        let DeValue::Table(mut table) = entry.into_inner() else {
+            self.mistake(span, "a feed is a table: write [[feeds]] and its entries below");
+            return None;
+        };
+        let feed = TypedFeed {
+            place: self.place(&span),
+            kind: self.take(&mut table, "kind"),
+            url: self.take(&mut table, "url"),
+            every_minutes: self.take(&mut table, "every_minutes"),
+            key_env: self.take(&mut table, "key_env"),
+            jump_factor: self.take(&mut table, "jump_factor"),
+            prices: self.take(&mut table, "prices"),
+        };
+        self.refuse_rest(table, "kind, url, every_minutes, key_env, jump_factor, prices");
+        Some(feed)
     }
 
     fn refuse_rest(&mut self, table: DeTable<'_>, known: &str) {

@@ -6,4 +6,5 @@
 mod demo;
 mod gateway;
 mod offline;
+mod prices;
 mod support;

@@ -1,0 +1,122 @@
+//! Prices from elsewhere: lists that are imported, feeds that are polled.
+
+use crate::support::{Running, gallerist, http, run};
+use serde_json::{Value, json};
+use std::path::Path;
+
+const LIST: &str = r#"{
+    "black_forest_labs/flux-pro-1.1": {"litellm_provider": "black_forest_labs", "mode": "image_generation", "output_cost_per_image": 0.05},
+    "black_forest_labs/flux-dev": {"litellm_provider": "black_forest_labs", "mode": "image_generation", "output_cost_per_image": 2.5},
+    "aiml/paint": {"litellm_provider": "aiml", "mode": "image_generation", "output_cost_per_image": 5e-03},
+    "aiml/free": {"litellm_provider": "aiml", "mode": "image_generation"}}"#;
+
+fn import(home: &Path, arguments: &[&str]) -> Value {
+    std::fs::write(home.join("list.json"), LIST).unwrap();
+    let list = ["prices", "import", "list.json", "--format", "litellm", "--json"];
+    run(gallerist(home).args(list).args(arguments)).json()
+}
+
+#[test]
+fn a_foreign_list_is_compared_without_writing_anything() {
+    let home = tempfile::tempdir().unwrap();
+    let report = import(home.path(), &["--compare", "--at", "2026-11-25"]);
+    assert_eq!(report["entries"].as_array().unwrap().len(), 4);
+    let of = |entry: &str| {
+        let findings = report["findings"].as_array().unwrap();
+        findings.iter().find(|finding| finding["entry"] == entry).unwrap().clone()
+    };
+    let dearer = of("black_forest_labs/flux-pro-1.1");
+    assert_eq!((&dearer["standing"], &dearer["percent"]), (&json!("dearer"), &json!("+25.00")));
+    assert_eq!(of("black_forest_labs/flux-dev")["standing"], "held");
+    assert_eq!(of("aiml/paint")["standing"], "only_there");
+    assert_eq!(of("aiml/free")["standing"], "unpriced");
+}
+
+#[test]
+fn an_import_says_what_it_would_write_and_writes_a_sound_catalogue() {
+    let home = tempfile::tempdir().unwrap();
+    let would = import(home.path(), &["--prefer-imported"]);
+    assert_eq!(would["written"], false);
+    assert!(!home.path().join("made").exists());
+    let written = import(home.path(), &["--prefer-imported", "--write", "made"]);
+    assert_eq!(would["entries"], written["entries"]);
+    assert_eq!(written["entries"], json!(["aiml/paint", "black_forest_labs/flux-pro-1.1"]));
+    assert_eq!(written["files"], json!(["litellm-aiml.toml", "litellm-black-forest-labs.toml"]));
+    assert_eq!(run(gallerist(home.path()).args(["prices", "check", "made"])).code, 0);
+    std::fs::write(home.path().join("settings.toml"), "catalogue_dir = \"made\"\n").unwrap();
+    let show = ["prices", "show", "litellm-aiml/paint", "--config", "settings.toml"];
+    let shown = run(gallerist(home.path()).args(show));
+    assert!(shown.out.contains("0.005"), "{}{}", shown.out, shown.err);
+}
+
+fn sync(home: &Path, arguments: &[&str]) -> Value {
+    let told =
+        run(gallerist(home).args(["prices", "sync", "--config", "settings.toml", "--json"]).args(arguments))
+            .json();
+    told["prices"].as_array().unwrap().first().cloned().unwrap_or(Value::Null)
+}
+
+fn price(home: &Path) -> String {
+    let quote =
+        ["quote", "a kite", "--model", "bfl/flux-1.1-pro", "--config", "settings.toml", "--all", "--json"];
+    let report = run(gallerist(home).args(quote)).json();
+    report["offers"][0]["expected_usd"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_polled_price_counts_from_its_instant_and_a_jump_waits() {
+    let home = tempfile::tempdir().unwrap();
+    let fakes = Running::start(gallerist(home.path()).args(["fakes", "--json"]));
+    let origin = fakes.ready["fakes"]["bfl"].as_str().unwrap().to_owned();
+    let settings = format!(
+        "[[feeds]]\nkind = \"json\"\nurl = \"{origin}/_fake/feeds/json\"\n\
+         prices = [{{ offer = \"bfl/flux-1.1-pro\", line = \"picture\", pointer = \"/prices/flux-1.1-pro/cents\", usd = \"0.01\" }}]\n"
+    );
+    std::fs::write(home.path().join("settings.toml"), settings).unwrap();
+    assert_eq!(price(home.path()), "0.0400000000");
+    let told = sync(home.path(), &[]);
+    assert_eq!((&told["decision"], &told["old_usd"]), (&json!("accepted"), &json!("0.0400000000")), "{told}");
+    assert_eq!(price(home.path()), "0.0500000000");
+    assert_eq!(sync(home.path(), &[])["decision"], "same");
+
+    let cents = |amount: &str| {
+        let feed: Value =
+            serde_json::from_str(&format!(r#"{{"prices": {{"flux-1.1-pro": {{"cents": {amount}}}}}}}"#))
+                .unwrap();
+        assert_eq!(http("PUT", &format!("{origin}/_fake/feeds/json"), "", Some(&feed)).0, 204);
+    };
+    cents("20");
+    assert_eq!(sync(home.path(), &[])["decision"], "held");
+    assert_eq!(price(home.path()), "0.0500000000", "the last known good price stays");
+    assert_eq!(sync(home.path(), &[])["decision"], "accepted", "a second poll agrees");
+    assert_eq!(price(home.path()), "0.2000000000");
+    cents("2000");
+    assert_eq!(sync(home.path(), &[])["decision"], "held");
+    assert_eq!(sync(home.path(), &[])["decision"], "held", "cents against dollars: a person is asked");
+    assert_eq!(sync(home.path(), &["--confirm"])["decision"], "confirmed");
+    assert_eq!(price(home.path()), "20.0000000000");
+}
+
+#[test]
+fn a_spot_feed_needs_no_mapping_and_a_feed_that_is_gone_changes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let fakes = Running::start(gallerist(home.path()).args(["fakes", "--json"]));
+    let origin = fakes.ready["fakes"]["bfl"].as_str().unwrap().to_owned();
+    let settings = format!("[[feeds]]\nkind = \"spot\"\nurl = \"{origin}/_fake/feeds/spot\"\n");
+    std::fs::write(home.path().join("settings.toml"), settings).unwrap();
+    assert_eq!(sync(home.path(), &[])["decision"], "accepted");
+    drop(fakes);
+    assert_eq!(sync(home.path(), &[])["decision"], "unreachable");
+    assert_eq!(price(home.path()), "0.0500000000", "the last known good price stays");
+}
+
+#[test]
+fn a_feed_that_nobody_can_read_is_a_mistake_of_the_settings() {
+    let home = tempfile::tempdir().unwrap();
+    let settings =
+        "[[feeds]]\nkind = \"moon\"\nurl = \"https://x\"\n[[feeds]]\nkind = \"json\"\nurl = \"x\"\n";
+    std::fs::write(home.path().join("settings.toml"), settings).unwrap();
+    let ran = run(gallerist(home.path()).args(["prices", "sync", "--config", "settings.toml"]));
+    assert_ne!(ran.code, 0);
+    assert!(ran.err.contains("settings.toml:1") && ran.err.contains("settings.toml:4"), "{}", ran.err);
+}

@@ -1,0 +1,99 @@
+//! Accepted prices as part of the catalogue: dated points at the end of a line's history.
+
+use super::{FeedBook, Quoted, Target};
+use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet};
+use crate::sheet::{Confidence, PriceLine, PriceSheet, Source};
+use gallerist_domain::Price;
+use jiff::Timestamp;
+use std::sync::Arc;
+
+impl Catalogue {
+    /// What the line of a target costs at `at`, without any feed; `None` where there is no such line then.
+    pub fn line_price(&self, target: &Target, at: Timestamp) -> Option<Quoted> {
+        let (kind, model) = target.offer.split_once('/')?;
+        let model = self.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
+        let mut lines = model.sheet.lines.iter().filter(|line| line.id == target.line);
+        lines.find(|line| line.period.contains(at)).map(|line| Quoted::of(line.price_expected))
+    }
+
+    /// The catalogue with the accepted prices of feeds: each holds from its instant until the next one. What
+    /// holds no price any more at that instant is left alone. The digest says that it is another catalogue.
+    pub fn with_feeds(&self, book: &FeedBook) -> Catalogue {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.digest.as_bytes());
+        let mut any = false;
+        let providers = self.providers.iter().map(|provider| {
+            let models = provider.models.iter().map(|model| {
+                let changed = with_points(&provider.kind, model, book, &mut hasher)?;
+                any = true;
+                Some(Arc::new(changed))
+            });
+            let changed: Vec<Option<Arc<ModelSheet>>> = models.collect();
+            if changed.iter().all(Option::is_none) {
+                return Arc::clone(provider);
+            }
+            let pairs = changed.into_iter().zip(&provider.models);
+            let models = pairs.map(|(changed, model)| changed.unwrap_or_else(|| Arc::clone(model))).collect();
+            Arc::new(ProviderSheet { models, ..(**provider).clone() })
+        });
+        let providers = providers.collect();
+        let digest = if any { hasher.finalize().to_hex()[..16].to_owned() } else { self.digest.clone() };
+        Catalogue { providers, digest }
+    }
+}
+
+fn with_points(
+    kind: &str,
+    model: &ModelSheet,
+    book: &FeedBook,
+    hasher: &mut blake3::Hasher,
+) -> Option<ModelSheet> {
+    let mut sheet: Option<PriceSheet> = None;
+    let mut ids: Vec<&String> = model.sheet.lines.iter().map(|line| &line.id).collect();
+    ids.dedup();
+    for id in ids {
+        let target = Target { offer: format!("{kind}/{}", model.id), line: id.clone() };
+        let Some(watch) = book.watches.get(&target.to_string()) else { continue };
+        for point in &watch.points {
+            let sheet = sheet.get_or_insert_with(|| (*model.sheet).clone());
+            if append(sheet, id, point.quote.price(), point.since) {
+                hasher.update(target.to_string().as_bytes());
+                hasher.update(format!("{} {} {}", point.quote.usd, point.quote.per, point.since).as_bytes());
+            }
+        }
+    }
+    Some(ModelSheet { sheet: Arc::new(sheet?), ..model.clone() })
+}
+
+/// Ends the line's price at `since` and begins another, in the same place among the lines.
+fn append(sheet: &mut PriceSheet, id: &str, price: Price, since: Timestamp) -> bool {
+    let lines = &mut sheet.lines;
+    let Some(index) = lines.iter().position(|line| line.id == id && line.period.contains(since)) else {
+        return false;
+    };
+    let old = &mut lines[index];
+    let until = old.period.until;
+    let source = Source {
+        what: format!("its feed, {}", since.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        date: since.to_zoned(jiff::tz::TimeZone::UTC).date(),
+        // A feed is somebody's word, and nobody has looked at it.
+        confidence: Confidence::ThirdParty,
+    };
+    let mut new = PriceLine {
+        price,
+        price_expected: price,
+        price_max: price,
+        written: format!("{} USD / {} {}", price.amount.short(), price.per, old.meter.name()),
+        source: Arc::new(source),
+        ..old.clone()
+    };
+    new.period.since = Some(since);
+    new.period.until = until;
+    if old.period.since == Some(since) {
+        *old = new;
+    } else {
+        old.period.until = Some(since);
+        lines.insert(index + 1, new);
+    }
+    true
+}

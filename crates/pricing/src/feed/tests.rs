@@ -1,0 +1,160 @@
+use super::*;
+use crate::Facts;
+use crate::quote::bounds;
+use crate::testing::{CATALOGUE, default_call, find, instant, now, usd};
+use gallerist_domain::{Decimal, Meter};
+
+fn dollars(text: &str) -> Quoted {
+    Quoted { usd: usd(text), per: 1 }
+}
+
+fn target() -> Target {
+    Target { offer: "bfl/flux-1.1-pro".to_owned(), line: "images".to_owned() }
+}
+
+fn minute(minute: i64) -> Timestamp {
+    now() + SignedDuration::from_mins(minute)
+}
+
+/// A poll at a minute that tells a price of that minute, over a base of four cents.
+fn poll(watch: &mut Watch, at: i64, text: &str) -> Decision {
+    let seen = Observation { target: target(), quote: dollars(text), at: minute(at) };
+    observe(watch, dollars("0.04"), &seen, minute(at), JUMP_FACTOR)
+}
+
+fn accepted(at: i64, text: &str) -> Decision {
+    Decision::Accepted(PricePoint { quote: dollars(text), since: minute(at) })
+}
+
+#[test]
+fn a_price_that_moves_a_little_is_believed_at_once() {
+    let mut watch = Watch::default();
+    assert_eq!(poll(&mut watch, 0, "0.04"), Decision::Same);
+    assert_eq!(poll(&mut watch, 1, "0.05"), accepted(1, "0.05"));
+    assert_eq!(poll(&mut watch, 2, "0.05"), Decision::Same);
+    assert_eq!(poll(&mut watch, 3, "0.15"), accepted(3, "0.15"), "three times is not over the factor");
+    assert_eq!(poll(&mut watch, 4, "0.05"), accepted(4, "0.05"));
+    assert_eq!(watch.points.len(), 3);
+}
+
+#[test]
+fn a_jump_waits_for_a_second_poll_that_agrees() {
+    let mut watch = Watch::default();
+    assert!(matches!(poll(&mut watch, 0, "0.20"), Decision::Held(_)));
+    assert_eq!(watch.points, [], "the last known good price stays");
+    assert!(matches!(poll(&mut watch, 1, "0.30"), Decision::Held(_)), "another jump does not agree");
+    assert!(matches!(poll(&mut watch, 1, "0.30"), Decision::Held(_)), "the same poll is no second one");
+    assert_eq!(poll(&mut watch, 2, "0.31"), accepted(2, "0.31"));
+    assert!(watch.held.is_none());
+}
+
+#[test]
+fn a_price_that_comes_back_ends_the_holding() {
+    let mut watch = Watch::default();
+    poll(&mut watch, 0, "0.20");
+    assert_eq!(poll(&mut watch, 1, "0.04"), Decision::Same);
+    assert!(watch.held.is_none());
+    assert!(matches!(poll(&mut watch, 2, "0.20"), Decision::Held(_)), "twice, but not in a row");
+}
+
+#[test]
+fn mistaken_units_wait_for_a_person_however_often_they_are_told() {
+    for mistaken in ["4", "40", "40000", "0.0004", "0.00004"] {
+        let mut watch = Watch::default();
+        for at in 0..5 {
+            assert!(matches!(poll(&mut watch, at, mistaken), Decision::Held(_)), "{mistaken}");
+        }
+        assert!(watch.points.is_empty());
+        let point = confirm(&mut watch).expect("something is held");
+        assert_eq!((point.quote, point.since), (dollars(mistaken), minute(4)));
+        assert_eq!(poll(&mut watch, 6, mistaken), Decision::Same);
+    }
+    assert_eq!(confirm(&mut Watch::default()), None);
+}
+
+#[test]
+fn what_is_no_price_of_now_is_refused() {
+    let mut watch = Watch::default();
+    assert!(matches!(poll(&mut watch, 0, "0"), Decision::Refused(_)));
+    let ahead = Observation { target: target(), quote: dollars("0.05"), at: minute(60) };
+    assert!(matches!(observe(&mut watch, dollars("0.04"), &ahead, now(), 3), Decision::Refused(_)));
+    assert_eq!(poll(&mut watch, 5, "0.05"), accepted(5, "0.05"));
+    let late = Observation { target: target(), quote: dollars("0.045"), at: minute(1) };
+    assert_eq!(observe(&mut watch, dollars("0.04"), &late, minute(6), 3), Decision::Late);
+}
+
+#[test]
+fn a_feed_that_says_nothing_for_three_polls_is_stale() {
+    let every = SignedDuration::from_mins(10);
+    let mut watch = Watch::default();
+    assert!(is_stale(&watch, every, now()), "never polled");
+    poll(&mut watch, 0, "0.04");
+    assert!(!is_stale(&watch, every, minute(30)));
+    assert!(is_stale(&watch, every, minute(31)));
+}
+
+#[test]
+fn an_accepted_price_holds_from_its_instant_and_not_before() {
+    let (_, model) = find("bfl", "flux-1.1-pro");
+    let target = Target { offer: "bfl/flux-1.1-pro".to_owned(), line: model.sheet.lines[0].id.clone() };
+    let base = CATALOGUE.line_price(&target, now()).expect("it has a price");
+    let dearer = Quoted { usd: base.usd.checked_mul(2).expect("small"), per: base.per };
+    let mut watch = Watch::default();
+    let seen = Observation { target: target.clone(), quote: dearer, at: minute(10) };
+    assert!(matches!(observe(&mut watch, base, &seen, minute(10), 3), Decision::Accepted(_)));
+    let book = FeedBook { watches: [(target.to_string(), watch)].into() };
+
+    let kept: FeedBook =
+        serde_json::from_str(&serde_json::to_string(&book).expect("JSON")).expect("the same");
+    assert_eq!(kept, book, "the book survives being kept");
+    let catalogue = CATALOGUE.with_feeds(&book);
+    assert_ne!(catalogue.digest, CATALOGUE.digest);
+    let fed =
+        catalogue.provider("bfl").expect("there").models.iter().find(|m| m.id == model.id).expect("there");
+    let call = default_call(&model);
+    let price =
+        |sheet: &crate::sheet::PriceSheet, at| bounds(sheet, &Facts::of(&call), at).expect("priced").expected;
+    let before = price(&model.sheet, now());
+    assert_eq!(price(&fed.sheet, minute(9)), before, "the past stays");
+    assert_eq!(price(&fed.sheet, minute(10)), before.checked_mul(2).expect("small"));
+    let history = crate::changes::changes(&catalogue, minute(5), minute(15));
+    assert_eq!(history.len(), 1, "it is part of the history");
+    assert_eq!(history[0].turn.code(), "price");
+}
+
+#[test]
+fn a_catalogue_without_accepted_prices_is_the_same_catalogue() {
+    assert_eq!(CATALOGUE.with_feeds(&FeedBook::default()).digest, CATALOGUE.digest);
+}
+
+#[test]
+fn a_json_feed_is_read_by_pointers_and_digits() {
+    let body = r#"{"at": "2026-11-22T11:00:00Z", "gpu/hour": [{"cents": 1.7e2}], "none": null}"#;
+    let mapping = |pointer: &str| Mapping {
+        target: target(),
+        pointer: pointer.to_owned(),
+        at_pointer: Some("/at".to_owned()),
+        usd: Decimal::new(1, 2),
+        per: 3600,
+    };
+    let mappings = [mapping("/gpu~1hour/0/cents"), mapping("/gpu~1hour/1/cents"), mapping("/none")];
+    let read = json(body, &mappings, now(), |_| Some(Meter::GpuSeconds));
+    let quote = Quoted { usd: usd("1.7"), per: 3_600_000_000 };
+    let expected = Observation { target: target(), quote, at: instant("2026-11-22T11:00:00Z") };
+    assert_eq!(read[0], Ok(expected));
+    assert!(read[1..].iter().all(|line| matches!(line, Err(NotAFeed::NoAmount { .. }))));
+    assert_eq!(json("<html>", &mappings, now(), |_| None), [Err(NotAFeed::NotJson)]);
+}
+
+#[test]
+fn a_spot_feed_names_its_lines() {
+    let body = r#"{"prices": [
+        {"offer": "bfl/flux-1.1-pro", "line": "images", "usd": "0.05", "at": "2026-11-22T11:00:00Z"},
+        {"offer": "bfl/flux-1.1-pro", "line": "images", "usd": "much"},
+        {"offer": "nobody/nothing", "line": "images", "usd": 1}]}"#;
+    let known = |target: &Target| target.offer.starts_with("bfl").then_some(Meter::Images);
+    let read = spot(body, now(), known);
+    assert_eq!(read[0].as_ref().map(|seen| seen.quote), Ok(dollars("0.05")));
+    assert_eq!(read[1], Err(NotAFeed::NotSpot(1)));
+    assert!(matches!(read[2], Err(NotAFeed::NoLine(_))));
+}

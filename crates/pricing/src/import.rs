@@ -1,0 +1,239 @@
+//! Other people's price lists, read into neutral rows: for each entry exact prices, or why there are none.
+//!
+//! One file a format reads the words of its list; [`compare`] holds the rows against our catalogue and finds
+//! mistaken units; [`write`] makes catalogue files of what is sound. Figures are read from their digits. This
+//! room opens no file and refuses to guess: what it does not understand of an entry is said beside it.
+
+pub mod compare;
+pub(crate) mod json;
+mod litellm;
+mod openrouter;
+mod portkey;
+pub mod write;
+
+use gallerist_domain::{Decimal, Meter, Price, Size, Ticks};
+use jiff::civil::Date;
+use std::fmt;
+
+/// Pixels of a megapixel where a host counts whole ones of 1024 × 1024.
+pub(crate) const BINARY_MEGAPIXEL: i64 = 1 << 20;
+
+/// Whose list it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `model_prices_and_context_window.json`.
+    Litellm,
+    /// The answer of `/api/v1/models`, or of `/api/v1/images/models/…/endpoints`.
+    Openrouter,
+    /// `pricing/PROVIDER.json`; amounts in cents.
+    Portkey,
+}
+
+impl Format {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Litellm => "litellm",
+            Format::Openrouter => "openrouter",
+            Format::Portkey => "portkey",
+        }
+    }
+}
+
+/// What a row is the price of, beyond its meter. Absent: whatever it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub quality: Option<String>,
+    pub size: Option<Size>,
+    pub resolution: Option<String>,
+    /// Up to this many steps.
+    pub steps_max: Option<u32>,
+    /// A service tier besides the standard one.
+    pub tier: Option<String>,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.size.map(|size| size.to_string());
+        let steps = self.steps_max.map(|steps| format!("up to {steps} steps"));
+        let words = [&self.quality, &size, &self.resolution, &steps, &self.tier];
+        let words: Vec<&str> = words.into_iter().filter_map(|word| word.as_deref()).collect();
+        f.write_str(&words.join(" "))
+    }
+}
+
+/// One price of the list: dollars per units of a meter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub meter: Meter,
+    pub price: Price,
+    /// A started multiple of this many base units counts whole; 1 for none.
+    pub round_up: i64,
+    pub key: Key,
+    /// What the list calls it.
+    pub field: String,
+    /// What the list books for a whole picture where nobody counted its tokens; not added to them.
+    pub typical: bool,
+}
+
+impl Row {
+    /// The price of one picture of this many pixels, where that is what the row prices.
+    pub fn picture(&self, pixels: i64) -> Option<Ticks> {
+        let quantity = match self.meter {
+            Meter::Images | Meter::Calls => 1,
+            Meter::OutputPixels => pixels.checked_add(self.round_up - 1)? / self.round_up * self.round_up,
+            _ => return None,
+        };
+        self.price.times(quantity)
+    }
+}
+
+/// One entry of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// As the list names it.
+    pub id: String,
+    /// The provider as the list names it.
+    pub provider: String,
+    /// Our kind of provider, where there is one.
+    pub kind: Option<String>,
+    /// The vendor's id, without what the list puts before it.
+    pub model: String,
+    pub retires_on: Option<Date>,
+    /// The page that the list itself names.
+    pub page: Option<String>,
+    /// Whether it is for changing pictures only.
+    pub edits_only: bool,
+    pub verdict: Verdict,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
+}
+
+impl Entry {
+    /// The rows, where the entry is priced.
+    pub fn rows(&self) -> &[Row] {
+        match &self.verdict {
+            Verdict::Priced(rows) => rows,
+            Verdict::Unpriced(_) => &[],
+        }
+    }
+}
+
+/// What is to be said of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// At least one row.
+    Priced(Vec<Row>),
+    Unpriced(Reason),
+}
+
+/// Why an entry has no price for us. An unknown price is never zero.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    #[error("the list names no price")]
+    NoPrice,
+    #[error("its only prices are zero: an unknown price is not free")]
+    OnlyZero,
+    #[error("priced by text tokens alone, which stands for something that the list cannot say")]
+    TokenPlaceholder,
+    #[error("retired on {0}")]
+    Retired(Date),
+    #[error("{0:?} in its name is no figure")]
+    OpaqueKey(String),
+    #[error("it makes no pictures")]
+    NoPictures,
+    #[error("{field} is {text}, which is no amount that can be held exactly")]
+    Unreadable { field: String, text: String },
+    #[error("{0} is a price that this reader does not know")]
+    UnknownField(String),
+    #[error("the entry is not of the form that the list has")]
+    Malformed,
+}
+
+impl Reason {
+    /// Stable; scripts may compare it.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Reason::NoPrice => "no_price",
+            Reason::OnlyZero => "only_zero",
+            Reason::TokenPlaceholder => "token_placeholder",
+            Reason::Retired(_) => "retired",
+            Reason::OpaqueKey(_) => "opaque_key",
+            Reason::NoPictures => "no_pictures",
+            Reason::Unreadable { .. } => "unreadable",
+            Reason::UnknownField(_) => "unknown_field",
+            Reason::Malformed => "malformed",
+        }
+    }
+}
+
+/// The text is no list of this format at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no price list in the format {format}: {detail}")]
+pub struct NotAList {
+    pub format: &'static str,
+    pub detail: String,
+}
+
+/// Reads a whole list. `provider` is whose prices they are, where the list itself does not say (Portkey has a
+/// file a provider); what is retired on `today` has no price.
+///
+/// # Errors
+/// When the text as a whole is not of this format; single entries that are not are listed as such.
+pub fn read(format: Format, text: &str, provider: &str, today: Date) -> Result<Vec<Entry>, NotAList> {
+    let entries = match format {
+        Format::Litellm => litellm::read(text, today),
+        Format::Openrouter => openrouter::read(text),
+        Format::Portkey => portkey::read(text, provider),
+    };
+    entries.map_err(|error| NotAList { format: format.name(), detail: error.to_string() })
+}
+
+/// Our kind of a provider as the lists name them.
+fn kind_of(provider: &str) -> Option<String> {
+    let kind = match provider {
+        "black_forest_labs" => "bfl",
+        "fal_ai" | "fal-ai" => "fal",
+        "fireworks_ai" | "fireworks-ai" => "fireworks",
+        "gemini" | "google" | "vertex_ai" | "vertex-ai" | "vertex_ai-language-models" => "google",
+        "dashscope" | "qwencloud" | "qwen_ai_platform" => "qwen",
+        "azure-openai" => "azure",
+        "stability-ai" => "stability",
+        "together-ai" | "together_ai" => "together",
+        "recraft-ai" => "recraft",
+        "x-ai" => "xai",
+        "azure" | "bedrock" | "openai" | "openrouter" | "recraft" | "replicate" | "stability"
+        | "together" | "xai" | "runware" | "ideogram" => provider,
+        _ => return None,
+    };
+    Some(kind.to_owned())
+}
+
+/// A figure per unit as a price of whole ticks: per ten, a hundred … units where it is finer than a tick.
+/// `None` where nothing holds it.
+pub(crate) fn exact_price(dollars: Decimal, units: i64) -> Option<Price> {
+    let (mut mantissa, mut scale) = (dollars.mantissa(), dollars.scale());
+    while scale > 0 && mantissa % 10 == 0 {
+        (mantissa, scale) = (mantissa / 10, scale - 1);
+    }
+    let mut per = units;
+    while scale > 10 {
+        (scale, per) = (scale - 1, per.checked_mul(10)?);
+    }
+    let amount =
+        Decimal::new(mantissa, scale).to_ticks_exact().ok().filter(|amount| !amount.is_negative())?;
+    Some(Price { amount, per })
+}
+
+/// A figure per token as people write it: per million.
+fn per_million(dollars: Decimal) -> Option<Price> {
+    exact_price(product(dollars, Decimal::new(1_000_000, 0))?, 1_000_000)
+}
+
+/// The exact product of two figures.
+pub(crate) fn product(a: Decimal, b: Decimal) -> Option<Decimal> {
+    let scale = a.scale().checked_add(b.scale()).filter(|scale| *scale <= 34)?;
+    Some(Decimal::new(a.mantissa().checked_mul(b.mantissa())?, scale))
+}
+
+#[cfg(test)]
+mod tests;
