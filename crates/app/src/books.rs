@@ -55,7 +55,7 @@ impl Books {
             );
         }
         match Store::open(StoreOptions::new(data_dir, Timestamp::now())) {
-            Ok(store) => Ok(Books::Here(Here::new(store, config)?)),
+            Ok(store) => Ok(Books::Here(Box::new(Here::new(store, config)?))),
             Err(StoreError::Locked(_)) => Ok(Books::Gateway(gateway(data_dir, &environment)?)),
             Err(error) => Err(error.into()),
         }
