@@ -102,9 +102,10 @@ fn input_tokens(question: &Question, size: Size) -> [i128; 3] {
         // 1450 in a real call; no formula is known, so less cannot be excluded; 2200 is to be reserved.
         return [0, 1450, 2200];
     }
-    // Scaled so that the short side is 512, then squares of 512; high fidelity adds a fixed count.
+    // Scaled so that the short side is 512, then squares of 512; high fidelity adds a fixed count. A scaled
+    // picture has whole pixels: the sheet does not say how they are rounded, so the nearest are taken.
     let (short, long) = (i128::from(size.width.min(size.height)), i128::from(size.width.max(size.height)));
-    let tiles = quotient(long, short).ceiling();
+    let tiles = quotient(quotient(512 * long, short).rounded(), 512).ceiling();
     let low = 65 + 129 * tiles;
     let high = low + if short == long { 4160 } else { 6240 };
     match question.word("input_fidelity") {
