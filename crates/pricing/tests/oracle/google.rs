@@ -1,7 +1,7 @@
 //! Google's image models (google.md, section 1): tokens by modality, the picture's by its size tier.
 
 use crate::exact::{Bill, between, decimal, exact, quotient, whole};
-use crate::openai::{prompt_tokens, token_line};
+use crate::openai::{cached_tokens, prompt_tokens, token_line};
 use crate::question::Question;
 
 struct Rates {
@@ -71,6 +71,13 @@ fn searches(question: &Question) -> Bill {
     between(whole(0), allowed, allowed)
 }
 
+/// A tenth of the input rate where it is listed; of the others the tenth is a guess, and the dearer counts.
+fn cached(question: &Question, input: &str) -> Bill {
+    let listed = question.model.starts_with("gemini-3-pro") || question.model.starts_with("gemini-2.5");
+    let most = if listed { quotient(1, 10) } else { whole(1) };
+    token_line(cached_tokens(question), input).times([quotient(1, 10), most, most])
+}
+
 /// Tokens of words, pictures and thinking at the three rates.
 fn token_bill(question: &Question) -> Option<Bill> {
     let model = question.model;
@@ -79,6 +86,7 @@ fn token_bill(question: &Question) -> Option<Bill> {
     let sent = i128::try_from(question.inputs().len()).expect("few pictures");
     Some(
         token_line(prompt_tokens(question, 8), rates.text_input)
+            + cached(question, rates.text_input)
             + token_line(input_tokens(model).map(|tokens| tokens * sent), rates.text_input)
             + token_line(thinking_tokens(model, &question.call.quality), rates.text_output)
             + token_line([picture; 3], rates.image_output),

@@ -281,6 +281,10 @@ pub fn call(dice: &mut Dice, kind: &str, model: &ModelSheet) -> ImageCall {
     call.region = (*dice.one_of(regions(kind, &model.id))).to_owned();
     call.option_words = options(dice, shape);
     call.ingredients = ingredients(dice, model, operation, size);
+    // A system's fixed beginning of the prompt, perhaps all of it; one in three calls knows of it.
+    if dice.between(0, 2) == 0 {
+        call.ingredients.cached_characters = dice.between(0, 400);
+    }
     call
 }
 
@@ -291,7 +295,7 @@ pub fn described(question: &Question) -> String {
         call.option_words.iter().map(|word| format!("{}={}", word.name, word.value)).collect();
     format!(
         "{:?} n={} {} q={} r={} steps={} tier={} region={} partial={} prompt={} bytes, \
-         inputs={:?} loras={} searches={} mask={:?} {}",
+         inputs={:?} loras={} searches={} mask={:?} cached={} {}",
         call.operation,
         call.n,
         call.size,
@@ -306,6 +310,7 @@ pub fn described(question: &Question) -> String {
         call.ingredients.loras,
         call.ingredients.tool_calls,
         call.ingredients.mask_pixels,
+        call.ingredients.cached_characters,
         words.join(" "),
     )
 }
