@@ -5,7 +5,7 @@
 //! parameters, and what is checked here is the formula.
 
 use crate::exact::{Bill, Fraction, between, decimal, exact, quotient, whole};
-use crate::openai::{prompt_tokens, token_line};
+use crate::openai::{cached_tokens, prompt_tokens, token_line};
 use crate::question::{DECIMAL_MEGAPIXEL, Question};
 use gallerist_domain::{Operation, Size};
 
@@ -235,7 +235,7 @@ pub fn midjourney_usd(question: &Question) -> Option<Bill> {
 pub fn mistral_usd(question: &Question) -> Option<Bill> {
     let (input, output) =
         if question.is_before("2026-05-22T00:00:00Z") { ("0.40", "2.00") } else { ("1.50", "7.50") };
-    let mut words = prompt_tokens(question, 193);
-    words[0] = 1;
-    Some(token_line(words, input) + token_line([40, 94, 400], output) + exact(decimal("0.10")))
+    // No list has a rate for cached input: what is known to be cached costs what the other words cost.
+    let words = token_line(prompt_tokens(question, 193), input) + token_line(cached_tokens(question), input);
+    Some(words + token_line([40, 94, 400], output) + exact(decimal("0.10")))
 }
