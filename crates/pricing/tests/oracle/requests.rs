@@ -190,9 +190,9 @@ fn ingredients(dice: &mut Dice, model: &ModelSheet, operation: Operation, size: 
     if matches!(operation, Operation::Inpaint | Operation::Erase) && dice.between(0, 3) > 0 {
         ingredients.mask_pixels = Some(size.pixels() / i64::from(dice.between(1, 9)));
     }
-    if operation == Operation::Control {
-        ingredients.controls = shape.controls_max.min(1);
-    }
+    let least = u32::from(operation == Operation::Control).min(shape.controls_max);
+    ingredients.controls = dice.between(least, shape.controls_max.min(2));
+    ingredients.ip_adapters = dice.between(0, shape.ip_adapters_max.min(2));
     ingredients.loras = dice.between(0, shape.loras_max.min(2));
     ingredients.tool_calls = if shape.tools { dice.between(0, 3) } else { 0 };
     ingredients
@@ -295,7 +295,7 @@ pub fn described(question: &Question) -> String {
         call.option_words.iter().map(|word| format!("{}={}", word.name, word.value)).collect();
     format!(
         "{:?} n={} {} q={} r={} steps={} tier={} region={} partial={} prompt={} bytes, \
-         inputs={:?} loras={} searches={} mask={:?} cached={} {}",
+         inputs={:?} loras={} controls={} adapters={} searches={} mask={:?} cached={} {}",
         call.operation,
         call.n,
         call.size,
@@ -308,6 +308,8 @@ pub fn described(question: &Question) -> String {
         call.prompt.len(),
         call.ingredients.inputs,
         call.ingredients.loras,
+        call.ingredients.controls,
+        call.ingredients.ip_adapters,
         call.ingredients.tool_calls,
         call.ingredients.mask_pixels,
         call.ingredients.cached_characters,
