@@ -67,6 +67,9 @@ fn nova_canvas(question: &Question) -> Option<Bill> {
     let of = |price: &str| question.images() * decimal(price);
     Some(match question.call.size.pixels() {
         1_048_577.. => exact(of(large)),
+        _ if question.call.size.long_edge() <= 1024 => {
+            between(of(small), of(small), of(large)).within(Agreement::Estimated)
+        }
         _ => between(of(small), of(large), of(large)).within(Agreement::Estimated),
     })
 }
