@@ -5,7 +5,7 @@
 //! parameters, and what is checked here is the formula.
 
 use crate::exact::{Bill, Fraction, between, decimal, exact, quotient, whole};
-use crate::openai::{prompt_tokens, token_line};
+use crate::openai::{cached_tokens, prompt_tokens, token_line};
 use crate::question::{DECIMAL_MEGAPIXEL, Question};
 use gallerist_domain::{Operation, Size};
 
@@ -16,16 +16,27 @@ type Work = (&'static str, &'static str);
 const WORKSTATION: &str = "1.10";
 const H100_SXM: &str = "3.99";
 
-/// Work that is guessed, bounded by 0.6 and 1.25 of it; a meter counts whole microseconds of each picture, so
-/// the bounds are rounded outwards.
+/// Work that is guessed, usually bounded by 0.6 and 1.25 of it.
 fn guessed(question: &Question, work: Work, size: Size, steps: u32, hourly: [&str; 3]) -> Bill {
+    guessed_within(["0.6", "1.25"], question, work, size, steps, hourly)
+}
+
+/// A meter counts whole microseconds of each picture, so the bounds are rounded outwards.
+fn guessed_within(
+    bounds: [&str; 2],
+    question: &Question,
+    work: Work,
+    size: Size,
+    steps: u32,
+    hourly: [&str; 3],
+) -> Bill {
     let megapixels = quotient(size.pixels().into(), DECIMAL_MEGAPIXEL.into());
     let seconds = decimal(work.0) + megapixels * whole(steps) * decimal(work.1);
     let counted = whole((seconds * whole(1_000_000)).floor());
     let at = |microseconds: i128, hourly: &str| {
         question.images() * quotient(microseconds, 1_000_000) * decimal(hourly) * quotient(1, 3600)
     };
-    let (least, most) = ((counted * decimal("0.6")).floor(), (counted * decimal("1.25")).ceiling());
+    let (least, most) = ((counted * decimal(bounds[0])).floor(), (counted * decimal(bounds[1])).ceiling());
     between(at(least, hourly[0]), at(counted.floor(), hourly[1]), at(most, hourly[2]))
 }
 
@@ -38,6 +49,26 @@ fn workstation_work(model: &str) -> Option<Work> {
         "z-image-turbo" | "flux-2-klein-4b" => ("0.8", "0.3"),
         _ => return None,
     })
+}
+
+/// `extra-single-image` and its like: half a second and as much for each megapixel that comes out.
+fn upscale(question: &Question) -> Bill {
+    guessed(question, ("0.5", "0.5"), question.call.size, 1, [WORKSTATION; 3])
+}
+
+/// As on the other workstations; a start from a picture reads it for 0.3 seconds more and samples three
+/// quarters of the steps, by the denoising strength of 0.75 that img2img has unless told otherwise. At most
+/// all of the steps are sampled: 4 ÷ 3 × 1.25, rounded up to 1.7.
+pub fn automatic1111_usd(question: &Question) -> Option<Bill> {
+    let call = question.call;
+    match (question.model, call.operation) {
+        ("real-esrgan", Operation::Upscale) => Some(upscale(question)),
+        ("sdxl", Operation::Edit | Operation::Inpaint) => {
+            let work = ("0.8", "0.1125");
+            Some(guessed_within(["0.6", "1.7"], question, work, call.size, call.steps, [WORKSTATION; 3]))
+        }
+        _ => workstation_usd(question),
+    }
 }
 
 /// Automatic1111, ComfyUI and InvokeAI run the same weights on the same card.
@@ -59,7 +90,7 @@ pub fn sdcpp_usd(question: &Question) -> Option<Bill> {
 
 pub fn localai_usd(question: &Question) -> Option<Bill> {
     if question.model == "localai-upscale" {
-        return Some(guessed(question, ("0.5", "0.5"), question.call.size, 1, [WORKSTATION; 3]));
+        return Some(upscale(question));
     }
     let work = workstation_work(question.model)?;
     // "always asks the backend for 512x512", with 25 steps; "`n`/`size` ignored", one URL comes back.
@@ -204,7 +235,7 @@ pub fn midjourney_usd(question: &Question) -> Option<Bill> {
 pub fn mistral_usd(question: &Question) -> Option<Bill> {
     let (input, output) =
         if question.is_before("2026-05-22T00:00:00Z") { ("0.40", "2.00") } else { ("1.50", "7.50") };
-    let mut words = prompt_tokens(question, 193);
-    words[0] = 1;
-    Some(token_line(words, input) + token_line([40, 94, 400], output) + exact(decimal("0.10")))
+    // No list has a rate for cached input: what is known to be cached costs what the other words cost.
+    let words = token_line(prompt_tokens(question, 193), input) + token_line(cached_tokens(question), input);
+    Some(words + token_line([40, 94, 400], output) + exact(decimal("0.10")))
 }

@@ -155,7 +155,11 @@ impl Amount {
                 self.expected == other.expected && other.least <= self.least && self.most <= other.most
             }
             Agreement::Estimated => {
-                ordered && 10 * other.expected >= 9 * self.least && 10 * other.expected <= 11 * self.most
+                let held = other.least <= self.expected && self.expected <= other.most;
+                ordered
+                    && held
+                    && 10 * other.expected >= 9 * self.least
+                    && 10 * other.expected <= 11 * self.most
             }
         }
     }

@@ -15,6 +15,13 @@ fn resold_klein(question: &Question, price: &str) -> Bill {
     between(of("0.009"), of(price), of(price))
 }
 
+/// ComfyUI's list at BFL's cost: so much a picture, and for megapixels of the output: of the eraser "per further
+/// MP", of the try-on "per MP", so that there the first counts as well.
+fn tool(question: &Question, picture: &str, but: i32, megapixel: &str) -> Bill {
+    let counted = question.output_megapixels(BINARY_MEGAPIXEL) + whole(but);
+    exact(question.images() * decimal(picture)) + exact(question.images() * counted * decimal(megapixel))
+}
+
 fn flux_3(question: &Question) -> Option<Bill> {
     let price = match (question.model, question.call.resolution.as_str()) {
         ("flux-3-image", "768sq") => "0.041",
@@ -55,6 +62,10 @@ pub fn expected_usd(question: &Question) -> Option<Bill> {
         "flux-1-dev" => "0.025",
         "flux-kontext-pro" => "0.04",
         "flux-kontext-max" => "0.08",
+        "flux-fill-pro" | "flux-expand-pro" => "0.05",
+        "flux-fill-pro-finetuned" => "0.06",
+        "flux-erase" => return Some(tool(question, "0.03", -1, "0.004")),
+        "flux-virtual-try-on-2" => return Some(tool(question, "0.0375", 0, "0.005")),
         _ => return None,
     };
     Some(exact(question.images() * decimal(flat)))
@@ -72,6 +83,9 @@ pub fn fal_usd(question: &Question) -> Option<Bill> {
         "flux-1-schnell" => return Some(either_megapixel(question, "0.003")),
         "flux-1-dev" => return Some(either_megapixel(question, "0.025")),
         "flux-1.1-pro" => return Some(either_megapixel(question, "0.04")),
+        // An endpoint for LoRAs; a call without one belongs to flux/dev.
+        "flux-1-dev-lora" if question.call.ingredients.loras == 0 => return None,
+        "flux-1-dev-lora" => return Some(either_megapixel(question, "0.035")),
         "qwen-image" => return Some(either_megapixel(question, "0.02")),
         "flux-2-pro" => return Some(first_and_further(question, "0.03", "0.015", "0.015")),
         "flux-2-max" => return Some(first_and_further(question, "0.07", "0.03", "0.03")),
@@ -80,6 +94,8 @@ pub fn fal_usd(question: &Question) -> Option<Bill> {
         // "0.014 (first MP)": what a further one costs is not said, at most as much again.
         "flux-2-klein-4b" => return Some(first_and_further(question, "0.014", "0.014", "0.014")),
         "flux-1.1-pro-ultra" => "0.06",
+        "flux-kontext-pro" => "0.04",
+        "flux-kontext-max" => "0.08",
         "seedream-4" => "0.03",
         "gemini-2.5-flash-image" => "0.039",
         // 0.040 by the resale's rate; a unit price of twice that was read from the page, and the higher counts.

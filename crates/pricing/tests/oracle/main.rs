@@ -77,7 +77,8 @@ fn expected_usd(question: &Question) -> Option<Bill> {
         "qwen" => asian::qwen_usd(question),
         "ideogram" => design::ideogram_usd(question),
         "recraft" => design::recraft_usd(question),
-        "automatic1111" | "comfyui" | "invokeai" => engines::workstation_usd(question),
+        "automatic1111" => engines::automatic1111_usd(question),
+        "comfyui" | "invokeai" => engines::workstation_usd(question),
         "sdcpp" => engines::sdcpp_usd(question),
         "localai" => engines::localai_usd(question),
         "sglang" => engines::sglang_usd(question),
@@ -217,4 +218,21 @@ fn dated_prices_change_when_a_second_calculator_says() {
         wrong.append(&mut walk.wrong);
     }
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Of the list before that day only three prices are known; without one there must be no answer at all.
+#[test]
+fn services_of_stability_cost_what_each_list_says() {
+    let catalogue = catalogue();
+    let provider = catalogue.providers.iter().find(|provider| provider.kind == "stability");
+    let models = &provider.expect("the catalogue has Stability").models;
+    let mut asked = 0;
+    for at in ["2025-07-31T23:59:59Z", "2025-08-01T00:00:00Z"] {
+        for model in models.iter().filter(|model| stability::is_service(&model.id)) {
+            let tally = ask("stability", model, at.parse().expect("an instant"), REQUESTS_ELSEWHEN);
+            assert!(tally.wrong.is_empty(), "{}", tally.wrong.join("\n"));
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 2 * 14, "fourteen services beside what generates");
 }

@@ -7,19 +7,20 @@ use gallerist_domain::Size;
 /// Dollars per million tokens.
 struct Rates {
     text: &'static str,
+    text_cached: &'static str,
     image_input: &'static str,
     image_output: &'static str,
 }
 
 fn rates(model: &str) -> Option<Rates> {
-    let (text, image_input, image_output) = match model {
-        "gpt-image-1-mini" => ("2.00", "2.50", "8.00"),
-        "gpt-image-1.5" | "chatgpt-image-latest" => ("5.00", "8.00", "32.00"),
-        "gpt-image-1" => ("5.00", "10.00", "40.00"),
-        _ if model.starts_with("gpt-image-2") => ("5.00", "8.00", "30.00"),
+    let (text, text_cached, image_input, image_output) = match model {
+        "gpt-image-1-mini" => ("2.00", "0.20", "2.50", "8.00"),
+        "gpt-image-1.5" | "chatgpt-image-latest" => ("5.00", "1.25", "8.00", "32.00"),
+        "gpt-image-1" => ("5.00", "1.25", "10.00", "40.00"),
+        _ if model.starts_with("gpt-image-2") => ("5.00", "1.25", "8.00", "30.00"),
         _ => return None,
     };
-    Some(Rates { text, image_input, image_output })
+    Some(Rates { text, text_cached, image_input, image_output })
 }
 
 /// The formula of the calculator: what one picture takes at a quality factor.
@@ -102,9 +103,10 @@ fn input_tokens(question: &Question, size: Size) -> [i128; 3] {
         // 1450 in a real call; no formula is known, so less cannot be excluded; 2200 is to be reserved.
         return [0, 1450, 2200];
     }
-    // Scaled so that the short side is 512, then squares of 512; high fidelity adds a fixed count.
+    // Scaled so that the short side is 512, then squares of 512; high fidelity adds a fixed count. A scaled
+    // picture has whole pixels: the sheet does not say how they are rounded, so the nearest are taken.
     let (short, long) = (i128::from(size.width.min(size.height)), i128::from(size.width.max(size.height)));
-    let tiles = quotient(long, short).ceiling();
+    let tiles = quotient(quotient(512 * long, short).rounded(), 512).ceiling();
     let low = 65 + 129 * tiles;
     let high = low + if short == long { 4160 } else { 6240 };
     match question.word("input_fidelity") {
@@ -113,12 +115,25 @@ fn input_tokens(question: &Question, size: Size) -> [i128; 3] {
     }
 }
 
-/// Tokens of the prompt before they are counted: one at least, a quarter of the characters and what wraps
-/// them expected, at most one a byte.
+/// Characters of the prompt, and how many of them are known to be in the vendor's cache.
+fn characters(question: &Question) -> (i128, i128) {
+    let all = i128::try_from(question.call.prompt.chars().count()).expect("a short prompt");
+    (all, all.min(question.call.ingredients.cached_characters.into()))
+}
+
+/// Tokens of the prompt before they are counted: one at least, a quarter of the characters that are not cached
+/// and what wraps them expected, at most one a byte, for nothing promises that the cache is hit.
 pub fn prompt_tokens(question: &Question, wrapping: i128) -> [i128; 3] {
-    let characters = i128::try_from(question.call.prompt.chars().count()).expect("a short prompt");
+    let (all, cached) = characters(question);
     let bytes = i128::try_from(question.call.prompt.len()).expect("a short prompt");
-    [1, quotient(characters, 4).ceiling() + wrapping, bytes + wrapping]
+    [1, quotient(all - cached, 4).ceiling() + wrapping, bytes + wrapping]
+}
+
+/// Tokens of the prompt that are cached, of which whole ones count: all or none of them. Usage has no
+/// breakdown that says whether they are among the others, so they may come on top of all bytes.
+pub fn cached_tokens(question: &Question) -> [i128; 3] {
+    let tokens = quotient(characters(question).1, 4).floor();
+    [0, tokens, tokens]
 }
 
 /// A line of tokens at dollars per million.
@@ -172,6 +187,7 @@ pub fn bill(question: &Question) -> Option<Bill> {
     }
     Some(
         token_line(prompt_tokens(question, 16), rates.text)
+            + token_line(cached_tokens(question), rates.text_cached)
             + token_line(picture, rates.image_output)
             + token_line([0, partial, partial], rates.image_output)
             + token_line(sent, rates.image_input).within(agreement(question)),

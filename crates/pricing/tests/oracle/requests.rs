@@ -38,8 +38,26 @@ const EDGES: &[(u32, u32)] = &[
     (4096, 1024),
 ];
 
-const INPUTS: &[(u32, u32)] =
-    &[(512, 512), (640, 480), (1024, 1024), (1024, 1040), (1536, 1536), (1920, 1080), (3008, 2000)];
+/// Pictures that are sent in: small ones, those at a whole number of megapixels and one step beyond, those of a
+/// whole number of tiles and beyond, and some that are shrunk before they are counted. The first is what
+/// Workers AI shrinks to.
+const INPUTS: &[(u32, u32)] = &[
+    (512, 512),
+    (64, 64),
+    (640, 480),
+    (1000, 1000),
+    (1024, 1024),
+    (1025, 1024),
+    (1024, 1040),
+    (1024, 512),
+    (1026, 512),
+    (1536, 1536),
+    (1920, 1080),
+    (2048, 2048),
+    (2049, 2048),
+    (3008, 2000),
+    (4096, 4096),
+];
 
 /// A sequence of numbers that is the same every time (splitmix64).
 pub struct Dice(u64);
@@ -168,13 +186,15 @@ fn ingredients(dice: &mut Dice, model: &ModelSheet, operation: Operation, size: 
         let (width, height) = *dice.one_of(choices);
         ingredients.inputs.push(Size::new(width, height));
     }
-    if matches!(operation, Operation::Inpaint | Operation::Erase) {
+    // One in four has no mask of its own: the picture's transparent part is meant, or nobody counted.
+    if matches!(operation, Operation::Inpaint | Operation::Erase) && dice.between(0, 3) > 0 {
         ingredients.mask_pixels = Some(size.pixels() / i64::from(dice.between(1, 9)));
     }
-    if operation == Operation::Control {
-        ingredients.controls = shape.controls_max.min(1);
-    }
+    let least = u32::from(operation == Operation::Control).min(shape.controls_max);
+    ingredients.controls = dice.between(least, shape.controls_max.min(2));
+    ingredients.ip_adapters = dice.between(0, shape.ip_adapters_max.min(2));
     ingredients.loras = dice.between(0, shape.loras_max.min(2));
+    ingredients.tool_calls = if shape.tools { dice.between(0, 3) } else { 0 };
     ingredients
 }
 
@@ -261,6 +281,10 @@ pub fn call(dice: &mut Dice, kind: &str, model: &ModelSheet) -> ImageCall {
     call.region = (*dice.one_of(regions(kind, &model.id))).to_owned();
     call.option_words = options(dice, shape);
     call.ingredients = ingredients(dice, model, operation, size);
+    // A system's fixed beginning of the prompt, perhaps all of it; one in three calls knows of it.
+    if dice.between(0, 2) == 0 {
+        call.ingredients.cached_characters = dice.between(0, 400);
+    }
     call
 }
 
@@ -270,7 +294,8 @@ pub fn described(question: &Question) -> String {
     let words: Vec<_> =
         call.option_words.iter().map(|word| format!("{}={}", word.name, word.value)).collect();
     format!(
-        "{:?} n={} {} q={} r={} steps={} tier={} region={} partial={} prompt={} bytes, inputs={:?} {}",
+        "{:?} n={} {} q={} r={} steps={} tier={} region={} partial={} prompt={} bytes, \
+         inputs={:?} loras={} controls={} adapters={} searches={} mask={:?} cached={} {}",
         call.operation,
         call.n,
         call.size,
@@ -282,6 +307,12 @@ pub fn described(question: &Question) -> String {
         call.partial_images,
         call.prompt.len(),
         call.ingredients.inputs,
+        call.ingredients.loras,
+        call.ingredients.controls,
+        call.ingredients.ip_adapters,
+        call.ingredients.tool_calls,
+        call.ingredients.mask_pixels,
+        call.ingredients.cached_characters,
         words.join(" "),
     )
 }

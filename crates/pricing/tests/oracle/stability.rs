@@ -3,8 +3,43 @@
 use crate::exact::{Agreement, Bill, between, decimal, exact};
 use crate::question::Question;
 
+/// What works on a picture that is sent in, by an endpoint of its own.
+pub fn is_service(model: &str) -> bool {
+    service_credits(model).is_some()
+}
+
+fn service_credits(model: &str) -> Option<&'static str> {
+    Some(match model {
+        "stable-image-outpaint" => "4",
+        "stable-image-style-transfer" | "stable-image-replace-background-relight" => "8",
+        "stable-image-fast-upscale" => "2",
+        "stable-image-conservative-upscale" => "40",
+        "stable-image-creative-upscale" => "60",
+        "stable-image-inpaint"
+        | "stable-image-erase"
+        | "stable-image-remove-background"
+        | "stable-image-search-replace"
+        | "stable-image-search-recolor"
+        | "stable-image-control-sketch"
+        | "stable-image-control-structure"
+        | "stable-image-style-guide" => "5",
+        _ => return None,
+    })
+}
+
+/// Before 2025-08-01 a lower list held, of which the notice names three examples.
+fn older_credits(model: &str) -> Option<&'static str> {
+    Some(match model {
+        "stable-image-inpaint" => "3",
+        "stable-image-remove-background" => "2",
+        "stable-image-creative-upscale" => "25",
+        _ => return None,
+    })
+}
+
 pub fn expected_usd(question: &Question) -> Option<Bill> {
     let credits = match question.model {
+        model if is_service(model) && question.is_before("2025-08-01T00:00:00Z") => older_credits(model)?,
         "stable-image-ultra" => "8",
         "stable-image-core" => "3",
         "sd3.5-large" => "6.5",
@@ -16,7 +51,7 @@ pub fn expected_usd(question: &Question) -> Option<Bill> {
             let of = |credits: &str| question.images() * decimal(credits) * decimal("0.01");
             return Some(between(of("0.9"), of("4"), of("4")));
         }
-        _ => return None,
+        model => service_credits(model)?,
     };
     Some(exact(question.images() * decimal(credits) * decimal("0.01")))
 }
@@ -32,6 +67,9 @@ fn nova_canvas(question: &Question) -> Option<Bill> {
     let of = |price: &str| question.images() * decimal(price);
     Some(match question.call.size.pixels() {
         1_048_577.. => exact(of(large)),
+        _ if question.call.size.long_edge() <= 1024 => {
+            between(of(small), of(small), of(large)).within(Agreement::Estimated)
+        }
         _ => between(of(small), of(large), of(large)).within(Agreement::Estimated),
     })
 }
