@@ -94,6 +94,9 @@ pub struct Capabilities {
     pub inputs_max: u32,
     #[serde(default)]
     pub loras_max: u32,
+    /// It is there for LoRAs and cannot be ordered without one.
+    #[serde(default)]
+    pub loras_required: bool,
     /// ControlNets and their like.
     #[serde(default)]
     pub controls_max: u32,

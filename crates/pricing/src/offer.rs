@@ -45,6 +45,8 @@ impl Offer {
         self.id.tier == STANDARD_TIER
             && self.provider.serves.contains(&operation)
             && self.model.capabilities.operations.contains(&operation)
+            // Nothing that goes in besides words can be sent yet.
+            && !self.model.capabilities.loras_required
     }
 
     /// Whether the model is gone at `at`.

@@ -61,7 +61,7 @@ pub fn default_call(model: &ModelSheet) -> ImageCall {
     call.steps = shape.steps.map_or(0, |limit| limit.default);
     call.output_format = shape.format_default;
     // One that is there for LoRAs has no price without any.
-    call.ingredients.loras = u32::from(shape.loras_max > 0);
+    call.ingredients.loras = u32::from(shape.loras_required);
     call.operation = shape.operations.first().copied().unwrap_or(call.operation);
     resize(&mut call, model, shape.size_default);
     call

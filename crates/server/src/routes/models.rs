@@ -104,8 +104,11 @@ fn created(offer: &Offer) -> i64 {
     midnight.map_or(0, |midnight| midnight.timestamp().as_second())
 }
 
+/// Whether a name and a prompt are enough to have a picture from it today.
 fn is_on(offer: &Offer, now: Timestamp) -> bool {
-    offer.model.lifecycle.switched_off.is_none() && !offer.is_retired(now)
+    offer.model.lifecycle.switched_off.is_none()
+        && !offer.is_retired(now)
+        && offer.model.capabilities.options_required.is_empty()
 }
 
 #[cfg(test)]
@@ -133,5 +136,9 @@ mod tests {
         let on = offers.iter().filter(|offer| is_on(offer, now)).count();
         assert_eq!(models.iter().filter(|model| model.id.contains('/')).count(), on);
         assert!(models.iter().all(|model| model.created > 1_700_000_000));
+        // These want an option or a LoRA besides the prompt.
+        for name in ["flux-1.1-pro-ultra-finetuned", "flux-1-dev-lora"] {
+            assert!(!ids.contains(&name), "{name} cannot be ordered by its name");
+        }
     }
 }
