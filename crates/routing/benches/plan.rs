@@ -30,6 +30,10 @@ fn instant() -> Timestamp {
     "2026-11-22T12:00:00Z".parse().expect("an instant")
 }
 
+fn context<'a>(offers: &'a [Offer], health: &'a HealthBook, price_only: bool) -> PlanContext<'a> {
+    PlanContext { offers, health, insight: &NOTHING, at: instant(), now_ms: 0, price_only }
+}
+
 /// A hundred offers of what can be ordered, with more accounts until there are enough. With `all_in` only such
 /// that can serve the request, so that each of them is resolved, priced and sorted.
 fn hundred(all_in: bool) -> Vec<Offer> {
@@ -41,14 +45,7 @@ fn hundred(all_in: bool) -> Vec<Offer> {
     let mut found = served_offers(&catalogue, &(0..ACCOUNTS).flat_map(account).collect::<Vec<_>>());
     if all_in {
         let (wish, health) = (request(), HealthBook::new(found.len()));
-        let context = PlanContext {
-            offers: &found,
-            health: &health,
-            insight: &NOTHING,
-            at: instant(),
-            now_ms: 0,
-            price_only: false,
-        };
+        let context = context(&found, &health, false);
         let planned = plan(&wish, context).expect("auto is known").offers;
         let mut places: Vec<usize> = planned.iter().map(|planned| planned.index).collect();
         places.sort_unstable();
@@ -63,14 +60,7 @@ fn hundred(all_in: bool) -> Vec<Offer> {
 fn plan_of_100_offers(bencher: Bencher<'_, '_>, all_in: bool) {
     let (offers, wish) = (hundred(all_in), request());
     let health = HealthBook::new(offers.len());
-    let context = PlanContext {
-        offers: &offers,
-        health: &health,
-        insight: &NOTHING,
-        at: instant(),
-        now_ms: 0,
-        price_only: false,
-    };
+    let context = context(&offers, &health, false);
     bencher.bench_local(|| black_box(plan(black_box(&wish), context)).is_ok());
 }
 
@@ -82,14 +72,7 @@ fn prices_of_the_whole_catalogue(bencher: Bencher<'_, '_>) {
         catalogue.providers.iter().map(|sheet| ConfiguredProvider::new(&sheet.kind, &sheet.kind)).collect();
     let (offers, wish) = (offers(&catalogue, &kinds), request());
     let health = HealthBook::new(offers.len());
-    let context = PlanContext {
-        offers: &offers,
-        health: &health,
-        insight: &NOTHING,
-        at: instant(),
-        now_ms: 0,
-        price_only: true,
-    };
+    let context = context(&offers, &health, true);
     bencher.bench_local(|| black_box(plan(black_box(&wish), context)).is_ok());
 }
 
@@ -98,14 +81,7 @@ fn prices_of_the_whole_catalogue(bencher: Bencher<'_, '_>) {
 fn bounds_of_100_planned_offers(bencher: Bencher<'_, '_>) {
     let (offers, wish) = (hundred(true), request());
     let health = HealthBook::new(offers.len());
-    let context = PlanContext {
-        offers: &offers,
-        health: &health,
-        insight: &NOTHING,
-        at: instant(),
-        now_ms: 0,
-        price_only: false,
-    };
+    let context = context(&offers, &health, false);
     let planned = plan(&wish, context).expect("auto is known").offers;
     bencher.bench_local(|| {
         for offer in &planned {
@@ -118,13 +94,6 @@ fn bounds_of_100_planned_offers(bencher: Bencher<'_, '_>) {
 fn report_of_100_offers(bencher: Bencher<'_, '_>, all_in: bool) {
     let (offers, wish) = (hundred(all_in), request());
     let health = HealthBook::new(offers.len());
-    let context = PlanContext {
-        offers: &offers,
-        health: &health,
-        insight: &NOTHING,
-        at: instant(),
-        now_ms: 0,
-        price_only: false,
-    };
+    let context = context(&offers, &health, false);
     bencher.bench_local(|| black_box(report::quotes(black_box(&wish), context)).is_ok());
 }

@@ -180,10 +180,16 @@ fn finding(
 
 impl Finding {
     fn blank(standing: Standing, entry: &Entry, ours: Option<&ModelSheet>) -> Finding {
+        let kind = entry.kind.as_deref().unwrap_or_default();
+        Finding::about(standing, entry.id.clone(), ours.map(|model| format!("{kind}/{}", model.id)))
+    }
+
+    /// A finding without any figures.
+    fn about(standing: Standing, entry: String, offer: Option<String>) -> Finding {
         Finding {
             standing,
-            entry: entry.id.clone(),
-            offer: ours.map(|model| format!("{}/{}", entry.kind.as_deref().unwrap_or_default(), model.id)),
+            entry,
+            offer,
             what: String::new(),
             meter: None,
             list_usd: None,
@@ -208,20 +214,7 @@ impl Finding {
 
     fn only_here(kind: &str, model: &ModelSheet) -> Finding {
         let offer = format!("{kind}/{}", model.id);
-        Finding {
-            standing: Standing::OnlyHere,
-            entry: offer.clone(),
-            offer: Some(offer),
-            what: String::new(),
-            meter: None,
-            list_usd: None,
-            list_per: None,
-            ours_usd: None,
-            ours_per: None,
-            percent: None,
-            ours_confidence: None,
-            why: None,
-        }
+        Finding::about(Standing::OnlyHere, offer.clone(), Some(offer))
     }
 
     fn held(self, known: &Known) -> Finding {
