@@ -81,6 +81,17 @@ statements! {
     COVERED = "SELECT 'attempt ' || hex(a.id) || ' took credits for more than its charge' FROM attempts a
         WHERE a.charged_ticks < (SELECT coalesce(sum(covered_ticks), 0) FROM credit_uses u
             WHERE u.attempt = a.row)";
+    COUNTERS_OF_SHARES = "SELECT 'counter ' || c.number || ' of a budget differs from its attempts'
+        FROM budget_counters c WHERE (c.settled, c.held, c.disputed) <> (
+            SELECT coalesce(sum(s.settled), 0),
+                coalesce(sum(s.held) FILTER (WHERE a.status = 'reserved'), 0),
+                coalesce(sum(s.held) FILTER (WHERE a.status = 'disputed'), 0)
+            FROM attempt_counters s JOIN attempts a ON a.row = s.attempt WHERE s.counter = c.number)";
+    SHARES_OF_ATTEMPTS = "SELECT 'attempt ' || hex(a.id) || ' differs from its shares of budgets'
+        FROM attempts a JOIN attempt_counters s ON s.attempt = a.row
+            JOIN budget_counters c ON c.number = s.counter JOIN budgets b ON b.number = c.budget
+        WHERE s.settled <> CASE WHEN a.status <> 'settled' THEN 0
+            WHEN b.unit = 'usd' THEN a.charged_ticks ELSE a.images END";
     UNBOOKED = "SELECT 'attempt ' || hex(id) || ' has no entries' FROM attempts
         WHERE row NOT IN (SELECT attempt FROM entries)";
 }
@@ -106,7 +117,8 @@ fn audit(connection: &Connection) -> Result<Books, StoreError> {
     let mut mismatches: Vec<String> = Vec::new();
     let attempts = [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED, DANGLING];
     let credits = [CREDITS_UNBALANCED, LOTS_OF_USES, CREDITS_OF_LOTS, COVERED];
-    for check in attempts.into_iter().chain(credits) {
+    let budgets = [COUNTERS_OF_SHARES, SHARES_OF_ATTEMPTS];
+    for check in attempts.into_iter().chain(credits).chain(budgets) {
         let mut statement = connection.prepare_cached(check)?;
         for contradiction in statement.query_map([], |row| row.get(0))? {
             mismatches.push(contradiction?);

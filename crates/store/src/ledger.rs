@@ -7,7 +7,7 @@
 //! A future that is dropped after its command was queued does not undo the command. `apply.rs` and
 //! `resolve.rs` hold the rules, `accounts.rs` the entries; `credits.rs` takes charges from what was prepaid.
 
-use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
+use gallerist_domain::{AttemptId, OfferId, Operation, Payer, RequestId, Ticks};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -16,14 +16,16 @@ use crate::{Store, StoreError};
 
 mod accounts;
 mod apply;
+mod counters;
 pub(crate) mod credits;
 mod resolve;
 
 pub(crate) use accounts::Names;
+pub(crate) use counters::LiveBudget;
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
     let plain = accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS);
-    plain.chain(credits::STATEMENTS).copied()
+    plain.chain(counters::STATEMENTS).chain(credits::STATEMENTS).copied()
 }
 
 /// How long an idempotency key is bound to its request.
@@ -36,9 +38,7 @@ pub const AMOUNT_MAX: Ticks = Ticks::new(1_000_000 * gallerist_domain::money::TI
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRequest {
     pub id: RequestId,
-    pub project: ProjectId,
-    /// Absent for the command line.
-    pub key_id: Option<String>,
+    pub payer: Arc<Payer>,
     /// When it was accepted: the instant of its prices, and of its row.
     pub accepted_at: Timestamp,
     /// What the client asked for: `auto`, a route or a model.
@@ -61,6 +61,8 @@ pub struct NewAttempt {
     /// Counts from 1 within the request.
     pub number: u32,
     pub offer: OfferId,
+    /// Pictures that it asks for.
+    pub images: u32,
     /// The most that it can cost; not negative.
     pub maximum: Ticks,
     /// JSON text of the call, for settling after a restart. Dropped when the attempt ends (a dispute with a
@@ -74,8 +76,9 @@ pub struct NewAttempt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
     pub request: RequestId,
-    pub project: ProjectId,
-    /// The request's row, for the first reservation; its id and project are those above.
+    /// In whose budgets it counts.
+    pub payer: Arc<Payer>,
+    /// The request's row, for the first reservation; its id and payer are those above.
     pub new_request: Option<NewRequest>,
     /// At least one.
     pub attempts: Vec<NewAttempt>,

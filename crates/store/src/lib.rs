@@ -8,7 +8,9 @@
 //! It refuses HTTP, the time of day (every command brings `now`), and deciding prices or routes. JSON that
 //! it keeps is text to it. Every write is on disk when its future returns.
 
+pub mod alerts;
 pub mod books;
+pub mod budgets;
 pub mod credits;
 pub mod error;
 pub mod keys;
@@ -32,9 +34,11 @@ use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use alerts::{AlertFilter, AlertPage, AlertRecord};
 pub use books::{AccountBalance, Books};
+pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};
 pub use credits::{DailyCharges, Expired, LotRecord};
-pub use error::StoreError;
+pub use error::{Breach, StoreError};
 pub use keys::{KeyRecord, NewKey};
 pub use learning::SettledCharge;
 pub use ledger::{
@@ -92,6 +96,7 @@ struct Inner {
     writer: writer::Writer,
     readers: reader::Readers,
     keys: Arc<keys::LiveKeys>,
+    budgets: Arc<budgets::LiveBudgets>,
     data_dir: PathBuf,
     _temporary: Option<TemporaryDir>,
 }
@@ -124,10 +129,13 @@ impl Store {
     fn open_with(options: StoreOptions, temporary: Option<TemporaryDir>) -> Result<Store, StoreError> {
         check(&options)?;
         let keys = Arc::new(keys::LiveKeys::default());
-        let writer = writer::Writer::start(&options, Arc::clone(&keys))?;
+        let budgets = Arc::new(budgets::LiveBudgets::default());
+        let writer = writer::Writer::start(&options, Arc::clone(&keys), Arc::clone(&budgets))?;
         let readers = reader::Readers::new(database_path(&options.data_dir), options.readers_max);
         let data_dir = options.data_dir;
-        Ok(Store { inner: Arc::new(Inner { writer, readers, keys, data_dir, _temporary: temporary }) })
+        Ok(Store {
+            inner: Arc::new(Inner { writer, readers, keys, budgets, data_dir, _temporary: temporary }),
+        })
     }
 
     /// Waits until everything that was queued before is on disk.

@@ -64,7 +64,7 @@ words!(
 );
 
 /// A column that holds what this version never wrote.
-fn strange(column: usize, what: impl fmt::Display) -> rusqlite::Error {
+pub(crate) fn strange(column: usize, what: impl fmt::Display) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, what.to_string().into())
 }
 
@@ -115,6 +115,11 @@ where
 pub(crate) fn word<T>(row: &Row<'_>, column: usize, from: fn(&str) -> Option<T>) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     from(text).ok_or_else(|| strange(column, text))
+}
+
+/// A text column that holds JSON which this program wrote.
+pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| strange(column, error))
 }
 
 pub(crate) fn project(row: &Row<'_>, column: usize) -> rusqlite::Result<ProjectId> {

@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::budgets::LiveBudgets;
 use crate::keys::LiveKeys;
 use crate::ledger::Names;
 use crate::{StoreError, StoreOptions, database_path, schema};
@@ -42,8 +43,18 @@ pub(crate) struct Writing<'a> {
     pub(crate) calls_keep: bool,
     /// Set by commands that change keys: the map in memory is then read again after the commit.
     pub(crate) keys_changed: bool,
+    /// Set by commands that change budgets, as for keys.
+    pub(crate) budgets_changed: bool,
     /// What the commands of this transaction have charged; counted when it is committed.
     pub(crate) charged: Ticks,
+}
+
+impl Writing<'_> {
+    /// Budgets are other ones from here on.
+    pub(crate) fn change_budgets(&mut self) {
+        self.names.counters.forget_budgets();
+        self.budgets_changed = true;
+    }
 }
 
 enum Message {
@@ -141,11 +152,16 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(options: &StoreOptions, keys: Arc<LiveKeys>) -> Result<Writer, StoreError> {
+    pub(crate) fn start(
+        options: &StoreOptions,
+        keys: Arc<LiveKeys>,
+        budgets: Arc<LiveBudgets>,
+    ) -> Result<Writer, StoreError> {
         let lock = lock(&options.data_dir)?;
         let mut connection = open(options)?;
         schema::migrate(&mut connection, options.now)?;
         keys.load(&connection)?;
+        budgets.load(&connection)?;
         let (queue, commands) = mpsc::channel(options.queue_max);
         let patient = Arc::new(Patient::default());
         let charged_ticks = Arc::new(AtomicI64::new(0));
@@ -153,6 +169,7 @@ impl Writer {
             connection,
             names: Names::default(),
             keys,
+            budgets,
             calls_keep: options.calls_keep,
             patient: Arc::clone(&patient),
             charged_ticks: Arc::clone(&charged_ticks),
@@ -248,6 +265,7 @@ struct State {
     connection: Connection,
     names: Names,
     keys: Arc<LiveKeys>,
+    budgets: Arc<LiveBudgets>,
     calls_keep: bool,
     patient: Arc<Patient>,
     charged_ticks: Arc<AtomicI64>,
@@ -290,13 +308,20 @@ fn write_group(state: &mut State, queued: &mut Vec<Box<dyn Command>>) {
 
 /// Runs the group in one transaction. On an error nothing of it is written.
 fn commit(state: &mut State, group: &mut [Box<dyn Command>]) -> Result<(), StoreError> {
-    let keys_changed = match transact(state, group, apply_together) {
+    let changed = match transact(state, group, apply_together) {
         Err(Failure::Spoiled) => transact(state, group, apply_apart),
         other => other,
     };
-    match keys_changed {
-        Ok(true) => state.keys.load(&state.connection),
-        Ok(false) => Ok(()),
+    match changed {
+        Ok(Changed { keys, budgets }) => {
+            if keys {
+                state.keys.load(&state.connection)?;
+            }
+            if budgets {
+                state.budgets.load(&state.connection)?;
+            }
+            Ok(())
+        }
         Err(Failure::Store(error)) => Err(error),
         Err(Failure::Spoiled) => unreachable!("savepoints undo what a failed command wrote"),
     }
@@ -317,8 +342,13 @@ impl From<rusqlite::Error> for Failure {
 
 type Apply = fn(&mut Writing<'_>, &mut [Box<dyn Command>]) -> Result<(), Failure>;
 
-/// Whether a key was changed.
-fn transact(state: &mut State, group: &mut [Box<dyn Command>], apply: Apply) -> Result<bool, Failure> {
+/// What is kept in memory too and was changed.
+struct Changed {
+    keys: bool,
+    budgets: bool,
+}
+
+fn transact(state: &mut State, group: &mut [Box<dyn Command>], apply: Apply) -> Result<Changed, Failure> {
     let connection = &state.connection;
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let mut writing = Writing {
@@ -326,11 +356,13 @@ fn transact(state: &mut State, group: &mut [Box<dyn Command>], apply: Apply) -> 
         names: &mut state.names,
         calls_keep: state.calls_keep,
         keys_changed: false,
+        budgets_changed: false,
         charged: Ticks::ZERO,
     };
     let written = apply(&mut writing, group)
         .and_then(|()| Ok(connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]))?));
-    let (keys_changed, charged) = (writing.keys_changed, writing.charged);
+    let changed = Changed { keys: writing.keys_changed, budgets: writing.budgets_changed };
+    let charged = writing.charged;
     if let Err(failure) = written {
         // Some errors have rolled back already; then this one fails and that is fine.
         let _ = connection.execute_batch("ROLLBACK");
@@ -339,7 +371,7 @@ fn transact(state: &mut State, group: &mut [Box<dyn Command>], apply: Apply) -> 
         return Err(failure);
     }
     state.charged_ticks.fetch_add(charged.get(), Ordering::Relaxed);
-    Ok(keys_changed)
+    Ok(changed)
 }
 
 fn apply_together(writing: &mut Writing<'_>, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {

@@ -3,11 +3,13 @@
 //! A movement is booked as two or three legs that sum to zero. Account names are looked up once and
 //! remembered by the writer until a command is refused or a commit fails.
 
-use gallerist_domain::{ProjectId, Ticks};
+use gallerist_domain::{BudgetUnit, ProjectId, Ticks};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{HashMap, HashSet};
 
+use super::counters::Counters;
 use crate::StoreError;
+use crate::error::Breach;
 use crate::words::{Movement, statements};
 
 statements! {
@@ -26,7 +28,7 @@ statements! {
         WHERE number = ?1 AND (cap IS NULL OR settled + held + disputed + ?2 <= cap)";
     MOVE_TOTALS = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
         WHERE number = ?1";
-    TOTALS = "SELECT name, cap, settled, held, disputed FROM projects WHERE number = ?1";
+    TOTALS = "SELECT cap, settled, held, disputed FROM projects WHERE number = ?1";
 }
 
 /// A project's row number and accounts.
@@ -46,6 +48,7 @@ pub(crate) struct Names {
     payable: HashMap<String, i64>,
     /// Providers with credits left; `None` until somebody asks.
     pub(super) prepaid: Option<HashSet<String>>,
+    pub(crate) counters: Counters,
 }
 
 impl Names {
@@ -178,23 +181,35 @@ pub(crate) fn book(
 }
 
 /// Adds `asked` to what the project holds, or refuses when that would pass its cap.
-pub(crate) fn hold_within_cap(connection: &Connection, project: i64, asked: Ticks) -> Result<(), StoreError> {
+pub(crate) fn hold_within_cap(
+    connection: &Connection,
+    (number, project): (i64, &ProjectId),
+    asked: Ticks,
+) -> Result<(), StoreError> {
     assert!(!asked.is_negative(), "a reservation holds nothing negative");
-    let changed = connection.prepare_cached(HOLD_WITHIN_CAP)?.execute(params![project, asked.get()])?;
+    let changed = connection.prepare_cached(HOLD_WITHIN_CAP)?.execute(params![number, asked.get()])?;
     if changed == 1 {
         return Ok(());
     }
-    let refusal = connection.prepare_cached(TOTALS)?.query_row([project], |row| {
-        Ok(StoreError::BudgetExceeded {
-            project: crate::words::project(row, 0)?,
-            cap: crate::words::ticks(row, 1)?,
-            settled: crate::words::ticks(row, 2)?,
-            held: crate::words::ticks(row, 3)?,
-            disputed: crate::words::ticks(row, 4)?,
-            asked,
+    let breach = connection.prepare_cached(TOTALS)?.query_row([number], |row| {
+        let limit: i64 = row.get(0)?;
+        let unit = BudgetUnit::Usd;
+        Ok(Breach {
+            budget: None,
+            name: String::new(),
+            words: format!("{} in all for project {project}", unit.words(limit)),
+            subject: String::new(),
+            unit,
+            limit,
+            settled: row.get(1)?,
+            held: row.get(2)?,
+            disputed: row.get(3)?,
+            asked: asked.get(),
+            resets_at: None,
+            about_offers: false,
         })
     })?;
-    Err(refusal)
+    Err(StoreError::BudgetExceeded(Box::new(breach)))
 }
 
 /// How a command changes a project's running totals.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::accounts::{Booking, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
+use super::counters::{self, Moving, Place};
 use super::credits::consume;
 use super::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved,
@@ -25,15 +26,16 @@ statements! {
     IDEMPOTENCY_FREE = "DELETE FROM idempotency WHERE (project, key) =
         (SELECT project, idempotency_key FROM requests WHERE number = ?1) AND request = ?1";
     REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status,
-        fingerprint, idempotency_key, plan_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10)";
+        fingerprint, idempotency_key, plan_json, end_user, tags_json)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12)";
     REQUEST_FIND = "SELECT number, project, status FROM requests WHERE id = ?1";
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
         images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9 WHERE number = ?1";
     ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model,
-        status, reserved_ticks, created_at, catalogue_digest, call_json)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10)";
+        status, reserved_ticks, created_at, catalogue_digest, call_json, images_asked, counters)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12)";
     ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis,
-            dispute_reason FROM attempts WHERE id = ?1";
+            dispute_reason, counters FROM attempts WHERE id = ?1";
     ATTEMPT_PENDING = "UPDATE attempts SET pending_json = ?2 WHERE id = ?1 AND status = 'reserved'";
     // The texts that only recovery needs go, unless they are to be kept. Calls hold prompts: without a job to
     // ask for, not even a dispute has a use for its call.
@@ -49,19 +51,22 @@ statements! {
 }
 
 pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> Result<Reserved, StoreError> {
-    let Reservation { request, project, new_request, attempts, now } = reservation;
+    let Reservation { request, payer, new_request, attempts, now } = reservation;
+    let project = &payer.project;
     let asked = sum_of_maxima(attempts)?;
     let connection = writing.connection;
     let accounts = writing.names.project(connection, project)?;
     if let Some(new) = new_request {
-        if new.id != *request || new.project != *project {
+        if new.id != *request || new.payer != *payer {
             return Err(StoreError::Invalid("the new request is not the one of the reservation".to_owned()));
         }
         if let Some((earlier, same_body)) = bound(connection, accounts, new, *now)? {
             return Ok(Reserved::Existing { request: earlier, same_body });
         }
     }
-    hold_within_cap(connection, accounts.number, asked)?;
+    let mut holding = counters::check(writing, payer, attempts, *now)?;
+    hold_within_cap(connection, (accounts.number, project), asked)?;
+    counters::hold(writing, &mut holding)?;
     let number = match new_request {
         Some(new) => insert_request(connection, accounts, new, *now)?,
         None => {
@@ -75,11 +80,12 @@ pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> R
             found.number
         }
     };
-    for attempt in attempts {
-        let row = insert_attempt(connection, number, attempt, *now)?;
+    for (place, attempt) in attempts.iter().enumerate() {
+        let row = insert_attempt(connection, number, attempt, holding.counters_of(place), *now)?;
         let booking = Booking { attempt: row, kind: Movement::Reserve, at: micros(*now) };
         let maximum = attempt.maximum;
         book(connection, &booking, &[(accounts.available, -maximum), (accounts.held, maximum)])?;
+        counters::write_shares(writing, &holding, place, row)?;
     }
     Ok(Reserved::Held)
 }
@@ -117,7 +123,7 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
             attempt.check_same_end(end)?;
             continue;
         }
-        end_attempt(writing, accounts, &attempt, &end.end, *now, &mut change)?;
+        end_attempt(writing, accounts, &attempt, end, *now, &mut change)?;
         moved = true;
     }
     if moved {
@@ -160,17 +166,22 @@ fn insert_request(
     request: &NewRequest,
     now: Timestamp,
 ) -> Result<i64, StoreError> {
+    let payer = &request.payer;
+    let tags =
+        (!payer.tags.is_empty()).then(|| serde_json::to_string(&payer.tags).expect("tags are plain data"));
     connection.prepare_cached(REQUEST_INSERT)?.execute(params![
         request.id.uuid().as_bytes(),
         project.number,
-        request.key_id,
+        payer.key_id,
         micros(request.accepted_at),
         request.model,
         request.operation.as_str(),
         request.n,
         request.fingerprint,
         request.idempotency_key,
-        request.plan_json
+        request.plan_json,
+        payer.end_user,
+        tags
     ])?;
     let number = connection.last_insert_rowid();
     if let Some(key) = &request.idempotency_key {
@@ -189,6 +200,7 @@ fn insert_attempt(
     connection: &Connection,
     request: i64,
     attempt: &NewAttempt,
+    counters: usize,
     now: Timestamp,
 ) -> Result<i64, StoreError> {
     connection.prepare_cached(ATTEMPT_INSERT)?.execute(params![
@@ -201,7 +213,9 @@ fn insert_attempt(
         attempt.maximum.get(),
         micros(now),
         attempt.catalogue_digest,
-        attempt.call_json
+        attempt.call_json,
+        attempt.images,
+        i64::try_from(counters).expect("there are few budgets")
     ])?;
     Ok(connection.last_insert_rowid())
 }
@@ -232,6 +246,8 @@ pub(super) struct FoundAttempt {
     charged: Ticks,
     basis: Option<String>,
     dispute_reason: Option<String>,
+    /// Counters of budgets that it counts in.
+    pub(super) counters: u32,
 }
 
 impl FoundAttempt {
@@ -269,6 +285,7 @@ pub(super) fn find_attempt(connection: &Connection, attempt: AttemptId) -> Resul
                 charged: words::ticks(row, 5)?,
                 basis: row.get(6)?,
                 dispute_reason: row.get(7)?,
+                counters: row.get(8)?,
             })
         })
         .optional()?
@@ -317,7 +334,7 @@ fn end_attempt(
     writing: &mut Writing<'_>,
     accounts: ProjectAccounts,
     attempt: &FoundAttempt,
-    end: &End,
+    AttemptEnd { attempt: id, end }: &AttemptEnd,
     now: Timestamp,
     change: &mut Totals,
 ) -> Result<(), StoreError> {
@@ -362,6 +379,15 @@ fn end_attempt(
         writing.calls_keep
     ])?;
     assert_eq!(changed, 1, "a reserved attempt ends once");
+    if attempt.counters > 0 {
+        let (to, overrun) = match end {
+            End::Settled { charge, images, .. } => (Place::Settled(*charge, *images), *charge > maximum),
+            End::Released { .. } => (Place::Released, false),
+            End::Disputed { .. } => (Place::Disputed, false),
+        };
+        let moving = Moving { attempt: *id, row: attempt.row, at: now, overrun };
+        counters::move_shares(writing, &moving, Place::Held, to)?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use rusqlite::params;
 use super::Resolution;
 use super::accounts::{Booking, Totals, move_totals};
 use super::apply::{check_amount, find_attempt, pay};
+use super::counters::{self, Moving, Place};
 use crate::StoreError;
 use crate::words::{AttemptStatus, Movement, micros, statements};
 use crate::writer::Writing;
@@ -65,6 +66,12 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
     connection.prepare_cached(REQUEST_SAVED)?.execute(params![found.request, less])?;
     if *images > 0 {
         connection.prepare_cached(REQUEST_FOUND)?.execute(params![found.request, images, answer_json])?;
+    }
+    if found.counters > 0 {
+        let to = if charge.is_zero() { Place::Released } else { Place::Settled(*charge, *images) };
+        let overrun = *charge > found.reserved;
+        let moving = Moving { attempt: *attempt, row: found.row, at: *now, overrun };
+        counters::move_shares(writing, &moving, Place::Disputed, to)?;
     }
     let change = Totals { settled: *charge, disputed: -found.reserved, ..Totals::default() };
     move_totals(connection, accounts.number, change)?;
