@@ -13,6 +13,7 @@ use crate::persist;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::request::Incoming;
 use crate::shared::Shared;
+use crate::thrift;
 use gallerist_domain::{FaultKind, Metered, RequestId, Retry, Ticks};
 use gallerist_pricing::Charge;
 use gallerist_routing::{Plan, PlanContext, PlannedOffer, plan};
@@ -52,10 +53,13 @@ pub(crate) struct Life {
     avoided: Vec<String>,
     /// The cheapest reservation that the project's cap refused since the last one that fitted.
     over_cap: Option<OverCap>,
+    /// What the answer warns of beside what its offer does.
+    told: Vec<String>,
 }
 
 struct OverCap {
-    asked: Ticks,
+    /// Nothing that asks for as much fits; absent where another offer may ask for more.
+    asked: Option<Ticks>,
     refusal: Refusal,
 }
 
@@ -101,13 +105,13 @@ impl Life {
             held_back: None,
             avoided: Vec::new(),
             over_cap: None,
+            told: Vec::new(),
         }
     }
 
     /// Runs to the end. What is left in `ends`, and the returned end, is for [`Life::conclude`].
     pub(crate) async fn run(&mut self, mut events: Option<EventSink>) -> Lived {
         let shared = Arc::clone(&self.shared);
-        let request = self.incoming.request.clone();
         let health = shared.health().clone();
         let insight = shared.insight();
         let context = PlanContext {
@@ -118,6 +122,8 @@ impl Life {
             now_ms: shared.now_ms(),
             price_only: false,
         };
+        self.save_where_asked(context).await;
+        let request = self.incoming.request.clone();
         let plan = match plan(&request, context) {
             Ok(plan) => plan,
             Err(error) => return self.refused(outcome::plan_refusal(error), events).await,
@@ -127,7 +133,12 @@ impl Life {
         }
         let served = match self.try_offers(&plan, events.as_mut()).await {
             Ok(served) => served,
-            Err(Stopped::Refused(refusal)) => return self.refused(*refusal, events).await,
+            Err(Stopped::Refused(mut refusal)) => {
+                if let Some(breach) = &refusal.breach {
+                    refusal.fitting = thrift::fitting(&request, context, breach).map(Box::new);
+                }
+                return self.refused(*refusal, events).await;
+            }
             Err(Stopped::Existing { request, same_body }) => return Lived::Existing { request, same_body },
         };
         let (list, saved) =
@@ -159,6 +170,19 @@ impl Life {
             }
         }
         Lived::Ended(Ok(answer), end)
+    }
+
+    /// Buys drafts where a degrading budget asks for it.
+    async fn save_where_asked(&mut self, context: PlanContext<'_>) {
+        let Some(budget) = thrift::degrading(&self.shared, &self.incoming.payer, context.at).await else {
+            return;
+        };
+        let request = &self.incoming.request;
+        let thrifty = plan(request, context).ok().and_then(|plan| thrift::degrade(request, &plan, &budget));
+        if let Some((request, told)) = thrifty {
+            self.incoming.request = request;
+            self.told.push(told);
+        }
     }
 
     /// Tries the offers in order; returns the index of the one that delivered last.
@@ -239,14 +263,16 @@ impl Life {
             return Ok(Tried::Passed);
         }
         let asked = calls.iter().try_fold(Ticks::ZERO, |sum, call| sum.checked_add(call.maximum));
-        if self.over_cap.as_ref().is_some_and(|over| asked.is_none_or(|asked| asked >= over.asked)) {
+        let hopeless =
+            |over: &OverCap| over.asked.is_some_and(|limit| asked.is_none_or(|asked| asked >= limit));
+        if self.over_cap.as_ref().is_some_and(hopeless) {
             return Ok(Tried::Passed);
         }
         // Earlier ends go ahead of the reservation in the writer's queue, so what they free counts.
         self.conclude(None).await;
         let reservation = Reservation {
             request: self.id,
-            project: self.incoming.caller.project.clone(),
+            payer: Arc::clone(&self.incoming.payer),
             new_request: (!self.recorded).then(|| self.row(plan)),
             attempts: reservations(&shared, planned, &calls),
             now: shared.clock.now(),
@@ -259,9 +285,12 @@ impl Life {
             Ok(Reserved::Existing { request, same_body }) => {
                 return Err(Stopped::Existing { request, same_body });
             }
-            Err(error @ StoreError::BudgetExceeded { asked, .. }) => {
-                // A cheaper offer of the plan may still fit.
-                self.over_cap = Some(OverCap { asked, refusal: self.store_refusal(error) });
+            Err(StoreError::BudgetExceeded(breach)) => {
+                // A cheaper offer of the plan may still fit; where the limit is one of this provider or model,
+                // any other.
+                let asked = asked.filter(|_| !breach.about_offers);
+                let refusal = self.store_refusal(StoreError::BudgetExceeded(breach));
+                self.over_cap = Some(OverCap { asked, refusal });
                 return Ok(Tried::Passed);
             }
             Err(error) => return Err(Stopped::Refused(Box::new(self.store_refusal(error)))),
@@ -307,8 +336,7 @@ impl Life {
     fn row(&self, plan: &Plan<'_>) -> NewRequest {
         NewRequest {
             id: self.id,
-            project: self.incoming.caller.project.clone(),
-            key_id: self.incoming.caller.key_id.clone(),
+            payer: Arc::clone(&self.incoming.payer),
             accepted_at: self.incoming.accepted_at,
             model: self.incoming.request.model.clone(),
             operation: self.incoming.request.operation,
@@ -377,16 +405,19 @@ impl Life {
             attempts: self.attempts,
             saved_usd: saved,
             cached: false,
-            warnings: gallerist_routing::report::warnings(
-                served.offer,
-                &served.resolved.facts,
-                self.incoming.accepted_at,
-            ),
+            warnings: self.warnings(served),
             missing: (missing > 0).then_some(Missing { count: missing, reason }),
             usage: outcome::token_usage(&self.usage),
             revised_prompts: self.images.iter().map(|image| image.revised_prompt.clone()).collect(),
         };
         Answer { images: self.images.clone(), meta: Arc::new(meta) }
+    }
+
+    fn warnings(&self, served: &PlannedOffer<'_>) -> Vec<String> {
+        let at = self.incoming.accepted_at;
+        let mut warnings = gallerist_routing::report::warnings(served.offer, &served.resolved.facts, at);
+        warnings.extend(self.told.iter().cloned());
+        warnings
     }
 
     /// Puts the pictures on disk first, where the client wants addresses or a replayable answer.

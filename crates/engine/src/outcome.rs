@@ -7,7 +7,7 @@ use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, RequestId
 use gallerist_pricing::{Charge, Offer};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::{Exclusion, HealthBook, Plan, PlanContext, PlanError, Reason, Target, plan};
-use gallerist_store::StoreError;
+use gallerist_store::{Breach, StoreError};
 use jiff::Timestamp;
 use std::fmt::Write as _;
 
@@ -145,25 +145,27 @@ fn said(failed: &[FailedAttempt]) -> String {
 
 pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
     match error {
-        StoreError::BudgetExceeded { project, cap, settled, held, disputed, asked } => {
-            let left = (*cap - *settled - *held - *disputed).max(Ticks::ZERO);
-            let message = format!(
-                "The cap of project {project} is {} USD: {} are spent, {} held, {} disputed, so {} are left, and \
-                 this request could cost {}. The cap does not reset; raise it, or ask for something cheaper.",
-                cap.short(),
-                settled.short(),
-                held.short(),
-                disputed.short(),
-                left.short(),
-                asked.short()
-            );
-            Refusal::new(RefusalKind::BudgetExceeded, message)
-        }
+        StoreError::BudgetExceeded(breach) => budget_refusal(breach),
         error => {
             tracing::error!(%error, "the store refused a reservation");
             Refusal::new(RefusalKind::Internal, "The ledger could not be written; nothing was bought.")
         }
     }
+}
+
+fn budget_refusal(breach: &Breach) -> Refusal {
+    let reset = match breach.resets_at {
+        Some(at) => format!("It begins anew at {at}"),
+        None => "It does not begin anew".to_owned(),
+    };
+    let mut message = breach.to_string();
+    if let Some(first) = message.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    let message = format!("{message}. {reset}; raise it, or ask for something cheaper.");
+    let mut refusal = Refusal::new(RefusalKind::BudgetExceeded, message);
+    refusal.breach = Some(Box::new(breach.clone()));
+    refusal
 }
 
 /// What the baseline would have cost, and what was saved against it.

@@ -2,8 +2,9 @@
 //!
 //! `server` turns a refusal into OpenAI's error shape. Texts say what to do next and hold no secret.
 
-use gallerist_domain::{Fault, RequestId, Ticks};
+use gallerist_domain::{Fault, OfferId, RequestId, Ticks};
 use gallerist_routing::Exclusion;
+use gallerist_store::Breach;
 
 /// A refused or failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,20 @@ pub struct Refusal {
     pub excluded: Vec<Exclusion>,
     /// Whether this repeats what an earlier request was told; its amounts are that one's.
     pub replayed: bool,
+    /// The limit that a reservation would have passed.
+    pub breach: Option<Box<Breach>>,
+    /// The cheapest that would still fit under it.
+    pub fitting: Option<Box<Fitting>>,
+}
+
+/// What could be had under a limit that refused the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitting {
+    pub offer: OfferId,
+    /// Pictures.
+    pub n: u32,
+    /// The most that they cost.
+    pub maximum: Ticks,
 }
 
 /// One failed attempt, for the answer.
@@ -126,6 +141,8 @@ impl Refusal {
             attempts: Vec::new(),
             excluded: Vec::new(),
             replayed: false,
+            breach: None,
+            fitting: None,
         }
     }
 

@@ -12,13 +12,14 @@ use crate::{gateway, output, pictures, progress, signals};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use gallerist_domain::{Chunks, ImageData, ProjectId, Ticks};
-use gallerist_engine::{Answer, Caller, Engine, Incoming, Refusal, RefusalKind};
+use gallerist_domain::{Chunks, ImageData, Payer, ProjectId, Ticks};
+use gallerist_engine::{Answer, Engine, Incoming, Refusal, RefusalKind};
 use gallerist_store::{Store, StoreError, StoreOptions};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const EXAMPLES: &str = "Examples:
   gallerist generate \"a red kite over a hill\"
@@ -179,7 +180,7 @@ async fn here(config: &Config, store: Store, body: &Value) -> Result<Made> {
         .map_err(|error| Failure::because("the engine cannot start", &error))?;
     let text = body.to_string();
     let incoming = Incoming {
-        caller: Caller { project: ProjectId::default_project(), key_id: None },
+        payer: Arc::new(Payer::of(ProjectId::default_project())),
         request: ask::parse(text.as_bytes())?,
         fingerprint: gallerist_server::key_digest(&text),
         idempotency_key: None,

@@ -1,8 +1,8 @@
 //! Everything up on loopback: stand-ins, a temporary store, the engine; and the comparison of the books.
 
 use crate::comparison::{Dispute, compare, hits};
-use gallerist_domain::{ImageRequest, OfferId, ProjectId, SystemClock};
-use gallerist_engine::{Caller, Engine, EngineSettings, Incoming, Limits, ProviderSettings};
+use gallerist_domain::{ImageRequest, OfferId, Payer, ProjectId, SystemClock};
+use gallerist_engine::{Engine, EngineSettings, Incoming, Limits, ProviderSettings};
 use gallerist_fakes::{Fakes, FakesOptions};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
@@ -174,7 +174,7 @@ pub async fn stand_ins(seed: u64) -> Arc<Fakes> {
 /// A request as the server would hand it in.
 pub fn incoming(request: ImageRequest) -> Incoming {
     Incoming {
-        caller: Caller { project: ProjectId::default_project(), key_id: None },
+        payer: Arc::new(Payer::of(ProjectId::default_project())),
         fingerprint: fingerprint(&request),
         request,
         idempotency_key: None,

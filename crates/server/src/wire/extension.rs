@@ -9,11 +9,13 @@ use super::fault::{Faults, code, shown};
 use super::ingredients;
 use super::json;
 use super::read::{self, Kind};
+use gallerist_domain::payer::{TAG_VALUE_CHARACTERS_MAX, TAGS_MAX, tag_fault};
 use gallerist_domain::{
     Decimal, ImageRequest, Objective, OptionWord, QualityClass, Size, SizeChoice, SizeMatch, Ticks,
     TierChoice,
 };
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// Most entries of `loras`, `controls` and `references`.
 pub(super) const PARTS_MAX: usize = 16;
@@ -70,6 +72,7 @@ fn read_choice(name: &str, value: &RawValue, request: &mut ImageRequest, faults:
             let tier = read::word("gallerist.tier", value, TierChoice::from_word, &words, faults);
             request.tier = tier.unwrap_or(TierChoice::Auto);
         }
+        "tags" => request.tags = tags(value, faults),
         "class" => {
             let words = QualityClass::words();
             request.class = read::word("gallerist.class", value, QualityClass::from_word, &words, faults);
@@ -102,6 +105,28 @@ fn read_making(name: &str, value: &RawValue, request: &mut ImageRequest, faults:
         _ => return false,
     }
     true
+}
+
+/// `{"team": "red"}`: names and plain texts.
+fn tags(value: &RawValue, faults: &mut Faults) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::new();
+    let Some(members) = read::object("gallerist.tags", value, faults) else { return tags };
+    if members.len() > TAGS_MAX {
+        let message = format!("gallerist.tags has {} tags; at most {TAGS_MAX} are allowed", members.len());
+        faults.add("gallerist.tags", code::VALUE, message);
+        return tags;
+    }
+    for (name, value) in &members {
+        let path = format!("gallerist.tags.{}", shown(name));
+        let Some(text) = read::label(&path, value, TAG_VALUE_CHARACTERS_MAX, faults) else { continue };
+        match tag_fault(name, &text) {
+            Some(fault) => faults.add(&path, code::VALUE, format!("{path}: {fault}")),
+            None => {
+                tags.insert(name.clone().into_owned(), text);
+            }
+        }
+    }
+    tags
 }
 
 impl Extension {

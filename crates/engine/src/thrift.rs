@@ -1,0 +1,62 @@
+//! What budgets change about a plan: below a degrading one routes buy drafts, and a refusal names what would
+//! still fit.
+
+use crate::refusal::Fitting;
+use crate::shared::Shared;
+use gallerist_domain::{Budget, BudgetUnit, ImageRequest, Objective, Payer, QualityClass, Ticks};
+use gallerist_routing::{Plan, PlanContext, plan};
+use gallerist_store::Breach;
+use jiff::Timestamp;
+
+/// The degrading budget whose share this payer has used up.
+pub(crate) async fn degrading(shared: &Shared, payer: &Payer, at: Timestamp) -> Option<Budget> {
+    match shared.store.degraded(payer, at).await {
+        Ok(found) => found,
+        Err(error) => {
+            // The reservation asks the same store, and refuses if it must.
+            tracing::warn!(error = &error as &dyn std::error::Error, "a degrading budget could not be asked");
+            None
+        }
+    }
+}
+
+/// The request as it is bought above a degrading budget's share, with what to tell of it: the cheapest draft.
+/// `None` where the client has named the model or the class, since nothing is dropped silently.
+pub(crate) fn degrade(
+    request: &ImageRequest,
+    plan: &Plan<'_>,
+    budget: &Budget,
+) -> Option<(ImageRequest, String)> {
+    let named = request.class.is_some() || request.quality.as_deref().is_some_and(|word| word != "auto");
+    if !plan.target.is_route() || named {
+        return None;
+    }
+    let thrifty = ImageRequest {
+        class: Some(QualityClass::Draft),
+        objective: Some(Objective::Cost),
+        ..request.clone()
+    };
+    let told =
+        format!("the budget of {} is nearly used up, so the cheapest draft was bought", budget.words());
+    Some((thrifty, told))
+}
+
+/// The cheapest that would still fit under a limit in dollars: as many pictures in the least class, else one.
+pub(crate) fn fitting(request: &ImageRequest, context: PlanContext<'_>, breach: &Breach) -> Option<Fitting> {
+    let left = Ticks::new(breach.left());
+    if breach.unit != BudgetUnit::Usd || left.is_zero() {
+        return None;
+    }
+    let is_route = plan(request, context).is_ok_and(|plan| plan.target.is_route());
+    let counts = if request.n > 1 { vec![request.n, 1] } else { vec![1] };
+    counts.into_iter().find_map(|n| {
+        let mut wish = ImageRequest { n, ..request.clone() };
+        if is_route {
+            (wish.class, wish.quality) = (Some(QualityClass::Draft), None);
+        }
+        let plan = plan(&wish, context).ok()?;
+        let fits = plan.offers.iter().filter(|planned| planned.quote.max <= left);
+        let cheapest = fits.min_by_key(|planned| planned.quote.max)?;
+        Some(Fitting { offer: cheapest.offer.id.clone(), n, maximum: cheapest.quote.max })
+    })
+}
