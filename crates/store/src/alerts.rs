@@ -2,9 +2,9 @@
 
 use gallerist_domain::{AlertFact, AlertId, NewAlert, ProjectId, Severity};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::requests::PAGE_ROWS_MAX;
+use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
 
@@ -52,19 +52,13 @@ statements! {
 }
 
 /// Raises an alert, unless it was raised before.
-pub(crate) fn insert(connection: &Connection, alert: &NewAlert) -> Result<(), StoreError> {
+pub(crate) fn insert(connection: &dyn Sql, alert: &NewAlert) -> Result<(), StoreError> {
     let AlertFactColumns { kind, severity, message, json } = columns(&alert.fact);
-    connection.prepare_cached(ALERT_INSERT)?.execute(params![
-        AlertId::generate().uuid().as_bytes(),
-        alert.once,
-        micros(alert.at),
-        alert.project.as_ref().map(ProjectId::as_str),
-        kind,
-        severity.as_str(),
-        message,
-        json
-    ])?;
-    Ok(())
+    let id = AlertId::generate().uuid();
+    let project = alert.project.as_ref().map(ProjectId::as_str);
+    let (at, severity) = (micros(alert.at), severity.as_str());
+    connection
+        .change(ALERT_INSERT, params![id.as_bytes(), alert.once, at, project, kind, severity, message, json])
 }
 
 struct AlertFactColumns {
@@ -95,32 +89,29 @@ impl Store {
     }
 }
 
-fn page(connection: &Connection, filter: &AlertFilter) -> Result<AlertPage, StoreError> {
+fn page(connection: &dyn Sql, filter: &AlertFilter) -> Result<AlertPage, StoreError> {
     let limit = filter.limit.clamp(1, PAGE_ROWS_MAX);
     let below = match filter.after {
         None => i64::MAX,
         Some(after) => connection
-            .prepare_cached(ALERT_NUMBER)?
-            .query_row([after.uuid().as_bytes()], |row| row.get(0))
-            .optional()?
+            .query_opt(ALERT_NUMBER, params![after.uuid().as_bytes()], |row| row.get(0))?
             .ok_or_else(|| StoreError::Invalid(format!("there is no alert {after}")))?,
     };
     let project = filter.project.as_ref().map(ProjectId::as_str);
-    let mut statement = connection.prepare_cached(ALERTS)?;
-    let rows = statement.query_map(params![below, project, filter.kind, limit + 1], record)?;
-    let mut alerts: Vec<AlertRecord> = rows.collect::<Result<_, _>>()?;
+    let mut alerts: Vec<AlertRecord> =
+        connection.query_all(ALERTS, params![below, project, filter.kind, limit + 1], record)?;
     let shown = usize::try_from(limit).expect("it is at most a thousand");
     let has_more = alerts.len() > shown;
     alerts.truncate(shown);
     Ok(AlertPage { alerts, has_more })
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<AlertRecord> {
+fn record(row: &Row<'_>) -> Result<AlertRecord, StoreError> {
     let id: [u8; 16] = row.get(0)?;
     Ok(AlertRecord {
         id: AlertId::from_uuid(uuid::Uuid::from_bytes(id)),
         at: words::timestamp(row, 1)?,
-        project: row.get::<_, Option<String>>(2)?.and_then(|name| name.parse().ok()),
+        project: row.get::<Option<&str>>(2)?.and_then(|name| name.parse().ok()),
         kind: row.get(3)?,
         severity: row.get(4)?,
         message: row.get(5)?,

@@ -1,8 +1,8 @@
 //! An audit of the ledger against itself: every total is added up again from the entries.
 
 use gallerist_domain::Ticks;
-use rusqlite::Connection;
 
+use crate::sql::{Sql, params};
 use crate::words::{self, statements};
 use crate::{Store, StoreError};
 
@@ -103,26 +103,21 @@ impl Store {
     }
 }
 
-fn audit(connection: &Connection) -> Result<Books, StoreError> {
-    let mut statement = connection.prepare_cached(BALANCES)?;
-    let accounts = statement
-        .query_map([], |row| Ok(AccountBalance { account: row.get(0)?, balance: words::ticks(row, 1)? }))?
-        .collect::<Result<Vec<_>, _>>()?;
-    let (open_reservations, open_disputes) =
-        connection.prepare_cached(OPEN_COUNTS)?.query_row([], |row| {
-            let count =
-                |at| row.get::<_, i64>(at).map(|n| u64::try_from(n).expect("a count is not negative"));
-            Ok((count(0)?, count(1)?))
-        })?;
+fn audit(connection: &dyn Sql) -> Result<Books, StoreError> {
+    let accounts: Vec<AccountBalance> = connection.query_all(BALANCES, params![], |row| {
+        Ok(AccountBalance { account: row.get(0)?, balance: words::ticks(row, 1)? })
+    })?;
+    let (open_reservations, open_disputes) = connection.query_row(OPEN_COUNTS, params![], |row| {
+        let count = |at| row.get::<i64>(at).map(|n| u64::try_from(n).expect("a count is not negative"));
+        Ok((count(0)?, count(1)?))
+    })?;
     let mut mismatches: Vec<String> = Vec::new();
     let attempts = [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED, DANGLING];
     let credits = [CREDITS_UNBALANCED, LOTS_OF_USES, CREDITS_OF_LOTS, COVERED];
     let budgets = [COUNTERS_OF_SHARES, SHARES_OF_ATTEMPTS];
     for check in attempts.into_iter().chain(credits).chain(budgets) {
-        let mut statement = connection.prepare_cached(check)?;
-        for contradiction in statement.query_map([], |row| row.get(0))? {
-            mismatches.push(contradiction?);
-        }
+        let contradictions: Vec<String> = connection.query_all(check, params![], |row| row.get(0))?;
+        mismatches.extend(contradictions);
     }
     let sum_of_all_accounts = accounts.iter().map(|account| account.balance).sum();
     Ok(Books { sum_of_all_accounts, accounts, open_reservations, open_disputes, mismatches })

@@ -6,11 +6,12 @@
 use gallerist_domain::{Budget, BudgetId, BudgetMode, BudgetUnit, BudgetWindow, Payer, Spending};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::ledger::LiveBudget;
+use crate::sql::{Row, Sql, params};
 use crate::words::{self, AttemptStatus, micros, statements};
 use crate::writer::Writing;
 use crate::{Store, StoreError};
@@ -56,7 +57,7 @@ pub struct BudgetChange {
 }
 
 statements! {
-    BUDGET_COLUMNS_ALL = "SELECT number, id, name, scope_json, unit, limit_amount, every, zone, mode_json,
+    BUDGETS = "SELECT number, id, name, scope_json, unit, limit_amount, every, zone, mode_json,
         thresholds_json, created_at, removed_at FROM budgets ORDER BY number";
     BUDGET_INSERT = "INSERT INTO budgets (id, name, scope_json, unit, limit_amount, every, zone, mode_json,
         thresholds_json, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
@@ -89,7 +90,7 @@ pub(crate) struct LiveBudgets {
 }
 
 impl LiveBudgets {
-    pub(crate) fn load(&self, connection: &Connection) -> Result<(), StoreError> {
+    pub(crate) fn load(&self, connection: &dyn Sql) -> Result<(), StoreError> {
         let degrades =
             |live: &LiveBudget| !live.removed && matches!(live.budget.mode, BudgetMode::Degrade { .. });
         let fresh: Vec<LiveBudget> = load(connection)?.into_iter().filter(degrades).collect();
@@ -122,14 +123,17 @@ impl Store {
             budget.thresholds_percent = thresholds_percent.unwrap_or(budget.thresholds_percent);
             budget.check().map_err(|fault| StoreError::Invalid(fault.to_string()))?;
             let connection = writing.connection;
-            connection.prepare_cached(BUDGET_CHANGE)?.execute(params![
-                id.uuid().as_bytes(),
-                budget.name,
-                budget.limit,
-                json(&budget.mode),
-                json(&budget.thresholds_percent)
-            ])?;
-            connection.prepare_cached(COUNTERS_UNTOLD)?.execute([id.uuid().as_bytes()])?;
+            connection.change_one(
+                BUDGET_CHANGE,
+                params![
+                    id.uuid().as_bytes(),
+                    budget.name,
+                    budget.limit,
+                    json(&budget.mode),
+                    json(&budget.thresholds_percent)
+                ],
+            )?;
+            connection.change(COUNTERS_UNTOLD, params![id.uuid().as_bytes()])?;
             writing.change_budgets();
             Ok(())
         })
@@ -142,8 +146,8 @@ impl Store {
     /// [`StoreError::UnknownBudget`].
     pub async fn remove_budget(&self, id: BudgetId, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |writing| {
-            let mut statement = writing.connection.prepare_cached(BUDGET_REMOVE)?;
-            if statement.execute(params![id.uuid().as_bytes(), micros(now)])? == 0 {
+            let (id_bytes, at) = (id.uuid(), micros(now));
+            if writing.connection.execute(BUDGET_REMOVE, params![id_bytes.as_bytes(), at])? == 0 {
                 return Err(StoreError::UnknownBudget(id));
             }
             writing.change_budgets();
@@ -183,10 +187,7 @@ impl Store {
         self.read(move |connection| {
             for (place, subject, start) in asked {
                 let LiveBudget { number, budget, .. } = &degrading[place];
-                let found = connection
-                    .prepare_cached(COUNTER)?
-                    .query_row(params![number, subject, start], counter)
-                    .optional()?;
+                let found = connection.query_opt(COUNTER, params![number, subject, start], counter)?;
                 let used = found.map_or(0, |counter| counter.used());
                 let BudgetMode::Degrade { share_percent } = budget.mode else { continue };
                 if i128::from(used) * 100 >= i128::from(budget.limit) * i128::from(share_percent) {
@@ -199,20 +200,16 @@ impl Store {
     }
 }
 
-fn standing(connection: &Connection, live: LiveBudget, now: Timestamp) -> Result<BudgetRecord, StoreError> {
+fn standing(connection: &dyn Sql, live: LiveBudget, now: Timestamp) -> Result<BudgetRecord, StoreError> {
     let start = micros(live.budget.window.around(now, &live.zone).start);
-    let counters = connection
-        .prepare_cached(COUNTERS)?
-        .query_map(params![live.number, start, COUNTERS_SHOWN_MAX], counter)?
-        .collect::<Result<_, _>>()?;
-    let total: i64 = connection
-        .prepare_cached(COUNTERS_COUNT)?
-        .query_row(params![live.number, start], |row| row.get(0))?;
+    let shown = params![live.number, start, COUNTERS_SHOWN_MAX];
+    let counters = connection.query_all(COUNTERS, shown, counter)?;
+    let total: i64 = connection.query_row(COUNTERS_COUNT, params![live.number, start], |row| row.get(0))?;
     let counters_total = u64::try_from(total).expect("a count is not negative");
     Ok(BudgetRecord { budget: live.budget, counters, counters_total })
 }
 
-fn counter(row: &Row<'_>) -> rusqlite::Result<CounterRecord> {
+fn counter(row: &Row<'_>) -> Result<CounterRecord, StoreError> {
     Ok(CounterRecord {
         subject: row.get(0)?,
         window_start: words::timestamp(row, 1)?,
@@ -224,14 +221,13 @@ fn counter(row: &Row<'_>) -> rusqlite::Result<CounterRecord> {
 }
 
 /// All budgets, the removed ones too, by number.
-pub(crate) fn load(connection: &Connection) -> Result<Vec<LiveBudget>, StoreError> {
-    let mut statement = connection.prepare_cached(BUDGET_COLUMNS_ALL)?;
-    let rows = statement.query_map([], |row| {
+pub(crate) fn load(connection: &dyn Sql) -> Result<Vec<LiveBudget>, StoreError> {
+    connection.query_all(BUDGETS, params![], |row| {
         let zone: String = row.get(7)?;
         Ok(LiveBudget {
             number: row.get(0)?,
-            zone: TimeZone::get(&zone).map_err(|error| words::strange(7, error))?,
-            removed: row.get::<_, Option<i64>>(11)?.is_some(),
+            zone: TimeZone::get(&zone).map_err(|error| StoreError::strange(7, error))?,
+            removed: row.get::<Option<i64>>(11)?.is_some(),
             budget: Budget {
                 id: BudgetId::from_uuid(uuid::Uuid::from_bytes(row.get(1)?)),
                 name: row.get(2)?,
@@ -249,8 +245,7 @@ pub(crate) fn load(connection: &Connection) -> Result<Vec<LiveBudget>, StoreErro
                 created_at: words::timestamp(row, 10)?,
             },
         })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    })
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {
@@ -262,19 +257,21 @@ fn create(writing: &mut Writing<'_>, budget: &Budget) -> Result<(), StoreError> 
     if load(connection)?.iter().any(|live| live.budget.id == budget.id) {
         return Err(StoreError::Exists(format!("budget {}", budget.id)));
     }
-    connection.prepare_cached(BUDGET_INSERT)?.execute(params![
-        budget.id.uuid().as_bytes(),
-        budget.name,
-        json(&budget.scope),
-        budget.unit.as_str(),
-        budget.limit,
-        budget.window.as_str(),
-        budget.zone,
-        json(&budget.mode),
-        json(&budget.thresholds_percent),
-        micros(budget.created_at)
-    ])?;
-    let number = connection.last_insert_rowid();
+    let number = connection.insert(
+        BUDGET_INSERT,
+        params![
+            budget.id.uuid().as_bytes(),
+            budget.name,
+            json(&budget.scope),
+            budget.unit.as_str(),
+            budget.limit,
+            budget.window.as_str(),
+            budget.zone,
+            json(&budget.mode),
+            json(&budget.thresholds_percent),
+            micros(budget.created_at)
+        ],
+    )?;
     if budget.window != BudgetWindow::Forever {
         count_earlier(connection, number, budget)?;
     }
@@ -291,52 +288,60 @@ struct Earlier {
 }
 
 /// Counts what the present window has seen before the budget was made.
-fn count_earlier(connection: &Connection, number: i64, budget: &Budget) -> Result<(), StoreError> {
+fn count_earlier(connection: &dyn Sql, number: i64, budget: &Budget) -> Result<(), StoreError> {
     let window = budget.window_around(budget.created_at);
     let accepted = window.start.checked_sub(1.hour()).unwrap_or(Timestamp::MIN);
     let mut subjects: BTreeMap<String, Vec<Earlier>> = BTreeMap::new();
-    let mut statement = connection.prepare_cached(EARLIER)?;
-    let mut rows = statement.query(params![micros(accepted), micros(window.start)])?;
-    while let Some(row) = rows.next()? {
-        let (provider, model): (String, String) = (row.get(1)?, row.get(2)?);
-        let payer = payer(row, 8)?;
-        let spending = Spending { payer: &payer, provider: &provider, model: &model };
-        let Some(subject) = budget.scope.subject(&spending) else { continue };
-        let (held, settled) = match budget.unit {
-            BudgetUnit::Usd => (row.get(4)?, row.get(5)?),
-            BudgetUnit::Images => (row.get(7)?, row.get(6)?),
-        };
-        let status = words::word(row, 3, AttemptStatus::from_word)?;
-        let settled = if status == AttemptStatus::Settled { settled } else { 0 };
-        subjects.entry(subject).or_default().push(Earlier { attempt: row.get(0)?, held, settled, status });
-    }
+    let (accepted, start) = (micros(accepted), micros(window.start));
+    connection.query(EARLIER, params![accepted, start], &mut |row| {
+        if let Some((subject, earlier)) = earlier(row, budget)? {
+            subjects.entry(subject).or_default().push(earlier);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
     for (subject, attempts) in subjects {
         let held_as = |status| {
             let those = attempts.iter().filter(|attempt| attempt.status == status);
             those.map(|attempt| attempt.held).sum::<i64>()
         };
         let settled: i64 = attempts.iter().map(|attempt| attempt.settled).sum();
-        connection.prepare_cached(COUNTER_OPEN)?.execute(params![
-            number,
-            subject,
-            micros(window.start),
-            window.end.map(micros),
-            settled,
-            held_as(AttemptStatus::Reserved),
-            held_as(AttemptStatus::Disputed)
-        ])?;
-        let counter = connection.last_insert_rowid();
+        let counter = connection.insert(
+            COUNTER_OPEN,
+            params![
+                number,
+                subject,
+                micros(window.start),
+                window.end.map(micros),
+                settled,
+                held_as(AttemptStatus::Reserved),
+                held_as(AttemptStatus::Disputed)
+            ],
+        )?;
         for Earlier { attempt, held, settled, .. } in &attempts {
-            connection.prepare_cached(SHARE_OPEN)?.execute(params![attempt, counter, held, settled])?;
-            connection.prepare_cached(ATTEMPT_COUNTED)?.execute([attempt])?;
+            connection.change_one(SHARE_OPEN, params![attempt, counter, held, settled])?;
+            connection.change_one(ATTEMPT_COUNTED, params![attempt])?;
         }
     }
     Ok(())
 }
 
+/// What the attempt of this row counts, and for whom; `None` where the budget does not speak of it.
+fn earlier(row: &Row<'_>, budget: &Budget) -> Result<Option<(String, Earlier)>, StoreError> {
+    let payer = payer(row, 8)?;
+    let spending = Spending { payer: &payer, provider: row.get(1)?, model: row.get(2)? };
+    let Some(subject) = budget.scope.subject(&spending) else { return Ok(None) };
+    let (held, settled) = match budget.unit {
+        BudgetUnit::Usd => (row.get(4)?, row.get(5)?),
+        BudgetUnit::Images => (row.get(7)?, row.get(6)?),
+    };
+    let status = words::word(row, 3, AttemptStatus::from_word)?;
+    let settled = if status == AttemptStatus::Settled { settled } else { 0 };
+    Ok(Some((subject, Earlier { attempt: row.get(0)?, held, settled, status })))
+}
+
 /// Project, key, end user and tags, from this column on.
-fn payer(row: &Row<'_>, column: usize) -> rusqlite::Result<Payer> {
-    let tags: Option<String> = row.get(column + 3)?;
+fn payer(row: &Row<'_>, column: usize) -> Result<Payer, StoreError> {
+    let tags: Option<&str> = row.get(column + 3)?;
     Ok(Payer {
         project: words::project(row, column)?,
         key_id: row.get(column + 1)?,

@@ -6,10 +6,10 @@
 use gallerist_domain::credits::Lot;
 use gallerist_domain::{LotId, Ticks};
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
 
 use crate::ledger::credits as rules;
+use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
 
@@ -67,12 +67,7 @@ impl Store {
 
     /// All lots, also those that are used or lost: by provider, what expires first in front.
     pub async fn lots(&self) -> Result<Vec<LotRecord>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(LOTS)?;
-            let rows = statement.query_map([], record)?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        self.read(|connection| connection.query_all(LOTS, params![], record)).await
     }
 
     /// Books what is left of lots that are over as lost. Repeating it does nothing.
@@ -88,25 +83,23 @@ impl Store {
     }
 }
 
-fn daily(connection: &Connection, days: u32, now: Timestamp) -> Result<Vec<DailyCharges>, StoreError> {
+fn daily(connection: &dyn Sql, days: u32, now: Timestamp) -> Result<Vec<DailyCharges>, StoreError> {
     let midnight = now.as_second() - now.as_second().rem_euclid(86_400);
     let today = Timestamp::from_second(midnight).expect("it lies a day before an instant at most");
     let since = today - SignedDuration::from_hours(24 * (i64::from(days.max(1)) - 1));
     let until = today + SignedDuration::from_hours(24);
-    let mut statement = connection.prepare_cached(DAILY)?;
-    let rows = statement.query_map(params![micros(since), micros(until)], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?, words::ticks(row, 2)?))
+    let rows: Vec<_> = connection.query_all(DAILY, params![micros(since), micros(until)], |row| {
+        Ok((row.get::<String>(0)?, row.get::<u32>(1)?, words::ticks(row, 2)?))
     })?;
     let mut found: BTreeMap<String, Vec<Ticks>> = BTreeMap::new();
-    for row in rows {
-        let (provider, day, charged) = row?;
+    for (provider, day, charged) in rows {
         let daily = found.entry(provider).or_insert_with(|| vec![Ticks::ZERO; days.max(1) as usize]);
         daily[day as usize] = charged;
     }
     Ok(found.into_iter().map(|(provider, days)| DailyCharges { provider, days }).collect())
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<LotRecord> {
+fn record(row: &Row<'_>) -> Result<LotRecord, StoreError> {
     Ok(LotRecord {
         id: words::lot_id(row, 0)?,
         created_at: words::timestamp(row, 1)?,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::sql::EngineError;
 use crate::words::AttemptStatus;
 
 /// A refusal (the books are unchanged) or a failure of the disk or database (the books are unchanged too).
@@ -49,7 +50,7 @@ pub enum StoreError {
     #[error("{0}")]
     Invalid(String),
     #[error("the database failed")]
-    Database(#[source] Arc<rusqlite::Error>),
+    Database(#[source] EngineError),
     #[error("{} failed", .path.display())]
     File {
         path: PathBuf,
@@ -107,17 +108,21 @@ impl fmt::Display for Breach {
     }
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> StoreError {
-        StoreError::Database(Arc::new(error))
-    }
-}
-
 impl StoreError {
     /// Whether the disk or the database failed, so that the same command may succeed a moment later. The rest
     /// are refusals, which repeating does not change.
     pub fn may_pass(&self) -> bool {
         matches!(self, StoreError::Database(_) | StoreError::File { .. })
+    }
+
+    pub(crate) fn database(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+        StoreError::Database(Arc::from(error.into()))
+    }
+
+    /// A column that holds what this version never wrote.
+    #[cold]
+    pub(crate) fn strange(column: usize, what: impl fmt::Display) -> StoreError {
+        StoreError::database(format!("column {column} cannot be read: {what}"))
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>, source: std::io::Error) -> StoreError {

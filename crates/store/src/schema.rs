@@ -29,7 +29,7 @@ pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<boo
         transaction.execute_batch(text)?;
     }
     if found == 0 {
-        projects::insert(&transaction, &ProjectId::default_project(), None, now)?;
+        projects::insert(&*transaction, &ProjectId::default_project(), None, now)?;
     }
     transaction.pragma_update(None, "user_version", known)?;
     transaction.commit()?;

@@ -6,9 +6,9 @@
 
 use gallerist_domain::{ProjectId, Ticks};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
 use std::fmt::Write;
 
+use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
 
@@ -143,17 +143,12 @@ impl Store {
     }
 }
 
-fn run(
-    connection: &Connection,
-    query: &UsageQuery,
-    group_by: &[UsageKey],
-) -> Result<Vec<UsageRow>, StoreError> {
-    let mut statement = connection.prepare_cached(&statement(group_by))?;
+fn run(connection: &dyn Sql, query: &UsageQuery, group_by: &[UsageKey]) -> Result<Vec<UsageRow>, StoreError> {
     let from = query.from.map_or(i64::MIN, micros);
     let to = query.to.map_or(i64::MAX, micros);
     let project = query.project.as_ref().map(ProjectId::as_str);
-    let rows = statement.query_map(params![from, to, project], |row| usage_row(row, group_by.len()))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    connection
+        .query_all(&statement(group_by), params![from, to, project], |row| usage_row(row, group_by.len()))
 }
 
 /// The text depends on nothing but the keys of the enum.
@@ -196,18 +191,16 @@ const CARRIES: &str = "a.row IS (SELECT c.row FROM attempts c WHERE c.request = 
 
 /// What expired, by provider and day; a loss falls on the instant of the expiry, whenever it was booked.
 fn expired(
-    connection: &Connection,
+    connection: &dyn Sql,
     query: &UsageQuery,
     group_by: &[UsageKey],
 ) -> Result<Vec<(Vec<String>, Ticks)>, StoreError> {
-    let mut statement = connection.prepare_cached(EXPIRED)?;
     let from = query.from.map_or(i64::MIN, micros);
     let to = query.to.map_or(i64::MAX, micros);
-    let rows = statement.query_map(params![from, to], |row| {
+    connection.query_all(EXPIRED, params![from, to], |row| {
         let keys = group_by.iter().map(|key| row.get(usize::from(*key == UsageKey::Day)));
-        Ok((keys.collect::<rusqlite::Result<Vec<String>>>()?, words::ticks(row, 2)?))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        Ok((keys.collect::<Result<Vec<String>, _>>()?, words::ticks(row, 2)?))
+    })
 }
 
 /// Adds the losses to the rows of their groups; a group without requests gets a row.
@@ -223,9 +216,9 @@ fn merge(rows: &mut Vec<UsageRow>, losses: Vec<(Vec<String>, Ticks)>) {
     }
 }
 
-fn usage_row(row: &Row<'_>, keys: usize) -> rusqlite::Result<UsageRow> {
-    let count = |at: usize| -> rusqlite::Result<u64> {
-        row.get::<_, i64>(keys + at).map(|count| u64::try_from(count).expect("a count is not negative"))
+fn usage_row(row: &Row<'_>, keys: usize) -> Result<UsageRow, StoreError> {
+    let count = |at: usize| -> Result<u64, StoreError> {
+        row.get::<i64>(keys + at).map(|count| u64::try_from(count).expect("a count is not negative"))
     };
     let figures = UsageFigures {
         requests: count(0)?,

@@ -4,12 +4,12 @@
 //! remembered by the writer until a command is refused or a commit fails.
 
 use gallerist_domain::{BudgetUnit, ProjectId, Ticks};
-use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{HashMap, HashSet};
 
 use super::counters::Counters;
 use crate::StoreError;
 use crate::error::Breach;
+use crate::sql::{Row, Sql, params};
 use crate::words::{Movement, statements};
 
 statements! {
@@ -59,16 +59,14 @@ impl Names {
 
     pub(crate) fn project(
         &mut self,
-        connection: &Connection,
+        connection: &dyn Sql,
         project: &ProjectId,
     ) -> Result<ProjectAccounts, StoreError> {
         if let Some(found) = self.by_name.get(project) {
             return Ok(*found);
         }
         let found = connection
-            .prepare_cached(PROJECT_BY_NAME)?
-            .query_row([project.as_str()], project_accounts)
-            .optional()?
+            .query_opt(PROJECT_BY_NAME, params![project.as_str()], project_accounts)?
             .ok_or_else(|| StoreError::UnknownProject(project.clone()))?;
         self.by_name.insert(project.clone(), found);
         self.by_number.insert(found.number, found);
@@ -78,37 +76,34 @@ impl Names {
     /// The project of a row that refers to it by number, so it exists.
     pub(crate) fn project_by_number(
         &mut self,
-        connection: &Connection,
+        connection: &dyn Sql,
         number: i64,
     ) -> Result<ProjectAccounts, StoreError> {
         if let Some(found) = self.by_number.get(&number) {
             return Ok(*found);
         }
-        let found = connection.prepare_cached(PROJECT_BY_NUMBER)?.query_row([number], project_accounts)?;
+        let found = connection.query_row(PROJECT_BY_NUMBER, params![number], project_accounts)?;
         self.by_number.insert(number, found);
         Ok(found)
     }
 
     /// The account of what we owe a provider; made when first needed.
-    pub(crate) fn payable(&mut self, connection: &Connection, provider: &str) -> Result<i64, StoreError> {
+    pub(crate) fn payable(&mut self, connection: &dyn Sql, provider: &str) -> Result<i64, StoreError> {
         if let Some(found) = self.payable.get(provider) {
             return Ok(*found);
         }
         let name = format!("provider:{provider}:payable");
-        let found = connection.prepare_cached(ACCOUNT)?.query_row([&name], |row| row.get(0)).optional()?;
+        let found = connection.query_opt(ACCOUNT, params![&name], |row| row.get(0))?;
         let account = match found {
             Some(account) => account,
-            None => {
-                connection.prepare_cached(ACCOUNT_INSERT)?.execute([&name])?;
-                connection.last_insert_rowid()
-            }
+            None => connection.insert(ACCOUNT_INSERT, params![&name])?,
         };
         self.payable.insert(provider.to_owned(), account);
         Ok(account)
     }
 }
 
-fn project_accounts(row: &rusqlite::Row<'_>) -> rusqlite::Result<ProjectAccounts> {
+fn project_accounts(row: &Row<'_>) -> Result<ProjectAccounts, StoreError> {
     Ok(ProjectAccounts {
         number: row.get(0)?,
         available: row.get(1)?,
@@ -142,56 +137,32 @@ impl Booking {
 }
 
 /// Books a movement: two or three legs of account and amount.
-pub(crate) fn book(
-    connection: &Connection,
-    booking: &Booking,
-    legs: &[(i64, Ticks)],
-) -> Result<(), StoreError> {
+pub(crate) fn book(connection: &dyn Sql, booking: &Booking, legs: &[(i64, Ticks)]) -> Result<(), StoreError> {
     let sum: Ticks = legs.iter().map(|(_, amount)| *amount).sum();
     assert!(sum.is_zero(), "the legs of a movement sum to {sum}, not to zero");
     let Booking { attempt, kind, at } = booking;
     let (place, kind) = (booking.first_place(), kind.as_str());
-    let written = match *legs {
-        [(a, x), (b, y)] => connection.prepare_cached(BOOK_TWO)?.execute(params![
-            attempt,
-            place,
-            at,
-            kind,
-            a,
-            x.get(),
-            b,
-            y.get()
-        ])?,
-        [(a, x), (b, y), (c, z)] => connection.prepare_cached(BOOK_THREE)?.execute(params![
-            attempt,
-            place,
-            at,
-            kind,
-            a,
-            x.get(),
-            b,
-            y.get(),
-            c,
-            z.get()
-        ])?,
+    match *legs {
+        [(a, x), (b, y)] => connection.put(BOOK_TWO, params![attempt, place, at, kind, a, x, b, y], Some(2)),
+        [(a, x), (b, y), (c, z)] => {
+            connection.put(BOOK_THREE, params![attempt, place, at, kind, a, x, b, y, c, z], Some(3))
+        }
         _ => panic!("a movement has two or three legs, not {}", legs.len()),
-    };
-    assert_eq!(written, legs.len(), "every leg is written");
-    Ok(())
+    }
 }
 
 /// Adds `asked` to what the project holds, or refuses when that would pass its cap.
 pub(crate) fn hold_within_cap(
-    connection: &Connection,
+    connection: &dyn Sql,
     (number, project): (i64, &ProjectId),
     asked: Ticks,
 ) -> Result<(), StoreError> {
     assert!(!asked.is_negative(), "a reservation holds nothing negative");
-    let changed = connection.prepare_cached(HOLD_WITHIN_CAP)?.execute(params![number, asked.get()])?;
+    let changed = connection.execute(HOLD_WITHIN_CAP, params![number, asked.get()])?;
     if changed == 1 {
         return Ok(());
     }
-    let breach = connection.prepare_cached(TOTALS)?.query_row([number], |row| {
+    let breach = connection.query_row(TOTALS, params![number], |row| {
         let limit: i64 = row.get(0)?;
         let unit = BudgetUnit::Usd;
         Ok(Breach {
@@ -220,14 +191,9 @@ pub(crate) struct Totals {
     pub(crate) disputed: Ticks,
 }
 
-pub(crate) fn move_totals(connection: &Connection, project: i64, change: Totals) -> Result<(), StoreError> {
+pub(crate) fn move_totals(connection: &dyn Sql, project: i64, change: Totals) -> Result<(), StoreError> {
     let Totals { settled, held, disputed } = change;
-    let changed = connection.prepare_cached(MOVE_TOTALS)?.execute(params![
-        project,
-        settled.get(),
-        held.get(),
-        disputed.get()
-    ])?;
-    assert_eq!(changed, 1, "the project of an attempt exists");
+    // The project of an attempt exists.
+    connection.change_one(MOVE_TOTALS, params![project, settled.get(), held.get(), disputed.get()])?;
     Ok(())
 }

@@ -5,7 +5,6 @@
 
 use gallerist_domain::{AttemptId, RequestId, Ticks};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::accounts::{Booking, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
 use super::counters::{self, Moving, Place};
@@ -15,6 +14,7 @@ use super::{
 };
 use crate::StoreError;
 use crate::requests::idempotency_floor;
+use crate::sql::{Sql, params};
 use crate::words::{self, AttemptStatus, Movement, RequestStatus, micros, statements};
 use crate::writer::Writing;
 
@@ -98,8 +98,7 @@ pub(crate) fn store_pending(
 ) -> Result<(), StoreError> {
     let connection = writing.connection;
     let id = attempt.uuid();
-    let changed =
-        connection.prepare_cached(ATTEMPT_PENDING)?.execute(params![id.as_bytes(), pending_json])?;
+    let changed = connection.execute(ATTEMPT_PENDING, params![id.as_bytes(), pending_json])?;
     if changed == 1 {
         return Ok(());
     }
@@ -143,25 +142,22 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
 
 /// The request that the idempotency key is bound to, and whether its body was the same.
 fn bound(
-    connection: &Connection,
+    connection: &dyn Sql,
     project: ProjectAccounts,
     request: &NewRequest,
     now: Timestamp,
 ) -> Result<Option<(RequestId, bool)>, StoreError> {
     let Some(key) = &request.idempotency_key else { return Ok(None) };
-    let found = connection
-        .prepare_cached(IDEMPOTENCY_FIND)?
-        .query_row(params![project.number, key], |row| {
-            Ok((words::request_id(row, 0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, i64>(2)?))
-        })
-        .optional()?;
+    let found = connection.query_opt(IDEMPOTENCY_FIND, params![project.number, key], |row| {
+        Ok((words::request_id(row, 0)?, row.get::<[u8; 32]>(1)?, row.get::<i64>(2)?))
+    })?;
     Ok(found
         .filter(|(_, _, created_at)| *created_at > idempotency_floor(now))
         .map(|(earlier, fingerprint, _)| (earlier, fingerprint == request.fingerprint)))
 }
 
 fn insert_request(
-    connection: &Connection,
+    connection: &dyn Sql,
     project: ProjectAccounts,
     request: &NewRequest,
     now: Timestamp,
@@ -169,55 +165,56 @@ fn insert_request(
     let payer = &request.payer;
     let tags =
         (!payer.tags.is_empty()).then(|| serde_json::to_string(&payer.tags).expect("tags are plain data"));
-    connection.prepare_cached(REQUEST_INSERT)?.execute(params![
-        request.id.uuid().as_bytes(),
-        project.number,
-        payer.key_id,
-        micros(request.accepted_at),
-        request.model,
-        request.operation.as_str(),
-        request.n,
-        request.fingerprint,
-        request.idempotency_key,
-        request.plan_json,
-        payer.end_user,
-        tags
-    ])?;
-    let number = connection.last_insert_rowid();
-    if let Some(key) = &request.idempotency_key {
-        connection.prepare_cached(IDEMPOTENCY_BIND)?.execute(params![
+    let number = connection.insert(
+        REQUEST_INSERT,
+        params![
+            request.id.uuid().as_bytes(),
             project.number,
-            key,
-            number,
+            payer.key_id,
+            micros(request.accepted_at),
+            request.model,
+            request.operation.as_str(),
+            request.n,
             request.fingerprint,
-            micros(now)
-        ])?;
+            request.idempotency_key,
+            request.plan_json,
+            payer.end_user,
+            tags
+        ],
+    )?;
+    if let Some(key) = &request.idempotency_key {
+        connection.change(
+            IDEMPOTENCY_BIND,
+            params![project.number, key, number, request.fingerprint, micros(now)],
+        )?;
     }
     Ok(number)
 }
 
 fn insert_attempt(
-    connection: &Connection,
+    connection: &dyn Sql,
     request: i64,
     attempt: &NewAttempt,
     counters: usize,
     now: Timestamp,
 ) -> Result<i64, StoreError> {
-    connection.prepare_cached(ATTEMPT_INSERT)?.execute(params![
-        attempt.id.uuid().as_bytes(),
-        request,
-        attempt.number,
-        attempt.offer.to_string(),
-        attempt.offer.provider,
-        attempt.offer.model,
-        attempt.maximum.get(),
-        micros(now),
-        attempt.catalogue_digest,
-        attempt.call_json,
-        attempt.images,
-        i64::try_from(counters).expect("there are few budgets")
-    ])?;
-    Ok(connection.last_insert_rowid())
+    connection.insert(
+        ATTEMPT_INSERT,
+        params![
+            attempt.id.uuid().as_bytes(),
+            request,
+            attempt.number,
+            attempt.offer.to_string(),
+            attempt.offer.provider,
+            attempt.offer.model,
+            attempt.maximum.get(),
+            micros(now),
+            attempt.catalogue_digest,
+            attempt.call_json,
+            attempt.images,
+            i64::try_from(counters).expect("there are few budgets")
+        ],
+    )
 }
 
 struct FoundRequest {
@@ -226,14 +223,12 @@ struct FoundRequest {
     status: RequestStatus,
 }
 
-fn find_request(connection: &Connection, request: RequestId) -> Result<FoundRequest, StoreError> {
+fn find_request(connection: &dyn Sql, request: RequestId) -> Result<FoundRequest, StoreError> {
     connection
-        .prepare_cached(REQUEST_FIND)?
-        .query_row([request.uuid().as_bytes()], |row| {
+        .query_opt(REQUEST_FIND, params![request.uuid().as_bytes()], |row| {
             let status = words::word(row, 2, RequestStatus::from_word)?;
             Ok(FoundRequest { number: row.get(0)?, project: row.get(1)?, status })
-        })
-        .optional()?
+        })?
         .ok_or(StoreError::UnknownRequest(request))
 }
 
@@ -272,10 +267,9 @@ impl FoundAttempt {
     }
 }
 
-pub(super) fn find_attempt(connection: &Connection, attempt: AttemptId) -> Result<FoundAttempt, StoreError> {
+pub(super) fn find_attempt(connection: &dyn Sql, attempt: AttemptId) -> Result<FoundAttempt, StoreError> {
     connection
-        .prepare_cached(ATTEMPT_FIND)?
-        .query_row([attempt.uuid().as_bytes()], |row| {
+        .query_opt(ATTEMPT_FIND, params![attempt.uuid().as_bytes()], |row| {
             Ok(FoundAttempt {
                 row: row.get(0)?,
                 request: row.get(1)?,
@@ -287,8 +281,7 @@ pub(super) fn find_attempt(connection: &Connection, attempt: AttemptId) -> Resul
                 dispute_reason: row.get(7)?,
                 counters: row.get(8)?,
             })
-        })
-        .optional()?
+        })?
         .ok_or(StoreError::UnknownAttempt(attempt))
 }
 
@@ -364,21 +357,24 @@ fn end_attempt(
     // A dispute is resolved later by what the call and the provider's handle say.
     let keep_texts = status == AttemptStatus::Disputed;
     let columns = end_columns(end);
-    let changed = connection.prepare_cached(ATTEMPT_END)?.execute(params![
-        attempt.row,
-        status.as_str(),
-        micros(now),
-        columns.charged.get(),
-        columns.images,
-        columns.basis,
-        columns.charge_json,
-        columns.fault_json,
-        columns.dispute_reason,
-        columns.provider_request_id,
-        keep_texts,
-        writing.calls_keep
-    ])?;
-    assert_eq!(changed, 1, "a reserved attempt ends once");
+    // A reserved attempt ends once.
+    connection.change_one(
+        ATTEMPT_END,
+        params![
+            attempt.row,
+            status.as_str(),
+            micros(now),
+            columns.charged.get(),
+            columns.images,
+            columns.basis,
+            columns.charge_json,
+            columns.fault_json,
+            columns.dispute_reason,
+            columns.provider_request_id,
+            keep_texts,
+            writing.calls_keep
+        ],
+    )?;
     if attempt.counters > 0 {
         let (to, overrun) = match end {
             End::Settled { charge, images, .. } => (Place::Settled(*charge, *images), *charge > maximum),
@@ -413,7 +409,7 @@ pub(super) fn pay(
 }
 
 fn finish_request(
-    connection: &Connection,
+    connection: &dyn Sql,
     request: RequestId,
     number: i64,
     end: &RequestEnd,
@@ -422,28 +418,31 @@ fn finish_request(
     if end.status == RequestStatus::Running {
         return Err(StoreError::Invalid("a request does not end as running".to_owned()));
     }
-    let open: u32 = connection.prepare_cached(OPEN_COUNT)?.query_row([number], |row| row.get(0))?;
+    let open: u32 = connection.query_row(OPEN_COUNT, params![number], |row| row.get(0))?;
     if open > 0 {
         return Err(StoreError::AttemptsOpen { request, open });
     }
     if end.free_idempotency_key {
-        if connection.prepare_cached(MAY_HAVE_COST)?.exists([number])? {
+        if connection.exists(MAY_HAVE_COST, params![number])? {
             return Err(StoreError::KeyMustStay(request));
         }
-        connection.prepare_cached(IDEMPOTENCY_FREE)?.execute([number])?;
+        connection.change(IDEMPOTENCY_FREE, params![number])?;
     }
-    let changed = connection.prepare_cached(REQUEST_FINISH)?.execute(params![
-        number,
-        end.status.as_str(),
-        end.http_status,
-        end.error_code,
-        end.answer_json,
-        end.images_delivered,
-        end.list.map(Ticks::get),
-        end.saved.map(Ticks::get),
-        micros(now)
-    ])?;
-    assert_eq!(changed, 1, "the request that finishes exists");
+    // The request that finishes exists.
+    connection.change_one(
+        REQUEST_FINISH,
+        params![
+            number,
+            end.status.as_str(),
+            end.http_status,
+            end.error_code,
+            end.answer_json,
+            end.images_delivered,
+            end.list.map(Ticks::get),
+            end.saved.map(Ticks::get),
+            micros(now)
+        ],
+    )?;
     Ok(())
 }
 

@@ -10,7 +10,6 @@ use gallerist_domain::{
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -19,15 +18,18 @@ use crate::StoreError;
 use crate::alerts;
 use crate::budgets;
 use crate::error::Breach;
+use crate::sql::{Row, Sql, params};
 use crate::words::{micros, statements};
 use crate::writer::Writing;
 
 statements! {
     COUNTER_FIND = "SELECT number FROM budget_counters WHERE budget = ?1 AND subject = ?2 AND window_start = ?3";
-    COUNTER_INSERT = "INSERT INTO budget_counters (budget, subject, window_start, window_end)
-        VALUES (?1, ?2, ?3, ?4)";
+    COUNTER_OPEN = "INSERT INTO budget_counters (budget, subject, window_start, window_end)
+        VALUES (?1, ?2, ?3, ?4) ON CONFLICT (budget, subject, window_start) DO NOTHING";
     COUNTER_TOTALS = "SELECT settled, held, disputed FROM budget_counters WHERE number = ?1";
-    COUNTER_HOLD = "UPDATE budget_counters SET held = held + ?2 WHERE number = ?1";
+    // The limit is asked again where it is held, since another replica may have been faster.
+    COUNTER_HOLD = "UPDATE budget_counters SET held = held + ?2
+        WHERE number = ?1 AND (?3 IS NULL OR settled + held + disputed + ?2 <= ?3)";
     COUNTER_MOVE = "UPDATE budget_counters
         SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4 WHERE number = ?1";
     COUNTER = "SELECT budget, subject, window_start, window_end, settled, held, disputed, alerted_percent
@@ -60,7 +62,7 @@ const NUMBERS_MAX: usize = 65_536;
 
 impl Counters {
     /// All budgets, the removed ones too, by number.
-    pub(super) fn budgets(&mut self, connection: &Connection) -> Result<Arc<[LiveBudget]>, StoreError> {
+    pub(super) fn budgets(&mut self, connection: &dyn Sql) -> Result<Arc<[LiveBudget]>, StoreError> {
         if let Some(known) = &self.budgets {
             return Ok(Arc::clone(known));
         }
@@ -77,7 +79,7 @@ impl Counters {
     /// The counter's number, if there is one.
     fn find(
         &mut self,
-        connection: &Connection,
+        connection: &dyn Sql,
         budget: i64,
         subject: &str,
         start: i64,
@@ -86,10 +88,8 @@ impl Counters {
         if let Some(number) = self.numbers.get(&key) {
             return Ok(Some(*number));
         }
-        let found: Option<i64> = connection
-            .prepare_cached(COUNTER_FIND)?
-            .query_row(params![budget, subject, start], |row| row.get(0))
-            .optional()?;
+        let found: Option<i64> =
+            connection.query_opt(COUNTER_FIND, params![budget, subject, start], |row| row.get(0))?;
         if let Some(number) = found {
             self.remember(key, number);
         }
@@ -174,17 +174,29 @@ pub(super) fn check(
     Ok(holding)
 }
 
-fn fits(connection: &Connection, budget: &Budget, subject: &str, wanted: &Wanted) -> Result<(), StoreError> {
-    let totals = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let (settled, held, disputed): (i64, i64, i64) = match wanted.number {
-        None => (0, 0, 0),
-        Some(number) => connection.prepare_cached(COUNTER_TOTALS)?.query_row([number], totals)?,
-    };
+fn fits(connection: &dyn Sql, budget: &Budget, subject: &str, wanted: &Wanted) -> Result<(), StoreError> {
+    let (settled, held, disputed) = totals(connection, wanted)?;
     let sum = [settled, held, disputed, wanted.asked].iter().try_fold(0i64, |sum, x| sum.checked_add(*x));
     if sum.is_some_and(|sum| sum <= budget.limit) {
         return Ok(());
     }
-    Err(StoreError::BudgetExceeded(Box::new(Breach {
+    Err(breach(connection, budget, subject, wanted)?)
+}
+
+fn totals(connection: &dyn Sql, wanted: &Wanted) -> Result<(i64, i64, i64), StoreError> {
+    let Some(number) = wanted.number else { return Ok((0, 0, 0)) };
+    connection.query_row(COUNTER_TOTALS, params![number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+}
+
+/// The refusal of what would pass the limit.
+fn breach(
+    connection: &dyn Sql,
+    budget: &Budget,
+    subject: &str,
+    wanted: &Wanted,
+) -> Result<StoreError, StoreError> {
+    let (settled, held, disputed) = totals(connection, wanted)?;
+    Ok(StoreError::BudgetExceeded(Box::new(Breach {
         budget: Some(budget.id),
         name: budget.name.clone(),
         words: budget.words(),
@@ -203,21 +215,24 @@ fn fits(connection: &Connection, budget: &Budget, subject: &str, wanted: &Wanted
 /// Holds what [`check`] has found to fit.
 pub(super) fn hold(writing: &mut Writing<'_>, holding: &mut Holding) -> Result<(), StoreError> {
     let connection = writing.connection;
-    for (key, wanted) in &mut holding.wanted {
+    let counters = &mut writing.names.counters;
+    let live = counters.budgets(connection)?;
+    for ((budget, subject, start), wanted) in &mut holding.wanted {
         let number = match wanted.number {
             Some(number) => number,
             None => {
-                let (budget, subject, start) = key;
                 let end = wanted.window.end.map(micros);
-                connection.prepare_cached(COUNTER_INSERT)?.execute(params![budget, subject, start, end])?;
-                let number = connection.last_insert_rowid();
-                writing.names.counters.remember(key.clone(), number);
-                number
+                connection.change(COUNTER_OPEN, params![budget, subject, start, end])?;
+                let opened = counters.find(connection, *budget, subject, *start)?;
+                opened.ok_or_else(|| StoreError::database("a counter is missing"))?
             }
         };
         wanted.number = Some(number);
-        let changed = connection.prepare_cached(COUNTER_HOLD)?.execute(params![number, wanted.asked])?;
-        assert_eq!(changed, 1, "the counter exists");
+        let budget = &find(&live, *budget).budget;
+        let limit = budget.mode.refuses().then_some(budget.limit);
+        if connection.execute(COUNTER_HOLD, params![number, wanted.asked, limit])? == 0 {
+            return Err(breach(connection, budget, subject, wanted)?);
+        }
     }
     Ok(())
 }
@@ -231,7 +246,7 @@ pub(super) fn write_shares(
 ) -> Result<(), StoreError> {
     for (key, held) in holding.shares.get(place).into_iter().flatten() {
         let counter = holding.wanted[key].number.expect("it is held");
-        writing.connection.prepare_cached(SHARE_INSERT)?.execute(params![attempt_row, counter, held])?;
+        writing.connection.change_one(SHARE_INSERT, params![attempt_row, counter, held])?;
     }
     Ok(())
 }
@@ -265,9 +280,7 @@ pub(super) fn move_shares(
     let connection = writing.connection;
     let live = writing.names.counters.budgets(connection)?;
     let shares: Vec<(i64, i64, i64)> = connection
-        .prepare_cached(SHARES)?
-        .query_map([moving.row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<Result<_, _>>()?;
+        .query_all(SHARES, params![moving.row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     for (counter, share, budget) in shares {
         let unit = find(&live, budget).budget.unit;
         let settled = match to {
@@ -275,12 +288,11 @@ pub(super) fn move_shares(
             _ => 0,
         };
         let part = |place: Place| i64::from(to == place) * share - i64::from(from == place) * share;
-        let moved = params![counter, settled, part(Place::Held), part(Place::Disputed)];
-        let changed = connection.prepare_cached(COUNTER_MOVE)?.execute(moved)?;
-        assert_eq!(changed, 1, "the counter of a share exists");
-        let standing = connection.prepare_cached(COUNTER)?.query_row([counter], Standing::read)?;
+        let (held, disputed) = (part(Place::Held), part(Place::Disputed));
+        connection.change_one(COUNTER_MOVE, params![counter, settled, held, disputed])?;
+        let standing = connection.query_row(COUNTER, params![counter], Standing::read)?;
         if settled != 0 {
-            connection.prepare_cached(SHARE_SETTLE)?.execute(params![moving.row, counter, settled])?;
+            connection.change_one(SHARE_SETTLE, params![moving.row, counter, settled])?;
         }
         standing.tell(writing, &live, counter, moving)?;
     }
@@ -304,7 +316,7 @@ struct Standing {
 }
 
 impl Standing {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Standing> {
+    fn read(row: &Row<'_>) -> Result<Standing, StoreError> {
         Ok(Standing {
             budget: row.get(0)?,
             subject: row.get(1)?,
@@ -337,7 +349,7 @@ impl Standing {
         };
         let newly = budget.thresholds_percent.iter().rev().find(reached).filter(|_| spent > 0);
         if let Some(percent) = newly {
-            writing.connection.prepare_cached(COUNTER_ALERTED)?.execute(params![counter, percent])?;
+            writing.connection.change_one(COUNTER_ALERTED, params![counter, *percent])?;
             let fact =
                 AlertFact::BudgetThreshold { threshold_percent: *percent, standing: self.words(budget) };
             self.raise(writing, budget, format!("budget:{}:{counter}:{percent}", budget.id), moving, fact)?;

@@ -187,7 +187,7 @@ async fn charges_are_told_by_day_for_providers_with_credits() {
 #[test]
 fn a_store_of_the_first_schema_is_brought_up_to_date() {
     let dir = tempfile::tempdir().unwrap();
-    let path = database_path(dir.path());
+    let path = crate::sqlite::database_path(dir.path());
     {
         let connection = rusqlite::Connection::open(&path).unwrap();
         connection.execute_batch(include_str!("../schema/0001_first.sql")).unwrap();

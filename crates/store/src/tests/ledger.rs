@@ -389,7 +389,7 @@ async fn a_settlement_that_could_not_be_written_is_handed_back() {
     let store = store();
     let (request, attempt) = reserved(&store, &default(), 100).await;
     // Stands for a full disk: the row of the attempt cannot be written.
-    let other = rusqlite::Connection::open(crate::database_path(store.data_dir())).unwrap();
+    let other = rusqlite::Connection::open(crate::sqlite::database_path(store.data_dir())).unwrap();
     let refuse = "CREATE TRIGGER full BEFORE UPDATE ON attempts BEGIN SELECT RAISE(ABORT, 'full'); END";
     other.execute_batch(refuse).unwrap();
     let (sender, back) = tokio::sync::oneshot::channel();

@@ -351,7 +351,7 @@ async fn ended_attempts_forget_their_calls_unless_they_are_kept() {
         store.conclude(conclusion(request, vec![(attempt, settled(10, 1))], None)).await.unwrap();
         let kept: bool = store
             .read(|connection| {
-                Ok(connection.query_row("SELECT call_json NOTNULL FROM attempts", [], |r| r.get(0))?)
+                connection.query_row("SELECT call_json NOTNULL FROM attempts", &[], |row| row.get(0))
             })
             .await
             .unwrap();
