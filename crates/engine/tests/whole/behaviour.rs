@@ -2,6 +2,7 @@
 //!
 //! - `failover`: where a fault leads, and what was paid on the way
 //! - `limits`: cost limits, caps, refusals before any payment
+//! - `budgets`: limits of providers and end users, and what they leave
 //! - `several`: several pictures, some of which fail
 //! - `repetition`: idempotency keys and automatic repetitions pay once
 //! - `hostile`: upstreams that answer what no provider should
@@ -14,6 +15,7 @@
 //! - `compatible`: an upstream that speaks another kind's protocol at prices of its own
 //! - `restart`: crashes in the middle of a call
 
+mod budgets;
 mod compatible;
 mod failover;
 mod figures;

@@ -50,11 +50,14 @@ pub(crate) struct LiveBudget {
     pub(crate) removed: bool,
 }
 
+/// Names a counter: the budget's number, the subject, the start of the window in microseconds.
+type CounterKey = (i64, String, i64);
+
 /// The budgets and counters that were looked up before.
 #[derive(Default)]
 pub(crate) struct Counters {
     budgets: Option<Arc<[LiveBudget]>>,
-    numbers: HashMap<(i64, String, i64), i64>,
+    numbers: HashMap<CounterKey, i64>,
 }
 
 /// Counters remembered at most; then the map begins anew.
@@ -96,7 +99,7 @@ impl Counters {
         Ok(found)
     }
 
-    fn remember(&mut self, key: (i64, String, i64), number: i64) {
+    fn remember(&mut self, key: CounterKey, number: i64) {
         if self.numbers.len() >= NUMBERS_MAX {
             self.numbers.clear();
         }
@@ -107,9 +110,9 @@ impl Counters {
 /// What a reservation will hold: by counter the sum, by attempt the shares.
 #[derive(Default)]
 pub(super) struct Holding {
-    wanted: BTreeMap<(i64, String, i64), Wanted>,
+    wanted: BTreeMap<CounterKey, Wanted>,
     /// By place of the attempt.
-    shares: Vec<Vec<((i64, String, i64), i64)>>,
+    shares: Vec<Vec<(CounterKey, i64)>>,
 }
 
 struct Wanted {
