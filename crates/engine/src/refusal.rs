@@ -3,7 +3,7 @@
 //! `server` turns a refusal into OpenAI's error shape. Texts say what to do next and hold no secret.
 
 use gallerist_domain::{Fault, RequestId, Ticks};
-use gallerist_routing::Exclusion;
+use gallerist_routing::report::ExcludedOffer;
 
 /// A refused or failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,9 @@ pub struct Refusal {
     /// Held because nobody knows; more than zero forbids an automatic repetition.
     pub disputed: Ticks,
     pub attempts: Vec<FailedAttempt>,
-    pub excluded: Vec<Exclusion>,
+    pub excluded: Vec<ExcludedOffer>,
+    /// The least maximum among the offers that are out because they could cost more than the request allows.
+    pub cheapest: Option<Ticks>,
     /// Whether this repeats what an earlier request was told; its amounts are that one's.
     pub replayed: bool,
 }
@@ -125,6 +127,7 @@ impl Refusal {
             disputed: Ticks::ZERO,
             attempts: Vec::new(),
             excluded: Vec::new(),
+            cheapest: None,
             replayed: false,
         }
     }
