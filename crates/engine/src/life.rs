@@ -129,7 +129,7 @@ impl Life {
             Err(error) => return self.refused(outcome::plan_refusal(error), events).await,
         };
         if plan.offers.is_empty() {
-            return self.refused(outcome::no_offer(&request, plan.excluded), events).await;
+            return self.refused(outcome::no_offer(&request, &plan), events).await;
         }
         let served = match self.try_offers(&plan, events.as_mut()).await {
             Ok(served) => served,
@@ -150,7 +150,7 @@ impl Life {
                 charged: self.charged,
                 disputed: self.disputed,
             };
-            let refusal = outcome::failure(&failed, plan.excluded);
+            let refusal = outcome::failure(&failed, &plan);
             return self.refused(refusal, events).await;
         };
         let answer = self.answer(&plan.offers[served], saved);

@@ -6,6 +6,7 @@ use crate::shared::Shared;
 use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, RequestId, Ticks};
 use gallerist_pricing::{Charge, Offer};
 use gallerist_routing::insight::NOTHING;
+use gallerist_routing::report::ExcludedOffer;
 use gallerist_routing::{Exclusion, HealthBook, Plan, PlanContext, PlanError, Reason, Target, plan};
 use gallerist_store::{Breach, StoreError};
 use jiff::Timestamp;
@@ -27,23 +28,18 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
 }
 
 /// The refusal when no offer is left, by the reasons.
-pub(crate) fn no_offer(request: &ImageRequest, excluded: Vec<Exclusion>) -> Refusal {
-    let over: Vec<Ticks> = excluded
-        .iter()
-        .filter_map(|exclusion| match exclusion.reason {
-            Reason::OverMaxCost { quote_max } => Some(quote_max),
-            _ => None,
-        })
-        .collect();
-    let unknown = excluded.iter().filter(|exclusion| matches!(exclusion.reason, Reason::PriceUnknown(_)));
-    let mut refusal = if let (Some(cheapest), Some(limit)) = (over.iter().min(), request.max_cost) {
+pub(crate) fn no_offer(request: &ImageRequest, plan: &Plan<'_>) -> Refusal {
+    let excluded: Vec<Exclusion<'_>> = plan.excluded().collect();
+    let cheapest = cheapest(&excluded);
+    let unknown = excluded.iter().any(|exclusion| matches!(exclusion.reason, Reason::PriceUnknown(_)));
+    let refusal = if let (Some(cheapest), Some(limit)) = (cheapest, request.max_cost) {
         let message = format!(
             "The cheapest offer could cost {} USD, more than gallerist.max_cost_usd ({}).",
             cheapest.short(),
             limit.short()
         );
         Refusal::new(RefusalKind::CostLimitExceeded, message).with_parameter("gallerist.max_cost_usd")
-    } else if unknown.count() > 0 {
+    } else if unknown {
         let message = "The offers that could serve this request have no known price, and an unknown price is \
                        never zero. Add it to the catalogue, or ask for another size, quality or model.";
         Refusal::new(RefusalKind::PriceUnknown, message)
@@ -51,12 +47,20 @@ pub(crate) fn no_offer(request: &ImageRequest, excluded: Vec<Exclusion>) -> Refu
         let message = format!("No offer can serve this request.{}", reasons(&excluded));
         Refusal::new(RefusalKind::NoOffer, message)
     };
-    refusal.excluded = excluded;
-    refusal
+    Refusal { cheapest, excluded: excluded.into_iter().map(ExcludedOffer::from).collect(), ..refusal }
+}
+
+/// The least maximum among the offers that are out only because they could cost too much.
+fn cheapest(excluded: &[Exclusion<'_>]) -> Option<Ticks> {
+    let over = excluded.iter().filter_map(|exclusion| match exclusion.reason {
+        Reason::OverMaxCost { quote_max } => Some(quote_max),
+        _ => None,
+    });
+    over.min()
 }
 
 /// Each reason once, with the offers that it leaves out and the change that would admit them.
-fn reasons(excluded: &[Exclusion]) -> String {
+fn reasons(excluded: &[Exclusion<'_>]) -> String {
     let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
     for Exclusion { offer, reason } in excluded {
         let text = format!("{reason} ({})", reason.change());
@@ -84,7 +88,7 @@ pub(crate) struct Failed<'a> {
 }
 
 /// The refusal of a request whose offers all failed.
-pub(crate) fn failure(failed: &Failed<'_>, excluded: Vec<Exclusion>) -> Refusal {
+pub(crate) fn failure(failed: &Failed<'_>, plan: &Plan<'_>) -> Refusal {
     let faults: Vec<&Fault> = failed.attempts.iter().map(|failed| &failed.fault).collect();
     let filter = |fault: &&&Fault| {
         matches!(
@@ -129,7 +133,9 @@ pub(crate) fn failure(failed: &Failed<'_>, excluded: Vec<Exclusion>) -> Refusal 
     refusal.charged = failed.charged;
     refusal.disputed = failed.disputed;
     refusal.attempts = failed.attempts.to_vec();
-    refusal.excluded = excluded;
+    let excluded: Vec<Exclusion<'_>> = plan.excluded().collect();
+    refusal.cheapest = cheapest(&excluded);
+    refusal.excluded = excluded.into_iter().map(ExcludedOffer::from).collect();
     refusal.request_id = Some(failed.request);
     refusal
 }
@@ -208,7 +214,7 @@ fn expected(offer: &Offer, request: &ImageRequest, target: &Target<'_>, at: Time
 
 /// The plan as it is stored: offers with their figures, and the excluded with code and reason.
 pub(crate) fn plan_json(plan: &Plan<'_>) -> String {
-    let mut text = String::with_capacity(96 * plan.offers.len() + 144 * plan.excluded.len() + 32);
+    let mut text = String::with_capacity(96 * plan.offers.len() + 32);
     text.push_str("{\"offers\":[");
     for (index, planned) in plan.offers.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
@@ -225,9 +231,9 @@ pub(crate) fn plan_json(plan: &Plan<'_>) -> String {
         text.push('}');
     }
     text.push_str("],\"excluded\":[");
-    for (index, exclusion) in plan.excluded.iter().enumerate() {
+    for (index, exclusion) in plan.excluded().enumerate() {
         let comma = if index > 0 { "," } else { "" };
-        let (offer, code) = (&exclusion.offer, exclusion.reason.code());
+        let (offer, code) = (exclusion.offer, exclusion.reason.code());
         let _ = write!(text, "{comma}{{\"offer\":\"{offer}\",\"code\":\"{code}\",\"reason\":\"");
         let _ = write!(Escaped(&mut text), "{}", exclusion.reason);
         text.push_str("\"}");

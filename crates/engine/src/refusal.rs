@@ -3,7 +3,7 @@
 //! `server` turns a refusal into OpenAI's error shape. Texts say what to do next and hold no secret.
 
 use gallerist_domain::{Fault, OfferId, RequestId, Ticks};
-use gallerist_routing::Exclusion;
+use gallerist_routing::report::ExcludedOffer;
 use gallerist_store::Breach;
 
 /// A refused or failed request.
@@ -21,7 +21,9 @@ pub struct Refusal {
     /// Held because nobody knows; more than zero forbids an automatic repetition.
     pub disputed: Ticks,
     pub attempts: Vec<FailedAttempt>,
-    pub excluded: Vec<Exclusion>,
+    pub excluded: Vec<ExcludedOffer>,
+    /// The least maximum among the offers that are out because they could cost more than the request allows.
+    pub cheapest: Option<Ticks>,
     /// Whether this repeats what an earlier request was told; its amounts are that one's.
     pub replayed: bool,
     /// The limit that a reservation would have passed.
@@ -140,6 +142,7 @@ impl Refusal {
             disputed: Ticks::ZERO,
             attempts: Vec::new(),
             excluded: Vec::new(),
+            cheapest: None,
             replayed: false,
             breach: None,
             fitting: None,

@@ -76,13 +76,13 @@ pub struct Charge {
 ///
 /// # Errors
 /// [`Unpriced`] when neither the evidence nor the sheet says what it cost.
-pub fn settle(
-    sheet: &PriceSheet,
+pub fn settle<'a>(
+    sheet: &'a PriceSheet,
     currencies: &[Currency],
     facts: &Facts<'_>,
     evidence: Evidence<'_>,
     at: Timestamp,
-) -> Result<Charge, Unpriced> {
+) -> Result<Charge, Unpriced<'a>> {
     if let Some(cost) = evidence.reported
         && let Some(charge) = reported(cost, currencies, at)?
     {
@@ -137,7 +137,7 @@ fn charge_line(line: &PriceLine, quantity: i64, amount: Ticks) -> ChargeLine {
 /// Tokens that the provider counted and no line prices, on a sheet that prices tokens: an unknown price is not
 /// zero. A sheet that knows them to be free says so with a line of amount 0. Where pictures or units are sold,
 /// the tokens that they took are in the price.
-fn uncounted(sheet: &PriceSheet, usage: &[Metered]) -> Result<(), Unpriced> {
+fn uncounted(sheet: &PriceSheet, usage: &[Metered]) -> Result<(), Unpriced<'static>> {
     let priced = |meter: Meter| sheet.lines.iter().any(|line| line.meter == meter);
     if !sheet.lines.iter().any(|line| line.meter.is_tokens()) {
         return Ok(());
@@ -175,7 +175,11 @@ fn counted(line: &PriceLine, sheet: &PriceSheet, usage: &[Metered]) -> Option<i6
 
 /// The provider's own figure in dollars; `None` when its currency has no rate, or it is below nothing. One
 /// beyond what an amount can hold is not replaced by a small figure of ours.
-fn reported(cost: &ReportedCost, currencies: &[Currency], at: Timestamp) -> Result<Option<Charge>, Unpriced> {
+fn reported(
+    cost: &ReportedCost,
+    currencies: &[Currency],
+    at: Timestamp,
+) -> Result<Option<Charge>, Unpriced<'static>> {
     let (rate, source) = if cost.currency == "USD" {
         (gallerist_domain::Decimal::ONE, String::new())
     } else {
@@ -199,13 +203,13 @@ fn reported(cost: &ReportedCost, currencies: &[Currency], at: Timestamp) -> Resu
 }
 
 /// The billed quantity of a line and where it comes from.
-fn settled_quantity(
-    line: &PriceLine,
+fn settled_quantity<'a>(
+    line: &'a PriceLine,
     sheet: &PriceSheet,
     facts: &Facts<'_>,
     usage: &[Metered],
     at: Timestamp,
-) -> Result<(i64, Basis), Unpriced> {
+) -> Result<(i64, Basis), Unpriced<'a>> {
     if let Some(count) = counted(line, sheet, usage) {
         return Ok((line.billed_quantity(count), Basis::Usage));
     }
@@ -223,7 +227,7 @@ fn settled_quantity(
         return Ok((0, Basis::Computed));
     }
     let quantity = estimated(line.meter, sheet, facts, at)
-        .ok_or_else(|| Unpriced::NoQuantity { line: line.id.clone(), meter: line.meter.name() })?;
+        .ok_or(Unpriced::NoQuantity { line: &line.id, meter: line.meter.name() })?;
     Ok((line.billed_for(quantity, images).expected, Basis::Estimated))
 }
 

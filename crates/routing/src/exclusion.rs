@@ -1,23 +1,25 @@
 //! Why an offer is left out: a stable code, a reason for people, and the change that would admit it.
 
-use gallerist_domain::{OfferId, Operation, OutputFormat, QualityClass, Size, Ticks};
+use gallerist_domain::{OfferId, Operation, OutputFormat, QualityClass, Size, Sizes, Ticks};
+use gallerist_pricing::Unpriced;
 use std::fmt;
 
 /// One offer that the plan leaves out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exclusion {
-    pub offer: OfferId,
-    pub reason: Reason,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exclusion<'a> {
+    pub offer: &'a OfferId,
+    pub reason: Reason<'a>,
 }
 
-/// The reason; texts are made only when somebody reads them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
+/// The reason. It borrows from the offer and the request; texts are made only when somebody reads them, so
+/// that leaving hundreds of offers out costs no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason<'a> {
     ProviderExcluded,
     Retired {
-        successors: Vec<String>,
+        successors: &'a [String],
     },
-    SwitchedOff(String),
+    SwitchedOff(&'a str),
     SizeUnsupported {
         size: Size,
         default: Size,
@@ -26,12 +28,13 @@ pub enum Reason {
         ratio: (u32, u32),
     },
     ResolutionUnsupported {
-        asked: String,
-        known: Vec<String>,
+        asked: &'a str,
+        ratio: (u32, u32),
+        sizes: &'a Sizes,
     },
     QualityUnsupported {
-        asked: String,
-        known: Vec<String>,
+        asked: &'a str,
+        known: &'a [String],
     },
     ClassTooLow {
         asked: QualityClass,
@@ -39,7 +42,7 @@ pub enum Reason {
     },
     FormatUnsupported {
         asked: OutputFormat,
-        known: Vec<OutputFormat>,
+        known: &'a [OutputFormat],
     },
     CompressionUnsupported,
     TransparencyUnsupported,
@@ -66,19 +69,19 @@ pub enum Reason {
         characters_max: u32,
     },
     OptionUnknown {
-        option: String,
-        known: Vec<String>,
+        option: &'a str,
+        known: &'a [String],
     },
     /// One without which the provider refuses the call.
     OptionMissing {
-        kind: String,
-        option: String,
+        kind: &'a str,
+        option: &'a str,
     },
     TierUnavailable,
     TooSlow {
         expected_ms: u64,
     },
-    PriceUnknown(String),
+    PriceUnknown(Unpriced<'a>),
     OverMaxCost {
         quote_max: Ticks,
     },
@@ -87,7 +90,7 @@ pub enum Reason {
     },
 }
 
-impl Reason {
+impl Reason<'_> {
     /// Stable; scripts may compare it.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -127,26 +130,27 @@ impl Reason {
     pub fn change(&self) -> String {
         match self {
             Reason::ProviderExcluded => "allow the provider in gallerist.providers".into(),
-            Reason::Retired { successors } if successors.is_empty() => "choose another model".into(),
+            Reason::Retired { successors: [] } => "choose another model".into(),
             Reason::Retired { successors } => format!("use {}", successors.join(" or ")),
             Reason::SwitchedOff(_) => "choose another model".into(),
             Reason::SizeUnsupported { default, .. } => {
                 format!("ask for {default} or \"auto\", or set gallerist.size_match to \"aspect\"")
             }
             Reason::AspectUnsupported { .. } => "ask for another aspect ratio".into(),
-            Reason::ResolutionUnsupported { known, .. } if known.is_empty() => {
-                "leave out gallerist.resolution".into()
+            Reason::ResolutionUnsupported { ratio, sizes, .. } => {
+                let known: Vec<&str> = resolutions(sizes, *ratio).collect();
+                match known.is_empty() {
+                    true => "leave out gallerist.resolution".into(),
+                    false => format!("set gallerist.resolution to {}", known.join(" or ")),
+                }
             }
-            Reason::ResolutionUnsupported { known, .. } => {
-                format!("set gallerist.resolution to {}", known.join(" or "))
-            }
-            Reason::QualityUnsupported { known, .. } if known.is_empty() => "leave out quality".into(),
+            Reason::QualityUnsupported { known: [], .. } => "leave out quality".into(),
             Reason::QualityUnsupported { known, .. } => format!("use one of {}", known.join(", ")),
             Reason::ClassTooLow { best, .. } => match best {
                 Some(best) => format!("set gallerist.class to \"{best}\""),
                 None => "pin the model".into(),
             },
-            Reason::FormatUnsupported { known, .. } if known.is_empty() => "leave out output_format".into(),
+            Reason::FormatUnsupported { known: [], .. } => "leave out output_format".into(),
             Reason::FormatUnsupported { known, .. } => {
                 let names: Vec<_> = known.iter().map(|format| format.as_str()).collect();
                 format!("set output_format to {}", names.join(" or "))
@@ -185,6 +189,16 @@ impl Reason {
     }
 }
 
+/// The provider's own words for the resolutions that it makes at this ratio; none where it has no such words.
+pub(crate) fn resolutions(sizes: &Sizes, ratio: (u32, u32)) -> impl Iterator<Item = &str> {
+    let rows = match sizes {
+        Sizes::Ratios(rows) => rows.as_slice(),
+        _ => &[],
+    };
+    let of_ratio = rows.iter().filter(move |row| row.is_ratio(ratio) && !row.resolution.is_empty());
+    of_ratio.map(|row| row.resolution.as_str())
+}
+
 fn limit<T: fmt::Display>(range: Option<(T, T)>, name: &str) -> String {
     match range {
         Some((low, high)) => format!("set {name} between {low} and {high}"),
@@ -196,7 +210,7 @@ fn milli(value: u32) -> String {
     format!("{}.{:03}", value / 1000, value % 1000).trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::ProviderExcluded => f.write_str("the request leaves this provider out"),
@@ -212,9 +226,7 @@ impl fmt::Display for Reason {
                 write!(f, "its best class is {best}, not {asked}")
             }
             Reason::ClassTooLow { best: None, .. } => f.write_str("its quality class is not known"),
-            Reason::FormatUnsupported { known, .. } if known.is_empty() => {
-                f.write_str("it chooses the format itself")
-            }
+            Reason::FormatUnsupported { known: [], .. } => f.write_str("it chooses the format itself"),
             Reason::FormatUnsupported { asked, .. } => write!(f, "it does not deliver {asked}"),
             Reason::CompressionUnsupported => f.write_str("its compression cannot be set"),
             Reason::TransparencyUnsupported => f.write_str("it makes no transparent background"),

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use std::cmp::Reverse;
 
 /// What a plan is made of besides the request.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct PlanContext<'a> {
     pub offers: &'a [Offer],
     pub health: &'a HealthBook,
@@ -62,7 +62,34 @@ pub struct Plan<'a> {
     pub target: Target<'a>,
     /// Best first.
     pub offers: Vec<PlannedOffer<'a>>,
-    pub excluded: Vec<Exclusion>,
+    asking: Asking<'a>,
+    /// Whether offers that rest after failures are in, because nobody else can serve the request.
+    resting_in: bool,
+}
+
+impl<'a> Plan<'a> {
+    /// Every offer that the name speaks of and that is not in, with its reason. Found anew each time: a plan
+    /// over the whole catalogue holds nothing of the hundreds that do not match.
+    pub fn excluded(&self) -> impl Iterator<Item = Exclusion<'a>> {
+        self.asking.offers(&self.target).filter_map(|(index, offer)| {
+            let reason = match self.asking.consider(&self.target, index, offer) {
+                Err(reason) => reason,
+                Ok((_, Verdict::Resting { for_ms })) if !self.resting_in => Reason::BreakerOpen { for_ms },
+                Ok(_) => return None,
+            };
+            Some(Exclusion { offer: &offer.id, reason })
+        })
+    }
+}
+
+/// A request, and what every offer is held against.
+#[derive(Clone, Copy, Debug)]
+struct Asking<'a> {
+    request: &'a ImageRequest,
+    context: PlanContext<'a>,
+    /// The least class that a route may choose.
+    least: QualityClass,
+    length: PromptLength,
 }
 
 /// What makes a plan impossible before any offer is looked at.
@@ -80,24 +107,21 @@ pub enum PlanError {
 pub fn plan<'a>(request: &'a ImageRequest, context: PlanContext<'a>) -> Result<Plan<'a>, PlanError> {
     let target = target(&request.model, context.offers).map_err(PlanError::UnknownModel)?;
     let least = least_class(request, &target)?;
-    let length = PromptLength::of(request);
-    let mut plan = Plan { target, offers: Vec::new(), excluded: Vec::new() };
+    let asking = Asking { request, context, least, length: PromptLength::of(request) };
+    let mut plan = Plan { target, offers: Vec::new(), asking, resting_in: false };
     let mut resting = Vec::new();
-    for (index, offer) in context.offers.iter().enumerate().filter(|(_, offer)| target.speaks_of(offer)) {
-        match consider(request, &target, least, length, index, offer, context) {
-            Ok((planned, Verdict::Resting { for_ms })) => resting.push((planned, for_ms)),
+    for (index, offer) in asking.offers(&target) {
+        match asking.consider(&target, index, offer) {
+            Ok((planned, Verdict::Resting { .. })) => resting.push(planned),
             Ok((planned, _)) => plan.offers.push(planned),
-            Err(reason) => plan.excluded.push(Exclusion { offer: offer.id.clone(), reason }),
+            // Told when somebody asks.
+            Err(_) => {}
         }
     }
     if plan.offers.is_empty() {
         // A rest is no reason to refuse a request that nobody else can serve.
-        plan.offers = resting.into_iter().map(|(planned, _)| planned).collect();
-    } else {
-        plan.excluded.extend(resting.into_iter().map(|(planned, for_ms)| Exclusion {
-            offer: planned.offer.id.clone(),
-            reason: Reason::BreakerOpen { for_ms },
-        }));
+        plan.offers = resting;
+        plan.resting_in = true;
     }
     sort(&mut plan.offers, request.objective.unwrap_or(Objective::Cost));
     Ok(plan)
@@ -116,49 +140,64 @@ fn least_class(request: &ImageRequest, target: &Target<'_>) -> Result<QualityCla
     Ok(request.class.max(from_word).unwrap_or(QualityClass::Standard))
 }
 
-fn consider<'a>(
-    request: &'a ImageRequest,
-    target: &Target<'a>,
-    least: QualityClass,
-    length: PromptLength,
-    index: usize,
-    offer: &'a Offer,
-    context: PlanContext<'a>,
-) -> Result<(PlannedOffer<'a>, Verdict), Reason> {
-    let mut resolved = resolve(request, target, least, length, offer, context.at)?;
-    let insight = context.insight;
-    if !insight.learned.is_empty() {
-        resolved.facts.learned = insight.learned(&offer.id, LearnedCall::of(&resolved.facts));
+impl<'a> Asking<'a> {
+    /// The offers that the name speaks of, with their index.
+    fn offers(&self, target: &Target<'a>) -> impl Iterator<Item = (usize, &'a Offer)> + use<'a> {
+        let target = *target;
+        self.context.offers.iter().enumerate().filter(move |(_, offer)| target.speaks_of(offer))
     }
-    let ordered = request.ingredients.is_empty() && offer.serves(request.operation);
-    if !context.price_only && !ordered {
-        return Err(Reason::NotServed);
+
+    /// The offer as it would serve the request, and whether it may be asked now; else why it is out.
+    fn consider(
+        &self,
+        target: &Target<'a>,
+        index: usize,
+        offer: &'a Offer,
+    ) -> Result<(PlannedOffer<'a>, Verdict), Reason<'a>> {
+        let Asking { request, context, least, length } = *self;
+        let mut resolved = resolve(request, target, least, length, offer, context.at)?;
+        let insight = context.insight;
+        if !insight.learned.is_empty() {
+            resolved.facts.learned = insight.learned(&offer.id, LearnedCall::of(&resolved.facts));
+        }
+        let ordered = request.ingredients.is_empty() && offer.serves(request.operation);
+        if !context.price_only && !ordered {
+            return Err(Reason::NotServed);
+        }
+        let health = &context.health.offers[index];
+        let latency_ms = health.latency_ms().unwrap_or(u64::from(offer.latency_ms()));
+        if request.max_latency_ms.is_some_and(|max| latency_ms > max) {
+            return Err(Reason::TooSlow { expected_ms: latency_ms });
+        }
+        let sheet = &offer.model.sheet;
+        let call_quote = bounds(sheet, &resolved.facts, context.at).map_err(Reason::PriceUnknown)?;
+        let rest_quote = if resolved.rest == 0 {
+            Bounds::default()
+        } else {
+            let facts = Facts { n: resolved.rest, ..resolved.facts };
+            bounds(sheet, &facts, context.at).map_err(Reason::PriceUnknown)?
+        };
+        let quote = call_quote.times(i64::from(resolved.full_calls)).and_then(|full| full.plus(rest_quote));
+        let quote = quote.ok_or(Reason::PriceUnknown(Unpriced::OutOfRange))?;
+        if request.max_cost.is_some_and(|max| quote.max > max) {
+            return Err(Reason::OverMaxCost { quote_max: quote.max });
+        }
+        let verdict = health.verdict(context.now_ms);
+        let credit = insight.credits.get(&offer.id.provider);
+        let routed = credit.map_or(quote.expected, |credit| credit.of(quote.expected));
+        let planned = PlannedOffer {
+            index,
+            offer,
+            resolved,
+            quote,
+            call_quote,
+            rest_quote,
+            routed,
+            credit,
+            latency_ms,
+        };
+        Ok((planned, verdict))
     }
-    let health = &context.health.offers[index];
-    let latency_ms = health.latency_ms().unwrap_or(u64::from(offer.latency_ms()));
-    if request.max_latency_ms.is_some_and(|max| latency_ms > max) {
-        return Err(Reason::TooSlow { expected_ms: latency_ms });
-    }
-    let unknown = |unpriced: Unpriced| Reason::PriceUnknown(unpriced.to_string());
-    let sheet = &offer.model.sheet;
-    let call_quote = bounds(sheet, &resolved.facts, context.at).map_err(unknown)?;
-    let rest_quote = if resolved.rest == 0 {
-        Bounds::default()
-    } else {
-        let facts = Facts { n: resolved.rest, ..resolved.facts };
-        bounds(sheet, &facts, context.at).map_err(unknown)?
-    };
-    let quote = call_quote.times(i64::from(resolved.full_calls)).and_then(|full| full.plus(rest_quote));
-    let quote = quote.ok_or_else(|| unknown(Unpriced::OutOfRange))?;
-    if request.max_cost.is_some_and(|max| quote.max > max) {
-        return Err(Reason::OverMaxCost { quote_max: quote.max });
-    }
-    let verdict = health.verdict(context.now_ms);
-    let credit = insight.credits.get(&offer.id.provider);
-    let routed = credit.map_or(quote.expected, |credit| credit.of(quote.expected));
-    let planned =
-        PlannedOffer { index, offer, resolved, quote, call_quote, rest_quote, routed, credit, latency_ms };
-    Ok((planned, verdict))
 }
 
 fn sort(offers: &mut [PlannedOffer<'_>], objective: Objective) {

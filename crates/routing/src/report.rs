@@ -69,8 +69,8 @@ pub struct ExcludedOffer {
     pub change: String,
 }
 
-impl From<&Exclusion> for ExcludedOffer {
-    fn from(exclusion: &Exclusion) -> ExcludedOffer {
+impl From<Exclusion<'_>> for ExcludedOffer {
+    fn from(exclusion: Exclusion<'_>) -> ExcludedOffer {
         ExcludedOffer {
             offer: exclusion.offer.to_string(),
             code: exclusion.reason.code(),
@@ -129,7 +129,7 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
     Ok(QuoteReport {
         instant: context.at,
         offers: offers.collect(),
-        excluded: plan.excluded.iter().map(ExcludedOffer::from).collect(),
+        excluded: plan.excluded().map(ExcludedOffer::from).collect(),
         valid_until,
     })
 }

@@ -10,7 +10,6 @@ use crate::wire::ParameterFault;
 use budget::{BudgetDetails, FittingDetails};
 use gallerist_domain::{FaultKind, RequestId, Retry, Ticks};
 use gallerist_engine::{Refusal, RefusalKind};
-use gallerist_routing::Reason;
 use gallerist_routing::report::ExcludedOffer;
 use gallerist_store::{AttemptStatus, StoreError};
 use http::StatusCode;
@@ -223,19 +222,15 @@ fn details(refusal: Refusal) -> Option<Details> {
     if refusal.request_id.is_none() && !tried && refusal.excluded.is_empty() && refusal.breach.is_none() {
         return None;
     }
-    let over = refusal.excluded.iter().filter_map(|excluded| match excluded.reason {
-        Reason::OverMaxCost { quote_max } => Some(quote_max),
-        _ => None,
-    });
     Some(Details {
         request_id: refusal.request_id,
         charged_usd: tried.then_some(refusal.charged),
         disputed_usd: (!refusal.disputed.is_zero()).then_some(refusal.disputed),
-        cheapest_usd: over.min(),
+        cheapest_usd: refusal.cheapest,
         budget: refusal.breach.as_deref().map(BudgetDetails::from),
         cheapest_fitting: refusal.fitting.as_deref().map(FittingDetails::from),
         cached: refusal.replayed,
-        excluded: refusal.excluded.iter().map(ExcludedOffer::from).collect(),
+        excluded: refusal.excluded,
         attempts: refusal
             .attempts
             .into_iter()

@@ -98,7 +98,7 @@ impl fmt::Display for Breach {
         }
         write!(
             f,
-            " has {} left, and {} were asked: {} settled, {} held, {} disputed",
+            ": {} are left, and {} were asked ({} settled, {} held, {} disputed)",
             words(self.left()),
             words(self.asked),
             words(self.settled),

@@ -3,7 +3,7 @@ use axum::body::to_bytes;
 use axum::response::Response;
 use gallerist_domain::{Fault, OfferId};
 use gallerist_engine::FailedAttempt;
-use gallerist_routing::Exclusion;
+use gallerist_routing::{Exclusion, Reason};
 use serde_json::{Value, json};
 
 async fn read(response: Response) -> (u16, http::HeaderMap, Value) {
@@ -83,11 +83,10 @@ async fn a_failed_request_says_who_said_what_and_what_it_cost() {
 async fn an_unmet_limit_names_the_cheapest() {
     let mut refusal =
         Refusal::new(RefusalKind::CostLimitExceeded, "too dear").with_parameter("gallerist.max_cost_usd");
-    let excluded = |model: &str, ticks| Exclusion {
-        offer: OfferId::new("bfl", model),
-        reason: Reason::OverMaxCost { quote_max: Ticks::new(ticks) },
-    };
-    refusal.excluded = vec![excluded("a", 30), excluded("b", 20)];
+    let offer = OfferId::new("bfl", "a");
+    let reason = Reason::OverMaxCost { quote_max: Ticks::new(20) };
+    refusal.excluded = vec![Exclusion { offer: &offer, reason }.into()];
+    refusal.cheapest = Some(Ticks::new(20));
     let (status, _, body) = read(Failure::from(refusal).openai()).await;
     assert_eq!(status, 422);
     assert_eq!(body["error"]["param"], "gallerist.max_cost_usd");
