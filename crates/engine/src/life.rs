@@ -122,7 +122,10 @@ impl Life {
             now_ms: shared.now_ms(),
             price_only: false,
         };
-        self.save_where_asked(context).await;
+        if let Some((request, told)) = thrift::thrifty(&shared, &self.incoming, context).await {
+            self.incoming.request = request;
+            self.told.push(told);
+        }
         let request = self.incoming.request.clone();
         let plan = match plan(&request, context) {
             Ok(plan) => plan,
@@ -170,19 +173,6 @@ impl Life {
             }
         }
         Lived::Ended(Ok(answer), end)
-    }
-
-    /// Buys drafts where a degrading budget asks for it.
-    async fn save_where_asked(&mut self, context: PlanContext<'_>) {
-        let Some(budget) = thrift::degrading(&self.shared, &self.incoming.payer, context.at).await else {
-            return;
-        };
-        let request = &self.incoming.request;
-        let thrifty = plan(request, context).ok().and_then(|plan| thrift::degrade(request, &plan, &budget));
-        if let Some((request, told)) = thrifty {
-            self.incoming.request = request;
-            self.told.push(told);
-        }
     }
 
     /// Tries the offers in order; returns the index of the one that delivered last.

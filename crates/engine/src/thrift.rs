@@ -2,14 +2,26 @@
 //! still fit.
 
 use crate::refusal::Fitting;
+use crate::request::Incoming;
 use crate::shared::Shared;
 use gallerist_domain::{Budget, BudgetUnit, ImageRequest, Objective, Payer, QualityClass, Ticks};
 use gallerist_routing::{Plan, PlanContext, plan};
 use gallerist_store::Breach;
 use jiff::Timestamp;
 
+/// The request as a degrading budget lets it be bought, with what to tell of it; `None` where none does.
+pub(crate) async fn thrifty(
+    shared: &Shared,
+    incoming: &Incoming,
+    context: PlanContext<'_>,
+) -> Option<(ImageRequest, String)> {
+    let budget = degrading(shared, &incoming.payer, context.at).await?;
+    let plan = plan(&incoming.request, context).ok()?;
+    degrade(&incoming.request, &plan, &budget)
+}
+
 /// The degrading budget whose share this payer has used up.
-pub(crate) async fn degrading(shared: &Shared, payer: &Payer, at: Timestamp) -> Option<Budget> {
+async fn degrading(shared: &Shared, payer: &Payer, at: Timestamp) -> Option<Budget> {
     match shared.store.degraded(payer, at).await {
         Ok(found) => found,
         Err(error) => {
@@ -22,11 +34,7 @@ pub(crate) async fn degrading(shared: &Shared, payer: &Payer, at: Timestamp) -> 
 
 /// The request as it is bought above a degrading budget's share, with what to tell of it: the cheapest draft.
 /// `None` where the client has named the model or the class, since nothing is dropped silently.
-pub(crate) fn degrade(
-    request: &ImageRequest,
-    plan: &Plan<'_>,
-    budget: &Budget,
-) -> Option<(ImageRequest, String)> {
+fn degrade(request: &ImageRequest, plan: &Plan<'_>, budget: &Budget) -> Option<(ImageRequest, String)> {
     let named = request.class.is_some() || request.quality.as_deref().is_some_and(|word| word != "auto");
     if !plan.target.is_route() || named {
         return None;
