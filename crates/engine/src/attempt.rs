@@ -8,10 +8,14 @@ use crate::books::{self, Ended, HeldCall};
 use crate::deliver::Brought;
 use crate::events::EventSink;
 use crate::exchange::{Exchange, Exchanged};
+use crate::life::Life;
+use crate::queue::Caller;
 use crate::refusal::FailedAttempt;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::future::join_all;
-use gallerist_domain::{AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, RequestId, Ticks};
+use gallerist_domain::{
+    AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, ProjectId, RequestId, Ticks,
+};
 use gallerist_pricing::{Charge, Facts, bounds};
 use gallerist_routing::PlannedOffer;
 use gallerist_store::{AttemptEnd, NewAttempt};
@@ -109,8 +113,17 @@ pub(crate) fn reservations(
 pub(crate) struct Surroundings<'a> {
     pub shared: &'a Shared,
     pub request: RequestId,
+    pub project: &'a ProjectId,
     pub at: Timestamp,
     pub deadline: Instant,
+}
+
+impl<'a> Surroundings<'a> {
+    pub(crate) fn of(shared: &'a Shared, life: &'a Life) -> Surroundings<'a> {
+        let Life { id, incoming, deadline, .. } = life;
+        let (project, at) = (&incoming.payer.project, incoming.accepted_at);
+        Surroundings { shared, request: *id, project, at, deadline: *deadline }
+    }
 }
 
 impl Surroundings<'_> {
@@ -137,10 +150,12 @@ impl Surroundings<'_> {
             events.begin(self.request, &planned.offer.id);
         }
         let provider = self.shared.provider_of(planned.index);
-        let place = provider.place(self.shared.limits.waiting_per_provider_max, self.deadline).await;
+        let images = planned_call.call.n;
+        let caller = Caller::of(self.project, self.request, images, planned.latency_ms);
+        let place = provider.places.place(caller, self.deadline).await;
         let exchanged = match place {
             Err(fault) => Exchanged { result: Err(fault.with_billed(Billed::No)), job: None, latency_ms: 0 },
-            Ok(_permit) => {
+            Ok(_place) => {
                 self.shared.health().offers[planned.index].started(self.shared.now_ms());
                 let exchange = Exchange {
                     shared: self.shared,

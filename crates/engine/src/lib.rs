@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod credits;
 pub mod feeds;
+pub mod rates;
 pub mod refusal;
 pub mod request;
 pub mod settings;
@@ -26,6 +27,7 @@ mod keep;
 mod life;
 mod outcome;
 mod persist;
+mod queue;
 mod recover;
 mod repetition;
 mod replay;
@@ -40,13 +42,15 @@ pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};
 pub use request::Incoming;
 pub use settings::{EngineSettings, Limits, ProviderSettings};
 
-use gallerist_domain::{Clock, ImageRequest, RequestId};
+use gallerist_domain::{Allowance, Clock, Grants, ImageRequest, Payer, RequestId};
 use gallerist_pricing::{Catalogue, Offer};
 use gallerist_routing::PlanContext;
 use gallerist_routing::report::QuoteReport;
 use gallerist_store::Store;
-use jiff::Timestamp;
-use shared::Shared;
+use jiff::{SignedDuration, Timestamp};
+use queue::Standing;
+use rates::Level;
+use shared::{ProviderRuntime, Shared};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -109,14 +113,20 @@ impl Engine {
     /// The table of quotes, with the health of the offers.
     ///
     /// # Errors
-    /// A [`Refusal`] for an unknown model or quality word.
-    pub fn quotes(&self, request: &ImageRequest, at: Option<Timestamp>) -> Result<QuoteReport, Refusal> {
+    /// A [`Refusal`] for an unknown model or quality word, or a name that `grants` leave out.
+    pub fn quotes(
+        &self,
+        request: &ImageRequest,
+        grants: &Grants,
+        at: Option<Timestamp>,
+    ) -> Result<QuoteReport, Refusal> {
         let health = self.shared.health().clone();
         let insight = self.shared.insight();
         let context = PlanContext {
             offers: &self.shared.offers,
             health: &health,
             insight: &insight,
+            grants,
             at: at.unwrap_or_else(|| self.shared.clock.now()),
             now_ms: self.shared.now_ms(),
             price_only: false,
@@ -145,6 +155,26 @@ impl Engine {
         signature: &str,
     ) -> Option<gallerist_store::Picture> {
         self.shared.picture_at(request, index, expires, signature).await
+    }
+
+    /// Where the rates of a payer stand; empty where it has none.
+    pub async fn rate_levels(&self, payer: &Payer, allowance: &Allowance) -> Vec<Level> {
+        self.shared.door.levels(payer, allowance, self.shared.clock.now()).await
+    }
+
+    /// Where the calls of a request stand that wait for a place at their provider, the next one first.
+    pub fn waiting(&self, request: RequestId) -> Vec<WaitingCall> {
+        let now = self.shared.clock.now();
+        let of = |provider: &ProviderRuntime| {
+            let standings = provider.places.standings(request);
+            let call = |standing: Standing| WaitingCall {
+                provider: provider.name.clone(),
+                position: standing.position,
+                expected_start: after_ms(now, standing.starts_in_ms),
+            };
+            standings.into_iter().map(call).collect::<Vec<_>>()
+        };
+        self.shared.providers.iter().flat_map(of).collect()
     }
 
     pub fn offers(&self) -> &[Offer] {
@@ -181,6 +211,21 @@ impl Engine {
             tracing::error!(%error, "the ledger could not be flushed");
         }
     }
+}
+
+/// A call that waits for a place at its provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingCall {
+    pub provider: String,
+    /// In that provider's queue; 1 is next.
+    pub position: u32,
+    /// By what calls usually take, if nobody else comes.
+    pub expected_start: Timestamp,
+}
+
+fn after_ms(now: Timestamp, milliseconds: u64) -> Timestamp {
+    let wait = SignedDuration::from_millis(i64::try_from(milliseconds).unwrap_or(i64::MAX));
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 /// Why an engine cannot start.

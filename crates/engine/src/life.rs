@@ -114,10 +114,12 @@ impl Life {
         let shared = Arc::clone(&self.shared);
         let health = shared.health().clone();
         let insight = shared.insight();
+        let allowance = Arc::clone(&self.incoming.allowance);
         let context = PlanContext {
             offers: &shared.offers,
             health: &health,
             insight: &insight,
+            grants: &allowance.grants,
             at: self.incoming.accepted_at,
             now_ms: shared.now_ms(),
             price_only: false,
@@ -286,7 +288,7 @@ impl Life {
             Err(error) => return Err(Stopped::Refused(Box::new(self.store_refusal(error)))),
         }
         self.attempts += u32::try_from(calls.len()).unwrap_or(u32::MAX);
-        let surroundings = Surroundings { shared: &shared, request: self.id, at, deadline: self.deadline };
+        let surroundings = Surroundings::of(&shared, self);
         let called = surroundings.make(planned, &calls, events).await;
         if called.iter().any(Called::speaks_against_provider) {
             self.avoided.push(planned.offer.id.provider.clone());

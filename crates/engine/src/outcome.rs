@@ -3,22 +3,30 @@
 use crate::answer::TokenUsage;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::shared::Shared;
-use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, RequestId, Ticks};
+use gallerist_domain::{Fault, FaultKind, Grants, ImageRequest, Meter, Metered, RequestId, Ticks};
 use gallerist_pricing::{Charge, Offer};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::report::ExcludedOffer;
-use gallerist_routing::{Exclusion, HealthBook, Plan, PlanContext, PlanError, Reason, Target, plan};
+use gallerist_routing::{
+    Exclusion, Forbidden, HealthBook, Plan, PlanContext, PlanError, Reason, Target, plan,
+};
 use gallerist_store::{Breach, StoreError};
 use jiff::Timestamp;
 use std::fmt::Write as _;
 
-/// The refusal of a request whose name or quality word means nothing.
+/// The refusal of a request whose name or quality word means nothing, or whose name is not for its key.
 pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
     match error {
         PlanError::UnknownModel(unknown) => {
             let nearest = unknown.nearest.join(", ");
             let message = format!("The model '{}' does not exist. The nearest are: {nearest}.", unknown.name);
             Refusal::new(RefusalKind::ModelNotFound, message).with_parameter("model")
+        }
+        PlanError::Forbidden(Forbidden { what, name, allowed }) => {
+            let allowed = allowed.join(", ");
+            let message =
+                format!("This key may not use the {what} '{name}'; of {what}s it may use: {allowed}.");
+            Refusal::new(RefusalKind::Forbidden, message).with_parameter("model")
         }
         PlanError::QualityWord(word) => {
             let message = format!("'{word}' is not a quality of a route; use low, medium, high or auto.");
@@ -197,7 +205,15 @@ pub(crate) fn saving(
 fn expected(offer: &Offer, request: &ImageRequest, target: &Target<'_>, at: Timestamp) -> Option<Ticks> {
     let health = HealthBook::new(1);
     let offers = std::slice::from_ref(offer);
-    let context = PlanContext { offers, health: &health, insight: &NOTHING, at, now_ms: 0, price_only: true };
+    let context = PlanContext {
+        offers,
+        health: &health,
+        insight: &NOTHING,
+        grants: Grants::ALL,
+        at,
+        now_ms: 0,
+        price_only: true,
+    };
     // The baseline stands for what one would have bought, wherever the request was allowed to go.
     let unrestricted = ImageRequest {
         model: if target.is_route() { request.model.clone() } else { offer.model.id.clone() },

@@ -18,7 +18,7 @@ pub use exclusion::{Exclusion, Reason};
 pub use health::{Health, HealthBook, Verdict};
 pub use insight::{Insight, LearnedCall};
 pub use names::{Target, UnknownModel, target};
-pub use plan::{Plan, PlanContext, PlanError, PlannedOffer, plan};
+pub use plan::{Forbidden, Plan, PlanContext, PlanError, PlannedOffer, plan};
 pub use resolve::{Resolved, resolve};
 
 #[cfg(test)]

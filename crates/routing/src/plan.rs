@@ -8,7 +8,7 @@ use crate::health::{HealthBook, Verdict};
 use crate::insight::{Insight, LearnedCall};
 use crate::names::{Target, UnknownModel, target};
 use crate::resolve::{PromptLength, Resolved, resolve};
-use gallerist_domain::{ImageRequest, Objective, QualityClass, Ticks};
+use gallerist_domain::{Grants, ImageRequest, Objective, QualityClass, Ticks};
 use gallerist_pricing::credits::RoutingPrice;
 use gallerist_pricing::{Bounds, Facts, Offer, Unpriced, bounds};
 use jiff::Timestamp;
@@ -21,6 +21,8 @@ pub struct PlanContext<'a> {
     pub health: &'a HealthBook,
     /// What the books teach; [`NOTHING`](crate::insight::NOTHING) where there are none.
     pub insight: &'a Insight,
+    /// What the key of the request may use; [`Grants::ALL`] where nobody limits that.
+    pub grants: &'a Grants,
     /// The price instant.
     pub at: Timestamp,
     /// The monotonic clock of `health`.
@@ -98,14 +100,28 @@ pub enum PlanError {
     UnknownModel(UnknownModel),
     /// On a route, quality is a class word.
     QualityWord(String),
+    /// The key may not use what the name says.
+    Forbidden(Forbidden),
+}
+
+/// A name that the key may not use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forbidden {
+    /// `route`, `provider` or `model`.
+    pub what: &'static str,
+    pub name: String,
+    /// What of that the key may use.
+    pub allowed: Vec<String>,
 }
 
 /// Makes the plan. Offers that the name does not speak of do not appear in it.
 ///
 /// # Errors
-/// [`PlanError`] for a name that nothing answers to, or a quality word that a route does not know.
+/// [`PlanError`] for a name that nothing answers to or that the key may not use, or a quality word that a
+/// route does not know.
 pub fn plan<'a>(request: &'a ImageRequest, context: PlanContext<'a>) -> Result<Plan<'a>, PlanError> {
     let target = target(&request.model, context.offers).map_err(PlanError::UnknownModel)?;
+    check_name(&target, context)?;
     let least = least_class(request, &target)?;
     let asking = Asking { request, context, least, length: PromptLength::of(request) };
     let mut plan = Plan { target, offers: Vec::new(), asking, resting_in: false };
@@ -125,6 +141,29 @@ pub fn plan<'a>(request: &'a ImageRequest, context: PlanContext<'a>) -> Result<P
     }
     sort(&mut plan.offers, request.objective.unwrap_or(Objective::Cost));
     Ok(plan)
+}
+
+/// Whether the key may use what the name itself says. What else stands in its way is told offer by offer.
+fn check_name(target: &Target<'_>, context: PlanContext<'_>) -> Result<(), PlanError> {
+    let grants = context.grants;
+    let forbidden = |what, name: &str, allowed: &[String]| {
+        Err(PlanError::Forbidden(Forbidden { what, name: name.to_owned(), allowed: allowed.to_vec() }))
+    };
+    match target {
+        Target::Route(name) if !grants.allow_route(name) => forbidden("route", name, &grants.routes),
+        Target::Model { provider: Some(provider), .. } if !grants.allow_provider(provider) => {
+            forbidden("provider", provider, &grants.providers)
+        }
+        Target::Model { model, .. } if !grants.models.is_empty() => {
+            let spoken_of = |offer: &&Offer| target.speaks_of(offer);
+            let mut offers = context.offers.iter().filter(spoken_of);
+            match offers.any(|offer| grants.allow_model(|name| offer.model.is_named(name))) {
+                true => Ok(()),
+                false => forbidden("model", model, &grants.models),
+            }
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The least class that a route may choose; `auto` without anything means standard.
@@ -155,6 +194,13 @@ impl<'a> Asking<'a> {
         offer: &'a Offer,
     ) -> Result<(PlannedOffer<'a>, Verdict), Reason<'a>> {
         let Asking { request, context, least, length } = *self;
+        let grants = context.grants;
+        if !grants.allow_provider(&offer.id.provider) {
+            return Err(Reason::ProviderForbidden { allowed: &grants.providers });
+        }
+        if !grants.allow_model(|name| offer.model.is_named(name)) {
+            return Err(Reason::ModelForbidden { allowed: &grants.models });
+        }
         let mut resolved = resolve(request, target, least, length, offer, context.at)?;
         let insight = context.insight;
         if !insight.learned.is_empty() {

@@ -4,7 +4,7 @@ use crate::exclusion::Reason;
 use crate::health::HealthBook;
 use crate::insight::NOTHING;
 use crate::plan::{Plan, PlanContext, plan};
-use gallerist_domain::{ImageRequest, Size, SizeChoice};
+use gallerist_domain::{Grants, ImageRequest, Size, SizeChoice};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
 use jiff::Timestamp;
@@ -30,7 +30,15 @@ pub fn now() -> Timestamp {
 }
 
 pub fn context(at: Timestamp) -> PlanContext<'static> {
-    PlanContext { offers: &OFFERS, health: &WELL, insight: &NOTHING, at, now_ms: 0, price_only: false }
+    PlanContext {
+        offers: &OFFERS,
+        health: &WELL,
+        insight: &NOTHING,
+        grants: Grants::ALL,
+        at,
+        now_ms: 0,
+        price_only: false,
+    }
 }
 
 /// One square picture.

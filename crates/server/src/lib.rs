@@ -10,6 +10,7 @@ pub mod credits;
 pub mod keys;
 pub mod serve;
 pub mod state;
+pub mod tenants;
 pub mod wire;
 
 mod answer;
@@ -25,7 +26,7 @@ mod stream;
 /// The basis of a charge that a person read from the provider's bill.
 pub const RESOLVED_BY_PERSON: &str = "resolved_by_person";
 
-pub use keys::{FreshKey, key_digest, new_key};
+pub use keys::{FreshKey, key_digest, new_key, new_secret};
 pub use serve::{ServeLimits, serve};
 pub use state::{AppSettings, AppState};
 pub use wire::{ParameterFault, parse_generation};

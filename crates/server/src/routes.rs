@@ -1,5 +1,6 @@
 //! Who answers what. One handler file per resource; errors below OpenAI's paths take OpenAI's form.
 
+mod audit;
 mod credits;
 mod disputes;
 mod health;
@@ -13,13 +14,15 @@ mod quotes;
 mod requests;
 mod usage;
 
+pub(crate) use parameters::instant_of;
+
 use crate::failure::Failure;
 use crate::intake;
 use crate::state::AppState;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{any, delete, get, patch, post};
+use axum::routing::{any, get, patch, post};
 use http::StatusCode;
 
 /// Every route. It needs no layers: limits and errors are the handlers' own.
@@ -41,7 +44,12 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v1/pictures/{request}/{index}", get(requests::signed_picture).fallback(method_not_allowed))
         .route("/v1/usage", get(usage::show).fallback(method_not_allowed))
         .route("/v1/keys", get(keys::list).post(keys::create).fallback(method_not_allowed))
-        .route("/v1/keys/{id}", delete(keys::revoke).fallback(method_not_allowed))
+        .route(
+            "/v1/keys/{id}",
+            get(keys::show).patch(keys::change).delete(keys::revoke).fallback(method_not_allowed),
+        )
+        .route("/v1/keys/{id}/rotate", post(keys::rotate).fallback(method_not_allowed))
+        .route("/v1/audit", get(audit::list).fallback(method_not_allowed))
         .route("/v1/projects", get(projects::list).post(projects::create).fallback(method_not_allowed))
         .route("/v1/projects/{id}", patch(projects::change).get(projects::show).fallback(method_not_allowed))
         .route("/v1/credits", get(credits::list).post(credits::create).fallback(method_not_allowed))
@@ -56,7 +64,8 @@ pub(crate) fn router(state: AppState) -> Router {
 }
 
 /// First parts of our own paths; whatever else stands below `/v1/` was meant for OpenAI.
-const NATIVE: &[&str] = &["quotes", "requests", "pictures", "usage", "keys", "projects", "credits", "prices"];
+const NATIVE: &[&str] =
+    &["quotes", "requests", "pictures", "usage", "keys", "projects", "credits", "prices", "audit"];
 
 /// Whether errors of this path take OpenAI's form.
 pub(crate) fn speaks_openai(path: &str) -> bool {
@@ -84,7 +93,8 @@ fn allowed(path: &str) -> &'static str {
         "/v1/keys" | "/v1/projects" | "/v1/credits" => "GET, POST",
         _ if is_images(path) => "POST",
         _ if path.starts_with("/v1/requests/") && path.ends_with("/resolve") => "POST",
-        _ if path.starts_with("/v1/keys/") => "DELETE",
+        _ if path.starts_with("/v1/keys/") && path.ends_with("/rotate") => "POST",
+        _ if path.starts_with("/v1/keys/") => "GET, PATCH, DELETE",
         _ if path.starts_with("/v1/projects/") => "GET, PATCH",
         _ => "GET",
     }

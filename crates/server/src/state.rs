@@ -4,6 +4,7 @@ use crate::metrics::Metrics;
 use gallerist_engine::Engine;
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::catalogue::Origin;
+use gallerist_store::{Actor, KeyRecord, Store};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -76,6 +77,11 @@ impl AppState {
 
     pub fn engine(&self) -> &Engine {
         &self.inner.settings.engine
+    }
+
+    /// The store, in whose changes this key stands.
+    pub(crate) fn store_for(&self, key: &KeyRecord) -> Store {
+        self.engine().store().on_behalf_of(Actor::key(&key.id))
     }
 
     /// Everything that has a price, also what cannot be ordered yet. The first to ask waits for it to be read.

@@ -6,8 +6,10 @@
 use gallerist_domain::credits::Lot;
 use gallerist_domain::{LotId, Ticks};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use std::collections::BTreeMap;
 
+use crate::audit::{self, Act};
 use crate::ledger::credits as rules;
 use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
@@ -62,7 +64,20 @@ statements! {
 impl Store {
     /// Enters credits that were bought. Refused with [`StoreError::Invalid`] where no provider sells that.
     pub async fn add_lot(&self, id: LotId, lot: Lot, now: Timestamp) -> Result<(), StoreError> {
-        self.write(move |writing| rules::add(writing, id, &lot, now)).await
+        let actor = self.actor.clone();
+        self.write(move |writing| {
+            rules::add(writing, id, &lot, now)?;
+            let after = json!({
+                "provider": lot.provider,
+                "price_usd": lot.price,
+                "expires_at": lot.expires_at,
+            });
+            let subject = &id.to_string();
+            let (action, after) = ("credits.add", Some(after));
+            let act = Act { actor: &actor, action, subject, project: None, before: None, after, at: now };
+            audit::write(writing.connection, &act)
+        })
+        .await
     }
 
     /// All lots, also those that are used or lost: by provider, what expires first in front.

@@ -11,6 +11,7 @@ use gallerist_domain::{AttemptId, OfferId, Operation, Payer, RequestId, Ticks};
 use jiff::Timestamp;
 use std::sync::Arc;
 
+use crate::audit::Actor;
 use crate::words::RequestStatus;
 use crate::{Store, StoreError};
 
@@ -231,8 +232,17 @@ impl Store {
         self.write(move |writing| resolve::forget_job(writing, attempt)).await
     }
 
+    /// Ends a dispute. A person's word on it is an administrative change; what a look-up found is not.
     pub async fn resolve_dispute(&self, resolution: Resolution) -> Result<(), StoreError> {
-        self.write(move |writing| resolve::resolve(writing, &resolution)).await
+        let actor = self.actor.clone();
+        self.write(move |writing| {
+            resolve::resolve(writing, &resolution)?;
+            match &actor {
+                Actor::Gateway => Ok(()),
+                actor => resolve::write_down(writing.connection, actor, &resolution),
+            }
+        })
+        .await
     }
 
     /// What was charged since the store was opened: each settled attempt and each resolved dispute once, when

@@ -9,6 +9,7 @@
 //! it keeps is text to it. Every write is on disk when its future returns.
 
 pub mod alerts;
+pub mod audit;
 pub mod books;
 pub mod budgets;
 pub mod credits;
@@ -36,24 +37,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use alerts::{AlertFilter, AlertPage, AlertRecord};
+pub use audit::{Actor, AuditFilter, AuditPage, AuditRecord};
 pub use books::{AccountBalance, Books};
 pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};
 pub use credits::{DailyCharges, Expired, LotRecord};
 pub use error::{Breach, StoreError};
-pub use keys::{KeyRecord, NewKey};
+pub use keys::{KeyChange, KeyRecord, NewKey, NewSecret};
 pub use learning::SettledCharge;
 pub use ledger::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, NewAttempt, NewRequest, RequestEnd,
     Reservation, Reserved, Resolution,
 };
 pub use pictures::{NewPicture, Picture, Swept};
-pub use projects::ProjectRecord;
+pub use projects::{ProjectChange, ProjectRecord, ProjectUsage};
 pub use requests::{
     AttemptRecord, EntryRecord, IdempotentRequest, OpenAttempt, RequestDetail, RequestFilter, RequestPage,
     RequestRecord, UnfinishedRequest,
 };
 pub use usage::{UsageFigures, UsageKey, UsageQuery, UsageReport, UsageRow};
-pub use words::{AttemptStatus, KeyRole, Movement, RequestStatus};
+pub use words::{AttemptStatus, Movement, RequestStatus};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -90,6 +92,8 @@ impl StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// Who stands in the audit log for what is changed through this handle.
+    actor: Actor,
 }
 
 struct Inner {
@@ -141,6 +145,7 @@ impl Store {
         let data_dir = options.data_dir;
         Ok(Store {
             inner: Arc::new(Inner { writer, readers, keys, budgets, data_dir, _temporary: temporary }),
+            actor: Actor::default(),
         })
     }
 

@@ -3,6 +3,7 @@
 use crate::sql::{Row, Sql, params};
 use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
 use jiff::{Timestamp, ToSpan};
+use std::collections::BTreeMap;
 
 use crate::ledger::IDEMPOTENCY_HOURS;
 use crate::words::{self, AttemptStatus, Movement, RequestStatus, micros, statements};
@@ -38,6 +39,9 @@ pub struct RequestRecord {
     pub held: Ticks,
     /// Sum of the maxima of its disputed attempts.
     pub disputed: Ticks,
+    /// As the client named them.
+    pub end_user: Option<String>,
+    pub tags: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +91,9 @@ pub struct RequestDetail {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestFilter {
     pub project: Option<ProjectId>,
+    pub end_user: Option<String>,
+    /// A tag's name and its value.
+    pub tag: Option<(String, String)>,
     /// Continue behind this request.
     pub after: Option<RequestId>,
     /// 1 to [`PAGE_ROWS_MAX`]; other values are brought into it.
@@ -148,7 +155,7 @@ macro_rules! request_columns {
                 WHERE a.request = r.number AND a.status = 'reserved'),
             (SELECT coalesce(sum(reserved_ticks), 0) FROM attempts a
                 WHERE a.request = r.number AND a.status = 'disputed'),
-            r.number
+            r.number, r.end_user, r.tags_json
         FROM requests r JOIN projects p ON p.number = r.project "
     };
 }
@@ -164,6 +171,7 @@ statements! {
     REQUEST = concat!(request_columns!(), "WHERE r.id = ?1");
     // A null filter means all; the newest number has no successor.
     REQUEST_PAGE = concat!(request_columns!(), "WHERE r.number < ?1 AND (?2 IS NULL OR p.name = ?2)
+            AND (?4 IS NULL OR r.end_user = ?4) AND (?5 IS NULL OR r.tags_json LIKE ?5 ESCAPE '!')
         ORDER BY r.number DESC LIMIT ?3");
     REQUEST_NUMBER = "SELECT number FROM requests WHERE id = ?1";
     // What failed for free is left out: it hides what was paid from a repetition that looks for it.
@@ -307,22 +315,52 @@ fn detail(connection: &dyn Sql, id: RequestId) -> Result<Option<RequestDetail>, 
 
 fn page(connection: &dyn Sql, filter: &RequestFilter) -> Result<RequestPage, StoreError> {
     let limit = filter.limit.clamp(1, PAGE_ROWS_MAX);
-    let below = match filter.after {
+    let mut below = match filter.after {
         None => i64::MAX,
         Some(after) => connection
             .query_opt(REQUEST_NUMBER, params![after.uuid().as_bytes()], |row| row.get(0))?
             .ok_or(StoreError::UnknownRequest(after))?,
     };
     let project = filter.project.as_ref().map(ProjectId::as_str);
-    let mut requests: Vec<RequestRecord> =
-        connection.query_all(REQUEST_PAGE, params![below, project, limit + 1], record)?;
+    let tag = filter.tag.as_ref().map(|(name, value)| tag_pattern(name, value));
+    let asked = |request: &RequestRecord| match &filter.tag {
+        Some((name, value)) => request.tags.get(name) == Some(value),
+        None => true,
+    };
     let shown = usize::try_from(limit).expect("it is at most a thousand");
+    let mut requests: Vec<RequestRecord> = Vec::new();
+    loop {
+        let rows: Vec<(i64, RequestRecord)> = connection.query_all(
+            REQUEST_PAGE,
+            params![below, project, limit + 1, filter.end_user, tag],
+            |row| Ok((row.get(21)?, record(row)?)),
+        )?;
+        // The statement's comparison may be looser than ours: it need not tell cases apart.
+        let next = rows.last().filter(|_| rows.len() > shown).map(|(number, _)| *number);
+        requests.extend(rows.into_iter().map(|(_, request)| request).filter(asked));
+        match next {
+            Some(number) if requests.len() <= shown => below = number,
+            _ => break,
+        }
+    }
     let has_more = requests.len() > shown;
     requests.truncate(shown);
     Ok(RequestPage { requests, has_more })
 }
 
+/// Finds a tag in the JSON text that holds them: quotation marks inside a value are escaped there, so that
+/// `"name":"value"` with its own stands for nothing else.
+fn tag_pattern(name: &str, value: &str) -> String {
+    let json = |text: &str| serde_json::to_string(text).expect("text is plain data");
+    let literal = format!("{}:{}", json(name), json(value));
+    format!("%{}%", literal.replace('!', "!!").replace('%', "!%").replace('_', "!_"))
+}
+
 fn record(row: &Row<'_>) -> Result<RequestRecord, StoreError> {
+    let tags = match row.get::<Option<&str>>(23)? {
+        Some(_) => words::json(row, 23)?,
+        None => BTreeMap::new(),
+    };
     Ok(RequestRecord {
         id: words::request_id(row, 0)?,
         project: words::project(row, 1)?,
@@ -345,6 +383,8 @@ fn record(row: &Row<'_>) -> Result<RequestRecord, StoreError> {
         charged: words::ticks(row, 18)?,
         held: words::ticks(row, 19)?,
         disputed: words::ticks(row, 20)?,
+        end_user: row.get(22)?,
+        tags,
     })
 }
 

@@ -181,6 +181,7 @@ async fn here(config: &Config, store: Store, body: &Value) -> Result<Made> {
     let text = body.to_string();
     let incoming = Incoming {
         payer: Arc::new(Payer::of(ProjectId::default_project())),
+        allowance: Arc::default(),
         request: ask::parse(text.as_bytes())?,
         fingerprint: gallerist_server::key_digest(&text),
         idempotency_key: None,

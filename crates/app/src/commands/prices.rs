@@ -16,7 +16,7 @@ use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
 use gallerist_domain::id::STANDARD_TIER;
-use gallerist_domain::{ImageRequest, Operation, QualityClass};
+use gallerist_domain::{Grants, ImageRequest, Operation, QualityClass};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, Offer, offers};
 use gallerist_routing::insight::NOTHING;
@@ -252,7 +252,15 @@ fn default_picture(offer: &Offer, at: Timestamp) -> Option<OfferQuote> {
     }
     quotes(
         &request,
-        PlanContext { offers, health: &health, insight: &NOTHING, at, now_ms: 0, price_only: true },
+        PlanContext {
+            offers,
+            health: &health,
+            insight: &NOTHING,
+            grants: Grants::ALL,
+            at,
+            now_ms: 0,
+            price_only: true,
+        },
     )
     .ok()?
     .offers

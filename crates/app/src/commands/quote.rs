@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
 use clap::Args;
-use gallerist_domain::ImageRequest;
+use gallerist_domain::{Grants, ImageRequest};
 use gallerist_pricing::{Offer, offers, served_offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::report::{ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
@@ -144,11 +144,22 @@ pub fn report(
     price_only: bool,
 ) -> Result<QuoteReport> {
     let health = HealthBook::new(offered.len());
-    let context =
-        PlanContext { offers: offered, health: &health, insight: &NOTHING, at, now_ms: 0, price_only };
+    let context = PlanContext {
+        offers: offered,
+        health: &health,
+        insight: &NOTHING,
+        grants: Grants::ALL,
+        at,
+        now_ms: 0,
+        price_only,
+    };
     quotes(request, context).map_err(|error| match error {
         PlanError::UnknownModel(unknown) => Failure::failed(format!("there is no model {:?}", unknown.name))
             .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", "))),
+        // Nobody's key is asked here.
+        PlanError::Forbidden(forbidden) => {
+            Failure::failed(format!("the {} {:?} is not allowed", forbidden.what, forbidden.name))
+        }
         PlanError::QualityWord(word) => {
             Failure::usage(format!("{word:?} is no quality of a route")).advise("low, medium, high or auto")
         }

@@ -8,6 +8,7 @@ use crate::answer::DeliveredImage;
 use crate::books::{self, Ended, HeldCall};
 use crate::deliver::Brought;
 use crate::exchange::{Asked, Exchange};
+use crate::queue::Caller;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::StreamExt as _;
 use gallerist_domain::{Billed, Fault, ImageCall, Outcome, RequestId, Ticks};
@@ -138,7 +139,7 @@ impl<'a> Job<'a> {
         let mut pending = self.pending.clone();
         loop {
             let deadline = Instant::now() + look_up_for;
-            let place = self.provider.place(shared.limits.waiting_per_provider_max, deadline).await.ok()?;
+            let place = self.provider.places.place(Caller::look_up(), deadline).await.ok()?;
             let (provider, call, attempt) = (self.provider, &self.call, self.attempt.id);
             let asked = Exchange { shared, provider, call, attempt, deadline }.ask(&pending).await;
             drop(place);

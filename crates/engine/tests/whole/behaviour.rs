@@ -29,6 +29,7 @@ mod repetition;
 mod restart;
 mod several;
 mod streams;
+mod tenants;
 
 use gallerist_domain::{ImageData, ImageRequest, Size, SizeChoice, Ticks};
 use gallerist_engine::{Answer, DeliveredImage};

@@ -7,11 +7,14 @@ use crate::routes::parameters::{PathPart, json};
 use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use gallerist_domain::Grants;
 use gallerist_pricing::Offer;
 use gallerist_routing::names::AUTO;
+use gallerist_store::KeyRecord;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::sync::Arc;
 
 #[derive(Debug, Serialize)]
 struct Model {
@@ -30,9 +33,9 @@ struct List {
 
 pub(crate) async fn list(State(state): State<AppState>, request: Request) -> Response {
     match checked(&state, request).await {
-        Ok(()) => {
+        Ok(key) => {
             let engine = state.engine();
-            let data = models(engine.offers(), engine.clock().now());
+            let data = models(engine.offers(), &key.allowance.grants, engine.clock().now());
             json(StatusCode::OK, &List { object: "list", data })
         }
         Err(failure) => failure.openai(),
@@ -44,13 +47,15 @@ pub(crate) async fn show(
     PathPart(id): PathPart<String>,
     request: Request,
 ) -> Response {
-    if let Err(failure) = checked(&state, request).await {
-        return failure.openai();
-    }
+    let key = match checked(&state, request).await {
+        Ok(key) => key,
+        Err(failure) => return failure.openai(),
+    };
+    let grants = &key.allowance.grants;
     let engine = state.engine();
     let now = engine.clock().now();
-    let found = models(engine.offers(), now).into_iter().find(|model| model.id == id);
-    match found.or_else(|| alias(engine.offers(), &id, now)) {
+    let found = models(engine.offers(), grants, now).into_iter().find(|model| model.id == id);
+    match found.or_else(|| alias(engine.offers(), &id, grants, now)) {
         Some(model) => json(StatusCode::OK, &model),
         None => {
             let short: String = id.chars().take(80).collect();
@@ -66,17 +71,18 @@ pub(crate) async fn show(
     }
 }
 
-async fn checked(state: &AppState, request: Request) -> Result<(), Failure> {
+async fn checked(state: &AppState, request: Request) -> Result<Arc<KeyRecord>, Failure> {
     let (parts, body) = request.into_parts();
     intake::drain(&parts.headers, body, state.settings().body_bytes_max).await;
-    auth::authenticate(state, &parts.headers).map(|_| ())
+    auth::authenticate(state, &parts.headers)
 }
 
-fn models(offers: &[Offer], now: Timestamp) -> Vec<Model> {
-    let on = || offers.iter().filter(move |offer| is_on(offer, now));
+/// What a key with these grants may ask for by name.
+fn models(offers: &[Offer], grants: &Grants, now: Timestamp) -> Vec<Model> {
+    let on = || offers.iter().filter(move |offer| is_on(offer, now) && allowed(offer, grants));
     let oldest = on().map(created).min().unwrap_or(0);
-    let mut models =
-        vec![Model { id: AUTO.to_owned(), object: "model", created: oldest, owned_by: "gallerist".into() }];
+    let auto = Model { id: AUTO.to_owned(), object: "model", created: oldest, owned_by: "gallerist".into() };
+    let mut models: Vec<Model> = grants.allow_route(AUTO).then_some(auto).into_iter().collect();
     for offer in on() {
         match models.iter_mut().find(|model| model.id == offer.model.id) {
             // The maker owns its model, whoever else hosts it.
@@ -89,9 +95,16 @@ fn models(offers: &[Offer], now: Timestamp) -> Vec<Model> {
     models
 }
 
-fn alias(offers: &[Offer], id: &str, now: Timestamp) -> Option<Model> {
+fn allowed(offer: &Offer, grants: &Grants) -> bool {
+    grants.allow_provider(&offer.id.provider) && grants.allow_model(|name| offer.model.is_named(name))
+}
+
+fn alias(offers: &[Offer], id: &str, grants: &Grants, now: Timestamp) -> Option<Model> {
     let target = gallerist_routing::target(id, offers).ok().filter(|target| !target.is_route())?;
-    let offer = offers.iter().find(|offer| is_on(offer, now) && target.speaks_of(offer))?;
+    let offer = {
+        let fits = |offer: &&Offer| is_on(offer, now) && allowed(offer, grants) && target.speaks_of(offer);
+        offers.iter().find(fits)?
+    };
     Some(entry(id.to_owned(), offer.provider.kind.clone(), offer))
 }
 
@@ -126,7 +139,7 @@ mod tests {
             .collect();
         let offers = served_offers(&catalogue, &providers);
         let now = "2026-11-25T00:00:00Z".parse().unwrap();
-        let models = models(&offers, now);
+        let models = models(&offers, Grants::ALL, now);
         assert_eq!(models[0].id, "auto");
         let mut ids: Vec<_> = models.iter().map(|model| model.id.as_str()).collect();
         ids.sort_unstable();

@@ -6,7 +6,7 @@ use crate::routes::parameters::{Parameters, json, visible_project};
 use crate::state::AppState;
 use axum::extract::State;
 use axum::response::Response;
-use gallerist_domain::Ticks;
+use gallerist_domain::{Scope, Ticks};
 use gallerist_store::{UsageFigures, UsageKey, UsageQuery, UsageReport};
 use http::StatusCode;
 use http::request::Parts;
@@ -14,7 +14,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// `?group_by=provider,model&from=…&to=…`, and `&project=` for an admin.
 pub(crate) async fn show(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
-    let key = auth::authenticate(&state, &parts.headers)?;
+    let key = auth::authenticate_for(&state, &parts.headers, Scope::Read)?;
     let parameters = Parameters::of(&parts, &["group_by", "from", "to", "project"])?;
     let query = UsageQuery {
         group_by: group_by(parameters.text("group_by").unwrap_or_default())?,

@@ -15,3 +15,4 @@ mod mistakes;
 mod native;
 mod repetition;
 mod stalled;
+mod tenants;
