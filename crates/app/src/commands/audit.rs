@@ -80,19 +80,56 @@ fn print(page: &Value) {
 
 /// The members that differ, as `name: before -> after`; of what is new, those that say something.
 fn differences(before: &Value, after: &Value) -> String {
-    let members = after.as_object().into_iter().flatten();
-    let changed = members.filter(|(name, value)| before[name.as_str()] != **value);
-    let told = changed.map(|(name, value)| match &before[name.as_str()] {
-        Value::Null => format!("{name}: {}", plain(value)),
-        was => format!("{name}: {} -> {}", plain(was), plain(value)),
-    });
-    told.collect::<Vec<_>>().join("; ")
+    let mut told = Vec::new();
+    compare("", before, after, &mut told);
+    told.join("; ")
 }
+
+fn compare(name: &str, before: &Value, after: &Value, told: &mut Vec<String>) {
+    if before == after || (plain(before) == NOTHING && plain(after) == NOTHING) {
+        return;
+    }
+    if let Value::Object(members) = after {
+        for (member, value) in members {
+            let path = if name.is_empty() { member.clone() } else { format!("{name}.{member}") };
+            compare(&path, &before[member.as_str()], value, told);
+        }
+        return;
+    }
+    told.push(match plain(before).as_str() {
+        NOTHING => format!("{name}: {}", plain(after)),
+        was => format!("{name}: {was} -> {}", plain(after)),
+    });
+}
+
+/// What stands for null and for what is empty.
+const NOTHING: &str = "none";
 
 fn plain(value: &Value) -> String {
     match value {
-        Value::Null => "none".to_owned(),
+        Value::Null => NOTHING.to_owned(),
+        Value::String(text) if text.is_empty() => NOTHING.to_owned(),
         Value::String(text) => text.clone(),
+        Value::Array(values) if values.is_empty() => NOTHING.to_owned(),
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_differs_and_says_something_is_told() {
+        let before =
+            json!({"name": "", "limits": {"images_per_minute": 6, "images_at_once": null}, "models": []});
+        let after = json!({"name": "", "limits": {"images_per_minute": null, "images_at_once": 3}, "models": ["a", "b"]});
+        assert_eq!(
+            differences(&before, &after),
+            "limits.images_per_minute: 6 -> none; limits.images_at_once: 3; models: a, b"
+        );
+        assert_eq!(differences(&Value::Null, &before), "limits.images_per_minute: 6");
     }
 }
