@@ -81,7 +81,19 @@ impl Store {
         cap: Option<Ticks>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        self.create_limited_project(project, cap, RateLimits::NONE, now).await
+    }
+
+    /// As [`Store::create_project`], with limits from its first moment on.
+    pub async fn create_limited_project(
+        &self,
+        project: ProjectId,
+        cap: Option<Ticks>,
+        limits: RateLimits,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         check_cap(cap)?;
+        limits.check().map_err(|(_, message)| StoreError::Invalid(message))?;
         let actor = self.actor.clone();
         self.write(move |writing| {
             let connection = writing.connection;
@@ -89,6 +101,9 @@ impl Store {
                 return Err(StoreError::Exists(format!("project {project}")));
             }
             insert(connection, &project, cap, now)?;
+            if !limits.is_none() {
+                set(connection, &project, cap, limits)?;
+            }
             let after = found(connection, &project)?;
             let subject = project.as_str();
             let (before, after) = (None, Some(shown(&after)));
@@ -132,16 +147,7 @@ impl Store {
             if (cap, limits) == (before.cap, before.limits) {
                 return Ok(());
             }
-            connection.change_one(
-                PROJECT_CHANGE,
-                params![
-                    project.as_str(),
-                    cap.map(Ticks::get),
-                    limits.requests_per_minute,
-                    limits.images_per_minute,
-                    limits.images_at_once
-                ],
-            )?;
+            set(connection, &project, cap, limits)?;
             // The limits of a project are kept with its keys.
             writing.changed.keys |= limits != before.limits;
             let after = found(connection, &project)?;
@@ -206,6 +212,24 @@ fn record(row: &Row<'_>) -> Result<ProjectRecord, StoreError> {
         disputed: words::ticks(row, 5)?,
         limits: words::rate_limits(row, 6)?,
     })
+}
+
+fn set(
+    connection: &dyn Sql,
+    project: &ProjectId,
+    cap: Option<Ticks>,
+    limits: RateLimits,
+) -> Result<(), StoreError> {
+    connection.change_one(
+        PROJECT_CHANGE,
+        params![
+            project.as_str(),
+            cap.map(Ticks::get),
+            limits.requests_per_minute,
+            limits.images_per_minute,
+            limits.images_at_once
+        ],
+    )
 }
 
 fn found(connection: &dyn Sql, project: &ProjectId) -> Result<ProjectRecord, StoreError> {

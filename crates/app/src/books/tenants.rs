@@ -60,10 +60,7 @@ impl Here {
         let id: ProjectId = parsed(id)?;
         let cap = cap.map(parsed::<Ticks>).transpose()?;
         let limits = limits.over(RateLimits::NONE).map_err(fault)?;
-        let now = Timestamp::now();
-        self.wait(self.store().create_project(id.clone(), cap, now))?;
-        let change = ProjectChange { cap: None, limits: Some(limits) };
-        self.wait(self.store().change_project(id.clone(), change, now))?;
+        self.wait(self.store().create_limited_project(id.clone(), cap, limits, Timestamp::now()))?;
         self.shown(id)
     }
 

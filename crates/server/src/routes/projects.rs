@@ -53,12 +53,8 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
     let id: ProjectId = wish.id.parse().map_err(|message: String| Failure::invalid("id", message))?;
     let cap = wish.cap_usd.as_deref().map(cap).transpose()?.flatten();
     let limits = wish.limits.over(gallerist_domain::RateLimits::NONE).map_err(wish_fault)?;
-    let (store, now) = (state.store_for(&admin), state.engine().clock().now());
-    store.create_project(id.clone(), cap, now).await?;
-    if !limits.is_none() {
-        let change = ProjectChange { cap: None, limits: Some(limits) };
-        store.change_project(id.clone(), change, now).await?;
-    }
+    let now = state.engine().clock().now();
+    state.store_for(&admin).create_limited_project(id.clone(), cap, limits, now).await?;
     answer(&state, id, StatusCode::CREATED).await
 }
 

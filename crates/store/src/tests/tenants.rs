@@ -222,3 +222,15 @@ async fn requests_are_found_by_end_user_and_tag() {
     let later = store.project_usage(ProjectId::default_project(), at(60)).await.unwrap();
     assert_eq!((later.requests_last_minute, later.requests_running), (0, 3));
 }
+
+#[tokio::test]
+async fn a_project_is_made_with_its_limits_in_one_change() {
+    let store = store();
+    let limits = RateLimits { images_per_minute: Some(9), ..RateLimits::NONE };
+    store.create_limited_project(project("shop"), Some(Ticks::new(7)), limits, at(1)).await.unwrap();
+    let made = store.project(project("shop")).await.unwrap().unwrap();
+    assert_eq!((made.cap, made.limits), (Some(Ticks::new(7)), limits));
+    let log = store.audit(AuditFilter { limit: 9, ..AuditFilter::default() }).await.unwrap().changes;
+    assert_eq!(log.len(), 1);
+    assert!(log[0].after_json.as_deref().unwrap().contains("\"images_per_minute\":9"));
+}
