@@ -159,6 +159,14 @@ impl Books {
         }
     }
 
+    /// A kept picture of a request; `index` counts from 0.
+    pub fn picture(&self, id: &str, index: u32) -> Result<Vec<u8>> {
+        match self {
+            Books::Gateway(client) => client.file(&format!("/v1/requests/{}/images/{index}", escaped(id))),
+            Books::Here(here) => here.picture(id, index),
+        }
+    }
+
     /// The newest requests with something in dispute, in the form of [`Books::requests`].
     ///
     /// The API has no such filter: pages are read until all that the projects have in dispute is found.

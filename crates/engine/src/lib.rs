@@ -15,6 +15,7 @@ pub mod request;
 pub mod settings;
 
 mod admit;
+mod asked;
 mod attempt;
 mod books;
 mod deliver;
@@ -35,7 +36,7 @@ mod transport;
 pub use answer::{
     Answer, AnswerMeta, Cost, CostLine, DeliveredImage, Missing, StreamEvent, StreamOrigin, TokenUsage,
 };
-pub use refusal::{FailedAttempt, Refusal, RefusalKind};
+pub use refusal::{Budget, FailedAttempt, Refusal, RefusalKind};
 pub use request::{Caller, Incoming};
 pub use settings::{EngineSettings, Limits, ProviderSettings};
 

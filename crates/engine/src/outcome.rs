@@ -1,7 +1,7 @@
 //! Words for how a request ends: the refusals, the savings, and what is stored of a plan.
 
 use crate::answer::TokenUsage;
-use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
+use crate::refusal::{Budget, FailedAttempt, Refusal, RefusalKind};
 use crate::shared::Shared;
 use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, RequestId, Ticks};
 use gallerist_pricing::{Charge, Offer};
@@ -55,6 +55,11 @@ pub(crate) fn no_offer(request: &ImageRequest, excluded: Vec<Exclusion>) -> Refu
     refusal
 }
 
+/// Reasons that a message tells; the list of all goes with it.
+const REASONS_TOLD_MAX: usize = 5;
+/// Offers that are named with a reason; the others are counted.
+const OFFERS_NAMED_MAX: usize = 2;
+
 /// Each reason once, with the offers that it leaves out and the change that would admit them.
 fn reasons(excluded: &[Exclusion]) -> String {
     let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
@@ -65,12 +70,19 @@ fn reasons(excluded: &[Exclusion]) -> String {
             None => grouped.push((text, vec![offer.to_string()])),
         }
     }
+    // What keeps most of them out comes first.
+    grouped.sort_by_key(|(_, offers)| std::cmp::Reverse(offers.len()));
     let mut message = String::new();
-    for (text, offers) in grouped.iter().take(8) {
-        let more = if offers.len() > 3 { format!(" and {} more", offers.len() - 3) } else { String::new() };
-        let named = offers.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    for (text, offers) in grouped.iter().take(REASONS_TOLD_MAX) {
+        let (named, rest) = offers.split_at(offers.len().min(OFFERS_NAMED_MAX));
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
         // Writing to a String cannot fail.
-        let _ = write!(message, " {named}{more}: {text}.");
+        let _ = write!(message, " {}{more}: {text}.", named.join(", "));
+    }
+    let untold: usize = grouped.iter().skip(REASONS_TOLD_MAX).map(|(_, offers)| offers.len()).sum();
+    if untold > 0 {
+        let offers = if untold == 1 { "offer has its" } else { "offers have their" };
+        let _ = write!(message, " {untold} more {offers} own reasons: gallerist.excluded lists every one.");
     }
     message
 }
@@ -146,7 +158,14 @@ fn said(failed: &[FailedAttempt]) -> String {
 pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
     match error {
         StoreError::BudgetExceeded { project, cap, settled, held, disputed, asked } => {
-            let left = (*cap - *settled - *held - *disputed).max(Ticks::ZERO);
+            let budget = Budget {
+                project: project.clone(),
+                cap: *cap,
+                settled: *settled,
+                held: *held,
+                disputed: *disputed,
+                asked: *asked,
+            };
             let message = format!(
                 "The cap of project {project} is {} USD: {} are spent, {} held, {} disputed, so {} are left, and \
                  this request could cost {}. The cap does not reset; raise it, or ask for something cheaper.",
@@ -154,10 +173,10 @@ pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
                 settled.short(),
                 held.short(),
                 disputed.short(),
-                left.short(),
+                budget.left().short(),
                 asked.short()
             );
-            Refusal::new(RefusalKind::BudgetExceeded, message)
+            Refusal { budget: Some(Box::new(budget)), ..Refusal::new(RefusalKind::BudgetExceeded, message) }
         }
         error => {
             tracing::error!(%error, "the store refused a reservation");
@@ -280,4 +299,35 @@ pub(crate) fn token_usage(usage: &[Metered]) -> Option<TokenUsage> {
         image_output_tokens: sum(&[Meter::ImageOutputTokens]),
     };
     (tokens != TokenUsage::default()).then_some(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gallerist_domain::{OfferId, QualityClass};
+
+    #[test]
+    fn many_reasons_are_grouped_and_the_rest_is_counted() {
+        let mut excluded: Vec<Exclusion> = (0..9)
+            .map(|at| Exclusion {
+                offer: OfferId::new("fal", &format!("slow-{at}")),
+                reason: Reason::TooSlow { expected_ms: 1_000 + at },
+            })
+            .collect();
+        excluded.extend((0..5).map(|at| Exclusion {
+            offer: OfferId::new("bfl", &format!("plain-{at}")),
+            reason: Reason::ClassTooLow { asked: QualityClass::High, best: Some(QualityClass::Draft) },
+        }));
+        let refusal = no_offer(&ImageRequest::new("auto", "x"), excluded);
+        let first = "No offer can serve this request. bfl/plain-0, bfl/plain-1 and 3 more: its best class is draft, \
+                     not high";
+        assert!(refusal.message.starts_with(first), "{}", refusal.message);
+        assert!(
+            refusal
+                .message
+                .ends_with("5 more offers have their own reasons: gallerist.excluded lists every one.")
+        );
+        assert!(refusal.message.len() < 700, "{}", refusal.message.len());
+        assert_eq!(refusal.excluded.len(), 14);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! `server` turns a refusal into OpenAI's error shape. Texts say what to do next and hold no secret.
 
-use gallerist_domain::{Fault, RequestId, Ticks};
+use gallerist_domain::{Fault, ProjectId, RequestId, Ticks};
 use gallerist_routing::Exclusion;
 
 /// A refused or failed request.
@@ -20,9 +20,30 @@ pub struct Refusal {
     /// Held because nobody knows; more than zero forbids an automatic repetition.
     pub disputed: Ticks,
     pub attempts: Vec<FailedAttempt>,
+    /// The cap that would have been passed.
+    pub budget: Option<Box<Budget>>,
     pub excluded: Vec<Exclusion>,
     /// Whether this repeats what an earlier request was told; its amounts are that one's.
     pub replayed: bool,
+}
+
+/// A cap as it stood when it refused a request. It counts everything that was ever spent: it does not reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    pub project: ProjectId,
+    pub cap: Ticks,
+    pub settled: Ticks,
+    pub held: Ticks,
+    pub disputed: Ticks,
+    /// The least that an offer of the plan would have had to reserve.
+    pub asked: Ticks,
+}
+
+impl Budget {
+    /// What may still be reserved; never negative.
+    pub fn left(&self) -> Ticks {
+        (self.cap - self.settled - self.held - self.disputed).max(Ticks::ZERO)
+    }
 }
 
 /// One failed attempt, for the answer.
@@ -124,6 +145,7 @@ impl Refusal {
             charged: Ticks::ZERO,
             disputed: Ticks::ZERO,
             attempts: Vec::new(),
+            budget: None,
             excluded: Vec::new(),
             replayed: false,
         }

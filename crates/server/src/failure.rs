@@ -5,12 +5,13 @@
 //! themselves. `problem.rs` writes the bodies. No message here holds a key.
 
 use crate::wire::ParameterFault;
-use gallerist_domain::{FaultKind, RequestId, Retry, Ticks};
-use gallerist_engine::{Refusal, RefusalKind};
+use gallerist_domain::{FaultKind, ProjectId, RequestId, Retry, Ticks};
+use gallerist_engine::{Budget, Refusal, RefusalKind};
 use gallerist_routing::Reason;
 use gallerist_routing::report::ExcludedOffer;
 use gallerist_store::{AttemptStatus, StoreError};
 use http::StatusCode;
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// How long a client waits when nobody said how long.
@@ -48,6 +49,9 @@ pub(crate) struct Details {
     /// The least of the maxima that were above the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     cheapest_usd: Option<Ticks>,
+    /// The cap that would be passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<BudgetDetails>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attempts: Vec<AttemptDetails>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -58,6 +62,35 @@ pub(crate) struct Details {
     /// Every faulty parameter; the first is also in `param`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<FaultDetails>,
+}
+
+#[derive(Debug, Serialize)]
+struct BudgetDetails {
+    project: ProjectId,
+    cap_usd: Ticks,
+    settled_usd: Ticks,
+    held_usd: Ticks,
+    disputed_usd: Ticks,
+    left_usd: Ticks,
+    /// The least that an offer for this request would have to reserve.
+    cheapest_usd: Ticks,
+    /// Caps count everything that was ever spent, so it is null.
+    resets_at: Option<Timestamp>,
+}
+
+impl From<&Budget> for BudgetDetails {
+    fn from(budget: &Budget) -> BudgetDetails {
+        BudgetDetails {
+            project: budget.project.clone(),
+            cap_usd: budget.cap,
+            settled_usd: budget.settled,
+            held_usd: budget.held,
+            disputed_usd: budget.disputed,
+            left_usd: budget.left(),
+            cheapest_usd: budget.asked,
+            resets_at: None,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -211,7 +244,8 @@ fn moderation_stage(refusal: &Refusal) -> &'static str {
 
 fn details(refusal: Refusal) -> Option<Details> {
     let tried = !refusal.attempts.is_empty() || refusal.may_have_charged();
-    if refusal.request_id.is_none() && !tried && refusal.excluded.is_empty() {
+    let bare = refusal.excluded.is_empty() && refusal.budget.is_none();
+    if refusal.request_id.is_none() && !tried && bare {
         return None;
     }
     let over = refusal.excluded.iter().filter_map(|excluded| match excluded.reason {
@@ -223,6 +257,7 @@ fn details(refusal: Refusal) -> Option<Details> {
         charged_usd: tried.then_some(refusal.charged),
         disputed_usd: (!refusal.disputed.is_zero()).then_some(refusal.disputed),
         cheapest_usd: over.min(),
+        budget: refusal.budget.as_deref().map(BudgetDetails::from),
         cached: refusal.replayed,
         excluded: refusal.excluded.iter().map(ExcludedOffer::from).collect(),
         attempts: refusal

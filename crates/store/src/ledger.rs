@@ -48,6 +48,10 @@ pub struct NewRequest {
     pub n: u32,
     /// JSON text: offers and excluded.
     pub plan_json: String,
+    /// JSON text: the parameters that decide about the price, without the client's words.
+    pub asked_json: Option<String>,
+    /// Only where prompts are to be stored.
+    pub prompt: Option<String>,
     /// Digest of everything in the body that makes two requests the same.
     pub fingerprint: [u8; 32],
     /// The client's `Idempotency-Key`; bound to this request for [`IDEMPOTENCY_HOURS`].

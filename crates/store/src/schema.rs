@@ -8,7 +8,11 @@ use crate::StoreError;
 use crate::projects;
 
 /// Migration `i` brings schema `i` to schema `i + 1`. Never edit one that was released; add another.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001_first.sql"), include_str!("schema/0002_credits.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001_first.sql"),
+    include_str!("schema/0002_credits.sql"),
+    include_str!("schema/0003_asked.sql"),
+];
 
 /// Brings the database up to date; whether it was empty before.
 pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<bool, StoreError> {

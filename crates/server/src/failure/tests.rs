@@ -97,6 +97,25 @@ async fn an_unmet_limit_names_the_cheapest() {
 }
 
 #[tokio::test]
+async fn a_cap_that_would_be_passed_is_told_in_figures() {
+    let mut refusal = Refusal::new(RefusalKind::BudgetExceeded, "a cap would be passed");
+    refusal.budget = Some(Box::new(gallerist_engine::Budget {
+        project: "shop".parse().unwrap(),
+        cap: Ticks::new(100),
+        settled: Ticks::new(60),
+        held: Ticks::new(20),
+        disputed: Ticks::new(5),
+        asked: Ticks::new(40),
+    }));
+    let (status, _, body) = read(Failure::from(refusal).openai()).await;
+    assert_eq!(status, 402);
+    let expected = json!({"project": "shop", "cap_usd": "0.0000000100", "settled_usd": "0.0000000060",
+        "held_usd": "0.0000000020", "disputed_usd": "0.0000000005", "left_usd": "0.0000000015",
+        "cheapest_usd": "0.0000000040", "resets_at": null});
+    assert_eq!(body["error"]["gallerist"]["budget"], expected);
+}
+
+#[tokio::test]
 async fn a_blocked_prompt_says_at_which_stage() {
     let mut refusal = Refusal::new(RefusalKind::ModerationBlocked, "refused");
     refusal.attempts = vec![attempt(FaultKind::ModerationOutput, 0, false)];
