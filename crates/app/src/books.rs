@@ -134,6 +134,14 @@ impl Books {
         }
     }
 
+    /// `wish` is the body of `POST /v1/credits/adjustments`; answers every lot.
+    pub fn adjust_credits(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/credits/adjustments", Some(wish)),
+            Books::Here(here) => here.adjust_credits(wish),
+        }
+    }
+
     pub fn credit_forecast(&self) -> Result<Value> {
         match self {
             Books::Gateway(client) => client.ask("GET", "/v1/credits/forecast", None),

@@ -15,6 +15,7 @@ use crate::words::RequestStatus;
 use crate::{Store, StoreError};
 
 mod accounts;
+pub(crate) mod adjust;
 mod apply;
 pub(crate) mod credits;
 mod resolve;
@@ -23,7 +24,7 @@ pub(crate) use accounts::Names;
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
     let plain = accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS);
-    plain.chain(credits::STATEMENTS).copied()
+    plain.chain(credits::STATEMENTS).chain(adjust::STATEMENTS).copied()
 }
 
 /// How long an idempotency key is bound to its request.
