@@ -294,8 +294,13 @@ fn print_attempt(attempt: &Value) {
     if lines.is_empty() {
         return;
     }
-    let mut table =
-        Table::new().text("  line").figure("quantity").text("meter").figure("unit price").figure("amount");
+    let mut table = Table::new()
+        .text("  line")
+        .figure("quantity")
+        .text("meter")
+        .figure("unit price")
+        .figure("amount")
+        .optional("price is");
     for line in lines {
         table.row([
             format!("  {}", text(&line["line"])),
@@ -303,6 +308,10 @@ fn print_attempt(attempt: &Value) {
             text(&line["meter"]).replace('_', " "),
             text(&line["unit_price_usd"]),
             output::dollars_of(&line["amount_usd"]),
+            // The provider's own figure has neither.
+            line["confidence"].as_str().map_or_else(String::new, |confidence| {
+                format!("{}, {}", confidence.replace('_', " "), text(&line["as_of"]))
+            }),
         ]);
     }
     output::line(table.render());

@@ -95,6 +95,7 @@ fn per(line: &PriceLine) -> String {
     let units = line.price.per / line.meter.base_units_per_unit();
     let mut text = match units {
         ..=1 => meter,
+        MEGAPIXEL => format!("2^20 {meter}"),
         units if units % 1_000_000 == 0 => format!("{}M {meter}", units / 1_000_000),
         units => format!("{units} {meter}"),
     };
@@ -103,15 +104,23 @@ fn per(line: &PriceLine) -> String {
     }
     if line.round_up > 1 {
         let step = line.round_up / line.meter.base_units_per_unit().min(line.round_up);
-        text.push_str(&format!(", rounded up to {step}"));
+        text.push_str(&format!(", rounded up to {}", count(step)));
     }
     if line.from > 0 {
-        text.push_str(&format!(", beyond {}", line.from));
+        text.push_str(&format!(", beyond {}", count(line.from)));
     }
     if line.up_to < i64::MAX {
-        text.push_str(&format!(", up to {}", line.up_to));
+        text.push_str(&format!(", up to {}", count(line.up_to)));
     }
     text
+}
+
+/// Pixels of a megapixel as most vendors count it.
+const MEGAPIXEL: i64 = 1 << 20;
+
+/// A number of units; a megapixel by its power.
+fn count(units: i64) -> String {
+    if units == MEGAPIXEL { "2^20".to_owned() } else { units.to_string() }
 }
 
 fn conditions(when: &Condition, period: Period) -> String {
