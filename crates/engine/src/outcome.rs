@@ -59,6 +59,11 @@ fn cheapest(excluded: &[Exclusion<'_>]) -> Option<Ticks> {
     over.min()
 }
 
+/// Reasons that a message tells; the list of all goes with it.
+const REASONS_TOLD_MAX: usize = 5;
+/// Offers that are named with a reason; the others are counted.
+const OFFERS_NAMED_MAX: usize = 2;
+
 /// Each reason once, with the offers that it leaves out and the change that would admit them.
 fn reasons(excluded: &[Exclusion<'_>]) -> String {
     let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
@@ -69,12 +74,19 @@ fn reasons(excluded: &[Exclusion<'_>]) -> String {
             None => grouped.push((text, vec![offer.to_string()])),
         }
     }
+    // What keeps most of them out comes first.
+    grouped.sort_by_key(|(_, offers)| std::cmp::Reverse(offers.len()));
     let mut message = String::new();
-    for (text, offers) in grouped.iter().take(8) {
-        let more = if offers.len() > 3 { format!(" and {} more", offers.len() - 3) } else { String::new() };
-        let named = offers.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    for (text, offers) in grouped.iter().take(REASONS_TOLD_MAX) {
+        let (named, rest) = offers.split_at(offers.len().min(OFFERS_NAMED_MAX));
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
         // Writing to a String cannot fail.
-        let _ = write!(message, " {named}{more}: {text}.");
+        let _ = write!(message, " {}{more}: {text}.", named.join(", "));
+    }
+    let untold: usize = grouped.iter().skip(REASONS_TOLD_MAX).map(|(_, offers)| offers.len()).sum();
+    if untold > 0 {
+        let offers = if untold == 1 { "offer has its" } else { "offers have their" };
+        let _ = write!(message, " {untold} more {offers} own reasons: gallerist.excluded lists every one.");
     }
     message
 }
@@ -288,4 +300,31 @@ pub(crate) fn token_usage(usage: &[Metered]) -> Option<TokenUsage> {
         image_output_tokens: sum(&[Meter::ImageOutputTokens]),
     };
     (tokens != TokenUsage::default()).then_some(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gallerist_domain::{OfferId, QualityClass};
+
+    #[test]
+    fn many_reasons_are_grouped_and_the_rest_is_counted() {
+        let slow: Vec<OfferId> = (0..9).map(|at| OfferId::new("fal", &format!("slow-{at}"))).collect();
+        let plain: Vec<OfferId> = (0..5).map(|at| OfferId::new("bfl", &format!("plain-{at}"))).collect();
+        let mut excluded: Vec<Exclusion<'_>> = slow
+            .iter()
+            .zip(1_000..)
+            .map(|(offer, expected_ms)| Exclusion { offer, reason: Reason::TooSlow { expected_ms } })
+            .collect();
+        excluded.extend(plain.iter().map(|offer| Exclusion {
+            offer,
+            reason: Reason::ClassTooLow { asked: QualityClass::High, best: Some(QualityClass::Draft) },
+        }));
+        let message = reasons(&excluded);
+        let first = " bfl/plain-0, bfl/plain-1 and 3 more: its best class is draft, not high";
+        assert!(message.starts_with(first), "{message}");
+        let last = "5 more offers have their own reasons: gallerist.excluded lists every one.";
+        assert!(message.ends_with(last), "{message}");
+        assert!(message.len() < 700, "{}", message.len());
+    }
 }
