@@ -90,6 +90,8 @@ pub(crate) trait Command: Send {
     /// Runs the work and keeps its outcome; false if it was refused or failed. May be run again after a
     /// rollback.
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool;
+    /// Replaces the outcome: what the work has written could not be kept.
+    fn refuse(&mut self, error: StoreError);
     /// Answers, after the commit (or its failure).
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -110,6 +112,10 @@ where
         let fine = outcome.is_ok();
         self.outcome = Some(outcome);
         fine
+    }
+
+    fn refuse(&mut self, error: StoreError) {
+        self.outcome = Some(Err(error));
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -144,6 +150,10 @@ where
         fine
     }
 
+    fn refuse(&mut self, error: StoreError) {
+        self.outcome = Some(Err(error));
+    }
+
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         let Unasked { work, outcome, on_failure } = *self;
         // What the work holds is then held by nobody but the other closure.
@@ -167,7 +177,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts the thread. At most `queue_max` commands wait; further callers wait for a place.
     pub(crate) fn start(
-        engine: impl Engine,
+        engine: Box<dyn Engine>,
         keys: Arc<LiveKeys>,
         queue_max: usize,
         calls_keep: bool,
@@ -262,13 +272,13 @@ impl Drop for Writer {
     }
 }
 
-struct State<E> {
-    engine: E,
+struct State {
+    engine: Box<dyn Engine>,
     memory: Memory,
     patient: Arc<Patient>,
 }
 
-fn run<E: Engine>(state: &mut State<E>, mut commands: mpsc::Receiver<Message>) {
+fn run(state: &mut State, mut commands: mpsc::Receiver<Message>) {
     let mut queued: Vec<Box<dyn Command>> = Vec::with_capacity(COMMANDS_PER_COMMIT_MAX);
     while let Some(first) = commands.blocking_recv() {
         let mut next = Some(first);
@@ -287,7 +297,7 @@ fn run<E: Engine>(state: &mut State<E>, mut commands: mpsc::Receiver<Message>) {
 }
 
 /// Commits the patient commands and then the queued ones together, and answers.
-fn write_group<E: Engine>(state: &mut State<E>, queued: &mut Vec<Box<dyn Command>>) {
+fn write_group(state: &mut State, queued: &mut Vec<Box<dyn Command>>) {
     let mut group =
         std::mem::take(&mut *state.patient.commands.lock().unwrap_or_else(PoisonError::into_inner));
     group.append(queued);

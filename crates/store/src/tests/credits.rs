@@ -7,10 +7,6 @@ use proptest::prelude::*;
 use super::support::*;
 use crate::*;
 
-fn store() -> Store {
-    Store::open_temporary(at(0)).unwrap()
-}
-
 fn usd(text: &str) -> Ticks {
     text.parse().unwrap()
 }
@@ -182,21 +178,6 @@ async fn charges_are_told_by_day_for_providers_with_credits() {
     );
     let told = store.daily_charges(3, at(86_400)).await.unwrap();
     assert_eq!(told[0].days, [Ticks::ZERO, day, Ticks::ZERO]);
-}
-
-#[test]
-fn a_store_of_the_first_schema_is_brought_up_to_date() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = crate::sqlite::database_path(dir.path());
-    {
-        let connection = rusqlite::Connection::open(&path).unwrap();
-        connection.execute_batch(include_str!("../schema/0001_first.sql")).unwrap();
-        connection.pragma_update(None, "user_version", 1).unwrap();
-    }
-    let mut connection = rusqlite::Connection::open(&path).unwrap();
-    assert!(!schema::migrate(&mut connection, at(0)).unwrap());
-    let lots: i64 = connection.query_row("SELECT count(*) FROM credit_lots", [], |row| row.get(0)).unwrap();
-    assert_eq!(lots, 0);
 }
 
 #[derive(Clone, Copy, Debug)]
