@@ -12,7 +12,7 @@ pub(super) fn postgres(text: &str) -> String {
         .replace("INSERT OR FAIL", "INSERT")
         .replace("CROSS JOIN", "JOIN")
         .replace("/* FOR UPDATE */", "FOR UPDATE");
-    let text = without_hints(&text);
+    let text = typed(&without_hints(&text));
     let text = call(&text, "/* MINE ", " */", |table| {
         format!("AND {table}.replica = current_setting('gallerist.replica')::BIGINT")
     });
@@ -33,6 +33,22 @@ pub(super) fn numbered(text: &str, values: usize) -> (String, String) {
     let column = if table == "attempts" { "row" } else { "number" };
     let place = values + 1;
     (format!("INSERT INTO {table} ({column}, {columns}) VALUES (${place}, {rest}"), format!("{table}_number"))
+}
+
+/// A value that is asked only whether it is there says nothing about its type. All such are texts.
+fn typed(text: &str) -> String {
+    const ASKED: &str = " IS NULL";
+    let mut parts = text.split(ASKED).peekable();
+    let mut whole = String::with_capacity(text.len());
+    while let Some(part) = parts.next() {
+        whole.push_str(part);
+        if parts.peek().is_some() {
+            let digits = part.trim_end_matches(|c: char| c.is_ascii_digit());
+            let is_value = digits.len() < part.len() && digits.ends_with('$');
+            whole.push_str(if is_value { "::TEXT IS NULL" } else { ASKED });
+        }
+    }
+    whole
 }
 
 /// Takes `INDEXED BY name` away.
@@ -76,6 +92,14 @@ mod tests {
         assert_eq!(
             postgres("strftime('%Y-%m-%d', r.created_at / 1000000, 'unixepoch')"),
             "to_char(to_timestamp(r.created_at / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_only_asked_whether_it_is_there_has_a_type() {
+        assert_eq!(
+            postgres("CASE WHEN ?13 IS NULL AND a IS NULL THEN b END"),
+            "CASE WHEN $13::TEXT IS NULL AND a IS NULL THEN b END"
         );
     }
 

@@ -197,7 +197,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32 / super::CASES_FEWER, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_books_with_credits_balance(steps in prop::collection::vec(step(), 1..40)) {

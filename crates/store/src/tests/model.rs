@@ -133,7 +133,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48 / super::CASES_FEWER, ..ProptestConfig::default() })]
 
     #[test]
     fn the_ledger_agrees_with_its_model(steps in prop::collection::vec(step(), 1..60)) {

@@ -22,6 +22,9 @@ use tokio_postgres::NoTls;
 use super::sqlite;
 use crate::StoreUrl;
 
+/// How many times fewer cases a property has here: each makes a database.
+const CASES_FEWER: u32 = 4;
+
 pub const REFUSE_ENDS: &str = "
     CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$;

@@ -243,6 +243,10 @@ async fn a_picture_is_kept_until_it_is_swept() {
     let swept = store.sweep(at(3_600)).await.unwrap();
     assert_eq!((swept.pictures, swept.bytes, swept.has_more), (1, 9, false));
     assert_eq!(store.picture_count(request, at(0)).await.unwrap(), 1);
+    if store.is_shared() {
+        // They lie in the database.
+        return;
+    }
     let id = request.to_string();
     let folder = store.data_dir().join("pictures").join(&id[id.len() - 2..]);
     let left: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name()).collect();

@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 
 use crate::StoreUrl;
 
+/// How many times fewer cases a property has here.
+const CASES_FEWER: u32 = 1;
+
 pub const REFUSE_ENDS: &str =
     "CREATE TRIGGER full_disk BEFORE UPDATE ON attempts BEGIN SELECT RAISE(ABORT, 'full'); END";
 pub const TAKE_ENDS_AGAIN: &str = "DROP TRIGGER full_disk";
