@@ -23,6 +23,7 @@ pub mod requests;
 pub mod usage;
 pub mod words;
 
+mod postgres;
 mod schema;
 mod sql;
 mod sqlite;
@@ -31,6 +32,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use gallerist_domain::RequestId;
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +50,7 @@ pub use ledger::{
     Reservation, Reserved, Resolution,
 };
 pub use pictures::{NewPicture, Picture, Swept};
+pub use postgres::StoreUrl;
 pub use projects::ProjectRecord;
 pub use requests::{
     AttemptRecord, EntryRecord, IdempotentRequest, OpenAttempt, RequestDetail, RequestFilter, RequestPage,
@@ -71,6 +74,8 @@ pub struct StoreOptions {
     pub durable: bool,
     /// When the default project of a new store was made.
     pub now: Timestamp,
+    /// A PostgreSQL database that this process shares with others, instead of SQLite in `data_dir`.
+    pub url: Option<StoreUrl>,
 }
 
 impl StoreOptions {
@@ -83,6 +88,7 @@ impl StoreOptions {
             calls_keep: false,
             durable: true,
             now,
+            url: None,
         }
     }
 }
@@ -96,9 +102,13 @@ pub struct Store {
 struct Inner {
     // Fields drop in this order: the writer ends and unlocks before a temporary folder is deleted.
     writer: writer::Writer,
-    readers: sqlite::Readers,
+    readers: Readers,
+    /// This process among others on one PostgreSQL.
+    replica: Option<postgres::Replica>,
     keys: Arc<keys::LiveKeys>,
     budgets: Arc<budgets::LiveBudgets>,
+    /// When the keys were last read because one was not known.
+    keys_read: tokio::sync::Mutex<Option<std::time::Instant>>,
     data_dir: PathBuf,
     _temporary: Option<TemporaryDir>,
 }
@@ -131,18 +141,44 @@ impl Store {
     fn open_with(options: StoreOptions, temporary: Option<TemporaryDir>) -> Result<Store, StoreError> {
         check(&options)?;
         let keys = Arc::new(keys::LiveKeys::default());
-        let engine = sqlite::Sqlite::open(&options.data_dir, options.durable, options.now)?;
-        keys.load(engine.connection())?;
         let budgets = Arc::new(budgets::LiveBudgets::default());
-        budgets.load(engine.connection())?;
-        let (queue_max, calls_keep) = (options.queue_max, options.calls_keep);
         let live = writer::Live { keys: Arc::clone(&keys), budgets: Arc::clone(&budgets) };
-        let writer = writer::Writer::start(engine, live, queue_max, calls_keep)?;
-        let readers = sqlite::Readers::new(sqlite::database_path(&options.data_dir), options.readers_max);
-        let data_dir = options.data_dir;
-        Ok(Store {
-            inner: Arc::new(Inner { writer, readers, keys, budgets, data_dir, _temporary: temporary }),
-        })
+        let (queue_max, calls_keep) = (options.queue_max, options.calls_keep);
+        let start = |engine: Box<dyn writer::Engine>| {
+            writer::Writer::start(engine, live.clone(), queue_max, calls_keep)
+        };
+        let (writer, readers, replica) = match &options.url {
+            None => {
+                let engine = sqlite::Sqlite::open(&options.data_dir, options.durable, options.now)?;
+                live.load(engine.connection(), writer::Changed::ALL)?;
+                let path = sqlite::database_path(&options.data_dir);
+                let readers = sqlite::Readers::new(path, options.readers_max);
+                (start(Box::new(engine))?, Readers::Sqlite(readers), None)
+            }
+            Some(url) => {
+                sqlite::make_private_dir(&options.data_dir)
+                    .map_err(|error| StoreError::file(&options.data_dir, error))?;
+                // Not on the caller's thread, which may drive tasks and so must not wait for others.
+                let opening = || postgres::open(url, options.durable, options.now, &live);
+                let shared = std::thread::scope(|scope| scope.spawn(opening).join())
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                let replica = postgres::Replica::start(Arc::clone(&shared), live.clone())?;
+                let engine = postgres::Postgres::new(Arc::clone(&shared));
+                let readers = postgres::Readers::new(shared, options.readers_max);
+                (start(Box::new(engine))?, Readers::Postgres(readers), Some(replica))
+            }
+        };
+        let inner = Inner {
+            writer,
+            readers,
+            replica,
+            keys,
+            budgets,
+            keys_read: tokio::sync::Mutex::default(),
+            data_dir: options.data_dir,
+            _temporary: temporary,
+        };
+        Ok(Store { inner: Arc::new(inner) })
     }
 
     /// Waits until everything that was queued before is on disk.
@@ -153,7 +189,36 @@ impl Store {
     /// Commits what waits, ends the writer and unlocks the folder. Later commands answer
     /// [`StoreError::Closed`].
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.inner.writer.close().await
+        self.inner.writer.close().await?;
+        let inner = Arc::clone(&self.inner);
+        let ending = move || inner.replica.as_ref().map(postgres::Replica::end);
+        tokio::task::spawn_blocking(ending).await.map_err(|_| StoreError::Closed)?;
+        Ok(())
+    }
+
+    /// Whether other processes may have the same database open.
+    pub fn is_shared(&self) -> bool {
+        self.inner.replica.is_some()
+    }
+
+    /// Whether the database answered when it was last asked. A file is always at hand.
+    pub fn is_reached(&self) -> bool {
+        self.inner.replica.as_ref().is_none_or(postgres::Replica::is_reached)
+    }
+
+    /// Makes this process look after what others on the same database left that are gone: their open attempts
+    /// and running requests are then among [`Store::open_attempts`] and [`Store::unfinished_requests`]. How
+    /// many there were; with SQLite none.
+    pub async fn take_over(&self) -> Result<u64, StoreError> {
+        let Some(replica) = &self.inner.replica else { return Ok(0) };
+        let take_over = replica.take_over();
+        self.write(move |writing| take_over(writing.connection)).await
+    }
+
+    /// Whether another process on the same database is at work on this request.
+    pub async fn runs_elsewhere(&self, request: RequestId) -> Result<bool, StoreError> {
+        let Some(replica) = &self.inner.replica else { return Ok(false) };
+        self.inner.readers.read(replica.runs_elsewhere(request)).await
     }
 
     /// The folder that holds everything.
@@ -187,6 +252,24 @@ impl Store {
     ) -> Result<T, StoreError> {
         self.flush().await?;
         self.inner.readers.read(work).await
+    }
+}
+
+/// Where is read from.
+enum Readers {
+    Sqlite(sqlite::Readers),
+    Postgres(postgres::Readers),
+}
+
+impl Readers {
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn sql::Sql) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self {
+            Readers::Sqlite(readers) => readers.read(work).await,
+            Readers::Postgres(readers) => readers.read(work).await,
+        }
     }
 }
 

@@ -21,11 +21,20 @@ pub(crate) enum Value<'a> {
     Blob(&'a [u8]),
 }
 
+/// Whose SQL it is, for the few statements that have no common form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
 /// An open transaction of an engine.
 ///
 /// The names of statements and their values are those of the caller; what may be done later than it was asked
 /// for ([`Sql::put`]) is done before anything is read and at the commit at the latest.
 pub(crate) trait Sql {
+    fn dialect(&self) -> Dialect;
+
     /// Runs a statement that changes rows; how many there were.
     fn execute(&self, statement: &str, values: &[Value<'_>]) -> Result<u64, StoreError>;
 

@@ -186,7 +186,7 @@ statements! {
 }
 
 /// Whether this attempt stands for its request.
-const CARRIES: &str = "a.row IS (SELECT c.row FROM attempts c WHERE c.request = r.number
+const CARRIES: &str = "a.row IS NOT DISTINCT FROM (SELECT c.row FROM attempts c WHERE c.request = r.number
                 ORDER BY c.images = 0, c.number LIMIT 1)";
 
 /// What expired, by provider and day; a loss falls on the instant of the expiry, whenever it was booked.

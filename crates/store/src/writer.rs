@@ -34,6 +34,7 @@ pub(crate) trait Engine: Send + 'static {
 }
 
 /// What is looked up in memory, outside of transactions too.
+#[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) keys: Arc<LiveKeys>,
     pub(crate) budgets: Arc<LiveBudgets>,
@@ -57,6 +58,14 @@ impl Live {
 pub(crate) struct Changed {
     pub(crate) keys: bool,
     pub(crate) budgets: bool,
+}
+
+impl Changed {
+    pub(crate) const ALL: Changed = Changed { keys: true, budgets: true };
+
+    pub(crate) const fn is_any(self) -> bool {
+        self.keys || self.budgets
+    }
 }
 
 /// What the writer remembers between transactions.
@@ -126,6 +135,8 @@ pub(crate) trait Command: Send {
     /// Runs the work and keeps its outcome; false if it was refused or failed. May be run again after a
     /// rollback.
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool;
+    /// Replaces the outcome: what the work has written could not be kept.
+    fn refuse(&mut self, error: StoreError);
     /// Answers, after the commit (or its failure).
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -146,6 +157,10 @@ where
         let fine = outcome.is_ok();
         self.outcome = Some(outcome);
         fine
+    }
+
+    fn refuse(&mut self, error: StoreError) {
+        self.outcome = Some(Err(error));
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -180,6 +195,10 @@ where
         fine
     }
 
+    fn refuse(&mut self, error: StoreError) {
+        self.outcome = Some(Err(error));
+    }
+
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         let Unasked { work, outcome, on_failure } = *self;
         // What the work holds is then held by nobody but the other closure.
@@ -203,7 +222,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts the thread. At most `queue_max` commands wait; further callers wait for a place.
     pub(crate) fn start(
-        engine: impl Engine,
+        engine: Box<dyn Engine>,
         live: Live,
         queue_max: usize,
         calls_keep: bool,
@@ -298,13 +317,13 @@ impl Drop for Writer {
     }
 }
 
-struct State<E> {
-    engine: E,
+struct State {
+    engine: Box<dyn Engine>,
     memory: Memory,
     patient: Arc<Patient>,
 }
 
-fn run<E: Engine>(state: &mut State<E>, mut commands: mpsc::Receiver<Message>) {
+fn run(state: &mut State, mut commands: mpsc::Receiver<Message>) {
     let mut queued: Vec<Box<dyn Command>> = Vec::with_capacity(COMMANDS_PER_COMMIT_MAX);
     while let Some(first) = commands.blocking_recv() {
         let mut next = Some(first);
@@ -323,7 +342,7 @@ fn run<E: Engine>(state: &mut State<E>, mut commands: mpsc::Receiver<Message>) {
 }
 
 /// Commits the patient commands and then the queued ones together, and answers.
-fn write_group<E: Engine>(state: &mut State<E>, queued: &mut Vec<Box<dyn Command>>) {
+fn write_group(state: &mut State, queued: &mut Vec<Box<dyn Command>>) {
     let mut group =
         std::mem::take(&mut *state.patient.commands.lock().unwrap_or_else(PoisonError::into_inner));
     group.append(queued);

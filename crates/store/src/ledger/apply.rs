@@ -21,8 +21,11 @@ use crate::writer::Writing;
 statements! {
     IDEMPOTENCY_FIND = "SELECT r.id, i.fingerprint, i.created_at FROM idempotency i
         JOIN requests r ON r.number = i.request WHERE i.project = ?1 AND i.key = ?2";
-    IDEMPOTENCY_BIND = "INSERT OR REPLACE INTO idempotency (project, key, request, fingerprint, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5)";
+    IDEMPOTENCY_BIND = "INSERT INTO idempotency (project, key, request, fingerprint, created_at)
+        VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (project, key) DO UPDATE SET request = excluded.request,
+            fingerprint = excluded.fingerprint, created_at = excluded.created_at
+            WHERE idempotency.created_at <= ?6";
     IDEMPOTENCY_FREE = "DELETE FROM idempotency WHERE (project, key) =
         (SELECT project, idempotency_key FROM requests WHERE number = ?1) AND request = ?1";
     REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status,
@@ -31,7 +34,8 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     REQUEST_FIND = "SELECT number, project, status FROM requests WHERE id = ?1";
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
-        images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9 WHERE number = ?1";
+        images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9
+        WHERE number = ?1 AND status = 'running'";
     ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model,
         status, reserved_ticks, created_at, catalogue_digest, call_json, images_asked, counters)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12)";
@@ -186,9 +190,10 @@ fn insert_request(
         ],
     )?;
     if let Some(key) = &request.idempotency_key {
-        connection.change(
+        // Bound meanwhile to another, it would not be bought a second time.
+        connection.change_one(
             IDEMPOTENCY_BIND,
-            params![project.number, key, number, request.fingerprint, micros(now)],
+            params![project.number, key, number, request.fingerprint, micros(now), idempotency_floor(now)],
         )?;
     }
     Ok(number)
