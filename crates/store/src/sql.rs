@@ -5,6 +5,7 @@
 //! that neither costs an allocation. It refuses to build SQL and to know what a row means.
 
 use gallerist_domain::Ticks;
+use std::collections::HashMap;
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -42,11 +43,81 @@ pub(crate) trait Sql {
     /// changed rows would mean that the books are wrong.
     fn put(&self, statement: &str, values: &[Value<'_>], rows: Option<u64>) -> Result<(), StoreError>;
 
+    /// Changes the one row that meets the statement's conditions; false if there is none. An engine may say yes
+    /// before it knows, if it has everything run again where that was wrong.
+    fn try_one(&self, statement: &str, values: &[Value<'_>]) -> Result<bool, StoreError> {
+        Ok(self.execute(statement, values)? == 1)
+    }
+
     /// Runs an `INSERT INTO table (…) VALUES (…)` of one row, without its number; which number it got.
     fn insert(&self, statement: &str, values: &[Value<'_>]) -> Result<i64, StoreError>;
 
     /// Shows each row to `each` until that breaks.
     fn query(&self, statement: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StoreError>;
+}
+
+/// A value that outlives its owner.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Owned {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Text(Box<str>),
+    Blob(Box<[u8]>),
+}
+
+impl From<Value<'_>> for Owned {
+    fn from(value: Value<'_>) -> Owned {
+        match value {
+            Value::Null => Owned::Null,
+            Value::Boolean(yes) => Owned::Boolean(yes),
+            Value::Integer(number) => Owned::Integer(number),
+            Value::Text(text) => Owned::Text(text.into()),
+            Value::Blob(bytes) => Owned::Blob(bytes.into()),
+        }
+    }
+}
+
+impl Owned {
+    pub(crate) fn borrowed(&self) -> Value<'_> {
+        match self {
+            Owned::Null => Value::Null,
+            Owned::Boolean(yes) => Value::Boolean(*yes),
+            Owned::Integer(number) => Value::Integer(*number),
+            Owned::Text(text) => Value::Text(text),
+            Owned::Blob(bytes) => Value::Blob(bytes),
+        }
+    }
+}
+
+/// A statement that reads, with its values.
+pub(crate) type Lookup = (&'static str, Box<[Owned]>);
+
+/// What the commands of a group will look up, each with the first statement that it runs for a row.
+///
+/// An answer is used once, by the command that wanted it: what two want, the first may change, so it is not
+/// looked up ahead.
+#[derive(Default)]
+pub(crate) struct Lookups {
+    wanted: HashMap<Lookup, u32>,
+}
+
+impl Lookups {
+    pub(crate) fn want(&mut self, statement: &'static str, values: &[Value<'_>]) {
+        let values = values.iter().map(|value| Owned::from(*value)).collect();
+        *self.wanted.entry((statement, values)).or_default() += 1;
+    }
+
+    /// As [`Lookups::want`], for an answer that is remembered for the whole group.
+    pub(crate) fn want_shared(&mut self, statement: &'static str, values: &[Value<'_>]) {
+        let values = values.iter().map(|value| Owned::from(*value)).collect();
+        self.wanted.insert((statement, values), 1);
+    }
+
+    /// What can be looked up ahead.
+    pub(crate) fn single(self) -> impl Iterator<Item = Lookup> {
+        self.wanted.into_iter().filter_map(|(lookup, times)| (times == 1).then_some(lookup))
+    }
 }
 
 /// What looks at rows.

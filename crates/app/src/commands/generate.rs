@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use gallerist_domain::{Chunks, ImageData, ProjectId, Ticks};
 use gallerist_engine::{Answer, Caller, Engine, Incoming, Refusal, RefusalKind};
-use gallerist_store::{Store, StoreError, StoreOptions};
+use gallerist_store::{Store, StoreError};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -144,7 +144,7 @@ fn way(command: &GenerateCommand, environment: &Environment) -> Result<Way> {
     if config.providers.is_empty() && address.is_none() {
         return Err(nobody());
     }
-    match (Store::open(StoreOptions::new(data_dir, Timestamp::now())), address) {
+    match (Store::open(config.store_options(Timestamp::now())), address) {
         (Ok(store), _) => Ok(Way::Here(Box::new(config), store)),
         (Err(StoreError::Locked(_)), Some(address)) => {
             let address = address.trim();

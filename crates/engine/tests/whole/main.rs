@@ -8,5 +8,6 @@
 mod balance;
 mod behaviour;
 mod comparison;
+mod database;
 mod house;
 mod paid;

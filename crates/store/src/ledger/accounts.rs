@@ -54,6 +54,11 @@ impl Names {
         *self = Names::default();
     }
 
+    /// The project, if it was looked up before.
+    pub(super) fn known_project(&self, project: &ProjectId) -> Option<ProjectAccounts> {
+        self.by_name.get(project).copied()
+    }
+
     pub(crate) fn project(
         &mut self,
         connection: &dyn Sql,
@@ -151,8 +156,7 @@ pub(crate) fn book(connection: &dyn Sql, booking: &Booking, legs: &[(i64, Ticks)
 /// Adds `asked` to what the project holds, or refuses when that would pass its cap.
 pub(crate) fn hold_within_cap(connection: &dyn Sql, project: i64, asked: Ticks) -> Result<(), StoreError> {
     assert!(!asked.is_negative(), "a reservation holds nothing negative");
-    let changed = connection.execute(HOLD_WITHIN_CAP, params![project, asked.get()])?;
-    if changed == 1 {
+    if connection.try_one(HOLD_WITHIN_CAP, params![project, asked.get()])? {
         return Ok(());
     }
     let refusal = connection.query_row(TOTALS, params![project], |row| {

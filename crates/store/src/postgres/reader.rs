@@ -28,7 +28,7 @@ impl Readers {
         work: impl FnOnce(&dyn Sql) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.with_connection(|connection| {
-            connection.begin();
+            connection.begin(false);
             let answer = work(connection);
             if connection.begun().is_some() {
                 connection.plain("COMMIT")?;
