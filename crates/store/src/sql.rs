@@ -22,6 +22,12 @@ pub(crate) enum Value<'a> {
     Blob(&'a [u8]),
 }
 
+/// The values of a statement, as a borrowed array: `?1` is the first.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { &[$($crate::sql::ToValue::to_value(&$value)),*] };
+}
+pub(crate) use params;
+
 /// Whose SQL it is, for the few statements that have no common form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -49,11 +55,37 @@ pub(crate) trait Sql {
         Ok(self.execute(statement, values)? == 1)
     }
 
+    /// Adds to the running totals of a row; with `within` only where its limit allows that, else false. As
+    /// [`Sql::try_one`], an engine may say yes first, and add up what a whole group changes.
+    fn tally(
+        &self,
+        tally: &'static Tally,
+        row: i64,
+        change: [i64; 3],
+        within: bool,
+    ) -> Result<bool, StoreError> {
+        let [one, two, three] = change;
+        let values = params![row, one, two, three];
+        if within {
+            return self.try_one(tally.within, values);
+        }
+        self.put(tally.plain, values, Some(1)).map(|()| true)
+    }
+
     /// Runs an `INSERT INTO table (…) VALUES (…)` of one row, without its number; which number it got.
     fn insert(&self, statement: &str, values: &[Value<'_>]) -> Result<i64, StoreError>;
 
     /// Shows each row to `each` until that breaks.
     fn query(&self, statement: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StoreError>;
+}
+
+/// Running totals of rows, of which many commands change the same: two statements that take the row's number
+/// as `?1` and what is added to three columns as `?2` to `?4`.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// Changes nothing where the limit would be passed.
+    pub(crate) within: &'static str,
+    pub(crate) plain: &'static str,
 }
 
 /// A value that outlives its owner.
@@ -351,12 +383,6 @@ impl<T: ToValue> ToValue for Option<T> {
         self.as_ref().map_or(Value::Null, ToValue::to_value)
     }
 }
-
-/// The values of a statement, as a borrowed array: `?1` is the first.
-macro_rules! params {
-    ($($value:expr),* $(,)?) => { &[$($crate::sql::ToValue::to_value(&$value)),*] };
-}
-pub(crate) use params;
 
 /// Why a database failed, in the words of its engine.
 pub type EngineError = Arc<dyn Error + Send + Sync>;

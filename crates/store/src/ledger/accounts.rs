@@ -7,7 +7,7 @@ use gallerist_domain::{ProjectId, Ticks};
 use std::collections::{HashMap, HashSet};
 
 use crate::StoreError;
-use crate::sql::{Row, Sql, params};
+use crate::sql::{Row, Sql, Tally, params};
 use crate::words::{Movement, statements};
 
 statements! {
@@ -22,12 +22,14 @@ statements! {
         (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4)";
     BOOK_THREE = "INSERT OR FAIL INTO entries (attempt, place, account, amount, at, kind) VALUES
         (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4), (?1, ?2 + 2, ?9, ?10, ?3, ?4)";
-    HOLD_WITHIN_CAP = "UPDATE projects SET held = held + ?2
-        WHERE number = ?1 AND (cap IS NULL OR settled + held + disputed + ?2 <= cap)";
+    HOLD_WITHIN_CAP = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
+        WHERE number = ?1 AND (cap IS NULL OR settled + held + disputed + ?2 + ?3 + ?4 <= cap)";
     MOVE_TOTALS = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
         WHERE number = ?1";
     TOTALS = "SELECT name, cap, settled, held, disputed FROM projects WHERE number = ?1";
 }
+
+static PROJECT_TOTALS: Tally = Tally { within: HOLD_WITHIN_CAP, plain: MOVE_TOTALS };
 
 /// A project's row number and accounts.
 #[derive(Clone, Copy, Debug)]
@@ -156,7 +158,7 @@ pub(crate) fn book(connection: &dyn Sql, booking: &Booking, legs: &[(i64, Ticks)
 /// Adds `asked` to what the project holds, or refuses when that would pass its cap.
 pub(crate) fn hold_within_cap(connection: &dyn Sql, project: i64, asked: Ticks) -> Result<(), StoreError> {
     assert!(!asked.is_negative(), "a reservation holds nothing negative");
-    if connection.try_one(HOLD_WITHIN_CAP, params![project, asked.get()])? {
+    if connection.tally(&PROJECT_TOTALS, project, [0, asked.get(), 0], true)? {
         return Ok(());
     }
     let refusal = connection.query_row(TOTALS, params![project], |row| {
@@ -182,7 +184,7 @@ pub(crate) struct Totals {
 
 pub(crate) fn move_totals(connection: &dyn Sql, project: i64, change: Totals) -> Result<(), StoreError> {
     let Totals { settled, held, disputed } = change;
-    // The project of an attempt exists.
-    connection.change_one(MOVE_TOTALS, params![project, settled.get(), held.get(), disputed.get()])?;
+    let change = [settled.get(), held.get(), disputed.get()];
+    connection.tally(&PROJECT_TOTALS, project, change, false)?;
     Ok(())
 }

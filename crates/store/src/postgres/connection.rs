@@ -6,44 +6,22 @@
 use futures_util::TryStreamExt;
 use futures_util::future::maybe_done;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::Poll;
 use tokio::runtime::Runtime;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 
 use super::dialect;
+use super::trouble::{Trouble, trouble};
 use super::url::StoreUrl;
 use crate::StoreError;
-use crate::sql::{Dialect, Each, Lookup, Lookups, Owned, Row, Sql, Value};
+use crate::sql::{Dialect, Each, Lookup, Lookups, Owned, Row, Sql, Tally, Value, params};
 
 /// Numbers that are taken from a sequence at once.
 const NUMBERS: i64 = 64;
-
-/// What kind of trouble a transaction had.
-#[derive(Clone, Debug)]
-pub(super) enum Trouble {
-    /// Another replica was in the way: the same may succeed at once.
-    Again(StoreError),
-    /// The connection is gone.
-    Lost(StoreError),
-    /// What is to be unique is there already: another replica was faster, or a caller is wrong.
-    Taken(StoreError),
-    /// A statement failed, and the transaction with it.
-    Failed(StoreError),
-}
-
-impl Trouble {
-    pub(super) fn into_error(self) -> StoreError {
-        match self {
-            Trouble::Again(error) | Trouble::Lost(error) => error,
-            Trouble::Taken(error) | Trouble::Failed(error) => error,
-        }
-    }
-}
 
 /// Something that is sent without waiting for what is before it.
 enum Queued {
@@ -54,6 +32,7 @@ enum Queued {
 /// Where a transaction stands, to undo what a command queued.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
+    tallied: usize,
     queued: usize,
     written: u64,
     sent: u64,
@@ -74,6 +53,8 @@ pub(super) struct Connection {
     ahead: RefCell<HashMap<Lookup, Vec<tokio_postgres::Row>>>,
     /// Whether conditions are taken to be met until the server says otherwise.
     hopeful: Cell<bool>,
+    /// What a hopeful transaction adds to running totals, and whether within their limits.
+    tallied: RefCell<Vec<(&'static Tally, i64, [i64; 3], bool)>>,
     queue: RefCell<Vec<Queued>>,
     /// Statements that have written or will.
     written: Cell<u64>,
@@ -115,6 +96,7 @@ impl Connection {
             numbers: RefCell::default(),
             ahead: RefCell::default(),
             hopeful: Cell::new(false),
+            tallied: RefCell::default(),
             queue: RefCell::default(),
             written: Cell::new(0),
             sent: Cell::new(0),
@@ -134,6 +116,7 @@ impl Connection {
     /// and fails at its end where they were not.
     pub(super) fn begin(&self, hopeful: bool) {
         self.ahead.borrow_mut().clear();
+        self.tallied.borrow_mut().clear();
         self.hopeful.set(hopeful);
         self.queue.borrow_mut().clear();
         *self.trouble.borrow_mut() = None;
@@ -166,11 +149,17 @@ impl Connection {
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark { queued: self.queue.borrow().len(), written: self.written.get(), sent: self.sent.get() }
+        Mark {
+            tallied: self.tallied.borrow().len(),
+            queued: self.queue.borrow().len(),
+            written: self.written.get(),
+            sent: self.sent.get(),
+        }
     }
 
     /// Takes back what was queued since; false if some of it was sent already.
     pub(super) fn undo(&self, mark: Mark) -> bool {
+        self.tallied.borrow_mut().truncate(mark.tallied);
         if self.written.get() == mark.written {
             return true;
         }
@@ -179,6 +168,23 @@ impl Connection {
         }
         self.queue.borrow_mut().truncate(mark.queued);
         true
+    }
+
+    /// Queues what was added to running totals: one statement a row, whose limit must hold for all of it.
+    pub(super) fn queue_tallies(&self) -> Result<(), StoreError> {
+        let mut sums: BTreeMap<(&str, i64), (&'static Tally, [i64; 3], bool)> = BTreeMap::new();
+        for (tally, row, change, within) in self.tallied.take() {
+            let (_, sum, limited) = sums.entry((tally.plain, row)).or_insert((tally, [0; 3], false));
+            for (sum, change) in sum.iter_mut().zip(change) {
+                *sum += change;
+            }
+            *limited |= within;
+        }
+        for ((_, row), (tally, [one, two, three], within)) in sums {
+            let statement = if within { tally.within } else { tally.plain };
+            self.put(statement, params![row, one, two, three], Some(1))?;
+        }
+        Ok(())
     }
 
     /// Sends what is queued and waits for all of it.
@@ -393,6 +399,25 @@ impl Sql for Connection {
         Ok(self.execute(statement, values)? == 1)
     }
 
+    fn tally(
+        &self,
+        tally: &'static Tally,
+        row: i64,
+        change: [i64; 3],
+        within: bool,
+    ) -> Result<bool, StoreError> {
+        if self.hopeful.get() {
+            self.tallied.borrow_mut().push((tally, row, change, within));
+            return Ok(true);
+        }
+        let [one, two, three] = change;
+        let values = params![row, one, two, three];
+        if within {
+            return Ok(self.execute(tally.within, values)? == 1);
+        }
+        self.put(tally.plain, values, Some(1)).map(|()| true)
+    }
+
     fn insert(&self, statement: &str, values: &[Value<'_>]) -> Result<i64, StoreError> {
         let found = self.numbered.borrow().get(statement).cloned();
         let (prepared, sequence) = match found {
@@ -425,29 +450,5 @@ impl Sql for Connection {
             }
         }
         Ok(())
-    }
-}
-
-/// What an error means for the transaction, and the connection.
-pub(super) fn trouble(error: tokio_postgres::Error) -> Trouble {
-    let code = error.code().cloned();
-    let closed = error.is_closed();
-    let Some(code) = code else {
-        // What the client could not send or read: without the server's word nothing is certain.
-        return Trouble::Lost(StoreError::away(error));
-    };
-    let again =
-        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE];
-    // Classes: connection exceptions, a server that stops or starts.
-    if closed || ["08", "57P"].iter().any(|class| code.code().starts_with(class)) {
-        return Trouble::Lost(StoreError::away(error));
-    }
-    let error = StoreError::database(error);
-    if again.contains(&code) {
-        Trouble::Again(error)
-    } else if code == SqlState::UNIQUE_VIOLATION {
-        Trouble::Taken(error)
-    } else {
-        Trouble::Failed(error)
     }
 }

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Trouble};
+use super::connection::Connection;
+use super::trouble::Trouble;
 use super::url::StoreUrl;
 use crate::StoreError;
 use crate::sql::{Lookups, Sql};
@@ -237,6 +238,7 @@ fn transact(
         apply_together(connection, &mut writing, group)
     };
     let applied = applied.and_then(|()| {
+        connection.queue_tallies().map_err(|_| failure(connection))?;
         if writing.keys_changed {
             let sql: &dyn Sql = connection;
             sql.change_one(KEYS_CHANGED, &[]).map_err(|_| failure(connection))?;

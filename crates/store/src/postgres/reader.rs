@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
-use super::connection::{Connection, Trouble};
+use super::connection::Connection;
 use super::engine::Shared;
+use super::trouble::Trouble;
 use crate::StoreError;
 use crate::sql::Sql;
 
