@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::first_keys::{self, ADMIN_KEY};
 use crate::gateway::address_file;
 use gallerist_domain::Ticks;
-use gallerist_store::{Store, StoreError, StoreOptions};
+use gallerist_store::{Store, StoreError};
 use here::Here;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -49,13 +49,13 @@ impl Books {
         let environment = Environment::of_process();
         let config = Config::load(place, &environment)?;
         let data_dir = &config.data_dir.clone();
-        if !make && !data_dir.join("gallerist.sqlite").exists() {
+        if !make && config.store_url.is_none() && !data_dir.join("gallerist.sqlite").exists() {
             let advice = "start `gallerist serve`, or name their folder with --data-dir";
             return Err(
                 Failure::failed(format!("there are no books in {}", data_dir.display())).advise(advice)
             );
         }
-        match Store::open(StoreOptions::new(data_dir, Timestamp::now())) {
+        match Store::open(config.store_options(Timestamp::now())) {
             Ok(store) => Ok(Books::Here(Box::new(Here::new(store, config)?))),
             Err(StoreError::Locked(_)) => Ok(Books::Gateway(gateway(data_dir, &environment)?)),
             Err(error) => Err(error.into()),

@@ -23,6 +23,8 @@ use gallerist_imaging::Depth;
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::FeedBook;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
+use gallerist_store::{StoreOptions, StoreUrl};
+use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use typed::Typed;
@@ -50,6 +52,8 @@ pub struct Config {
     /// `HOST:PORT`.
     pub listen: String,
     pub data_dir: PathBuf,
+    /// The database that holds the books instead of `data_dir`.
+    pub store_url: Option<StoreUrl>,
     pub catalogue: Arc<Catalogue>,
     /// What the catalogue is read from.
     pub origin: Origin,
@@ -119,6 +123,7 @@ impl Config {
         let config = Config {
             listen: listen(&typed, environment, &mut mistakes),
             data_dir,
+            store_url: store_url(&typed, environment, &mut mistakes),
             baseline: baseline(&typed, &catalogue, &providers, &mut mistakes),
             limits: limits(&typed, &mut mistakes),
             check_depth: check_depth(&typed, &mut mistakes),
@@ -133,6 +138,11 @@ impl Config {
             remarks,
         };
         if mistakes.0.is_empty() { Ok(config) } else { Err(mistakes.into_failure()) }
+    }
+
+    /// How the books are opened.
+    pub fn store_options(&self, now: Timestamp) -> StoreOptions {
+        StoreOptions { url: self.store_url.clone(), ..StoreOptions::new(&self.data_dir, now) }
     }
 
     /// Everything that has a price, also what cannot be ordered yet.
@@ -215,6 +225,23 @@ fn data_dir(place: &Place, typed: &Typed, environment: &Environment, mistakes: &
         mistakes.add("GALLERIST_DATA_DIR", "there is no home directory: set it to a folder for the books");
         PathBuf::new()
     })
+}
+
+/// The address may hold a password, so no mistake shows it.
+fn store_url(typed: &Typed, environment: &Environment, mistakes: &mut Mistakes) -> Option<StoreUrl> {
+    const VARIABLE: &str = "GALLERIST_STORE_URL";
+    let (place, text) = match (environment.get(VARIABLE), &typed.store_url) {
+        (Some(text), _) => (VARIABLE.to_owned(), text),
+        (None, Some(written)) => (written.place.clone(), written.value.clone()),
+        (None, None) => return None,
+    };
+    match text.parse() {
+        Ok(url) => Some(url),
+        Err(wrong) => {
+            mistakes.add(place, format!("the address of the store {wrong}"));
+            None
+        }
+    }
 }
 
 fn baseline(

@@ -10,7 +10,7 @@ use gallerist_domain::SystemClock;
 use gallerist_engine::{Engine, EngineSettings};
 use gallerist_server::{AppSettings, AppState, ServeLimits};
 use gallerist_store::{Store, StoreError, StoreOptions};
-use jiff::Timestamp;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,17 +54,23 @@ pub async fn bind(address: &str) -> Result<TcpListener> {
     })
 }
 
-/// Opens the books of a data directory.
+/// Opens the books.
 ///
 /// # Errors
 /// When another process has them open, or they cannot be read or made.
-pub fn open_store(data_dir: &Path, now: Timestamp) -> Result<Store> {
-    Store::open(StoreOptions::new(data_dir, now)).map_err(|error| match error {
-        StoreError::Locked(_) => {
+pub fn open_store(options: StoreOptions) -> Result<Store> {
+    let (data_dir, url) = (options.data_dir.clone(), options.url.clone());
+    Store::open(options).map_err(|error| match (error, url) {
+        (StoreError::Locked(_), _) => {
             Failure::failed(format!("the books in {} are open already", data_dir.display()))
                 .advise("end the gateway that runs there, or name another --data-dir")
         }
-        other => {
+        (error @ (StoreError::Database(_) | StoreError::Away(_) | StoreError::File { .. }), Some(url)) => {
+            Failure::because(format!("the books at {url}"), &error).advise(
+                "see that the server runs and takes this user: GALLERIST_STORE_URL, else url of [store]",
+            )
+        }
+        (other, _) => {
             let failure = Failure::from(other);
             match failure.advice.is_empty() {
                 true => failure

@@ -12,6 +12,9 @@ use gallerist_store::{Breach, StoreError};
 use jiff::Timestamp;
 use std::fmt::Write as _;
 
+/// When to ask again while the database is away.
+const STORE_AWAY_MS: u64 = 2_000;
+
 /// The refusal of a request whose name or quality word means nothing.
 pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
     match error {
@@ -164,6 +167,13 @@ fn said(failed: &[FailedAttempt]) -> String {
 pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
     match error {
         StoreError::BudgetExceeded(breach) => budget_refusal(breach),
+        // Nothing can be held, so nothing is bought; a moment later it may be back.
+        StoreError::Away(_) => {
+            tracing::error!(error = error as &dyn std::error::Error, "the store cannot be reached");
+            let message = "The ledger cannot be reached at the moment; nothing was bought. Ask again soon.";
+            let refusal = Refusal::new(RefusalKind::Overloaded, message);
+            Refusal { retry_after_ms: Some(STORE_AWAY_MS), ..refusal }
+        }
         error => {
             tracing::error!(%error, "the store refused a reservation");
             Refusal::new(RefusalKind::Internal, "The ledger could not be written; nothing was bought.")

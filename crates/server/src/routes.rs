@@ -14,17 +14,29 @@ mod quotes;
 mod requests;
 mod usage;
 
+use crate::auth;
 use crate::failure::Failure;
 use crate::intake;
 use crate::state::AppState;
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, delete, get, patch, post};
 use http::StatusCode;
 
-/// Every route. It needs no layers: limits and errors are the handlers' own.
+/// Every route. Limits and errors are the handlers' own.
 pub(crate) fn router(state: AppState) -> Router {
+    let router = routes();
+    // Where others write to the same store, a key may be newer than what is known of it here.
+    let router = match state.engine().store().is_shared() {
+        true => router.layer(from_fn_with_state(state.clone(), learn_key)),
+        false => router,
+    };
+    router.with_state(state)
+}
+
+fn routes() -> Router<AppState> {
     Router::new()
         .route("/v1/images/generations", post(images::generate).fallback(method_not_allowed))
         .route("/v1/images/edits", post(images::not_yet).fallback(method_not_allowed))
@@ -59,7 +71,11 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/readyz", get(health::ready).fallback(method_not_allowed))
         .route("/metrics", get(health::metrics).fallback(method_not_allowed))
         .fallback(any(no_such_path))
-        .with_state(state)
+}
+
+async fn learn_key(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    auth::learn_key(&state, request.headers()).await;
+    next.run(request).await
 }
 
 /// First parts of our own paths; whatever else stands below `/v1/` was meant for OpenAI.

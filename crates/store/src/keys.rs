@@ -7,7 +7,7 @@ use gallerist_domain::ProjectId;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::sql::{Row, Sql, params};
 use crate::words::{self, KeyRole, micros, statements};
@@ -49,6 +49,9 @@ statements! {
     KEYS = "SELECT k.id, p.name, k.name, k.role, k.prefix, k.created_at, k.revoked_at, k.expires_at, k.sha256
         FROM keys k JOIN projects p ON p.number = k.project ORDER BY k.created_at, k.id";
 }
+
+/// Pause between two readings of all keys because one was not known.
+const KEYS_READ_PAUSE: Duration = Duration::from_millis(100);
 
 /// The keys that are not revoked, by digest.
 #[derive(Default)]
@@ -94,6 +97,9 @@ impl Store {
         let asked = Instant::now();
         let mut read = self.inner.keys_read.lock().await;
         if read.is_none_or(|read| read < asked) {
+            // Whoever guesses keys must not keep the database busy.
+            let since = read.map_or(KEYS_READ_PAUSE, |read| read.elapsed());
+            tokio::time::sleep(KEYS_READ_PAUSE.saturating_sub(since)).await;
             *read = Some(Instant::now());
             let keys = Arc::clone(&self.inner.keys);
             let loaded = self.inner.readers.read(move |connection| keys.load(connection)).await;

@@ -207,10 +207,10 @@ impl Store {
     }
 
     /// Makes this process look after what others on the same database left that are gone: their open attempts
-    /// and running requests are then among [`Store::open_attempts`] and [`Store::unfinished_requests`]. How
-    /// many there were; with SQLite none.
-    pub async fn take_over(&self) -> Result<u64, StoreError> {
-        let Some(replica) = &self.inner.replica else { return Ok(0) };
+    /// and running requests are then among [`Store::open_attempts`] and [`Store::unfinished_requests`]. Returns
+    /// those requests, of which nobody leads a life any more; with SQLite none.
+    pub async fn take_over(&self) -> Result<Vec<RequestId>, StoreError> {
+        let Some(replica) = &self.inner.replica else { return Ok(Vec::new()) };
         let take_over = replica.take_over();
         self.write(move |writing| take_over(writing.connection)).await
     }
@@ -235,10 +235,18 @@ impl Store {
         self.inner.writer.write(work).await
     }
 
+    /// As [`Store::write`], for a rule that says ahead what it looks up.
+    pub(crate) async fn apply<A: Send + 'static, T: Send + 'static>(
+        &self,
+        rule: writer::Rule<A, T>,
+    ) -> Result<T, StoreError> {
+        self.inner.writer.write(rule).await
+    }
+
     /// As [`Store::write`], with some milliseconds of patience; only a failure is answered.
     pub(crate) fn write_later(
         &self,
-        work: impl Fn(&mut writer::Writing<'_>) -> Result<(), StoreError> + Send + 'static,
+        work: impl writer::Work<()> + 'static,
         on_failure: impl FnOnce(StoreError) + Send + 'static,
     ) {
         self.inner.writer.write_later(work, on_failure);

@@ -12,6 +12,7 @@ pub(crate) mod pictures;
 mod reader;
 pub(crate) mod replica;
 mod schema;
+mod trouble;
 mod url;
 mod value;
 

@@ -20,7 +20,7 @@ use gallerist_imaging::Depth;
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::FeedBook;
 use gallerist_server::new_key;
-use gallerist_store::{KeyRole, Store};
+use gallerist_store::{KeyRole, Store, StoreOptions};
 use jiff::Timestamp;
 use picture::{Picture, Question};
 use secrecy::{ExposeSecret, SecretString};
@@ -113,7 +113,7 @@ impl Demo {
         };
         let started = Timestamp::now();
         let store = match &command.data_dir {
-            Some(dir) => gateway::open_store(dir, started)?,
+            Some(dir) => gateway::open_store(StoreOptions::new(dir, started))?,
             None => Store::open_temporary(started)?,
         };
         let api_key = key(&store, "demo", KeyRole::Generate, started).await?;
@@ -266,6 +266,7 @@ async fn key(store: &Store, name: &str, role: KeyRole, now: Timestamp) -> Result
 /// Settings that depend on nothing but the stand-ins: a developer's own keys stay out of it.
 fn config(store: &Store, stand_ins: &StandIns) -> Config {
     Config {
+        store_url: None,
         listen: String::new(),
         data_dir: store.data_dir().to_owned(),
         catalogue: Arc::new(Origin::default().served().expect("the embedded catalogue passes its own test")),

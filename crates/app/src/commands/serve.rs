@@ -75,7 +75,7 @@ pub async fn run(command: ServeCommand, json: bool) -> Result<()> {
     let mut ended = signals::Ended::listen()?;
     let listener = gateway::bind(&config.listen).await?;
     let now = Timestamp::now();
-    let store = gateway::open_store(&config.data_dir, now)?;
+    let store = gateway::open_store(config.store_options(now))?;
     let on_terminal = std::io::stdout().is_terminal() && !json;
     let keys = first_keys::ensure(&store, &environment, on_terminal, now).await?;
     let cap = cap(&config, &store).await?;

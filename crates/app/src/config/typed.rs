@@ -26,6 +26,8 @@ pub(super) struct Written<T> {
 pub(super) struct Typed {
     /// `HOST:PORT`; default 127.0.0.1:8080.
     pub listen: Option<Written<String>>,
+    /// Database that several gateways share: `url` of `[store]`; default SQLite in `data_dir`.
+    pub store_url: Option<Written<String>>,
     /// Folder of the books.
     pub data_dir: Option<Written<PathBuf>>,
     /// Folder with catalogue files that replace or join the embedded ones.
@@ -109,6 +111,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     let mut table = table.into_inner();
     let typed = Typed {
         listen: reader.take(&mut table, "listen"),
+        store_url: reader.store_url(&mut table),
         data_dir: reader.take(&mut table, "data_dir"),
         catalogue_dir: reader.take(&mut table, "catalogue_dir"),
         catalogue_described: reader.take(&mut table, "catalogue_described").map(|written| written.value),
@@ -124,7 +127,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     reader.refuse_rest(
         table,
         "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
-         moderation_failover, store_prompts, providers, feeds",
+         moderation_failover, store_prompts, store, providers, feeds",
     );
     typed
 }
@@ -157,6 +160,18 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn store_url(&mut self, table: &mut DeTable<'_>) -> Option<Written<String>> {
+        let value = table.remove("store")?;
+        let span = value.span();
+        let DeValue::Table(mut store) = value.into_inner() else {
+            self.mistake(span, "store is a table: write [store] and its entries below");
+            return None;
+        };
+        let url = self.take(&mut store, "url");
+        self.refuse_rest(store, "url");
+        url
     }
 
     fn providers(&mut self, table: &mut DeTable<'_>) -> Vec<TypedProvider> {

@@ -13,6 +13,7 @@
 //! - `health`: offers that rest
 //! - `options`: what only one vendor knows, and what a vendor had cached
 //! - `compatible`: an upstream that speaks another kind's protocol at prices of its own
+//! - `replicas`: two gateways on one PostgreSQL
 //! - `restart`: crashes in the middle of a call
 
 mod budgets;
@@ -26,6 +27,7 @@ mod limits;
 mod options;
 mod overruns;
 mod repetition;
+mod replicas;
 mod restart;
 mod several;
 mod streams;

@@ -9,6 +9,7 @@
 mod balance;
 mod behaviour;
 mod comparison;
+mod database;
 mod house;
 mod overspend;
 mod paid;

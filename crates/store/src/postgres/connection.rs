@@ -6,46 +6,22 @@
 use futures_util::TryStreamExt;
 use futures_util::future::maybe_done;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Poll;
 use tokio::runtime::Runtime;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 
 use super::dialect;
+use super::trouble::{Trouble, trouble};
 use super::url::StoreUrl;
-use super::value::Owned;
 use crate::StoreError;
-use crate::sql::{Dialect, Each, Row, Sql, Value};
+use crate::sql::{Dialect, Each, Lookup, Lookups, Owned, Row, Sql, Tally, Value, params};
 
 /// Numbers that are taken from a sequence at once.
 const NUMBERS: i64 = 64;
-
-/// What kind of trouble a transaction had.
-#[derive(Clone, Debug)]
-pub(super) enum Trouble {
-    /// Another replica was in the way: the same may succeed at once.
-    Again(StoreError),
-    /// The connection is gone.
-    Lost(StoreError),
-    /// What is to be unique is there already: another replica was faster, or a caller is wrong.
-    Taken(StoreError),
-    /// A statement failed, and the transaction with it.
-    Failed(StoreError),
-}
-
-impl Trouble {
-    pub(super) fn into_error(self) -> StoreError {
-        match self {
-            Trouble::Again(error) | Trouble::Lost(error) => error,
-            Trouble::Taken(error) | Trouble::Failed(error) => error,
-        }
-    }
-}
 
 /// Something that is sent without waiting for what is before it.
 enum Queued {
@@ -56,6 +32,7 @@ enum Queued {
 /// Where a transaction stands, to undo what a command queued.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
+    tallied: usize,
     queued: usize,
     written: u64,
     sent: u64,
@@ -72,6 +49,12 @@ pub(super) struct Connection {
     statements: RefCell<HashMap<Box<str>, Statement>>,
     numbered: RefCell<HashMap<Box<str>, (Statement, String)>>,
     numbers: RefCell<HashMap<String, Vec<i64>>>,
+    /// Answers to what commands will ask.
+    ahead: RefCell<HashMap<Lookup, Vec<tokio_postgres::Row>>>,
+    /// Whether conditions are taken to be met until the server says otherwise.
+    hopeful: Cell<bool>,
+    /// What a hopeful transaction adds to running totals, and whether within their limits.
+    tallied: RefCell<Vec<(&'static Tally, i64, [i64; 3], bool)>>,
     queue: RefCell<Vec<Queued>>,
     /// Statements that have written or will.
     written: Cell<u64>,
@@ -99,7 +82,7 @@ impl Connection {
         let client = runtime.block_on(async {
             let (client, connection) = super::url::connect(url).await?;
             tokio::spawn(connection);
-            client.batch_execute(set_up).await.map_err(StoreError::database)?;
+            client.batch_execute(set_up).await.map_err(StoreError::away)?;
             Ok::<_, StoreError>(client)
         })?;
         Ok(Connection {
@@ -111,6 +94,9 @@ impl Connection {
             statements: RefCell::default(),
             numbered: RefCell::default(),
             numbers: RefCell::default(),
+            ahead: RefCell::default(),
+            hopeful: Cell::new(false),
+            tallied: RefCell::default(),
             queue: RefCell::default(),
             written: Cell::new(0),
             sent: Cell::new(0),
@@ -126,8 +112,12 @@ impl Connection {
         self.client.is_closed()
     }
 
-    /// A new transaction; nothing is sent yet.
-    pub(super) fn begin(&self) {
+    /// A new transaction; nothing is sent yet. A hopeful one takes the conditions of [`Sql::try_one`] to be met
+    /// and fails at its end where they were not.
+    pub(super) fn begin(&self, hopeful: bool) {
+        self.ahead.borrow_mut().clear();
+        self.tallied.borrow_mut().clear();
+        self.hopeful.set(hopeful);
         self.queue.borrow_mut().clear();
         *self.trouble.borrow_mut() = None;
         *self.begun.borrow_mut() = None;
@@ -159,11 +149,17 @@ impl Connection {
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark { queued: self.queue.borrow().len(), written: self.written.get(), sent: self.sent.get() }
+        Mark {
+            tallied: self.tallied.borrow().len(),
+            queued: self.queue.borrow().len(),
+            written: self.written.get(),
+            sent: self.sent.get(),
+        }
     }
 
     /// Takes back what was queued since; false if some of it was sent already.
     pub(super) fn undo(&self, mark: Mark) -> bool {
+        self.tallied.borrow_mut().truncate(mark.tallied);
         if self.written.get() == mark.written {
             return true;
         }
@@ -174,48 +170,96 @@ impl Connection {
         true
     }
 
+    /// Queues what was added to running totals: one statement a row, whose limit must hold for all of it.
+    pub(super) fn queue_tallies(&self) -> Result<(), StoreError> {
+        let mut sums: BTreeMap<(&str, i64), (&'static Tally, [i64; 3], bool)> = BTreeMap::new();
+        for (tally, row, change, within) in self.tallied.take() {
+            let (_, sum, limited) = sums.entry((tally.plain, row)).or_insert((tally, [0; 3], false));
+            for (sum, change) in sum.iter_mut().zip(change) {
+                *sum += change;
+            }
+            *limited |= within;
+        }
+        for ((_, row), (tally, [one, two, three], within)) in sums {
+            let statement = if within { tally.within } else { tally.plain };
+            self.put(statement, params![row, one, two, three], Some(1))?;
+        }
+        Ok(())
+    }
+
     /// Sends what is queued and waits for all of it.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         if self.queue.borrow().is_empty() {
             return Ok(());
         }
-        self.send(None).map(drop)
+        self.send(&[]).map(drop)
     }
 
-    /// Sends the beginning of the transaction if it is due, the queue, and a statement, in one go; the rows of
-    /// that statement and the number of rows that it changed.
-    fn send(
-        &self,
-        last: Option<(&Statement, &[Value<'_>])>,
-    ) -> Result<(Vec<tokio_postgres::Row>, u64), StoreError> {
+    /// Looks up what commands will ask, all at once.
+    pub(super) fn look_ahead(&self, lookups: Lookups) -> Result<(), StoreError> {
+        let lookups: Vec<Lookup> = lookups.single().collect();
+        if lookups.is_empty() {
+            return Ok(());
+        }
+        let prepare = |(text, _): &Lookup| self.prepared(text);
+        let prepared: Vec<Statement> = lookups.iter().map(prepare).collect::<Result<_, _>>()?;
+        let answers = {
+            let owned = lookups.iter().map(|(_, values)| values);
+            let values: Vec<Vec<Value<'_>>> =
+                owned.map(|values| values.iter().map(Owned::borrowed).collect()).collect();
+            let reads: Vec<_> = prepared.iter().zip(values.iter().map(Vec::as_slice)).collect();
+            self.send(&reads)?
+        };
+        let answers = answers.into_iter().map(|(rows, _)| rows);
+        *self.ahead.borrow_mut() = lookups.into_iter().zip(answers).collect();
+        Ok(())
+    }
+
+    /// The answer of [`Connection::look_ahead`], once.
+    fn known(&self, statement: &str, values: &[Value<'_>]) -> Option<Vec<tokio_postgres::Row>> {
+        let mut ahead = self.ahead.borrow_mut();
+        if ahead.is_empty() {
+            return None;
+        }
+        let (statement, _) = ahead.keys().find(|(text, _)| *text == statement)?;
+        let statement: &'static str = statement;
+        let values = values.iter().map(|value| Owned::from(*value)).collect();
+        ahead.remove(&(statement, values))
+    }
+
+    /// Sends the beginning of the transaction if it is due, the queue, and statements, in one go; for each of
+    /// those its rows, or the number of rows that it changed.
+    fn send(&self, last: &[(&Statement, &[Value<'_>])]) -> Result<Vec<Answer>, StoreError> {
         let queue = std::mem::take(&mut *self.queue.borrow_mut());
         if !queue.is_empty() {
             self.sent.set(self.sent.get() + 1);
         }
         let begin = self.to_begin.replace(false);
         let answers = self.runtime().block_on(self.pipeline(begin, &queue, last));
-        let (begun, rows) = self.keep(answers)?;
+        let (begun, answers) = self.keep(answers)?;
         if begin {
             *self.begun.borrow_mut() = begun;
         }
-        let (rows, changed) = match rows {
-            Sent::All(rows, changed) => (rows, changed),
-            Sent::OtherRows => {
-                // What was looked up before has changed since, or was never there.
-                let error = StoreError::database("a row was changed by somebody else");
-                self.trouble.borrow_mut().get_or_insert(Trouble::Again(error.clone()));
-                return Err(error);
-            }
-        };
-        Ok((rows, changed))
+        answers.ok_or_else(|| {
+            // What was looked up before has changed since, or a condition is not met.
+            let error = StoreError::database("a row is not as it was taken to be");
+            self.trouble.borrow_mut().get_or_insert(Trouble::Again(error.clone()));
+            error
+        })
+    }
+
+    /// [`Connection::send`] with one statement.
+    fn send_one(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Answer, StoreError> {
+        let mut answers = self.send(&[(statement, values)])?;
+        Ok(answers.pop().expect("each statement has an answer"))
     }
 
     async fn pipeline(
         &self,
         begin: bool,
         queue: &[Queued],
-        last: Option<(&Statement, &[Value<'_>])>,
-    ) -> Result<(Option<String>, Sent), tokio_postgres::Error> {
+        last: &[(&Statement, &[Value<'_>])],
+    ) -> Result<(Option<String>, Option<Vec<Answer>>), tokio_postgres::Error> {
         let client = &self.client;
         let mut begun = begin.then(|| Box::pin(maybe_done(client.simple_query(&self.begin))));
         let mut queued: Vec<_> = queue
@@ -232,22 +276,23 @@ impl Connection {
                 }))
             })
             .collect();
-        let mut last = last.map(|(statement, values)| {
-            Box::pin(maybe_done(async move {
-                let stream = client.query_raw(statement, values.iter()).await?;
-                let mut stream = Box::pin(stream);
+        let mut reads = Vec::with_capacity(last.len());
+        for (statement, values) in last {
+            reads.push(Box::pin(maybe_done(async move {
+                let mut stream = Box::pin(client.query_raw(*statement, values.iter()).await?);
                 let rows: Vec<tokio_postgres::Row> = stream.as_mut().try_collect().await?;
-                let changed = stream.rows_affected().unwrap_or(0);
-                Ok::<_, tokio_postgres::Error>((rows, changed))
-            }))
-        });
+                Ok::<Answer, tokio_postgres::Error>((rows, stream.rows_affected().unwrap_or(0)))
+            })));
+        }
         // Each is sent when it is first asked how it does: so in this order, and none waits for another.
         poll_fn(|context| {
             let _ = begun.as_mut().map(|future| future.as_mut().poll(context));
             for future in &mut queued {
                 let _ = future.as_mut().poll(context);
             }
-            let _ = last.as_mut().map(|future| future.as_mut().poll(context));
+            for future in &mut reads {
+                let _ = future.as_mut().poll(context);
+            }
             Poll::Ready(())
         })
         .await;
@@ -263,11 +308,11 @@ impl Connection {
         for future in &mut queued {
             as_said &= outcome(future).await?;
         }
-        let (rows, changed) = match &mut last {
-            Some(future) => outcome(future).await?,
-            None => (Vec::new(), 0),
-        };
-        Ok((told, if as_said { Sent::All(rows, changed) } else { Sent::OtherRows }))
+        let mut answers = Vec::with_capacity(last.len());
+        for future in &mut reads {
+            answers.push(outcome(future).await?);
+        }
+        Ok((told, as_said.then_some(answers)))
     }
 
     fn prepared(&self, text: &str) -> Result<Statement, StoreError> {
@@ -316,12 +361,8 @@ pub(crate) fn refused(url: &StoreUrl, statements: &[String]) -> Vec<String> {
     statements.iter().filter_map(prepare).collect()
 }
 
-/// What came back.
-enum Sent {
-    All(Vec<tokio_postgres::Row>, u64),
-    /// A statement changed another number of rows than it must.
-    OtherRows,
-}
+/// Rows, and how many were changed.
+type Answer = (Vec<tokio_postgres::Row>, u64);
 
 async fn outcome<F: Future>(future: &mut Pin<Box<futures_util::future::MaybeDone<F>>>) -> F::Output {
     future.as_mut().await;
@@ -335,7 +376,7 @@ impl Sql for Connection {
 
     fn execute(&self, statement: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
         let prepared = self.prepared(statement)?;
-        let (_, changed) = self.send(Some((&prepared, values)))?;
+        let (_, changed) = self.send_one(&prepared, values)?;
         if changed > 0 {
             self.written.set(self.written.get() + 1);
             self.sent.set(self.sent.get() + 1);
@@ -349,6 +390,32 @@ impl Sql for Connection {
         self.queue.borrow_mut().push(Queued::Prepared { statement, values, rows });
         self.written.set(self.written.get() + 1);
         Ok(())
+    }
+
+    fn try_one(&self, statement: &str, values: &[Value<'_>]) -> Result<bool, StoreError> {
+        if self.hopeful.get() {
+            return self.put(statement, values, Some(1)).map(|()| true);
+        }
+        Ok(self.execute(statement, values)? == 1)
+    }
+
+    fn tally(
+        &self,
+        tally: &'static Tally,
+        row: i64,
+        change: [i64; 3],
+        within: bool,
+    ) -> Result<bool, StoreError> {
+        if self.hopeful.get() {
+            self.tallied.borrow_mut().push((tally, row, change, within));
+            return Ok(true);
+        }
+        let [one, two, three] = change;
+        let values = params![row, one, two, three];
+        if within {
+            return Ok(self.execute(tally.within, values)? == 1);
+        }
+        self.put(tally.plain, values, Some(1)).map(|()| true)
     }
 
     fn insert(&self, statement: &str, values: &[Value<'_>]) -> Result<i64, StoreError> {
@@ -370,36 +437,18 @@ impl Sql for Connection {
     }
 
     fn query(&self, statement: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StoreError> {
-        let prepared = self.prepared(statement)?;
-        let (rows, _) = self.send(Some((&prepared, values)))?;
+        let rows = match self.known(statement, values) {
+            Some(rows) => rows,
+            None => {
+                let prepared = self.prepared(statement)?;
+                self.send_one(&prepared, values)?.0
+            }
+        };
         for row in &rows {
             if each(&Row::new(row))? == ControlFlow::Break(()) {
                 break;
             }
         }
         Ok(())
-    }
-}
-
-/// What an error means for the transaction, and the connection.
-pub(super) fn trouble(error: tokio_postgres::Error) -> Trouble {
-    let code = error.code().cloned();
-    let closed = error.is_closed();
-    let error = StoreError::Database(Arc::new(error));
-    let Some(code) = code else {
-        // What the client could not send or read: without the server's word nothing is certain.
-        return Trouble::Lost(error);
-    };
-    let again =
-        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE];
-    // Classes: connection exceptions, a server that stops or starts.
-    if closed || ["08", "57P"].iter().any(|class| code.code().starts_with(class)) {
-        Trouble::Lost(error)
-    } else if again.contains(&code) {
-        Trouble::Again(error)
-    } else if code == SqlState::UNIQUE_VIOLATION {
-        Trouble::Taken(error)
-    } else {
-        Trouble::Failed(error)
     }
 }

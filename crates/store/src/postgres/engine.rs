@@ -15,10 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Trouble};
+use super::connection::Connection;
+use super::trouble::Trouble;
 use super::url::StoreUrl;
 use crate::StoreError;
-use crate::sql::Sql;
+use crate::sql::{Lookups, Sql};
 use crate::writer::{Changed, Command, Engine, Memory, Writing};
 
 /// The lock of the writers of a database.
@@ -30,6 +31,8 @@ const TOGETHER_MAX: u32 = 3;
 /// Pause before the first new attempt to connect; each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// For how long conditions are looked at after one was not met.
+const DOUBT: Duration = Duration::from_secs(1);
 /// For how long the outcome of a broken commit is asked for, while its commands wait.
 const FIND_OUT: Duration = Duration::from_secs(20);
 
@@ -65,11 +68,13 @@ pub(crate) struct Postgres {
     connection: Option<Connection>,
     /// Until then nobody tries to connect again, and for how long after the next failure.
     away: Option<(Instant, Duration)>,
+    /// Until then conditions are looked at instead of taken to be met.
+    doubtful: Option<Instant>,
 }
 
 impl Postgres {
     pub(crate) fn new(shared: Arc<Shared>) -> Postgres {
-        Postgres { shared, connection: None, away: None }
+        Postgres { shared, connection: None, away: None, doubtful: None }
     }
 
     /// The connection; made anew where it is gone, but not at every command of an outage.
@@ -80,7 +85,7 @@ impl Postgres {
         if self.connection.is_none() {
             let pause = match self.away {
                 Some((until, _)) if Instant::now() < until => {
-                    return Err(StoreError::database("PostgreSQL could not be reached a moment ago"));
+                    return Err(StoreError::away("it could not be reached a moment ago"));
                 }
                 Some((_, pause)) => (2 * pause).min(PAUSE_MAX),
                 None => PAUSE_MIN,
@@ -150,8 +155,9 @@ impl Engine for Postgres {
     fn commit(&mut self, memory: &mut Memory, group: &mut [Box<dyn Command>]) -> Result<(), StoreError> {
         let (mut apart, mut lost) = (false, false);
         for round in 1..=ROUNDS_MAX {
+            let hopeful = round == 1 && self.doubtful.is_none_or(|until| Instant::now() >= until);
             let connection = self.connect()?;
-            let failure = match transact(connection, memory, group, apart, round) {
+            let failure = match transact(connection, memory, group, (apart, hopeful), round) {
                 Ok(done) => return self.committed(memory, done),
                 Err(failure) => failure,
             };
@@ -160,6 +166,10 @@ impl Engine for Postgres {
             match failure {
                 Failure::Spoiled | Failure::Trouble(Trouble::Failed(_)) if !apart => apart = true,
                 Failure::Spoiled => unreachable!("savepoints undo what a failed command wrote"),
+                // Where a cap is used up, the next groups will meet it, too.
+                Failure::Trouble(Trouble::Again(_)) if hopeful => {
+                    self.doubtful = Some(Instant::now() + DOUBT);
+                }
                 Failure::Trouble(Trouble::Again(_) | Trouble::Taken(_)) if round < ROUNDS_MAX => {
                     apart |= round >= TOGETHER_MAX;
                     sleep(Duration::from_millis(u64::from(round) * 2));
@@ -207,14 +217,23 @@ fn transact(
     connection: &Connection,
     memory: &mut Memory,
     group: &mut [Box<dyn Command>],
-    apart: bool,
+    (apart, hopeful): (bool, bool),
     round: u32,
 ) -> Result<Done, Failure> {
-    connection.begin();
+    connection.begin(hopeful);
     // Other replicas buy credits, too.
     memory.names.forget_prepaid();
     // And make budgets; the numbers of counters stay.
     memory.names.counters.forget_budgets();
+    if !apart {
+        let mut lookups = Lookups::default();
+        group.iter().for_each(|command| command.look_ahead(&memory.names, &mut lookups));
+        if connection.look_ahead(lookups).is_err() {
+            let failure = failure(connection);
+            let _ = connection.plain("ROLLBACK");
+            return Err(failure);
+        }
+    }
     let mut writing = memory.writing(connection);
     let applied = if apart {
         apply_apart(connection, &mut writing, group, round)
@@ -222,6 +241,7 @@ fn transact(
         apply_together(connection, &mut writing, group)
     };
     let applied = applied.and_then(|()| {
+        connection.queue_tallies().map_err(|_| failure(connection))?;
         if writing.changed.is_any() {
             let sql: &dyn Sql = connection;
             sql.change_one(MEMORY_CHANGED, &[]).map_err(|_| failure(connection))?;

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
-use super::connection::{Connection, Trouble};
+use super::connection::Connection;
 use super::engine::Shared;
+use super::trouble::Trouble;
 use crate::StoreError;
 use crate::sql::Sql;
 
@@ -28,7 +29,7 @@ impl Readers {
         work: impl FnOnce(&dyn Sql) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.with_connection(|connection| {
-            connection.begin();
+            connection.begin(false);
             let answer = work(connection);
             if connection.begun().is_some() {
                 connection.plain("COMMIT")?;

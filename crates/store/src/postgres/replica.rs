@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::engine::Shared;
 use crate::StoreError;
 use crate::sql::{Sql, params};
+use crate::words;
 use crate::writer::{Changed, Live};
 
 const BEAT: Duration = Duration::from_secs(1);
@@ -30,7 +31,8 @@ const TAKE_ATTEMPTS: &str = "UPDATE attempts SET replica = ?1
 const TAKE_REQUESTS: &str = "UPDATE requests SET replica = ?1
     WHERE status = 'running' AND replica <> ?1 AND replica IN (
         SELECT number FROM replicas WHERE ended_at IS NOT NULL
-            OR (?2 AND seen_at < clock_timestamp() - make_interval(secs => 15)) FOR UPDATE SKIP LOCKED)";
+            OR (?2 AND seen_at < clock_timestamp() - make_interval(secs => 15)) FOR UPDATE SKIP LOCKED)
+    RETURNING id";
 /// Rows of replicas of which nothing is left.
 const FORGET: &str = "DELETE FROM replicas p WHERE seen_at < clock_timestamp() - make_interval(days => 1)
     AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.replica = p.number
@@ -83,15 +85,17 @@ impl Replica {
         since.is_some_and(|since| since.elapsed() >= Duration::from_secs(GONE_AFTER_SECONDS))
     }
 
-    /// What looks after what the replicas that are gone have left, as a command of the writer; how many
-    /// requests and attempts there were.
-    pub(crate) fn take_over(&self) -> impl Fn(&dyn Sql) -> Result<u64, StoreError> + Send + 'static {
+    /// What looks after what the replicas that are gone have left, as a command of the writer; the requests.
+    pub(crate) fn take_over(
+        &self,
+    ) -> impl Fn(&dyn Sql) -> Result<Vec<RequestId>, StoreError> + Send + 'static {
         let (me, steady) = (self.shared.replica, self.is_steady());
         move |sql| {
-            let attempts = sql.execute(TAKE_ATTEMPTS, params![me, steady])?;
-            let requests = sql.execute(TAKE_REQUESTS, params![me, steady])?;
+            sql.change(TAKE_ATTEMPTS, params![me, steady])?;
+            let requests =
+                sql.query_all(TAKE_REQUESTS, params![me, steady], |row| words::request_id(row, 0))?;
             sql.change(FORGET, &[])?;
-            Ok(attempts + requests)
+            Ok(requests)
         }
     }
 

@@ -94,7 +94,7 @@ impl From<ConnectError> for StoreError {
     fn from(error: ConnectError) -> StoreError {
         match error {
             ConnectError::Tls(error) => error,
-            ConnectError::Server(error) => StoreError::database(error),
+            ConnectError::Server(error) => StoreError::away(error),
         }
     }
 }

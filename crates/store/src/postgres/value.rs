@@ -5,43 +5,9 @@ use std::error::Error;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::StoreError;
-use crate::sql::{Columns, Value};
+use crate::sql::{Columns, Owned, Value};
 
 type Failure = Box<dyn Error + Sync + Send>;
-
-/// A value that waits to be sent.
-#[derive(Clone, Debug)]
-pub(super) enum Owned {
-    Null,
-    Boolean(bool),
-    Integer(i64),
-    Text(Box<str>),
-    Blob(Box<[u8]>),
-}
-
-impl From<Value<'_>> for Owned {
-    fn from(value: Value<'_>) -> Owned {
-        match value {
-            Value::Null => Owned::Null,
-            Value::Boolean(yes) => Owned::Boolean(yes),
-            Value::Integer(number) => Owned::Integer(number),
-            Value::Text(text) => Owned::Text(text.into()),
-            Value::Blob(bytes) => Owned::Blob(bytes.into()),
-        }
-    }
-}
-
-impl Owned {
-    fn borrowed(&self) -> Value<'_> {
-        match self {
-            Owned::Null => Value::Null,
-            Owned::Boolean(yes) => Value::Boolean(*yes),
-            Owned::Integer(number) => Value::Integer(*number),
-            Owned::Text(text) => Value::Text(text),
-            Owned::Blob(bytes) => Value::Blob(bytes),
-        }
-    }
-}
 
 impl ToSql for Owned {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
