@@ -30,7 +30,14 @@ pub struct AnswerMeta {
     /// Seconds since 1970, as OpenAI's `created`.
     pub created: i64,
     pub provider: String,
+    /// The model that made it.
     pub model: String,
+    /// The name that the request called for; empty in rows of before this was kept.
+    #[serde(default)]
+    pub requested_model: String,
+    /// The route that it is, or leads to.
+    #[serde(default)]
+    pub route: Option<String>,
     pub offer: String,
     pub size: Size,
     /// The vendor's label, empty where there is none.

@@ -41,8 +41,8 @@ pub use settings::{EngineSettings, Limits, ProviderSettings};
 
 use gallerist_domain::{Clock, ImageRequest, RequestId};
 use gallerist_pricing::{Catalogue, Offer};
-use gallerist_routing::PlanContext;
 use gallerist_routing::report::QuoteReport;
+use gallerist_routing::{NameBook, PlanContext};
 use gallerist_store::Store;
 use jiff::Timestamp;
 use shared::Shared;
@@ -116,6 +116,7 @@ impl Engine {
             offers: &self.shared.offers,
             health: &health,
             insight: &insight,
+            names: &self.shared.names,
             at: at.unwrap_or_else(|| self.shared.clock.now()),
             now_ms: self.shared.now_ms(),
             price_only: false,
@@ -148,6 +149,11 @@ impl Engine {
 
     pub fn offers(&self) -> &[Offer] {
         &self.shared.offers
+    }
+
+    /// Routes and migrations.
+    pub fn names(&self) -> &NameBook {
+        &self.shared.names
     }
 
     pub fn catalogue(&self) -> &Catalogue {

@@ -14,8 +14,9 @@ use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::request::Incoming;
 use crate::shared::Shared;
 use gallerist_domain::{FaultKind, Metered, RequestId, Retry, Ticks};
+use gallerist_imaging::Depth;
 use gallerist_pricing::Charge;
-use gallerist_routing::{Plan, PlanContext, PlannedOffer, plan};
+use gallerist_routing::{Named, Plan, PlanContext, PlannedOffer, plan};
 use gallerist_store::{
     AttemptEnd, Conclusion, NewRequest, RequestEnd, RequestStatus, Reservation, Reserved, StoreError,
 };
@@ -30,6 +31,12 @@ pub(crate) struct Life {
     pub id: RequestId,
     pub incoming: Incoming,
     pub deadline: Instant,
+    /// The policy of its route, known once it is planned: the most that it may hold and charge …
+    max_cost: Option<Ticks>,
+    /// … how deep its pictures are checked …
+    check_depth: Depth,
+    /// … and whether a prompt that one provider refused is tried at another.
+    moderation_failover: bool,
     /// Pictures delivered so far.
     pub images: Vec<DeliveredImage>,
     pub failed: Vec<FailedAttempt>,
@@ -86,6 +93,9 @@ impl Life {
             id,
             incoming,
             deadline,
+            max_cost: None,
+            check_depth: Depth::default(),
+            moderation_failover: false,
             images: Vec::new(),
             failed: Vec::new(),
             attempts: 0,
@@ -114,6 +124,7 @@ impl Life {
             offers: &shared.offers,
             health: &health,
             insight: &insight,
+            names: &shared.names,
             at: self.incoming.accepted_at,
             now_ms: shared.now_ms(),
             price_only: false,
@@ -122,8 +133,12 @@ impl Life {
             Ok(plan) => plan,
             Err(error) => return self.refused(outcome::plan_refusal(error), events).await,
         };
+        let route = plan.named.target.route();
+        self.max_cost = plan.max_cost;
+        self.check_depth = shared.check_depth(route);
+        self.moderation_failover = shared.moderation_failover(route);
         if plan.offers.is_empty() {
-            return self.refused(outcome::no_offer(&request, plan.excluded), events).await;
+            return self.refused(outcome::no_offer(&plan), events).await;
         }
         let served = match self.try_offers(&plan, events.as_mut()).await {
             Ok(served) => served,
@@ -131,7 +146,7 @@ impl Life {
             Err(Stopped::Existing { request, same_body }) => return Lived::Existing { request, same_body },
         };
         let (list, saved) =
-            outcome::saving(&shared, &request, &plan.target, self.charged + self.disputed, context.at);
+            outcome::saving(&shared, &request, &plan.named, self.charged + self.disputed, context.at);
         let Some(served) = served else {
             let failed = outcome::Failed {
                 request: self.id,
@@ -142,7 +157,7 @@ impl Life {
             let refusal = outcome::failure(&failed, plan.excluded);
             return self.refused(refusal, events).await;
         };
-        let answer = self.answer(&plan.offers[served], saved);
+        let answer = self.answer(&plan.named, &plan.offers[served], saved);
         let answer = self.keep_if_wanted(answer).await;
         let mut end = Some(self.request_end(&answer, list, saved));
         if self.incoming.idempotency_key.is_some() {
@@ -217,7 +232,7 @@ impl Life {
 
     /// Whether held and charged money and the maxima of these calls stay within the request's limit.
     fn affordable(&self, calls: &[PlannedCall]) -> bool {
-        let Some(limit) = self.incoming.request.max_cost else { return true };
+        let Some(limit) = self.max_cost else { return true };
         let so_far = self.charged.checked_add(self.disputed);
         let total = calls.iter().fold(so_far, |sum, call| sum?.checked_add(call.maximum));
         total.is_some_and(|total| total <= limit)
@@ -267,7 +282,13 @@ impl Life {
             Err(error) => return Err(Stopped::Refused(Box::new(self.store_refusal(error)))),
         }
         self.attempts += u32::try_from(calls.len()).unwrap_or(u32::MAX);
-        let surroundings = Surroundings { shared: &shared, request: self.id, at, deadline: self.deadline };
+        let surroundings = Surroundings {
+            shared: &shared,
+            request: self.id,
+            at,
+            deadline: self.deadline,
+            check_depth: self.check_depth,
+        };
         let called = surroundings.make(planned, &calls, events).await;
         if called.iter().any(Called::speaks_against_provider) {
             self.avoided.push(planned.offer.id.provider.clone());
@@ -296,8 +317,8 @@ impl Life {
                     failed.fault.kind,
                     FaultKind::ModerationInput | FaultKind::ModerationOutput | FaultKind::ModerationUnknown
                 );
-                go_on &= failed.fault.retry != Retry::Never
-                    || (refused_by_filter && self.shared.moderation_failover);
+                go_on &=
+                    failed.fault.retry != Retry::Never || (refused_by_filter && self.moderation_failover);
                 self.failed.push(failed);
             }
         }
@@ -353,7 +374,7 @@ impl Life {
         Lived::Ended(Err(refusal), end)
     }
 
-    fn answer(&self, served: &PlannedOffer<'_>, saved: Option<Ticks>) -> Answer {
+    fn answer(&self, named: &Named<'_>, served: &PlannedOffer<'_>, saved: Option<Ticks>) -> Answer {
         let missing = self.incoming.request.n - u32::try_from(self.images.len()).unwrap_or(0);
         let last_fault = || self.failed.last().map(|failed| failed.fault.detail.clone());
         let reason = self.held_back.clone().or_else(last_fault).unwrap_or_default();
@@ -361,6 +382,8 @@ impl Life {
         let meta = AnswerMeta {
             request_id: self.id,
             created: self.incoming.accepted_at.as_second(),
+            requested_model: self.incoming.request.model.clone(),
+            route: named.target.route().map(|route| route.name.clone()),
             provider: served.offer.id.provider.clone(),
             model: served.offer.id.model.clone(),
             offer: served.offer.id.to_string(),
@@ -377,11 +400,7 @@ impl Life {
             attempts: self.attempts,
             saved_usd: saved,
             cached: false,
-            warnings: gallerist_routing::report::warnings(
-                served.offer,
-                &served.resolved.facts,
-                self.incoming.accepted_at,
-            ),
+            warnings: gallerist_routing::warnings::of(named, served, self.incoming.accepted_at),
             missing: (missing > 0).then_some(Missing { count: missing, reason }),
             usage: outcome::token_usage(&self.usage),
             revised_prompts: self.images.iter().map(|image| image.revised_prompt.clone()).collect(),

@@ -8,6 +8,7 @@
 use crate::answer::{AnswerMeta, Cost, Missing};
 use crate::books;
 use crate::insight;
+use crate::outcome;
 use crate::shared::Shared;
 use gallerist_domain::{AttemptId, Chunks, ImageData, RequestId};
 use gallerist_imaging::{CheckPolicy, Depth, inspect};
@@ -229,6 +230,8 @@ pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<
         created: request.created_at.as_second(),
         provider: offer.provider.clone(),
         model: offer.model.clone(),
+        requested_model: request.model.clone(),
+        route: outcome::planned_route(&request.plan_json),
         offer: offer.to_string(),
         size: checked.size,
         quality: String::new(),

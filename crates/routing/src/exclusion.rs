@@ -85,6 +85,15 @@ pub enum Reason {
     BreakerOpen {
         for_ms: u64,
     },
+    /// The provider serves another model under this name, which cannot be had here.
+    SentOn {
+        to: String,
+    },
+    /// It is the route that demands it, not the request.
+    OfRoute {
+        route: String,
+        reason: Box<Reason>,
+    },
 }
 
 impl Reason {
@@ -120,6 +129,17 @@ impl Reason {
             Reason::PriceUnknown(_) => "price_unknown",
             Reason::OverMaxCost { .. } => "over_max_cost",
             Reason::BreakerOpen { .. } => "breaker_open",
+            Reason::SentOn { .. } => "sent_on",
+            Reason::OfRoute { reason, .. } => reason.code(),
+        }
+    }
+
+    /// What the offer could cost, where that is why it is out.
+    pub fn quote_over_limit(&self) -> Option<Ticks> {
+        match self {
+            Reason::OverMaxCost { quote_max } => Some(*quote_max),
+            Reason::OfRoute { reason, .. } => reason.quote_over_limit(),
+            _ => None,
         }
     }
 
@@ -181,6 +201,8 @@ impl Reason {
                 format!("raise gallerist.max_cost_usd to {}", quote_max.short())
             }
             Reason::BreakerOpen { for_ms } => format!("wait {for_ms} ms"),
+            Reason::SentOn { to } => format!("use {to}"),
+            Reason::OfRoute { route, .. } => format!("use another route, or change [routes.{route}]"),
         }
     }
 }
@@ -238,6 +260,8 @@ impl fmt::Display for Reason {
             Reason::PriceUnknown(why) => write!(f, "its price is not known: {why}"),
             Reason::OverMaxCost { quote_max } => write!(f, "it could cost {} USD", quote_max.short()),
             Reason::BreakerOpen { for_ms } => write!(f, "it failed repeatedly and rests for {for_ms} ms"),
+            Reason::SentOn { to } => write!(f, "its provider serves {to} in its place"),
+            Reason::OfRoute { route, reason } => write!(f, "{reason}, as the route {route} demands"),
         }
     }
 }

@@ -6,9 +6,10 @@
 use crate::exclusion::{Exclusion, Reason};
 use crate::health::{HealthBook, Verdict};
 use crate::insight::{Insight, LearnedCall};
-use crate::names::{Target, UnknownModel, target};
-use crate::resolve::{PromptLength, Resolved, resolve};
-use gallerist_domain::{ImageRequest, Objective, QualityClass, Ticks};
+use crate::name_book::NameBook;
+use crate::names::{Named, Target, UnknownModel, target};
+use crate::resolve::{PromptLength, Resolved, SentOn, resolve};
+use gallerist_domain::{ImageRequest, Objective, QualityClass, Ticks, TierChoice};
 use gallerist_pricing::credits::RoutingPrice;
 use gallerist_pricing::{Bounds, Facts, Offer, Unpriced, bounds};
 use jiff::Timestamp;
@@ -21,6 +22,8 @@ pub struct PlanContext<'a> {
     pub health: &'a HealthBook,
     /// What the books teach; [`NOTHING`](crate::insight::NOTHING) where there are none.
     pub insight: &'a Insight,
+    /// Routes and migrations; [`PLAIN`](crate::name_book::PLAIN) where there are none of one's own.
+    pub names: &'a NameBook,
     /// The price instant.
     pub at: Timestamp,
     /// The monotonic clock of `health`.
@@ -35,6 +38,8 @@ pub struct PlannedOffer<'a> {
     /// Index into the offers.
     pub index: usize,
     pub offer: &'a Offer,
+    /// The offer that was named, where its provider serves this one for it.
+    pub sent_on: Option<SentOn<'a>>,
     pub resolved: Resolved<'a>,
     /// For the whole request: all calls together.
     pub quote: Bounds,
@@ -59,7 +64,9 @@ impl PlannedOffer<'_> {
 /// The plan of a request.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
-    pub target: Target<'a>,
+    pub named: Named<'a>,
+    /// The most that the request may hold and charge, by itself and by its route.
+    pub max_cost: Option<Ticks>,
     /// Best first.
     pub offers: Vec<PlannedOffer<'a>>,
     pub excluded: Vec<Exclusion>,
@@ -78,16 +85,31 @@ pub enum PlanError {
 /// # Errors
 /// [`PlanError`] for a name that nothing answers to, or a quality word that a route does not know.
 pub fn plan<'a>(request: &'a ImageRequest, context: PlanContext<'a>) -> Result<Plan<'a>, PlanError> {
-    let target = target(&request.model, context.offers).map_err(PlanError::UnknownModel)?;
-    let least = least_class(request, &target)?;
-    let length = PromptLength::of(request);
-    let mut plan = Plan { target, offers: Vec::new(), excluded: Vec::new() };
+    let named = target(&request.model, context.names, context.offers, context.at);
+    plan_named(request, named.map_err(PlanError::UnknownModel)?, context)
+}
+
+/// As [`plan`], for a name that is understood already; the one in the request is not read.
+///
+/// # Errors
+/// [`PlanError::QualityWord`].
+pub fn plan_named<'a>(
+    request: &'a ImageRequest,
+    named: Named<'a>,
+    context: PlanContext<'a>,
+) -> Result<Plan<'a>, PlanError> {
+    let target = named.target;
+    let demands = Demands::of(request, target)?;
+    let mut plan = Plan { named, max_cost: demands.max_cost, offers: Vec::new(), excluded: Vec::new() };
     let mut resting = Vec::new();
     for (index, offer) in context.offers.iter().enumerate().filter(|(_, offer)| target.speaks_of(offer)) {
-        match consider(request, &target, least, length, index, offer, context) {
+        match consider(request, &demands, index, offer, context) {
             Ok((planned, Verdict::Resting { for_ms })) => resting.push((planned, for_ms)),
             Ok((planned, _)) => plan.offers.push(planned),
-            Err(reason) => plan.excluded.push(Exclusion { offer: offer.id.clone(), reason }),
+            Err(reason) => {
+                let reason = demands.attributed(reason);
+                plan.excluded.push(Exclusion { offer: offer.id.clone(), reason });
+            }
         }
     }
     if plan.offers.is_empty() {
@@ -99,33 +121,112 @@ pub fn plan<'a>(request: &'a ImageRequest, context: PlanContext<'a>) -> Result<P
             reason: Reason::BreakerOpen { for_ms },
         }));
     }
-    sort(&mut plan.offers, request.objective.unwrap_or(Objective::Cost));
+    let by_route = target.route().and_then(|route| route.objective);
+    sort(&mut plan.offers, request.objective.or(by_route).unwrap_or(Objective::Cost));
     Ok(plan)
 }
 
-/// The least class that a route may choose; `auto` without anything means standard.
-fn least_class(request: &ImageRequest, target: &Target<'_>) -> Result<QualityClass, PlanError> {
-    let from_word = match request.quality.as_deref() {
-        None => None,
-        Some("low") => Some(QualityClass::Draft),
-        Some("medium" | "auto" | "standard") => Some(QualityClass::Standard),
-        Some("high" | "hd") => Some(QualityClass::High),
-        Some(word) if target.is_route() => return Err(PlanError::QualityWord(word.to_owned())),
-        Some(_) => None,
-    };
-    Ok(request.class.max(from_word).unwrap_or(QualityClass::Standard))
+/// What a request and its route demand of an offer together: always the stricter of the two.
+struct Demands<'a> {
+    target: Target<'a>,
+    /// The least class that a route may choose.
+    least: QualityClass,
+    max_cost: Option<Ticks>,
+    length: PromptLength,
+    /// Whether it is the route, and not the request, that sets the class, the cost or the tier.
+    class_of_route: bool,
+    max_cost_of_route: bool,
+    tier_of_route: bool,
+}
+
+impl<'a> Demands<'a> {
+    fn of(request: &ImageRequest, target: Target<'a>) -> Result<Demands<'a>, PlanError> {
+        let route = target.route();
+        let route_class = route.and_then(|route| route.class);
+        let from_word = match request.quality.as_deref() {
+            None => None,
+            Some("low") => Some(QualityClass::Draft),
+            // What the route does by itself; standard where it does not say.
+            Some("auto") if route_class.is_some() => None,
+            Some("auto") => Some(QualityClass::Standard),
+            Some("medium" | "standard") => Some(QualityClass::Standard),
+            Some("high" | "hd") => Some(QualityClass::High),
+            Some(word) if target.is_route() => return Err(PlanError::QualityWord(word.to_owned())),
+            Some(_) => None,
+        };
+        let asked = request.class.max(from_word);
+        let route_max = route.and_then(|route| route.max_cost);
+        let max_cost = [request.max_cost, route_max].into_iter().flatten().min();
+        Ok(Demands {
+            target,
+            least: asked.max(route_class).unwrap_or(QualityClass::Standard),
+            max_cost,
+            length: PromptLength::of(request),
+            class_of_route: route_class > asked,
+            max_cost_of_route: max_cost != request.max_cost,
+            tier_of_route: route.is_some_and(|route| route.tier != TierChoice::Auto),
+        })
+    }
+
+    /// The reason with the route's name where the request could not change it.
+    fn attributed(&self, reason: Reason) -> Reason {
+        let of_route = match reason {
+            Reason::ClassTooLow { .. } => self.class_of_route,
+            Reason::OverMaxCost { .. } => self.max_cost_of_route,
+            Reason::TierUnavailable => self.tier_of_route,
+            _ => false,
+        };
+        match self.target.route().filter(|_| of_route) {
+            Some(route) => Reason::OfRoute { route: route.name.clone(), reason: Box::new(reason) },
+            None => reason,
+        }
+    }
+}
+
+/// Times that a name is sent on at most; more is a circle in the catalogue.
+const SENT_ON_MAX: usize = 8;
+
+/// What the provider serves for the offer at the plan's instant, if that is another one. Only a model that is
+/// named is sent on: a route finds the other one by itself.
+fn served<'a>(
+    target: &Target<'_>,
+    named: &'a Offer,
+    context: PlanContext<'a>,
+) -> Result<Option<(usize, SentOn<'a>)>, Reason> {
+    let mut found: Option<(usize, SentOn<'a>)> = None;
+    let mut steps = 0;
+    while let Some(redirect) = found.map_or(named, |(i, _)| &context.offers[i]).redirect(context.at) {
+        let other = |offer: &Offer| {
+            offer.id.provider == named.id.provider
+                && offer.id.tier == named.id.tier
+                && offer.model.is_named(&redirect.to)
+        };
+        let index =
+            context.offers.iter().position(other).filter(|_| steps < SENT_ON_MAX && !target.is_route());
+        let Some(index) = index else {
+            return Err(match named.is_retired(context.at) {
+                true => Reason::Retired { successors: named.model.lifecycle.successors.clone() },
+                false => Reason::SentOn { to: redirect.to.clone() },
+            });
+        };
+        steps += 1;
+        found = Some((index, SentOn { named, redirect }));
+    }
+    Ok(found)
 }
 
 fn consider<'a>(
     request: &'a ImageRequest,
-    target: &Target<'a>,
-    least: QualityClass,
-    length: PromptLength,
+    demands: &Demands<'a>,
     index: usize,
     offer: &'a Offer,
     context: PlanContext<'a>,
 ) -> Result<(PlannedOffer<'a>, Verdict), Reason> {
-    let mut resolved = resolve(request, target, least, length, offer, context.at)?;
+    let sent_on = served(&demands.target, offer, context)?;
+    let (index, sent_on) = sent_on.map_or((index, None), |(index, sent_on)| (index, Some(sent_on)));
+    let offer = &context.offers[index];
+    let (least, length) = (demands.least, demands.length);
+    let mut resolved = resolve(request, &demands.target, least, length, offer, sent_on, context.at)?;
     let insight = context.insight;
     if !insight.learned.is_empty() {
         resolved.facts.learned = insight.learned(&offer.id, LearnedCall::of(&resolved.facts));
@@ -150,14 +251,24 @@ fn consider<'a>(
     };
     let quote = call_quote.times(i64::from(resolved.full_calls)).and_then(|full| full.plus(rest_quote));
     let quote = quote.ok_or_else(|| unknown(Unpriced::OutOfRange))?;
-    if request.max_cost.is_some_and(|max| quote.max > max) {
+    if demands.max_cost.is_some_and(|max| quote.max > max) {
         return Err(Reason::OverMaxCost { quote_max: quote.max });
     }
     let verdict = health.verdict(context.now_ms);
     let credit = insight.credits.get(&offer.id.provider);
     let routed = credit.map_or(quote.expected, |credit| credit.of(quote.expected));
-    let planned =
-        PlannedOffer { index, offer, resolved, quote, call_quote, rest_quote, routed, credit, latency_ms };
+    let planned = PlannedOffer {
+        index,
+        offer,
+        sent_on,
+        resolved,
+        quote,
+        call_quote,
+        rest_quote,
+        routed,
+        credit,
+        latency_ms,
+    };
     Ok((planned, verdict))
 }
 

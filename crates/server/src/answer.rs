@@ -150,6 +150,10 @@ pub(crate) struct Details<'a> {
     request_id: gallerist_domain::RequestId,
     provider: &'a str,
     model: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    requested_model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<&'a str>,
     offer: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<&'a Cost>,
@@ -168,6 +172,8 @@ impl<'a> From<&'a AnswerMeta> for Details<'a> {
             request_id: meta.request_id,
             provider: &meta.provider,
             model: &meta.model,
+            requested_model: &meta.requested_model,
+            route: meta.route.as_deref(),
             offer: &meta.offer,
             cost: Some(&meta.cost),
             attempts: meta.attempts,

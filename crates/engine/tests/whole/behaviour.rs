@@ -13,6 +13,7 @@
 //! - `options`: what only one vendor knows, and what a vendor had cached
 //! - `compatible`: an upstream that speaks another kind's protocol at prices of its own
 //! - `restart`: crashes in the middle of a call
+//! - `routes`: named routes, names that are gone, names that a provider sends on
 
 mod compatible;
 mod failover;
@@ -25,6 +26,7 @@ mod options;
 mod overruns;
 mod repetition;
 mod restart;
+mod routes;
 mod several;
 mod streams;
 

@@ -58,6 +58,7 @@ impl House {
             store: store.clone(),
             clock: Arc::new(SystemClock),
             limits: Limits { deadline_ms: 20_000, ..Limits::default() },
+            names: gallerist_routing::NameBook::default(),
             baseline: Some(OfferId::new("openai", "gpt-image-2")),
             check_depth: gallerist_imaging::Depth::Header,
             moderation_failover: false,
