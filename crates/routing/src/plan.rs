@@ -9,6 +9,7 @@ use crate::insight::{Insight, LearnedCall};
 use crate::name_book::NameBook;
 use crate::names::{Named, Target, UnknownModel, target};
 use crate::resolve::{PromptLength, Resolved, SentOn, resolve};
+use crate::route::Route;
 use gallerist_domain::{ImageRequest, Objective, QualityClass, Ticks, TierChoice};
 use gallerist_pricing::credits::RoutingPrice;
 use gallerist_pricing::{Bounds, Facts, Offer, Unpriced, bounds};
@@ -133,10 +134,6 @@ struct Demands<'a> {
     least: QualityClass,
     max_cost: Option<Ticks>,
     length: PromptLength,
-    /// Whether it is the route, and not the request, that sets the class, the cost or the tier.
-    class_of_route: bool,
-    max_cost_of_route: bool,
-    tier_of_route: bool,
 }
 
 impl<'a> Demands<'a> {
@@ -162,21 +159,18 @@ impl<'a> Demands<'a> {
             least: asked.max(route_class).unwrap_or(QualityClass::Standard),
             max_cost,
             length: PromptLength::of(request),
-            class_of_route: route_class > asked,
-            max_cost_of_route: max_cost != request.max_cost,
-            tier_of_route: route.is_some_and(|route| route.tier != TierChoice::Auto),
         })
     }
 
-    /// The reason with the route's name where the request could not change it.
+    /// The reason with the route's name where no change of the request would be enough.
     fn attributed(&self, reason: Reason) -> Reason {
-        let of_route = match reason {
-            Reason::ClassTooLow { .. } => self.class_of_route,
-            Reason::OverMaxCost { .. } => self.max_cost_of_route,
-            Reason::TierUnavailable => self.tier_of_route,
+        let demands_it = |route: &&Route| match &reason {
+            Reason::ClassTooLow { best, .. } => *best < route.class,
+            Reason::OverMaxCost { quote_max } => route.max_cost.is_some_and(|max| *quote_max > max),
+            Reason::TierUnavailable => route.tier != TierChoice::Auto,
             _ => false,
         };
-        match self.target.route().filter(|_| of_route) {
+        match self.target.route().filter(demands_it) {
             Some(route) => Reason::OfRoute { route: route.name.clone(), reason: Box::new(reason) },
             None => reason,
         }

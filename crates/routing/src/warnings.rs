@@ -32,7 +32,7 @@ pub fn of(named: &Named<'_>, planned: &PlannedOffer<'_>, at: Timestamp) -> Vec<S
     }
     warnings.extend(ending(&planned.offer.model.id, &planned.offer.model.lifecycle, today));
     if let Ok(priced) = quote(&planned.offer.model.sheet, &planned.resolved.facts, at) {
-        warnings.extend(priced.lines.iter().filter_map(|quoted| doubt(quoted.line, today)));
+        warnings.extend(doubts(priced.lines.iter().map(|quoted| quoted.line), today));
     }
     warnings
 }
@@ -59,14 +59,29 @@ fn ending(model: &str, lifecycle: &Lifecycle, today: Date) -> Option<String> {
     }
 }
 
-/// That a price is not the vendor's own word, or an old one.
+/// Which prices are not the vendor's own word, or old ones; lines that share a doubt are told together.
+fn doubts<'a>(lines: impl Iterator<Item = &'a PriceLine>, today: Date) -> Vec<String> {
+    let mut shared: Vec<(String, Vec<&str>)> = Vec::new();
+    for line in lines {
+        let Some(doubt) = doubt(line, today) else { continue };
+        match shared.iter_mut().find(|(known, _)| *known == doubt) {
+            Some((_, ids)) => ids.push(&line.id),
+            None => shared.push((doubt, vec![&line.id])),
+        }
+    }
+    let told = |(doubt, ids): &(String, Vec<&str>)| {
+        let noun = if ids.len() == 1 { "price line" } else { "price lines" };
+        format!("{noun} {}: {doubt}", ids.join(", "))
+    };
+    shared.iter().map(told).collect()
+}
+
 fn doubt(line: &PriceLine, today: Date) -> Option<String> {
-    let (id, source) = (&line.id, &line.source);
+    let source = &line.source;
     let age_days = source.date.until(today).map_or(0, |span| span.get_days());
-    let old = age_days > OLD_DAYS;
     match source.confidence {
-        Confidence::Official if old => Some(format!("price line {id:?} was last read on {}", source.date)),
+        Confidence::Official if age_days > OLD_DAYS => Some(format!("last read on {}", source.date)),
         Confidence::Official => None,
-        word => Some(format!("price line {id:?} is {}, as of {}", word.as_str(), source.date)),
+        word => Some(format!("{}, as of {}", word.as_str().replace('_', " "), source.date)),
     }
 }

@@ -124,9 +124,14 @@ fn the_lower_cost_limit_counts_and_a_reason_says_whose_it_is() {
     let narrow = ImageRequest { max_cost: limit("0.01"), ..ask("cheap") };
     let plan = planned(&narrow, &book, now());
     assert_eq!(plan.max_cost, limit("0.01"));
-    let over =
-        plan.excluded.iter().find(|one| one.reason.code() == "over_max_cost").expect("some are dearer");
-    assert!(over.reason.change().starts_with("raise gallerist.max_cost_usd"), "it is the request's own");
+    let change = |offer: &str| {
+        let excluded = plan.excluded.iter().find(|one| one.offer.to_string() == offer);
+        excluded.map(|one| (one.reason.code(), one.reason.change()))
+    };
+    let raise = Some(("over_max_cost", "raise gallerist.max_cost_usd to 0.011068".to_owned()));
+    assert_eq!(change("openai/gpt-image-1-mini"), raise, "the route would allow it");
+    let elsewhere = Some(("over_max_cost", "use another route, or change [routes.cheap]".to_owned()));
+    assert_eq!(change("openai/gpt-image-2"), elsewhere, "the route would not");
 }
 
 #[test]
