@@ -37,6 +37,14 @@ pub struct RatioSize {
     pub size: Size,
 }
 
+impl RatioSize {
+    /// Whether the row is of this ratio, which it writes as `16:9`.
+    pub fn is_ratio(&self, (width, height): (u32, u32)) -> bool {
+        let parts = self.ratio.split_once(':').map(|(width, height)| (width.parse(), height.parse()));
+        parts == Some((Ok(width), Ok(height)))
+    }
+}
+
 /// A whole-number limit with the value that we send when the client names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

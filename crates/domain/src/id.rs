@@ -54,6 +54,14 @@ uuid_id!(
     /// Credits that were bought together.
     LotId
 );
+uuid_id!(
+    /// A limit on spending.
+    BudgetId
+);
+uuid_id!(
+    /// Something that people were told of once.
+    AlertId
+);
 
 /// A project's name: who pays. Lower-case letters, digits, `-` and `_`, 1 to 64 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -11,6 +11,8 @@
 //! can go wrong.
 
 pub mod address;
+pub mod alert;
+pub mod budget;
 pub mod call;
 pub mod capability;
 pub mod clock;
@@ -22,9 +24,12 @@ pub mod id;
 pub mod meter;
 pub mod money;
 pub mod outcome;
+pub mod payer;
 pub mod request;
 
 pub use address::is_public_address;
+pub use alert::{AlertFact, BudgetStanding, NewAlert, Severity};
+pub use budget::{Budget, BudgetFault, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow, Spending};
 pub use call::ImageCall;
 pub use capability::{Capabilities, RatioSize, Sizes};
 pub use clock::{Clock, FixedClock, SystemClock};
@@ -32,10 +37,11 @@ pub use credits::{FeeRule, Lot};
 pub use depth::Depth;
 pub use fault::{Billed, Blame, ChargeEvent, Fault, FaultKind, Retry};
 pub use held::Chunks;
-pub use id::{AttemptId, LotId, OfferId, ProjectId, RequestId};
+pub use id::{AlertId, AttemptId, BudgetId, LotId, OfferId, ProjectId, RequestId};
 pub use meter::{Meter, Metered};
 pub use money::{Decimal, MoneyError, Price, Ticks};
 pub use outcome::{ImageData, MadeImage, Outcome, ReportedCost};
+pub use payer::Payer;
 pub use request::{
     Background, ImageRequest, Ingredients, Moderation, Objective, Operation, OptionWord, OutputFormat,
     QualityClass, ResponseFormat, Size, SizeChoice, SizeMatch, TierChoice,

@@ -221,6 +221,8 @@ pub struct ImageRequest {
     pub moderation: Option<Moderation>,
     /// End user (`safety_identifier`, else `user`); passed on where the provider takes it.
     pub user: Option<String>,
+    /// What its cost is told apart by; no provider sees them.
+    pub tags: BTreeMap<String, String>,
     pub response_format: ResponseFormat,
     pub stream: bool,
     /// 0 to 3; only with `stream`.
@@ -264,6 +266,7 @@ impl ImageRequest {
             background: None,
             moderation: None,
             user: None,
+            tags: BTreeMap::new(),
             response_format: ResponseFormat::Base64,
             stream: false,
             partial_images: 0,

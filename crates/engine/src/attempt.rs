@@ -97,6 +97,7 @@ pub(crate) fn reservations(
         id: planned_call.attempt,
         number: planned_call.number,
         offer: planned.offer.id.clone(),
+        images: planned_call.call.n,
         maximum: planned_call.maximum,
         call_json: serde_json::to_string(&planned_call.call).expect("a call is plain data"),
         catalogue_digest: shared.catalogue.digest.clone(),

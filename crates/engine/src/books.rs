@@ -187,7 +187,7 @@ fn end(
 
 fn conclude(
     held: &HeldCall<'_>,
-    charge: Result<Charge, Unpriced>,
+    charge: Result<Charge, Unpriced<'_>>,
     fault_json: Option<String>,
     pictures: Pictures,
     provider_request_id: Option<String>,
@@ -222,13 +222,13 @@ fn dispute(reason: String, fault_json: Option<String>, provider_request_id: Opti
     Ended::of(End::Disputed { reason, fault_json, provider_request_id }, None)
 }
 
-fn price(held: &HeldCall<'_>, evidence: Evidence<'_>) -> Result<Charge, Unpriced> {
+fn price<'a>(held: &HeldCall<'a>, evidence: Evidence<'_>) -> Result<Charge, Unpriced<'a>> {
     let facts = Facts { learned: held.learned, ..Facts::of(held.call) };
     settle(&held.offer.model.sheet, &held.offer.provider.currencies, &facts, evidence, held.at)
 }
 
 /// A call that failed and was billed: by the provider's own counts, else as if it had succeeded.
-fn price_fault(held: &HeldCall<'_>, fault: &Fault) -> Result<Charge, Unpriced> {
+fn price_fault<'a>(held: &HeldCall<'a>, fault: &Fault) -> Result<Charge, Unpriced<'a>> {
     let credits = fault.usage.iter().find(|metered| metered.meter == Meter::Credits);
     let reported = credits.map(|metered| ReportedCost {
         amount: Decimal::new(i128::from(metered.quantity), credit_digits()),
@@ -252,6 +252,8 @@ pub(crate) fn cost_lines(charge: &Charge) -> Vec<CostLine> {
         unit_price_usd: line.unit_price.clone(),
         amount_usd: line.amount,
         source: line.source.clone(),
+        confidence: line.trust.map(|(confidence, _)| confidence.as_str().into()),
+        as_of: line.trust.map(|(_, date)| date),
     };
     charge.lines.iter().map(line).collect()
 }

@@ -8,10 +8,9 @@
 use crate::answer::Answer;
 use crate::refusal::Refusal;
 use crate::repetition::JUST_FINISHED;
-use crate::request::Caller;
-use gallerist_domain::{ImageData, RequestId};
+use gallerist_domain::{ImageData, Payer, RequestId};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -21,7 +20,7 @@ pub(crate) type Ending = Result<Answer, Refusal>;
 /// Where the ending of a running request appears.
 pub(crate) type EndingWatch = watch::Receiver<Option<Ending>>;
 /// Who asked for what.
-pub(crate) type JoinKey = (Caller, [u8; 32]);
+pub(crate) type JoinKey = (Arc<Payer>, [u8; 32]);
 
 /// Finished requests that are remembered at most.
 const RECENT_MAX: usize = 4_096;

@@ -15,6 +15,7 @@ pub mod request;
 pub mod settings;
 
 mod admit;
+mod asked;
 mod attempt;
 mod books;
 mod deliver;
@@ -30,13 +31,14 @@ mod recover;
 mod repetition;
 mod replay;
 mod shared;
+mod thrift;
 mod transport;
 
 pub use answer::{
     Answer, AnswerMeta, Cost, CostLine, DeliveredImage, Missing, StreamEvent, StreamOrigin, TokenUsage,
 };
-pub use refusal::{FailedAttempt, Refusal, RefusalKind};
-pub use request::{Caller, Incoming};
+pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};
+pub use request::Incoming;
 pub use settings::{EngineSettings, Limits, ProviderSettings};
 
 use gallerist_domain::{Clock, ImageRequest, RequestId};

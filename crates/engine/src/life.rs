@@ -4,7 +4,8 @@
 //! attributes allow it and the request's cost limit still holds. The settlement follows the answer within
 //! milliseconds; with an `Idempotency-Key` it comes first.
 
-use crate::answer::{Answer, AnswerMeta, Cost, DeliveredImage, Missing, StreamEvent};
+use crate::answer::{DeliveredImage, StreamEvent};
+use crate::asked;
 use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
 use crate::events::EventSink;
 use crate::joining::Ending;
@@ -13,17 +14,19 @@ use crate::persist;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::request::Incoming;
 use crate::shared::Shared;
+use crate::thrift;
 use gallerist_domain::{FaultKind, Metered, RequestId, Retry, Ticks};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Charge;
-use gallerist_routing::{Named, Plan, PlanContext, PlannedOffer, plan};
+use gallerist_routing::{Plan, PlanContext, PlannedOffer, plan};
 use gallerist_store::{
     AttemptEnd, Conclusion, NewRequest, RequestEnd, RequestStatus, Reservation, Reserved, StoreError,
 };
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+mod answer;
 
 /// A request in life.
 pub(crate) struct Life {
@@ -59,10 +62,13 @@ pub(crate) struct Life {
     avoided: Vec<String>,
     /// The cheapest reservation that the project's cap refused since the last one that fitted.
     over_cap: Option<OverCap>,
+    /// What the answer warns of beside what its offer does.
+    told: Vec<String>,
 }
 
 struct OverCap {
-    asked: Ticks,
+    /// Nothing that asks for as much fits; absent where another offer may ask for more.
+    asked: Option<Ticks>,
     refusal: Refusal,
 }
 
@@ -111,13 +117,13 @@ impl Life {
             held_back: None,
             avoided: Vec::new(),
             over_cap: None,
+            told: Vec::new(),
         }
     }
 
     /// Runs to the end. What is left in `ends`, and the returned end, is for [`Life::conclude`].
     pub(crate) async fn run(&mut self, mut events: Option<EventSink>) -> Lived {
         let shared = Arc::clone(&self.shared);
-        let request = self.incoming.request.clone();
         let health = shared.health().clone();
         let insight = shared.insight();
         let context = PlanContext {
@@ -129,6 +135,11 @@ impl Life {
             now_ms: shared.now_ms(),
             price_only: false,
         };
+        if let Some((request, told)) = thrift::thrifty(&shared, &self.incoming, context).await {
+            self.incoming.request = request;
+            self.told.push(told);
+        }
+        let request = self.incoming.request.clone();
         let plan = match plan(&request, context) {
             Ok(plan) => plan,
             Err(error) => return self.refused(outcome::plan_refusal(error), events).await,
@@ -142,7 +153,12 @@ impl Life {
         }
         let served = match self.try_offers(&plan, events.as_mut()).await {
             Ok(served) => served,
-            Err(Stopped::Refused(refusal)) => return self.refused(*refusal, events).await,
+            Err(Stopped::Refused(mut refusal)) => {
+                if let Some(breach) = &refusal.breach {
+                    refusal.fitting = thrift::fitting(&request, context, breach).map(Box::new);
+                }
+                return self.refused(*refusal, events).await;
+            }
             Err(Stopped::Existing { request, same_body }) => return Lived::Existing { request, same_body },
         };
         let (list, saved) =
@@ -154,7 +170,7 @@ impl Life {
                 charged: self.charged,
                 disputed: self.disputed,
             };
-            let refusal = outcome::failure(&failed, plan.excluded);
+            let refusal = outcome::failure(&failed, &plan);
             return self.refused(refusal, events).await;
         };
         let answer = self.answer(&plan.named, &plan.offers[served], saved);
@@ -254,14 +270,16 @@ impl Life {
             return Ok(Tried::Passed);
         }
         let asked = calls.iter().try_fold(Ticks::ZERO, |sum, call| sum.checked_add(call.maximum));
-        if self.over_cap.as_ref().is_some_and(|over| asked.is_none_or(|asked| asked >= over.asked)) {
+        let hopeless =
+            |over: &OverCap| over.asked.is_some_and(|limit| asked.is_none_or(|asked| asked >= limit));
+        if self.over_cap.as_ref().is_some_and(hopeless) {
             return Ok(Tried::Passed);
         }
         // Earlier ends go ahead of the reservation in the writer's queue, so what they free counts.
         self.conclude(None).await;
         let reservation = Reservation {
             request: self.id,
-            project: self.incoming.caller.project.clone(),
+            payer: Arc::clone(&self.incoming.payer),
             new_request: (!self.recorded).then(|| self.row(plan)),
             attempts: reservations(&shared, planned, &calls),
             now: shared.clock.now(),
@@ -274,9 +292,12 @@ impl Life {
             Ok(Reserved::Existing { request, same_body }) => {
                 return Err(Stopped::Existing { request, same_body });
             }
-            Err(error @ StoreError::BudgetExceeded { asked, .. }) => {
-                // A cheaper offer of the plan may still fit.
-                self.over_cap = Some(OverCap { asked, refusal: self.store_refusal(error) });
+            Err(StoreError::BudgetExceeded(breach)) => {
+                // A cheaper offer of the plan may still fit; where the limit is one of this provider or model,
+                // any other.
+                let asked = asked.filter(|_| !breach.about_offers);
+                let refusal = self.store_refusal(StoreError::BudgetExceeded(breach));
+                self.over_cap = Some(OverCap { asked, refusal });
                 return Ok(Tried::Passed);
             }
             Err(error) => return Err(Stopped::Refused(Box::new(self.store_refusal(error)))),
@@ -328,13 +349,14 @@ impl Life {
     fn row(&self, plan: &Plan<'_>) -> NewRequest {
         NewRequest {
             id: self.id,
-            project: self.incoming.caller.project.clone(),
-            key_id: self.incoming.caller.key_id.clone(),
+            payer: Arc::clone(&self.incoming.payer),
             accepted_at: self.incoming.accepted_at,
             model: self.incoming.request.model.clone(),
             operation: self.incoming.request.operation,
             n: self.incoming.request.n,
             plan_json: outcome::plan_json(plan),
+            asked_json: Some(asked::json(&self.incoming.request)),
+            prompt: self.shared.store_prompts.then(|| self.incoming.request.prompt.clone()),
             fingerprint: self.incoming.fingerprint,
             idempotency_key: self.incoming.idempotency_key.clone(),
         }
@@ -372,81 +394,6 @@ impl Life {
             events.send(StreamEvent::Failed(refusal.clone())).await;
         }
         Lived::Ended(Err(refusal), end)
-    }
-
-    fn answer(&self, named: &Named<'_>, served: &PlannedOffer<'_>, saved: Option<Ticks>) -> Answer {
-        let missing = self.incoming.request.n - u32::try_from(self.images.len()).unwrap_or(0);
-        let last_fault = || self.failed.last().map(|failed| failed.fault.detail.clone());
-        let reason = self.held_back.clone().or_else(last_fault).unwrap_or_default();
-        let first = &self.images[0];
-        let meta = AnswerMeta {
-            request_id: self.id,
-            created: self.incoming.accepted_at.as_second(),
-            requested_model: self.incoming.request.model.clone(),
-            route: named.target.route().map(|route| route.name.clone()),
-            provider: served.offer.id.provider.clone(),
-            model: served.offer.id.model.clone(),
-            offer: served.offer.id.to_string(),
-            size: first.size,
-            quality: served.resolved.facts.quality.to_owned(),
-            output_format: first.format,
-            cost: Cost {
-                charged_usd: self.charged,
-                basis: outcome::basis(&self.charges),
-                lines: self.charges.iter().flat_map(crate::books::cost_lines).collect(),
-                disputed_usd: (!self.disputed.is_zero()).then_some(self.disputed),
-                overrun_usd: (!self.overrun.is_zero()).then_some(self.overrun),
-            },
-            attempts: self.attempts,
-            saved_usd: saved,
-            cached: false,
-            warnings: gallerist_routing::warnings::of(named, served, self.incoming.accepted_at),
-            missing: (missing > 0).then_some(Missing { count: missing, reason }),
-            usage: outcome::token_usage(&self.usage),
-            revised_prompts: self.images.iter().map(|image| image.revised_prompt.clone()).collect(),
-        };
-        Answer { images: self.images.clone(), meta: Arc::new(meta) }
-    }
-
-    /// Puts the pictures on disk first, where the client wants addresses or a replayable answer.
-    async fn keep_if_wanted(&self, answer: Answer) -> Answer {
-        let by_url = self.incoming.request.response_format == gallerist_domain::ResponseFormat::Url;
-        let wanted = by_url || self.incoming.idempotency_key.is_some();
-        let kept = wanted && self.shared.keep(&answer).await;
-        // Where the disk is full the pictures go out in the answer itself: they are paid.
-        if by_url && kept { self.shared.with_addresses(answer).await } else { answer }
-    }
-
-    fn request_end(&self, answer: &Answer, list: Option<Ticks>, saved: Option<Ticks>) -> RequestEnd {
-        let status = match answer.meta.missing {
-            Some(_) => RequestStatus::Partial,
-            None => RequestStatus::Succeeded,
-        };
-        RequestEnd {
-            status,
-            http_status: 200,
-            error_code: None,
-            answer_json: Some(self.stored_meta(&answer.meta)),
-            images_delivered: u32::try_from(answer.images.len()).unwrap_or(u32::MAX),
-            list,
-            saved,
-            free_idempotency_key: false,
-        }
-    }
-
-    /// JSON text of what is kept of an answer. Prompts are not stored, and a revised one is a prompt: only the
-    /// replay that an idempotency key promises has it.
-    fn stored_meta(&self, meta: &AnswerMeta) -> String {
-        let as_it_is =
-            self.incoming.idempotency_key.is_some() || meta.revised_prompts.iter().all(Option::is_none);
-        let kept = match as_it_is {
-            true => Cow::Borrowed(meta),
-            false => {
-                let revised_prompts = vec![None; meta.revised_prompts.len()];
-                Cow::Owned(AnswerMeta { revised_prompts, ..meta.clone() })
-            }
-        };
-        serde_json::to_string(&*kept).expect("the meta is plain data")
     }
 
     /// Writes what is known: ends of attempts and, with `finish`, the end of the request. What cannot be

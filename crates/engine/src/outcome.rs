@@ -7,10 +7,11 @@ use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, RequestId
 use gallerist_pricing::{Charge, Offer};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
+use gallerist_routing::report::ExcludedOffer;
 use gallerist_routing::{
     Exclusion, HealthBook, ModelName, Named, Plan, PlanContext, PlanError, Reason, Route, Target,
 };
-use gallerist_store::StoreError;
+use gallerist_store::{Breach, StoreError};
 use jiff::Timestamp;
 use std::fmt::Write as _;
 
@@ -34,15 +35,13 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
 
 /// The refusal when no offer is left, by the reasons.
 pub(crate) fn no_offer(plan: &Plan<'_>) -> Refusal {
-    let excluded = &plan.excluded;
-    let over = excluded.iter().filter_map(|exclusion| exclusion.reason.quote_over_limit());
+    let excluded: Vec<Exclusion<'_>> = plan.excluded().collect();
+    let cheapest = cheapest(&excluded);
     let unknown = excluded.iter().any(|exclusion| matches!(exclusion.reason, Reason::PriceUnknown(_)));
-    let mut refusal = if let (Some(cheapest), Some(limit)) = (over.min(), plan.max_cost) {
+    let refusal = if let (Some(cheapest), Some(limit)) = (cheapest, plan.max_cost) {
         // The lower limit is in force; whose it is stands in the reasons.
-        let of_route = excluded.iter().find_map(|exclusion| match &exclusion.reason {
-            Reason::OfRoute { route, reason } => reason.quote_over_limit().map(|_| route),
-            _ => None,
-        });
+        let mut over = excluded.iter().filter(|exclusion| exclusion.quote_over_limit().is_some());
+        let of_route = over.find_map(|exclusion| exclusion.by_route);
         let whose = of_route.map_or("gallerist.max_cost_usd".to_owned(), |route| {
             format!("max_cost_usd of the route '{route}'")
         });
@@ -59,29 +58,46 @@ pub(crate) fn no_offer(plan: &Plan<'_>) -> Refusal {
         let message = format!("No provider that is on offers what the route '{name}' allows.");
         Refusal::new(RefusalKind::NoOffer, message).with_parameter("model")
     } else {
-        let message = format!("No offer can serve this request.{}", reasons(excluded));
+        let message = format!("No offer can serve this request.{}", reasons(&excluded));
         Refusal::new(RefusalKind::NoOffer, message)
     };
-    refusal.excluded.clone_from(excluded);
-    refusal
+    Refusal { cheapest, excluded: excluded.into_iter().map(ExcludedOffer::from).collect(), ..refusal }
 }
 
+/// The least maximum among the offers that are out only because they could cost too much.
+fn cheapest(excluded: &[Exclusion<'_>]) -> Option<Ticks> {
+    excluded.iter().filter_map(Exclusion::quote_over_limit).min()
+}
+
+/// Reasons that a message tells; the list of all goes with it.
+const REASONS_TOLD_MAX: usize = 5;
+/// Offers that are named with a reason; the others are counted.
+const OFFERS_NAMED_MAX: usize = 2;
+
 /// Each reason once, with the offers that it leaves out and the change that would admit them.
-fn reasons(excluded: &[Exclusion]) -> String {
+fn reasons(excluded: &[Exclusion<'_>]) -> String {
     let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
-    for Exclusion { offer, reason } in excluded {
-        let text = format!("{reason} ({})", reason.change());
+    for exclusion in excluded {
+        let text = format!("{} ({})", exclusion.why(), exclusion.change());
+        let offer = exclusion.offer.to_string();
         match grouped.iter_mut().find(|(known, _)| *known == text) {
-            Some((_, offers)) => offers.push(offer.to_string()),
-            None => grouped.push((text, vec![offer.to_string()])),
+            Some((_, offers)) => offers.push(offer),
+            None => grouped.push((text, vec![offer])),
         }
     }
+    // What keeps most of them out comes first.
+    grouped.sort_by_key(|(_, offers)| std::cmp::Reverse(offers.len()));
     let mut message = String::new();
-    for (text, offers) in grouped.iter().take(8) {
-        let more = if offers.len() > 3 { format!(" and {} more", offers.len() - 3) } else { String::new() };
-        let named = offers.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    for (text, offers) in grouped.iter().take(REASONS_TOLD_MAX) {
+        let (named, rest) = offers.split_at(offers.len().min(OFFERS_NAMED_MAX));
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
         // Writing to a String cannot fail.
-        let _ = write!(message, " {named}{more}: {text}.");
+        let _ = write!(message, " {}{more}: {text}.", named.join(", "));
+    }
+    let untold: usize = grouped.iter().skip(REASONS_TOLD_MAX).map(|(_, offers)| offers.len()).sum();
+    if untold > 0 {
+        let offers = if untold == 1 { "offer has its" } else { "offers have their" };
+        let _ = write!(message, " {untold} more {offers} own reasons: gallerist.excluded lists every one.");
     }
     message
 }
@@ -95,7 +111,7 @@ pub(crate) struct Failed<'a> {
 }
 
 /// The refusal of a request whose offers all failed.
-pub(crate) fn failure(failed: &Failed<'_>, excluded: Vec<Exclusion>) -> Refusal {
+pub(crate) fn failure(failed: &Failed<'_>, plan: &Plan<'_>) -> Refusal {
     let faults: Vec<&Fault> = failed.attempts.iter().map(|failed| &failed.fault).collect();
     let filter = |fault: &&&Fault| {
         matches!(
@@ -140,7 +156,9 @@ pub(crate) fn failure(failed: &Failed<'_>, excluded: Vec<Exclusion>) -> Refusal 
     refusal.charged = failed.charged;
     refusal.disputed = failed.disputed;
     refusal.attempts = failed.attempts.to_vec();
-    refusal.excluded = excluded;
+    let excluded: Vec<Exclusion<'_>> = plan.excluded().collect();
+    refusal.cheapest = cheapest(&excluded);
+    refusal.excluded = excluded.into_iter().map(ExcludedOffer::from).collect();
     refusal.request_id = Some(failed.request);
     refusal
 }
@@ -156,25 +174,27 @@ fn said(failed: &[FailedAttempt]) -> String {
 
 pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
     match error {
-        StoreError::BudgetExceeded { project, cap, settled, held, disputed, asked } => {
-            let left = (*cap - *settled - *held - *disputed).max(Ticks::ZERO);
-            let message = format!(
-                "The cap of project {project} is {} USD: {} are spent, {} held, {} disputed, so {} are left, and \
-                 this request could cost {}. The cap does not reset; raise it, or ask for something cheaper.",
-                cap.short(),
-                settled.short(),
-                held.short(),
-                disputed.short(),
-                left.short(),
-                asked.short()
-            );
-            Refusal::new(RefusalKind::BudgetExceeded, message)
-        }
+        StoreError::BudgetExceeded(breach) => budget_refusal(breach),
         error => {
             tracing::error!(%error, "the store refused a reservation");
             Refusal::new(RefusalKind::Internal, "The ledger could not be written; nothing was bought.")
         }
     }
+}
+
+fn budget_refusal(breach: &Breach) -> Refusal {
+    let reset = match breach.resets_at {
+        Some(at) => format!("It begins anew at {at}"),
+        None => "It does not begin anew".to_owned(),
+    };
+    let mut message = breach.to_string();
+    if let Some(first) = message.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    let message = format!("{message}. {reset}; raise it, or ask for something cheaper.");
+    let mut refusal = Refusal::new(RefusalKind::BudgetExceeded, message);
+    refusal.breach = Some(Box::new(breach.clone()));
+    refusal
 }
 
 /// What the baseline would have cost, and what was saved against it.
@@ -240,7 +260,7 @@ pub(crate) fn planned_route(plan_json: &str) -> Option<String> {
 
 /// The plan as it is stored: offers with their figures, and the excluded with code and reason.
 pub(crate) fn plan_json(plan: &Plan<'_>) -> String {
-    let mut text = String::with_capacity(96 * plan.offers.len() + 144 * plan.excluded.len() + 32);
+    let mut text = String::with_capacity(96 * plan.offers.len() + 64);
     // Writing to a String cannot fail, here and below.
     text.push_str("{\"requested_model\":\"");
     let _ = write!(Escaped(&mut text), "{}", plan.named.requested);
@@ -272,11 +292,11 @@ pub(crate) fn plan_json(plan: &Plan<'_>) -> String {
         text.push('}');
     }
     text.push_str("],\"excluded\":[");
-    for (index, exclusion) in plan.excluded.iter().enumerate() {
+    for (index, exclusion) in plan.excluded().enumerate() {
         let comma = if index > 0 { "," } else { "" };
-        let (offer, code) = (&exclusion.offer, exclusion.reason.code());
+        let (offer, code) = (exclusion.offer, exclusion.reason.code());
         let _ = write!(text, "{comma}{{\"offer\":\"{offer}\",\"code\":\"{code}\",\"reason\":\"");
-        let _ = write!(Escaped(&mut text), "{}", exclusion.reason);
+        let _ = write!(Escaped(&mut text), "{}", exclusion.why());
         text.push_str("\"}");
     }
     text.push_str("]}");
@@ -329,4 +349,36 @@ pub(crate) fn token_usage(usage: &[Metered]) -> Option<TokenUsage> {
         image_output_tokens: sum(&[Meter::ImageOutputTokens]),
     };
     (tokens != TokenUsage::default()).then_some(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gallerist_domain::{OfferId, QualityClass};
+
+    #[test]
+    fn many_reasons_are_grouped_and_the_rest_is_counted() {
+        let slow: Vec<OfferId> = (0..9).map(|at| OfferId::new("fal", &format!("slow-{at}"))).collect();
+        let plain: Vec<OfferId> = (0..5).map(|at| OfferId::new("bfl", &format!("plain-{at}"))).collect();
+        let mut excluded: Vec<Exclusion<'_>> = slow
+            .iter()
+            .zip(1_000..)
+            .map(|(offer, expected_ms)| Exclusion {
+                offer,
+                reason: Reason::TooSlow { expected_ms },
+                by_route: None,
+            })
+            .collect();
+        excluded.extend(plain.iter().map(|offer| Exclusion {
+            offer,
+            reason: Reason::ClassTooLow { asked: QualityClass::High, best: Some(QualityClass::Draft) },
+            by_route: None,
+        }));
+        let message = reasons(&excluded);
+        let first = " bfl/plain-0, bfl/plain-1 and 3 more: its best class is draft, not high";
+        assert!(message.starts_with(first), "{message}");
+        let last = "5 more offers have their own reasons: gallerist.excluded lists every one.";
+        assert!(message.ends_with(last), "{message}");
+        assert!(message.len() < 700, "{}", message.len());
+    }
 }

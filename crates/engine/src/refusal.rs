@@ -2,8 +2,9 @@
 //!
 //! `server` turns a refusal into OpenAI's error shape. Texts say what to do next and hold no secret.
 
-use gallerist_domain::{Fault, RequestId, Ticks};
-use gallerist_routing::Exclusion;
+use gallerist_domain::{Fault, OfferId, RequestId, Ticks};
+use gallerist_routing::report::ExcludedOffer;
+use gallerist_store::Breach;
 
 /// A refused or failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +21,25 @@ pub struct Refusal {
     /// Held because nobody knows; more than zero forbids an automatic repetition.
     pub disputed: Ticks,
     pub attempts: Vec<FailedAttempt>,
-    pub excluded: Vec<Exclusion>,
+    pub excluded: Vec<ExcludedOffer>,
+    /// The least maximum among the offers that are out because they could cost more than the request allows.
+    pub cheapest: Option<Ticks>,
     /// Whether this repeats what an earlier request was told; its amounts are that one's.
     pub replayed: bool,
+    /// The limit that a reservation would have passed.
+    pub breach: Option<Box<Breach>>,
+    /// The cheapest that would still fit under it.
+    pub fitting: Option<Box<Fitting>>,
+}
+
+/// What could be had under a limit that refused the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitting {
+    pub offer: OfferId,
+    /// Pictures.
+    pub n: u32,
+    /// The most that they cost.
+    pub maximum: Ticks,
 }
 
 /// One failed attempt, for the answer.
@@ -125,7 +142,10 @@ impl Refusal {
             disputed: Ticks::ZERO,
             attempts: Vec::new(),
             excluded: Vec::new(),
+            cheapest: None,
             replayed: false,
+            breach: None,
+            fitting: None,
         }
     }
 

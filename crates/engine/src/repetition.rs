@@ -19,6 +19,7 @@ use crate::shared::Shared;
 use gallerist_domain::{RequestId, ResponseFormat};
 use gallerist_store::RequestDetail;
 use jiff::SignedDuration;
+use std::sync::Arc;
 
 /// How long after its acceptance a request can be repeated by an SDK and joined.
 const REPETITION: SignedDuration = SignedDuration::from_mins(15);
@@ -42,13 +43,13 @@ impl Repeats {
 
 /// Who asked for what.
 pub(crate) fn join_key(incoming: &Incoming) -> JoinKey {
-    (incoming.caller.clone(), incoming.fingerprint)
+    (Arc::clone(&incoming.payer), incoming.fingerprint)
 }
 
 /// What this request repeats.
 pub(crate) async fn repeats(shared: &Shared, incoming: &Incoming) -> Repeats {
     if let Some(key) = &incoming.idempotency_key {
-        let project = incoming.caller.project.clone();
+        let project = incoming.payer.project.clone();
         let known = shared.store.idempotent(project, key, incoming.accepted_at).await;
         // A store that cannot be read now refuses the reservation, or finds the binding in it.
         let Ok(Some(known)) = known else { return Repeats::Nothing };
@@ -99,8 +100,11 @@ pub(crate) async fn bound(
 /// After a restart, or when the memory is used up, only the store remembers what a repetition repeats.
 async fn in_store(shared: &Shared, incoming: &Incoming) -> Repeats {
     let Ok(since) = incoming.accepted_at.checked_sub(REPETITION) else { return Repeats::Nothing };
-    let caller = incoming.caller.clone();
-    let found = shared.store.repeatable(caller.project, caller.key_id, incoming.fingerprint, since).await;
+    let payer = &incoming.payer;
+    let found = shared
+        .store
+        .repeatable(payer.project.clone(), payer.key_id.clone(), incoming.fingerprint, since)
+        .await;
     let Ok(Some(request)) = found else { return Repeats::Nothing };
     if let Some(watch) = shared.joining.running(request) {
         return Repeats::Running(watch);

@@ -1,20 +1,13 @@
 //! What comes in: an authenticated, parsed request with what identifies it.
 
-use gallerist_domain::{ImageRequest, ProjectId};
+use gallerist_domain::{ImageRequest, Payer};
 use jiff::Timestamp;
-
-/// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Caller {
-    pub project: ProjectId,
-    /// Absent for the command line.
-    pub key_id: Option<String>,
-}
+use std::sync::Arc;
 
 /// A request at the door.
 #[derive(Clone, Debug)]
 pub struct Incoming {
-    pub caller: Caller,
+    pub payer: Arc<Payer>,
     pub request: ImageRequest,
     /// SHA-256 of the body as it came (or another digest of everything that makes two requests the same).
     pub fingerprint: [u8; 32],

@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     pub limits: Limits,
     check_depth: Depth,
     moderation_failover: bool,
+    pub store_prompts: bool,
     pub transport: Transport,
     pub joining: Joining,
     pub lives: Arc<Semaphore>,
@@ -117,6 +118,7 @@ impl Shared {
             baseline,
             check_depth,
             moderation_failover,
+            store_prompts,
         } = settings;
         let runtimes: Vec<ProviderRuntime> = providers
             .iter()
@@ -162,6 +164,7 @@ impl Shared {
             limits,
             check_depth,
             moderation_failover,
+            store_prompts,
             started: Instant::now(),
         })
     }

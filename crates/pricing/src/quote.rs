@@ -53,14 +53,15 @@ pub struct Quote<'a> {
 }
 
 /// Why a price is unknown. An unknown price is refused, never zero.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unpriced {
+/// It borrows from the price sheet: planning over a whole catalogue meets it often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unpriced<'a> {
     #[error("no price line applies")]
     NoLine,
     #[error("no price of {0:?} applies to this combination of parameters")]
-    NoChoice(String),
+    NoChoice(&'a str),
     #[error("the quantity of {meter} for line {line:?} has no estimate")]
-    NoQuantity { line: String, meter: &'static str },
+    NoQuantity { line: &'a str, meter: &'static str },
     #[error("the provider counted {meter}, which no price line speaks of")]
     NoPrice { meter: &'static str },
     #[error("the price is beyond what an amount can hold")]
@@ -71,7 +72,7 @@ pub enum Unpriced {
 ///
 /// # Errors
 /// [`Unpriced`] when the sheet does not say what this call costs.
-pub fn bounds(sheet: &PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Result<Bounds, Unpriced> {
+pub fn bounds<'a>(sheet: &'a PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Result<Bounds, Unpriced<'a>> {
     walk(sheet, facts, at, |_| {})
 }
 
@@ -79,7 +80,7 @@ pub fn bounds(sheet: &PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Result<Bo
 ///
 /// # Errors
 /// As [`bounds`].
-pub fn quote<'a>(sheet: &'a PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Result<Quote<'a>, Unpriced> {
+pub fn quote<'a>(sheet: &'a PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Result<Quote<'a>, Unpriced<'a>> {
     let mut lines = Vec::new();
     let bounds = walk(sheet, facts, at, |line| {
         if line.quantity.max > 0 {
@@ -102,7 +103,7 @@ fn walk<'a>(
     facts: &Facts<'_>,
     at: Timestamp,
     mut visit: impl FnMut(QuoteLine<'a>),
-) -> Result<Bounds, Unpriced> {
+) -> Result<Bounds, Unpriced<'a>> {
     let scale = Scale::of(&sheet.factors, facts, at).ok_or(Unpriced::OutOfRange)?;
     let mut selection = Selection::new(sheet);
     let mut any = false;
@@ -114,7 +115,7 @@ fn walk<'a>(
         any = true;
         let quantity = derived(line, facts)
             .or_else(|| estimated(line.meter, sheet, facts, at))
-            .ok_or_else(|| Unpriced::NoQuantity { line: line.id.clone(), meter: line.meter.name() })?;
+            .ok_or(Unpriced::NoQuantity { line: &line.id, meter: line.meter.name() })?;
         let quantity = line.billed_for(quantity, i64::from(facts.n));
         let amount = scale.amounts(line, quantity).ok_or(Unpriced::OutOfRange)?;
         total = total.plus(amount).ok_or(Unpriced::OutOfRange)?;
@@ -170,9 +171,9 @@ impl<'a> Selection<'a> {
     }
 
     /// Every choice must have found a line.
-    pub(crate) fn complete(&self) -> Result<(), Unpriced> {
+    pub(crate) fn complete(&self) -> Result<(), Unpriced<'a>> {
         let missing = (0..self.sheet.choices.len()).find(|index| self.chosen & (1 << index) == 0);
-        missing.map_or(Ok(()), |index| Err(Unpriced::NoChoice(self.sheet.choices[index].clone())))
+        missing.map_or(Ok(()), |index| Err(Unpriced::NoChoice(&self.sheet.choices[index])))
     }
 }
 

@@ -6,9 +6,10 @@
 use crate::facts::Facts;
 use crate::quantity::{derived, estimated};
 use crate::quote::{Scale, Selection, Unpriced, minimum, missing_to_minimum};
-use crate::sheet::{Currency, PriceLine, PriceSheet};
+use crate::sheet::{Confidence, Currency, PriceLine, PriceSheet};
 use gallerist_domain::{Meter, Metered, Outcome, ReportedCost, Ticks};
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 /// Where a settled figure comes from, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +63,8 @@ pub struct ChargeLine {
     pub unit_price: String,
     pub amount: Ticks,
     pub source: String,
+    /// How sure the price is, and when it was read; absent where the provider itself said what it charged.
+    pub trust: Option<(Confidence, Date)>,
 }
 
 /// What a call cost.
@@ -76,13 +79,13 @@ pub struct Charge {
 ///
 /// # Errors
 /// [`Unpriced`] when neither the evidence nor the sheet says what it cost.
-pub fn settle(
-    sheet: &PriceSheet,
+pub fn settle<'a>(
+    sheet: &'a PriceSheet,
     currencies: &[Currency],
     facts: &Facts<'_>,
     evidence: Evidence<'_>,
     at: Timestamp,
-) -> Result<Charge, Unpriced> {
+) -> Result<Charge, Unpriced<'a>> {
     if let Some(cost) = evidence.reported
         && let Some(charge) = reported(cost, currencies, at)?
     {
@@ -131,13 +134,14 @@ fn charge_line(line: &PriceLine, quantity: i64, amount: Ticks) -> ChargeLine {
         unit_price: line.unit_price_usd(),
         amount,
         source: line.source.what.clone(),
+        trust: Some((line.source.confidence, line.source.date)),
     }
 }
 
 /// Tokens that the provider counted and no line prices, on a sheet that prices tokens: an unknown price is not
 /// zero. A sheet that knows them to be free says so with a line of amount 0. Where pictures or units are sold,
 /// the tokens that they took are in the price.
-fn uncounted(sheet: &PriceSheet, usage: &[Metered]) -> Result<(), Unpriced> {
+fn uncounted(sheet: &PriceSheet, usage: &[Metered]) -> Result<(), Unpriced<'static>> {
     let priced = |meter: Meter| sheet.lines.iter().any(|line| line.meter == meter);
     if !sheet.lines.iter().any(|line| line.meter.is_tokens()) {
         return Ok(());
@@ -175,7 +179,11 @@ fn counted(line: &PriceLine, sheet: &PriceSheet, usage: &[Metered]) -> Option<i6
 
 /// The provider's own figure in dollars; `None` when its currency has no rate, or it is below nothing. One
 /// beyond what an amount can hold is not replaced by a small figure of ours.
-fn reported(cost: &ReportedCost, currencies: &[Currency], at: Timestamp) -> Result<Option<Charge>, Unpriced> {
+fn reported(
+    cost: &ReportedCost,
+    currencies: &[Currency],
+    at: Timestamp,
+) -> Result<Option<Charge>, Unpriced<'static>> {
     let (rate, source) = if cost.currency == "USD" {
         (gallerist_domain::Decimal::ONE, String::new())
     } else {
@@ -194,18 +202,19 @@ fn reported(cost: &ReportedCost, currencies: &[Currency], at: Timestamp) -> Resu
         unit_price: rate.product_ticks(gallerist_domain::Decimal::ONE).unwrap_or(Ticks::ZERO).to_string(),
         amount,
         source,
+        trust: None,
     };
     Ok(Some(Charge { amount, basis: Basis::ProviderReported, lines: vec![line] }))
 }
 
 /// The billed quantity of a line and where it comes from.
-fn settled_quantity(
-    line: &PriceLine,
+fn settled_quantity<'a>(
+    line: &'a PriceLine,
     sheet: &PriceSheet,
     facts: &Facts<'_>,
     usage: &[Metered],
     at: Timestamp,
-) -> Result<(i64, Basis), Unpriced> {
+) -> Result<(i64, Basis), Unpriced<'a>> {
     if let Some(count) = counted(line, sheet, usage) {
         return Ok((line.billed_quantity(count), Basis::Usage));
     }
@@ -223,7 +232,7 @@ fn settled_quantity(
         return Ok((0, Basis::Computed));
     }
     let quantity = estimated(line.meter, sheet, facts, at)
-        .ok_or_else(|| Unpriced::NoQuantity { line: line.id.clone(), meter: line.meter.name() })?;
+        .ok_or(Unpriced::NoQuantity { line: &line.id, meter: line.meter.name() })?;
     Ok((line.billed_for(quantity, images).expected, Basis::Estimated))
 }
 

@@ -90,6 +90,6 @@ pub fn some_sizes(model: &ModelSheet) -> Vec<Size> {
     }
 }
 
-pub fn price(model: &ModelSheet, call: &ImageCall, at: Timestamp) -> Result<Bounds, Unpriced> {
+pub fn price<'a>(model: &'a ModelSheet, call: &ImageCall, at: Timestamp) -> Result<Bounds, Unpriced<'a>> {
     bounds(&model.sheet, &Facts::of(call), at)
 }

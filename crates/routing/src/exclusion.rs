@@ -1,23 +1,53 @@
 //! Why an offer is left out: a stable code, a reason for people, and the change that would admit it.
 
-use gallerist_domain::{OfferId, Operation, OutputFormat, QualityClass, Size, Ticks};
+use gallerist_domain::{OfferId, Operation, OutputFormat, QualityClass, Size, Sizes, Ticks};
+use gallerist_pricing::Unpriced;
 use std::fmt;
 
 /// One offer that the plan leaves out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exclusion {
-    pub offer: OfferId,
-    pub reason: Reason,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exclusion<'a> {
+    pub offer: &'a OfferId,
+    pub reason: Reason<'a>,
+    /// The route that demands it, where no change of the request would be enough.
+    pub by_route: Option<&'a str>,
 }
 
-/// The reason; texts are made only when somebody reads them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
+impl Exclusion<'_> {
+    /// The change that would admit the offer, for people.
+    pub fn change(&self) -> String {
+        match self.by_route {
+            Some(route) => format!("use another route, or change [routes.{route}]"),
+            None => self.reason.change(),
+        }
+    }
+
+    /// What the offer could cost, where that is why it is out.
+    pub fn quote_over_limit(&self) -> Option<Ticks> {
+        match self.reason {
+            Reason::OverMaxCost { quote_max } => Some(quote_max),
+            _ => None,
+        }
+    }
+
+    /// The reason in a sentence's words, with the route that demands it.
+    pub fn why(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| match self.by_route {
+            Some(route) => write!(f, "{}, as the route {route} demands", self.reason),
+            None => write!(f, "{}", self.reason),
+        })
+    }
+}
+
+/// The reason. It borrows from the offer and the request; texts are made only when somebody reads them, so
+/// that leaving hundreds of offers out costs no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason<'a> {
     ProviderExcluded,
     Retired {
-        successors: Vec<String>,
+        successors: &'a [String],
     },
-    SwitchedOff(String),
+    SwitchedOff(&'a str),
     SizeUnsupported {
         size: Size,
         default: Size,
@@ -26,12 +56,13 @@ pub enum Reason {
         ratio: (u32, u32),
     },
     ResolutionUnsupported {
-        asked: String,
-        known: Vec<String>,
+        asked: &'a str,
+        ratio: (u32, u32),
+        sizes: &'a Sizes,
     },
     QualityUnsupported {
-        asked: String,
-        known: Vec<String>,
+        asked: &'a str,
+        known: &'a [String],
     },
     ClassTooLow {
         asked: QualityClass,
@@ -39,7 +70,7 @@ pub enum Reason {
     },
     FormatUnsupported {
         asked: OutputFormat,
-        known: Vec<OutputFormat>,
+        known: &'a [OutputFormat],
     },
     CompressionUnsupported,
     TransparencyUnsupported,
@@ -66,19 +97,19 @@ pub enum Reason {
         characters_max: u32,
     },
     OptionUnknown {
-        option: String,
-        known: Vec<String>,
+        option: &'a str,
+        known: &'a [String],
     },
     /// One without which the provider refuses the call.
     OptionMissing {
-        kind: String,
-        option: String,
+        kind: &'a str,
+        option: &'a str,
     },
     TierUnavailable,
     TooSlow {
         expected_ms: u64,
     },
-    PriceUnknown(String),
+    PriceUnknown(Unpriced<'a>),
     OverMaxCost {
         quote_max: Ticks,
     },
@@ -87,16 +118,11 @@ pub enum Reason {
     },
     /// The provider serves another model under this name, which cannot be had here.
     SentOn {
-        to: String,
-    },
-    /// It is the route that demands it, not the request.
-    OfRoute {
-        route: String,
-        reason: Box<Reason>,
+        to: &'a str,
     },
 }
 
-impl Reason {
+impl Reason<'_> {
     /// Stable; scripts may compare it.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -130,16 +156,6 @@ impl Reason {
             Reason::OverMaxCost { .. } => "over_max_cost",
             Reason::BreakerOpen { .. } => "breaker_open",
             Reason::SentOn { .. } => "sent_on",
-            Reason::OfRoute { reason, .. } => reason.code(),
-        }
-    }
-
-    /// What the offer could cost, where that is why it is out.
-    pub fn quote_over_limit(&self) -> Option<Ticks> {
-        match self {
-            Reason::OverMaxCost { quote_max } => Some(*quote_max),
-            Reason::OfRoute { reason, .. } => reason.quote_over_limit(),
-            _ => None,
         }
     }
 
@@ -147,53 +163,56 @@ impl Reason {
     pub fn change(&self) -> String {
         match self {
             Reason::ProviderExcluded => "allow the provider in gallerist.providers".into(),
-            Reason::Retired { successors } if successors.is_empty() => "choose another model".into(),
+            Reason::Retired { successors: [] } => "choose another model".into(),
             Reason::Retired { successors } => format!("use {}", successors.join(" or ")),
             Reason::SwitchedOff(_) => "choose another model".into(),
             Reason::SizeUnsupported { default, .. } => {
                 format!("ask for {default} or \"auto\", or set gallerist.size_match to \"aspect\"")
             }
             Reason::AspectUnsupported { .. } => "ask for another aspect ratio".into(),
-            Reason::ResolutionUnsupported { known, .. } if known.is_empty() => {
-                "leave out gallerist.resolution".into()
+            Reason::ResolutionUnsupported { ratio, sizes, .. } => {
+                let known: Vec<&str> = resolutions(sizes, *ratio).collect();
+                match known.is_empty() {
+                    true => "leave out gallerist.resolution".into(),
+                    false => format!("set gallerist.resolution to {}", known.join(" or ")),
+                }
             }
-            Reason::ResolutionUnsupported { known, .. } => {
-                format!("set gallerist.resolution to {}", known.join(" or "))
-            }
-            Reason::QualityUnsupported { known, .. } if known.is_empty() => "leave out quality".into(),
+            Reason::QualityUnsupported { known: [], .. } => "leave out quality".into(),
             Reason::QualityUnsupported { known, .. } => format!("use one of {}", known.join(", ")),
             Reason::ClassTooLow { best, .. } => match best {
                 Some(best) => format!("set gallerist.class to \"{best}\""),
                 None => "pin the model".into(),
             },
-            Reason::FormatUnsupported { known, .. } if known.is_empty() => "leave out output_format".into(),
+            Reason::FormatUnsupported { known: [], .. } => "leave out output_format".into(),
             Reason::FormatUnsupported { known, .. } => {
                 let names: Vec<_> = known.iter().map(|format| format.as_str()).collect();
                 format!("set output_format to {}", names.join(" or "))
             }
             Reason::CompressionUnsupported => "leave out output_compression".into(),
             Reason::TransparencyUnsupported => "leave out background, or ask for png or webp".into(),
-            Reason::SeedUnsupported { max } => limit(max.map(|max| (0, max)), "seed"),
-            Reason::StepsUnsupported { range } => limit(*range, "steps"),
+            Reason::SeedUnsupported { max } => limit(max.map(|max| (0, max)), "gallerist.seed"),
+            Reason::StepsUnsupported { range } => limit(*range, "gallerist.steps"),
             Reason::GuidanceUnsupported { range_milli: Some((low, high)) } => {
-                format!("set guidance between {} and {}", milli(*low), milli(*high))
+                format!("set gallerist.guidance between {} and {}", milli(*low), milli(*high))
             }
-            Reason::GuidanceUnsupported { range_milli: None } => "leave out guidance".into(),
-            Reason::NegativePromptUnsupported => "leave out negative_prompt".into(),
+            Reason::GuidanceUnsupported { range_milli: None } => "leave out gallerist.guidance".into(),
+            Reason::NegativePromptUnsupported => "leave out gallerist.negative_prompt".into(),
             Reason::OperationUnsupported { .. } => "choose a model that does it".into(),
             Reason::NotServed => "choose an offer that is served".into(),
             Reason::ToolsUnsupported => "leave out the tool calls".into(),
-            Reason::LorasUnsupported => "leave out loras".into(),
-            Reason::ControlsUnsupported => "leave out controls".into(),
-            Reason::ReferencesUnsupported => "leave out references".into(),
+            Reason::LorasUnsupported => "leave out gallerist.loras".into(),
+            Reason::ControlsUnsupported => "leave out gallerist.controls".into(),
+            Reason::ReferencesUnsupported => "leave out gallerist.references".into(),
             Reason::PromptTooLong { characters_max } => {
                 format!("shorten the prompt to {characters_max} characters")
             }
             Reason::OptionUnknown { known, .. } => match known.is_empty() {
-                true => "leave out provider_options for this provider".into(),
+                true => "leave out gallerist.provider_options for this provider".into(),
                 false => format!("use only {}", known.join(", ")),
             },
-            Reason::OptionMissing { kind, option } => format!("set provider_options.{kind}.{option}"),
+            Reason::OptionMissing { kind, option } => {
+                format!("set gallerist.provider_options.{kind}.{option}")
+            }
             Reason::TierUnavailable => "set gallerist.tier to \"auto\"".into(),
             Reason::TooSlow { expected_ms } => format!("raise gallerist.max_latency_ms to {expected_ms}"),
             Reason::PriceUnknown(_) => "add the price to the catalogue".into(),
@@ -202,9 +221,18 @@ impl Reason {
             }
             Reason::BreakerOpen { for_ms } => format!("wait {for_ms} ms"),
             Reason::SentOn { to } => format!("use {to}"),
-            Reason::OfRoute { route, .. } => format!("use another route, or change [routes.{route}]"),
         }
     }
+}
+
+/// The provider's own words for the resolutions that it makes at this ratio; none where it has no such words.
+pub(crate) fn resolutions(sizes: &Sizes, ratio: (u32, u32)) -> impl Iterator<Item = &str> {
+    let rows = match sizes {
+        Sizes::Ratios(rows) => rows.as_slice(),
+        _ => &[],
+    };
+    let of_ratio = rows.iter().filter(move |row| row.is_ratio(ratio) && !row.resolution.is_empty());
+    of_ratio.map(|row| row.resolution.as_str())
 }
 
 fn limit<T: fmt::Display>(range: Option<(T, T)>, name: &str) -> String {
@@ -218,7 +246,7 @@ fn milli(value: u32) -> String {
     format!("{}.{:03}", value / 1000, value % 1000).trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::ProviderExcluded => f.write_str("the request leaves this provider out"),
@@ -234,9 +262,7 @@ impl fmt::Display for Reason {
                 write!(f, "its best class is {best}, not {asked}")
             }
             Reason::ClassTooLow { best: None, .. } => f.write_str("its quality class is not known"),
-            Reason::FormatUnsupported { known, .. } if known.is_empty() => {
-                f.write_str("it chooses the format itself")
-            }
+            Reason::FormatUnsupported { known: [], .. } => f.write_str("it chooses the format itself"),
             Reason::FormatUnsupported { asked, .. } => write!(f, "it does not deliver {asked}"),
             Reason::CompressionUnsupported => f.write_str("its compression cannot be set"),
             Reason::TransparencyUnsupported => f.write_str("it makes no transparent background"),
@@ -261,7 +287,6 @@ impl fmt::Display for Reason {
             Reason::OverMaxCost { quote_max } => write!(f, "it could cost {} USD", quote_max.short()),
             Reason::BreakerOpen { for_ms } => write!(f, "it failed repeatedly and rests for {for_ms} ms"),
             Reason::SentOn { to } => write!(f, "its provider serves {to} in its place"),
-            Reason::OfRoute { route, reason } => write!(f, "{reason}, as the route {route} demands"),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! host. Every part counts: a name with a part that nothing answers to is unknown.
 
 use crate::name_book::NameBook;
+use crate::nearest::nearest;
 use crate::route::Route;
 use gallerist_pricing::Offer;
 use jiff::Timestamp;
@@ -171,55 +172,31 @@ pub fn target<'a>(
     }
 }
 
-/// Longest part of an unknown name that is compared and repeated.
+/// Longest part of an unknown name that is repeated.
 const NAME_CHARACTERS_MAX: usize = 80;
+/// Nearest names that are told.
+const NEAREST_MAX: usize = 3;
 
 /// `like` is what the nearest names are near to.
 fn unknown(like: &str, name: &str, book: &NameBook, offers: &[Offer]) -> UnknownModel {
-    let short = |text: &str| text.chars().take(NAME_CHARACTERS_MAX).collect::<String>();
-    let (like, name) = (short(like), short(name));
-    let mut ranked: Vec<(usize, String)> = Vec::new();
-    let mut add = |known: String| {
-        let distance = edit_distance(&like, &known);
-        if !ranked.iter().any(|(_, existing)| *existing == known) {
-            ranked.push((distance, known));
-        }
-    };
-    book.routes().iter().for_each(|route| add(route.name.clone()));
+    let mut known: Vec<String> = book.routes().iter().map(|route| route.name.clone()).collect();
     // What is gone, or soon will be, is no good advice.
     for offer in offers.iter().filter(|offer| offer.model.lifecycle.retires_on.is_none()) {
-        add(offer.model.id.clone());
+        known.push(offer.model.id.clone());
         if like.contains('/') {
-            add(offer.id.to_string());
+            known.push(offer.id.to_string());
         }
         if like.contains('@') {
-            for (version, _) in &offer.model.versions {
-                add(format!("{}@{version}", offer.model.id));
-            }
+            known.extend(
+                offer.model.versions.iter().map(|(version, _)| format!("{}@{version}", offer.model.id)),
+            );
         }
     }
-    ranked.sort();
     UnknownModel {
-        name,
+        name: name.chars().take(NAME_CHARACTERS_MAX).collect(),
         migrated_to: None,
-        nearest: ranked.into_iter().take(3).map(|(_, known)| known).collect(),
+        nearest: nearest(like, known, NEAREST_MAX),
     }
-}
-
-/// Levenshtein's distance, by rows.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

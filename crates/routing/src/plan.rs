@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use std::cmp::Reverse;
 
 /// What a plan is made of besides the request.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct PlanContext<'a> {
     pub offers: &'a [Offer],
     pub health: &'a HealthBook,
@@ -70,7 +70,33 @@ pub struct Plan<'a> {
     pub max_cost: Option<Ticks>,
     /// Best first.
     pub offers: Vec<PlannedOffer<'a>>,
-    pub excluded: Vec<Exclusion>,
+    asking: Asking<'a>,
+    /// Whether offers that rest after failures are in, because nobody else can serve the request.
+    resting_in: bool,
+}
+
+impl<'a> Plan<'a> {
+    /// Every offer that the name speaks of and that is not in, with its reason. Found anew each time: a plan
+    /// over the whole catalogue holds nothing of the hundreds that do not match.
+    pub fn excluded(&self) -> impl Iterator<Item = Exclusion<'a>> {
+        self.asking.offers().filter_map(|(index, offer)| {
+            let reason = match self.asking.consider(index, offer) {
+                Err(reason) => reason,
+                Ok((_, Verdict::Resting { for_ms })) if !self.resting_in => Reason::BreakerOpen { for_ms },
+                Ok(_) => return None,
+            };
+            let by_route = self.asking.demands.route_behind(&reason);
+            Some(Exclusion { offer: &offer.id, reason, by_route })
+        })
+    }
+}
+
+/// A request, and what every offer is held against.
+#[derive(Clone, Copy, Debug)]
+struct Asking<'a> {
+    request: &'a ImageRequest,
+    demands: Demands<'a>,
+    context: PlanContext<'a>,
 }
 
 /// What makes a plan impossible before any offer is looked at.
@@ -99,35 +125,30 @@ pub fn plan_named<'a>(
     named: Named<'a>,
     context: PlanContext<'a>,
 ) -> Result<Plan<'a>, PlanError> {
-    let target = named.target;
-    let demands = Demands::of(request, target)?;
-    let mut plan = Plan { named, max_cost: demands.max_cost, offers: Vec::new(), excluded: Vec::new() };
+    let demands = Demands::of(request, named.target)?;
+    let asking = Asking { request, demands, context };
+    let mut plan = Plan { named, max_cost: demands.max_cost, offers: Vec::new(), asking, resting_in: false };
     let mut resting = Vec::new();
-    for (index, offer) in context.offers.iter().enumerate().filter(|(_, offer)| target.speaks_of(offer)) {
-        match consider(request, &demands, index, offer, context) {
-            Ok((planned, Verdict::Resting { for_ms })) => resting.push((planned, for_ms)),
+    for (index, offer) in asking.offers() {
+        match asking.consider(index, offer) {
+            Ok((planned, Verdict::Resting { .. })) => resting.push(planned),
             Ok((planned, _)) => plan.offers.push(planned),
-            Err(reason) => {
-                let reason = demands.attributed(reason);
-                plan.excluded.push(Exclusion { offer: offer.id.clone(), reason });
-            }
+            // Told when somebody asks.
+            Err(_) => {}
         }
     }
     if plan.offers.is_empty() {
         // A rest is no reason to refuse a request that nobody else can serve.
-        plan.offers = resting.into_iter().map(|(planned, _)| planned).collect();
-    } else {
-        plan.excluded.extend(resting.into_iter().map(|(planned, for_ms)| Exclusion {
-            offer: planned.offer.id.clone(),
-            reason: Reason::BreakerOpen { for_ms },
-        }));
+        plan.offers = resting;
+        plan.resting_in = true;
     }
-    let by_route = target.route().and_then(|route| route.objective);
+    let by_route = named.target.route().and_then(|route| route.objective);
     sort(&mut plan.offers, request.objective.or(by_route).unwrap_or(Objective::Cost));
     Ok(plan)
 }
 
 /// What a request and its route demand of an offer together: always the stricter of the two.
+#[derive(Clone, Copy, Debug)]
 struct Demands<'a> {
     target: Target<'a>,
     /// The least class that a route may choose.
@@ -162,108 +183,104 @@ impl<'a> Demands<'a> {
         })
     }
 
-    /// The reason with the route's name where no change of the request would be enough.
-    fn attributed(&self, reason: Reason) -> Reason {
-        let demands_it = |route: &&Route| match &reason {
+    /// The route that demands what the reason says, where no change of the request would be enough.
+    fn route_behind(&self, reason: &Reason<'_>) -> Option<&'a str> {
+        let demands_it = |route: &&Route| match reason {
             Reason::ClassTooLow { best, .. } => *best < route.class,
             Reason::OverMaxCost { quote_max } => route.max_cost.is_some_and(|max| *quote_max > max),
             Reason::TierUnavailable => route.tier != TierChoice::Auto,
             _ => false,
         };
-        match self.target.route().filter(demands_it) {
-            Some(route) => Reason::OfRoute { route: route.name.clone(), reason: Box::new(reason) },
-            None => reason,
-        }
+        self.target.route().filter(demands_it).map(|route| route.name.as_str())
     }
 }
 
 /// Times that a name is sent on at most; more is a circle in the catalogue.
 const SENT_ON_MAX: usize = 8;
 
-/// What the provider serves for the offer at the plan's instant, if that is another one. Only a model that is
-/// named is sent on: a route finds the other one by itself.
-fn served<'a>(
-    target: &Target<'_>,
-    named: &'a Offer,
-    context: PlanContext<'a>,
-) -> Result<Option<(usize, SentOn<'a>)>, Reason> {
-    let mut found: Option<(usize, SentOn<'a>)> = None;
-    let mut steps = 0;
-    while let Some(redirect) = found.map_or(named, |(i, _)| &context.offers[i]).redirect(context.at) {
-        let other = |offer: &Offer| {
-            offer.id.provider == named.id.provider
-                && offer.id.tier == named.id.tier
-                && offer.model.is_named(&redirect.to)
-        };
-        let index =
-            context.offers.iter().position(other).filter(|_| steps < SENT_ON_MAX && !target.is_route());
-        let Some(index) = index else {
-            return Err(match named.is_retired(context.at) {
-                true => Reason::Retired { successors: named.model.lifecycle.successors.clone() },
-                false => Reason::SentOn { to: redirect.to.clone() },
-            });
-        };
-        steps += 1;
-        found = Some((index, SentOn { named, redirect }));
+impl<'a> Asking<'a> {
+    /// The offers that the name speaks of, with their index.
+    fn offers(&self) -> impl Iterator<Item = (usize, &'a Offer)> + use<'a> {
+        let target = self.demands.target;
+        self.context.offers.iter().enumerate().filter(move |(_, offer)| target.speaks_of(offer))
     }
-    Ok(found)
-}
 
-fn consider<'a>(
-    request: &'a ImageRequest,
-    demands: &Demands<'a>,
-    index: usize,
-    offer: &'a Offer,
-    context: PlanContext<'a>,
-) -> Result<(PlannedOffer<'a>, Verdict), Reason> {
-    let sent_on = served(&demands.target, offer, context)?;
-    let (index, sent_on) = sent_on.map_or((index, None), |(index, sent_on)| (index, Some(sent_on)));
-    let offer = &context.offers[index];
-    let (least, length) = (demands.least, demands.length);
-    let mut resolved = resolve(request, &demands.target, least, length, offer, sent_on, context.at)?;
-    let insight = context.insight;
-    if !insight.learned.is_empty() {
-        resolved.facts.learned = insight.learned(&offer.id, LearnedCall::of(&resolved.facts));
+    /// What the provider serves for the offer at the plan's instant, if that is another one. Only a model that
+    /// is named is sent on: a route finds the other one by itself.
+    fn served(&self, named: &'a Offer) -> Result<Option<(usize, SentOn<'a>)>, Reason<'a>> {
+        let (offers, at) = (self.context.offers, self.context.at);
+        let mut found: Option<(usize, SentOn<'a>)> = None;
+        let mut steps = 0;
+        while let Some(redirect) = found.map_or(named, |(i, _)| &offers[i]).redirect(at) {
+            let other = |offer: &Offer| {
+                offer.id.provider == named.id.provider
+                    && offer.id.tier == named.id.tier
+                    && offer.model.is_named(&redirect.to)
+            };
+            let may_follow = steps < SENT_ON_MAX && !self.demands.target.is_route();
+            let Some(index) = may_follow.then(|| offers.iter().position(other)).flatten() else {
+                return Err(match named.is_retired(at) {
+                    true => Reason::Retired { successors: &named.model.lifecycle.successors },
+                    false => Reason::SentOn { to: &redirect.to },
+                });
+            };
+            steps += 1;
+            found = Some((index, SentOn { named, redirect }));
+        }
+        Ok(found)
     }
-    let ordered = request.ingredients.is_empty() && offer.serves(request.operation);
-    if !context.price_only && !ordered {
-        return Err(Reason::NotServed);
+
+    /// The offer as it would serve the request, and whether it may be asked now; else why it is out.
+    fn consider(&self, index: usize, offer: &'a Offer) -> Result<(PlannedOffer<'a>, Verdict), Reason<'a>> {
+        let Asking { request, demands, context } = *self;
+        let sent_on = self.served(offer)?;
+        let (index, sent_on) = sent_on.map_or((index, None), |(index, sent_on)| (index, Some(sent_on)));
+        let offer = &context.offers[index];
+        let Demands { target, least, max_cost, length } = demands;
+        let mut resolved = resolve(request, &target, least, length, offer, sent_on, context.at)?;
+        let insight = context.insight;
+        if !insight.learned.is_empty() {
+            resolved.facts.learned = insight.learned(&offer.id, LearnedCall::of(&resolved.facts));
+        }
+        let ordered = request.ingredients.is_empty() && offer.serves(request.operation);
+        if !context.price_only && !ordered {
+            return Err(Reason::NotServed);
+        }
+        let health = &context.health.offers[index];
+        let latency_ms = health.latency_ms().unwrap_or(u64::from(offer.latency_ms()));
+        if request.max_latency_ms.is_some_and(|max| latency_ms > max) {
+            return Err(Reason::TooSlow { expected_ms: latency_ms });
+        }
+        let sheet = &offer.model.sheet;
+        let call_quote = bounds(sheet, &resolved.facts, context.at).map_err(Reason::PriceUnknown)?;
+        let rest_quote = if resolved.rest == 0 {
+            Bounds::default()
+        } else {
+            let facts = Facts { n: resolved.rest, ..resolved.facts };
+            bounds(sheet, &facts, context.at).map_err(Reason::PriceUnknown)?
+        };
+        let quote = call_quote.times(i64::from(resolved.full_calls)).and_then(|full| full.plus(rest_quote));
+        let quote = quote.ok_or(Reason::PriceUnknown(Unpriced::OutOfRange))?;
+        if max_cost.is_some_and(|max| quote.max > max) {
+            return Err(Reason::OverMaxCost { quote_max: quote.max });
+        }
+        let verdict = health.verdict(context.now_ms);
+        let credit = insight.credits.get(&offer.id.provider);
+        let routed = credit.map_or(quote.expected, |credit| credit.of(quote.expected));
+        let planned = PlannedOffer {
+            index,
+            offer,
+            sent_on,
+            resolved,
+            quote,
+            call_quote,
+            rest_quote,
+            routed,
+            credit,
+            latency_ms,
+        };
+        Ok((planned, verdict))
     }
-    let health = &context.health.offers[index];
-    let latency_ms = health.latency_ms().unwrap_or(u64::from(offer.latency_ms()));
-    if request.max_latency_ms.is_some_and(|max| latency_ms > max) {
-        return Err(Reason::TooSlow { expected_ms: latency_ms });
-    }
-    let unknown = |unpriced: Unpriced| Reason::PriceUnknown(unpriced.to_string());
-    let sheet = &offer.model.sheet;
-    let call_quote = bounds(sheet, &resolved.facts, context.at).map_err(unknown)?;
-    let rest_quote = if resolved.rest == 0 {
-        Bounds::default()
-    } else {
-        let facts = Facts { n: resolved.rest, ..resolved.facts };
-        bounds(sheet, &facts, context.at).map_err(unknown)?
-    };
-    let quote = call_quote.times(i64::from(resolved.full_calls)).and_then(|full| full.plus(rest_quote));
-    let quote = quote.ok_or_else(|| unknown(Unpriced::OutOfRange))?;
-    if demands.max_cost.is_some_and(|max| quote.max > max) {
-        return Err(Reason::OverMaxCost { quote_max: quote.max });
-    }
-    let verdict = health.verdict(context.now_ms);
-    let credit = insight.credits.get(&offer.id.provider);
-    let routed = credit.map_or(quote.expected, |credit| credit.of(quote.expected));
-    let planned = PlannedOffer {
-        index,
-        offer,
-        sent_on,
-        resolved,
-        quote,
-        call_quote,
-        rest_quote,
-        routed,
-        credit,
-        latency_ms,
-    };
-    Ok((planned, verdict))
 }
 
 fn sort(offers: &mut [PlannedOffer<'_>], objective: Objective) {

@@ -80,13 +80,13 @@ pub struct ExcludedOffer {
     pub change: String,
 }
 
-impl From<&Exclusion> for ExcludedOffer {
-    fn from(exclusion: &Exclusion) -> ExcludedOffer {
+impl From<Exclusion<'_>> for ExcludedOffer {
+    fn from(exclusion: Exclusion<'_>) -> ExcludedOffer {
         ExcludedOffer {
             offer: exclusion.offer.to_string(),
             code: exclusion.reason.code(),
-            reason: exclusion.reason.to_string(),
-            change: exclusion.reason.change(),
+            reason: exclusion.why().to_string(),
+            change: exclusion.change(),
         }
     }
 }
@@ -143,7 +143,7 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
         route: target.route().map(|route| route.name.clone()),
         migrated_to: plan.named.migrated.then(|| target.to_string()),
         offers: offers.collect(),
-        excluded: plan.excluded.iter().map(ExcludedOffer::from).collect(),
+        excluded: plan.excluded().map(ExcludedOffer::from).collect(),
         valid_until,
     })
 }

@@ -4,7 +4,7 @@
 //! What the client left open is filled from the catalogue, so that everything that affects the price is
 //! sent. [`Resolved`] borrows; [`Resolved::call`] makes the complete call for the offers that are tried.
 
-use crate::exclusion::Reason;
+use crate::exclusion::{Reason, resolutions};
 use crate::names::Target;
 use gallerist_domain::id::STANDARD_TIER;
 use gallerist_domain::{
@@ -71,7 +71,7 @@ pub fn resolve<'a>(
     offer: &'a Offer,
     sent_on: Option<SentOn<'a>>,
     at: Timestamp,
-) -> Result<Resolved<'a>, Reason> {
+) -> Result<Resolved<'a>, Reason<'a>> {
     let able = &*offer.model.capabilities;
     availability(request, target, offer, at)?;
     // A version that is named is one of the model that is named.
@@ -130,12 +130,12 @@ pub fn resolve<'a>(
     })
 }
 
-fn availability(
+fn availability<'a>(
     request: &ImageRequest,
     target: &Target<'_>,
-    offer: &Offer,
+    offer: &'a Offer,
     at: Timestamp,
-) -> Result<(), Reason> {
+) -> Result<(), Reason<'a>> {
     let provider = &offer.id.provider;
     let named = |list: &[String]| list.iter().any(|name| name == provider);
     if (!request.providers_only.is_empty() && !named(&request.providers_only))
@@ -144,10 +144,10 @@ fn availability(
         return Err(Reason::ProviderExcluded);
     }
     if offer.is_retired(at) {
-        return Err(Reason::Retired { successors: offer.model.lifecycle.successors.clone() });
+        return Err(Reason::Retired { successors: &offer.model.lifecycle.successors });
     }
     if let Some(why) = &offer.model.lifecycle.switched_off {
-        return Err(Reason::SwitchedOff(why.clone()));
+        return Err(Reason::SwitchedOff(why));
     }
     let fits = |choice: TierChoice| choice == TierChoice::Auto || offer.id.tier == choice.as_str();
     let by_route = target.route().map_or(TierChoice::Auto, |route| route.tier);
@@ -165,7 +165,7 @@ fn upstream<'a>(version: &str, offer: &'a Offer) -> &'a str {
 
 type ChosenSize<'a> = (Size, Option<&'a RatioSize>, bool);
 
-fn choose_size<'a>(choice: &SizeChoice, able: &'a Capabilities) -> Result<ChosenSize<'a>, Reason> {
+fn choose_size<'a>(choice: &'a SizeChoice, able: &'a Capabilities) -> Result<ChosenSize<'a>, Reason<'a>> {
     let row_of = |size: Size| match &able.sizes {
         Sizes::Ratios(rows) => rows.iter().find(|row| row.size == size),
         _ => None,
@@ -186,19 +186,11 @@ fn choose_size<'a>(choice: &SizeChoice, able: &'a Capabilities) -> Result<Chosen
 }
 
 /// A resolution word is the provider's own: where it has none, or not this one, it cannot be honoured.
-fn check_resolution(able: &Capabilities, ratio: (u32, u32), asked: &str) -> Result<(), Reason> {
-    let ratio = format!("{}:{}", ratio.0, ratio.1);
-    let known: Vec<String> = match &able.sizes {
-        Sizes::Ratios(rows) => {
-            let of_ratio = rows.iter().filter(|row| row.ratio == ratio && !row.resolution.is_empty());
-            of_ratio.map(|row| row.resolution.clone()).collect()
-        }
-        _ => Vec::new(),
-    };
-    if known.iter().any(|word| word == asked) {
-        return Ok(());
+fn check_resolution<'a>(able: &'a Capabilities, ratio: (u32, u32), asked: &'a str) -> Result<(), Reason<'a>> {
+    match resolutions(&able.sizes, ratio).any(|word| word == asked) {
+        true => Ok(()),
+        false => Err(Reason::ResolutionUnsupported { asked, ratio, sizes: &able.sizes }),
     }
-    Err(Reason::ResolutionUnsupported { asked: asked.to_owned(), known })
 }
 
 /// The size of this ratio that lies nearest to the default number of pixels.
@@ -212,11 +204,10 @@ fn aspect_size(able: &Capabilities, ratio: (u32, u32), resolution: Option<&str>)
             list.iter().filter(|size| same_ratio(size)).min_by_key(|size| distance(size)).copied()
         }
         Sizes::Ratios(rows) => {
-            let text = format!("{}:{}", ratio.0, ratio.1);
             let default =
                 rows.iter().find(|row| row.size == able.size_default).map_or("", |row| &row.resolution);
             let wanted = resolution.unwrap_or(default);
-            rows.iter().find(|row| row.ratio == text && row.resolution == wanted).map(|row| row.size)
+            rows.iter().find(|row| row.is_ratio(ratio) && row.resolution == wanted).map(|row| row.size)
         }
         Sizes::Free { multiple, .. } => {
             // The largest multiple of the reduced ratio that does not pass the default number of pixels.
@@ -232,18 +223,17 @@ fn aspect_size(able: &Capabilities, ratio: (u32, u32), resolution: Option<&str>)
 
 /// On a model that is named, quality is the vendor's own word.
 fn named_quality<'a>(
-    request: &ImageRequest,
+    request: &'a ImageRequest,
     offer: &'a Offer,
     sent_on: Option<SentOn<'a>>,
     resolution: &str,
-) -> Result<(&'a str, Option<QualityClass>), Reason> {
+) -> Result<(&'a str, Option<QualityClass>), Reason<'a>> {
     let asked = request.quality.as_deref().filter(|asked| *asked != "auto");
     let label_of = |able: &'a Capabilities| match asked {
         None => Ok(able.quality_default.as_str()),
         Some(asked) => {
-            able.qualities.iter().find(|label| *label == asked).map(String::as_str).ok_or_else(|| {
-                Reason::QualityUnsupported { asked: asked.to_owned(), known: able.qualities.clone() }
-            })
+            let known = able.qualities.iter().find(|label| *label == asked).map(String::as_str);
+            known.ok_or(Reason::QualityUnsupported { asked, known: &able.qualities })
         }
     };
     let label = match sent_on.map(|sent_on| (sent_on, sent_on.redirect.quality.as_deref())) {
@@ -267,32 +257,31 @@ fn least_quality<'a>(
     least: QualityClass,
     offer: &'a Offer,
     resolution: &str,
-) -> Result<(&'a str, Option<QualityClass>), Reason> {
+) -> Result<(&'a str, Option<QualityClass>), Reason<'a>> {
     let (model, able) = (&*offer.model, &*offer.model.capabilities);
-    let unlabelled = [String::new()];
-    let labels: &[String] = if able.qualities.is_empty() { &unlabelled } else { &able.qualities };
+    static UNLABELLED: [String; 1] = [String::new()];
+    let labels: &[String] = if able.qualities.is_empty() { &UNLABELLED } else { &able.qualities };
     let mut best = None;
     for label in labels {
         let class = model.class_of(label, resolution);
         best = best.max(class);
         if class >= Some(least) {
             // Labels stand in ascending order, so the first that clears the bar is the cheapest.
-            let label = able.qualities.iter().find(|known| *known == label).map_or("", String::as_str);
             return Ok((label, class));
         }
     }
     Err(Reason::ClassTooLow { asked: least, best })
 }
 
-fn choose_format(request: &ImageRequest, able: &Capabilities) -> Result<OutputFormat, Reason> {
+fn choose_format<'a>(request: &ImageRequest, able: &'a Capabilities) -> Result<OutputFormat, Reason<'a>> {
     let format = request.output_format.unwrap_or(able.format_default);
     // Where the provider chooses among several, none is promised.
     let promised = able.format_selectable || able.formats.len() == 1;
     if request.output_format.is_some() && !promised {
-        return Err(Reason::FormatUnsupported { asked: format, known: Vec::new() });
+        return Err(Reason::FormatUnsupported { asked: format, known: &[] });
     }
     if !able.formats.contains(&format) {
-        return Err(Reason::FormatUnsupported { asked: format, known: able.formats.clone() });
+        return Err(Reason::FormatUnsupported { asked: format, known: &able.formats });
     }
     // 100 is what everybody delivers anyway.
     if request.output_compression.is_some_and(|value| value != 100) && !able.compression {
@@ -305,7 +294,11 @@ fn choose_format(request: &ImageRequest, able: &Capabilities) -> Result<OutputFo
     Ok(format)
 }
 
-fn parameters(request: &ImageRequest, able: &Capabilities, length: PromptLength) -> Result<(), Reason> {
+fn parameters(
+    request: &ImageRequest,
+    able: &Capabilities,
+    length: PromptLength,
+) -> Result<(), Reason<'static>> {
     if length.characters > i64::from(able.prompt_characters_max) {
         return Err(Reason::PromptTooLong { characters_max: able.prompt_characters_max });
     }
@@ -324,7 +317,7 @@ fn option_words<'a>(request: &'a ImageRequest, offer: &Offer) -> &'a [OptionWord
 }
 
 /// What goes in besides words, against what the model takes.
-fn ingredients(request: &ImageRequest, able: &Capabilities) -> Result<(), Reason> {
+fn ingredients(request: &ImageRequest, able: &Capabilities) -> Result<(), Reason<'static>> {
     let asked = &request.ingredients;
     if !able.operations.contains(&request.operation) {
         return Err(Reason::OperationUnsupported { asked: request.operation });
@@ -346,16 +339,16 @@ fn ingredients(request: &ImageRequest, able: &Capabilities) -> Result<(), Reason
 }
 
 /// Options are checked by name; they concern offers of their kind only.
-fn options(request: &ImageRequest, offer: &Offer) -> Result<(), Reason> {
+fn options<'a>(request: &'a ImageRequest, offer: &'a Offer) -> Result<(), Reason<'a>> {
     let able = &*offer.model.capabilities;
     let words = option_words(request, offer);
     let unnamed = |option: &&String| !words.iter().any(|word| word.name == **option);
     if let Some(option) = able.options_required.iter().find(unnamed) {
-        return Err(Reason::OptionMissing { kind: offer.provider.kind.clone(), option: option.clone() });
+        return Err(Reason::OptionMissing { kind: &offer.provider.kind, option });
     }
     let known = &able.options;
     match words.iter().find(|word| !known.contains(&word.name)) {
-        Some(word) => Err(Reason::OptionUnknown { option: word.name.clone(), known: known.clone() }),
+        Some(word) => Err(Reason::OptionUnknown { option: &word.name, known }),
         None => Ok(()),
     }
 }
@@ -363,8 +356,8 @@ fn options(request: &ImageRequest, offer: &Offer) -> Result<(), Reason> {
 fn choose(
     asked: Option<u32>,
     limit: Option<gallerist_domain::capability::Limit>,
-    reason: impl Fn(Option<(u32, u32)>) -> Reason,
-) -> Result<Option<u32>, Reason> {
+    reason: impl Fn(Option<(u32, u32)>) -> Reason<'static>,
+) -> Result<Option<u32>, Reason<'static>> {
     match (asked, limit) {
         (None, limit) => Ok(limit.map(|limit| limit.default)),
         (Some(_), None) => Err(reason(None)),

@@ -59,13 +59,13 @@ pub fn order(request: &ImageRequest) -> Vec<String> {
 }
 
 /// Why an offer is out; `None` when it is in.
-pub fn reason(request: &ImageRequest, offer: &str) -> Option<Reason> {
+pub fn reason<'a>(request: &'a ImageRequest, offer: &str) -> Option<Reason<'a>> {
     let plan = planned(request);
     if plan.offers.iter().any(|planned| planned.offer.id.to_string() == offer) {
         return None;
     }
-    let found = plan.excluded.iter().find(|exclusion| exclusion.offer.to_string() == offer);
-    Some(found.unwrap_or_else(|| panic!("{offer} is not in the plan")).reason.clone())
+    let found = plan.excluded().find(|exclusion| exclusion.offer.to_string() == offer);
+    Some(found.unwrap_or_else(|| panic!("{offer} is not in the plan")).reason)
 }
 
 pub fn index(offer: &str) -> usize {

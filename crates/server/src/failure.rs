@@ -4,10 +4,12 @@
 //! A failure that may have cost something, or that would only happen again, tells the SDKs not to retry by
 //! themselves. `problem.rs` writes the bodies. No message here holds a key.
 
+pub(crate) mod budget;
+
 use crate::wire::ParameterFault;
+use budget::{BudgetDetails, FittingDetails};
 use gallerist_domain::{FaultKind, RequestId, Retry, Ticks};
 use gallerist_engine::{Refusal, RefusalKind};
-use gallerist_routing::Reason;
 use gallerist_routing::report::ExcludedOffer;
 use gallerist_store::{AttemptStatus, StoreError};
 use http::StatusCode;
@@ -48,6 +50,12 @@ pub(crate) struct Details {
     /// The least of the maxima that were above the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     cheapest_usd: Option<Ticks>,
+    /// The limit that was in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<BudgetDetails>,
+    /// What would still fit under it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cheapest_fitting: Option<FittingDetails>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attempts: Vec<AttemptDetails>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -211,20 +219,18 @@ fn moderation_stage(refusal: &Refusal) -> &'static str {
 
 fn details(refusal: Refusal) -> Option<Details> {
     let tried = !refusal.attempts.is_empty() || refusal.may_have_charged();
-    if refusal.request_id.is_none() && !tried && refusal.excluded.is_empty() {
+    if refusal.request_id.is_none() && !tried && refusal.excluded.is_empty() && refusal.breach.is_none() {
         return None;
     }
-    let over = refusal.excluded.iter().filter_map(|excluded| match excluded.reason {
-        Reason::OverMaxCost { quote_max } => Some(quote_max),
-        _ => None,
-    });
     Some(Details {
         request_id: refusal.request_id,
         charged_usd: tried.then_some(refusal.charged),
         disputed_usd: (!refusal.disputed.is_zero()).then_some(refusal.disputed),
-        cheapest_usd: over.min(),
+        cheapest_usd: refusal.cheapest,
+        budget: refusal.breach.as_deref().map(BudgetDetails::from),
+        cheapest_fitting: refusal.fitting.as_deref().map(FittingDetails::from),
         cached: refusal.replayed,
-        excluded: refusal.excluded.iter().map(ExcludedOffer::from).collect(),
+        excluded: refusal.excluded,
         attempts: refusal
             .attempts
             .into_iter()
@@ -244,9 +250,10 @@ fn details(refusal: Refusal) -> Option<Details> {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         match error {
-            StoreError::UnknownProject(_) | StoreError::UnknownKey(_) | StoreError::UnknownRequest(_) => {
-                Failure::not_found(error.to_string())
-            }
+            StoreError::UnknownProject(_)
+            | StoreError::UnknownKey(_)
+            | StoreError::UnknownRequest(_)
+            | StoreError::UnknownBudget(_) => Failure::not_found(error.to_string()),
             StoreError::Exists(_) => Failure {
                 should_retry: false,
                 ..Failure::new(StatusCode::CONFLICT, "already_exists", error.to_string())

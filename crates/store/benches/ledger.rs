@@ -6,9 +6,10 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
+use gallerist_domain::{AttemptId, OfferId, Operation, Payer, ProjectId, RequestId, Ticks};
 use gallerist_store::*;
 use jiff::Timestamp;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -40,16 +41,19 @@ fn open(dir: &TempDir) -> Store {
 
 async fn pair(store: &Store) {
     let (request, attempt) = (RequestId::generate(), AttemptId::generate());
-    let project = ProjectId::default_project();
+    let payer =
+        Payer { key_id: Some("key_0123456789".to_owned()), ..Payer::of(ProjectId::default_project()) };
+    let payer = Arc::new(payer);
     let new_request = NewRequest {
         id: request,
-        project: project.clone(),
-        key_id: Some("key_0123456789".to_owned()),
+        payer: Arc::clone(&payer),
         accepted_at: Timestamp::UNIX_EPOCH,
         model: "auto".to_owned(),
         operation: Operation::Generate,
         n: 1,
         plan_json: "p".repeat(PLAN_BYTES),
+        asked_json: None,
+        prompt: None,
         fingerprint: [attempt.uuid().as_bytes()[15]; 32],
         idempotency_key: None,
     };
@@ -57,13 +61,14 @@ async fn pair(store: &Store) {
         id: attempt,
         number: 1,
         offer: OfferId::new("openai", "gpt-image-1"),
+        images: 1,
         maximum: Ticks::new(400_000_000),
         call_json: "c".repeat(CALL_BYTES),
         catalogue_digest: "0123456789abcdef".to_owned(),
     };
     let reservation = Reservation {
         request,
-        project,
+        payer,
         new_request: Some(new_request),
         attempts: vec![new_attempt],
         now: Timestamp::UNIX_EPOCH,

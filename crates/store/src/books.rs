@@ -1,8 +1,8 @@
 //! An audit of the ledger against itself: every total is added up again from the entries.
 
 use gallerist_domain::Ticks;
-use rusqlite::Connection;
 
+use crate::sql::{Sql, params};
 use crate::words::{self, statements};
 use crate::{Store, StoreError};
 
@@ -34,7 +34,9 @@ impl Books {
 
 statements! {
     BALANCES = "SELECT c.name, coalesce(sum(e.amount), 0) FROM accounts c
-        LEFT JOIN (SELECT account, amount FROM entries UNION ALL SELECT account, amount FROM credit_entries) e
+        LEFT JOIN (SELECT account, amount FROM entries UNION ALL SELECT account, amount FROM credit_entries
+            UNION ALL SELECT credits_account, -cost_ticks FROM credit_adjustments
+            UNION ALL SELECT outside_account, cost_ticks FROM credit_adjustments) e
             ON e.account = c.number GROUP BY c.number ORDER BY c.name";
     OPEN_COUNTS = "SELECT count(*) FILTER (WHERE status = 'reserved'),
             count(*) FILTER (WHERE status = 'disputed') FROM attempts";
@@ -69,9 +71,12 @@ statements! {
     LOTS_OF_USES = "SELECT 'lot ' || hex(l.id) || ' differs from what was taken from it' FROM credit_lots l
         WHERE l.remaining + l.expired
                 <> l.quantity - (SELECT coalesce(sum(quantity), 0) FROM credit_uses u WHERE u.lot = l.number)
+                    - (SELECT coalesce(sum(quantity), 0) FROM credit_adjustments x WHERE x.lot = l.number)
             OR (l.remaining = 0 AND l.expired_ticks
                 <> l.cost_ticks - (SELECT coalesce(sum(cost_ticks), 0) FROM credit_uses u
-                    WHERE u.lot = l.number))";
+                    WHERE u.lot = l.number)
+                    - (SELECT coalesce(sum(cost_ticks), 0) FROM credit_adjustments x
+                        WHERE x.lot = l.number))";
     CREDITS_OF_LOTS = "SELECT 'credits of ' || provider || ' differ from its lots'
         FROM (SELECT provider, sum(cost_ticks - expired_ticks - (SELECT coalesce(sum(u.cost_ticks), 0)
                 FROM credit_uses u WHERE u.lot = credit_lots.number)) AS left_ticks
@@ -81,6 +86,17 @@ statements! {
     COVERED = "SELECT 'attempt ' || hex(a.id) || ' took credits for more than its charge' FROM attempts a
         WHERE a.charged_ticks < (SELECT coalesce(sum(covered_ticks), 0) FROM credit_uses u
             WHERE u.attempt = a.row)";
+    COUNTERS_OF_SHARES = "SELECT 'counter ' || c.number || ' of a budget differs from its attempts'
+        FROM budget_counters c WHERE (c.settled, c.held, c.disputed) <> (
+            SELECT coalesce(sum(s.settled), 0),
+                coalesce(sum(s.held) FILTER (WHERE a.status = 'reserved'), 0),
+                coalesce(sum(s.held) FILTER (WHERE a.status = 'disputed'), 0)
+            FROM attempt_counters s JOIN attempts a ON a.row = s.attempt WHERE s.counter = c.number)";
+    SHARES_OF_ATTEMPTS = "SELECT 'attempt ' || hex(a.id) || ' differs from its shares of budgets'
+        FROM attempts a JOIN attempt_counters s ON s.attempt = a.row
+            JOIN budget_counters c ON c.number = s.counter JOIN budgets b ON b.number = c.budget
+        WHERE s.settled <> CASE WHEN a.status <> 'settled' THEN 0
+            WHEN b.unit = 'usd' THEN a.charged_ticks ELSE a.images END";
     UNBOOKED = "SELECT 'attempt ' || hex(id) || ' has no entries' FROM attempts
         WHERE row NOT IN (SELECT attempt FROM entries)";
 }
@@ -92,25 +108,21 @@ impl Store {
     }
 }
 
-fn audit(connection: &Connection) -> Result<Books, StoreError> {
-    let mut statement = connection.prepare_cached(BALANCES)?;
-    let accounts = statement
-        .query_map([], |row| Ok(AccountBalance { account: row.get(0)?, balance: words::ticks(row, 1)? }))?
-        .collect::<Result<Vec<_>, _>>()?;
-    let (open_reservations, open_disputes) =
-        connection.prepare_cached(OPEN_COUNTS)?.query_row([], |row| {
-            let count =
-                |at| row.get::<_, i64>(at).map(|n| u64::try_from(n).expect("a count is not negative"));
-            Ok((count(0)?, count(1)?))
-        })?;
+fn audit(connection: &dyn Sql) -> Result<Books, StoreError> {
+    let accounts: Vec<AccountBalance> = connection.query_all(BALANCES, params![], |row| {
+        Ok(AccountBalance { account: row.get(0)?, balance: words::ticks(row, 1)? })
+    })?;
+    let (open_reservations, open_disputes) = connection.query_row(OPEN_COUNTS, params![], |row| {
+        let count = |at| row.get::<i64>(at).map(|n| u64::try_from(n).expect("a count is not negative"));
+        Ok((count(0)?, count(1)?))
+    })?;
     let mut mismatches: Vec<String> = Vec::new();
     let attempts = [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED, DANGLING];
     let credits = [CREDITS_UNBALANCED, LOTS_OF_USES, CREDITS_OF_LOTS, COVERED];
-    for check in attempts.into_iter().chain(credits) {
-        let mut statement = connection.prepare_cached(check)?;
-        for contradiction in statement.query_map([], |row| row.get(0))? {
-            mismatches.push(contradiction?);
-        }
+    let budgets = [COUNTERS_OF_SHARES, SHARES_OF_ATTEMPTS];
+    for check in attempts.into_iter().chain(credits).chain(budgets) {
+        let contradictions: Vec<String> = connection.query_all(check, params![], |row| row.get(0))?;
+        mismatches.extend(contradictions);
     }
     let sum_of_all_accounts = accounts.iter().map(|account| account.balance).sum();
     Ok(Books { sum_of_all_accounts, accounts, open_reservations, open_disputes, mismatches })

@@ -6,10 +6,11 @@
 use gallerist_domain::credits::Lot;
 use gallerist_domain::{LotId, Ticks};
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
 
+use crate::ledger::adjust::{Adjustment, adjust};
 use crate::ledger::credits as rules;
+use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
 
@@ -26,6 +27,10 @@ pub struct LotRecord {
     pub expired_millionths: i64,
     /// What the credits that nobody used in time had been bought for.
     pub expired: Ticks,
+    /// Credits that moved without an attempt: used outside, or corrected; negative where more came back.
+    pub outside_millionths: i64,
+    /// What they had been bought for.
+    pub outside: Ticks,
 }
 
 /// What became lost.
@@ -49,7 +54,9 @@ statements! {
             coalesce((SELECT sum(covered_ticks) FROM credit_uses u WHERE u.lot = l.number), 0),
             l.expired, l.expired_ticks,
             l.provider, l.currency, l.quantity, l.remaining, l.price_ticks, l.fee_rate_millionths,
-            l.fee_minimum_ticks, l.list_ticks, l.purchased_at, l.expires_at
+            l.fee_minimum_ticks, l.list_ticks, l.purchased_at, l.expires_at,
+            coalesce((SELECT sum(quantity) FROM credit_adjustments x WHERE x.lot = l.number), 0),
+            coalesce((SELECT sum(cost_ticks) FROM credit_adjustments x WHERE x.lot = l.number), 0)
         FROM credit_lots l ORDER BY l.provider, l.expires_at IS NULL, l.expires_at, l.number";
     // A settlement counts on the day on which its request was accepted; so the index of those is of use.
     DAILY = "SELECT a.provider, (r.created_at - ?1) / 86400000000, sum(a.charged_ticks)
@@ -65,14 +72,22 @@ impl Store {
         self.write(move |writing| rules::add(writing, id, &lot, now)).await
     }
 
+    /// Books credits of a provider that moved without an attempt. Refused with [`StoreError::Invalid`] where the
+    /// lots cannot bear it.
+    pub async fn adjust_credits(
+        &self,
+        provider: &str,
+        adjustment: Adjustment,
+        note: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (provider, note) = (provider.to_owned(), note.to_owned());
+        self.write(move |writing| adjust(writing, &provider, adjustment, &note, now)).await
+    }
+
     /// All lots, also those that are used or lost: by provider, what expires first in front.
     pub async fn lots(&self) -> Result<Vec<LotRecord>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(LOTS)?;
-            let rows = statement.query_map([], record)?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        self.read(|connection| connection.query_all(LOTS, params![], record)).await
     }
 
     /// Books what is left of lots that are over as lost. Repeating it does nothing.
@@ -88,25 +103,23 @@ impl Store {
     }
 }
 
-fn daily(connection: &Connection, days: u32, now: Timestamp) -> Result<Vec<DailyCharges>, StoreError> {
+fn daily(connection: &dyn Sql, days: u32, now: Timestamp) -> Result<Vec<DailyCharges>, StoreError> {
     let midnight = now.as_second() - now.as_second().rem_euclid(86_400);
     let today = Timestamp::from_second(midnight).expect("it lies a day before an instant at most");
     let since = today - SignedDuration::from_hours(24 * (i64::from(days.max(1)) - 1));
     let until = today + SignedDuration::from_hours(24);
-    let mut statement = connection.prepare_cached(DAILY)?;
-    let rows = statement.query_map(params![micros(since), micros(until)], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?, words::ticks(row, 2)?))
+    let rows: Vec<_> = connection.query_all(DAILY, params![micros(since), micros(until)], |row| {
+        Ok((row.get::<String>(0)?, row.get::<u32>(1)?, words::ticks(row, 2)?))
     })?;
     let mut found: BTreeMap<String, Vec<Ticks>> = BTreeMap::new();
-    for row in rows {
-        let (provider, day, charged) = row?;
+    for (provider, day, charged) in rows {
         let daily = found.entry(provider).or_insert_with(|| vec![Ticks::ZERO; days.max(1) as usize]);
         daily[day as usize] = charged;
     }
     Ok(found.into_iter().map(|(provider, days)| DailyCharges { provider, days }).collect())
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<LotRecord> {
+fn record(row: &Row<'_>) -> Result<LotRecord, StoreError> {
     Ok(LotRecord {
         id: words::lot_id(row, 0)?,
         created_at: words::timestamp(row, 1)?,
@@ -115,5 +128,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<LotRecord> {
         expired_millionths: row.get(4)?,
         expired: words::ticks(row, 5)?,
         lot: rules::lot(row, 6)?,
+        outside_millionths: row.get(16)?,
+        outside: words::ticks(row, 17)?,
     })
 }

@@ -1,9 +1,12 @@
 //! What the store can answer instead of doing what was asked.
 
-use gallerist_domain::{AttemptId, ProjectId, RequestId, Ticks};
+use gallerist_domain::{AttemptId, BudgetId, BudgetUnit, ProjectId, RequestId};
+use jiff::Timestamp;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::sql::EngineError;
 use crate::words::AttemptStatus;
 
 /// A refusal (the books are unchanged) or a failure of the disk or database (the books are unchanged too).
@@ -15,19 +18,11 @@ pub enum StoreError {
     Closed,
     #[error("the store was written by a newer version (schema {found}; this one knows up to {known})")]
     TooNew { found: i64, known: i64 },
-    /// `settled + held + disputed + asked` would pass `cap`.
-    #[error(
-        "the cap of project {project} is {}: settled {}, held {}, disputed {}, asked {}",
-        .cap.short(), .settled.short(), .held.short(), .disputed.short(), .asked.short()
-    )]
-    BudgetExceeded {
-        project: ProjectId,
-        cap: Ticks,
-        settled: Ticks,
-        held: Ticks,
-        disputed: Ticks,
-        asked: Ticks,
-    },
+    /// `settled + held + disputed + asked` would pass the limit of a budget.
+    #[error("{0}")]
+    BudgetExceeded(Box<Breach>),
+    #[error("there is no budget {0}")]
+    UnknownBudget(BudgetId),
     #[error("there is no project {0}")]
     UnknownProject(ProjectId),
     #[error("there is no key {0}")]
@@ -55,7 +50,7 @@ pub enum StoreError {
     #[error("{0}")]
     Invalid(String),
     #[error("the database failed")]
-    Database(#[source] Arc<rusqlite::Error>),
+    Database(#[source] EngineError),
     #[error("{} failed", .path.display())]
     File {
         path: PathBuf,
@@ -64,9 +59,52 @@ pub enum StoreError {
     },
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> StoreError {
-        StoreError::Database(Arc::new(error))
+/// Which limit a reservation would pass, and by what. Amounts are ticks or images, after `unit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// Absent: the cap of the project itself.
+    pub budget: Option<BudgetId>,
+    /// For people; may be empty.
+    pub name: String,
+    /// The budget in words, as `100 USD per month for project shop`.
+    pub words: String,
+    /// Which of its counters; empty where it has one.
+    pub subject: String,
+    pub unit: BudgetUnit,
+    pub limit: i64,
+    pub settled: i64,
+    pub held: i64,
+    pub disputed: i64,
+    pub asked: i64,
+    /// When its window begins anew; absent: never.
+    pub resets_at: Option<Timestamp>,
+    /// Whether it speaks of some providers or models only, so that other offers may fit.
+    pub about_offers: bool,
+}
+
+impl Breach {
+    /// What may still be reserved; zero after an overrun.
+    pub fn left(&self) -> i64 {
+        self.limit.saturating_sub(self.settled).saturating_sub(self.held).saturating_sub(self.disputed).max(0)
+    }
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = |amount| self.unit.words(amount);
+        write!(f, "the budget of {}", self.words)?;
+        if !self.subject.is_empty() {
+            write!(f, " ({})", self.subject)?;
+        }
+        write!(
+            f,
+            ": {} are left, and {} were asked ({} settled, {} held, {} disputed)",
+            words(self.left()),
+            words(self.asked),
+            words(self.settled),
+            words(self.held),
+            words(self.disputed)
+        )
     }
 }
 
@@ -75,6 +113,16 @@ impl StoreError {
     /// are refusals, which repeating does not change.
     pub fn may_pass(&self) -> bool {
         matches!(self, StoreError::Database(_) | StoreError::File { .. })
+    }
+
+    pub(crate) fn database(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+        StoreError::Database(Arc::from(error.into()))
+    }
+
+    /// A column that holds what this version never wrote.
+    #[cold]
+    pub(crate) fn strange(column: usize, what: impl fmt::Display) -> StoreError {
+        StoreError::database(format!("column {column} cannot be read: {what}"))
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>, source: std::io::Error) -> StoreError {

@@ -5,10 +5,10 @@
 
 use gallerist_domain::ProjectId;
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::sql::{Row, Sql, params};
 use crate::words::{self, KeyRole, micros, statements};
 use crate::{Store, StoreError};
 
@@ -56,11 +56,11 @@ pub(crate) struct LiveKeys {
 }
 
 impl LiveKeys {
-    pub(crate) fn load(&self, connection: &Connection) -> Result<(), StoreError> {
+    pub(crate) fn load(&self, connection: &dyn Sql) -> Result<(), StoreError> {
         let mut fresh = HashMap::new();
-        let mut statement = connection.prepare_cached(KEYS)?;
-        for row in statement.query_map([], |row| Ok((row.get::<_, [u8; 32]>(8)?, record(row)?)))? {
-            let (digest, key) = row?;
+        let all: Vec<_> =
+            connection.query_all(KEYS, params![], |row| Ok((row.get::<[u8; 32]>(8)?, record(row)?)))?;
+        for (digest, key) in all {
             if key.revoked_at.is_none() {
                 fresh.insert(digest, Arc::new(key));
             }
@@ -89,23 +89,26 @@ impl Store {
     pub async fn create_key(&self, key: NewKey, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |writing| {
             let connection = writing.connection;
-            if connection.prepare_cached(KEY_TAKEN)?.exists(params![key.id, key.sha256])? {
+            if connection.exists(KEY_TAKEN, params![key.id, key.sha256])? {
                 return Err(StoreError::Exists(format!("key {}", key.id)));
             }
-            let inserted = connection.prepare_cached(KEY_INSERT)?.execute(params![
-                key.id,
-                key.project.as_str(),
-                key.name,
-                key.role.as_str(),
-                key.sha256,
-                key.prefix,
-                micros(now),
-                key.expires_at.map(micros)
-            ])?;
+            let inserted = connection.execute(
+                KEY_INSERT,
+                params![
+                    key.id,
+                    key.project.as_str(),
+                    key.name,
+                    key.role.as_str(),
+                    key.sha256,
+                    key.prefix,
+                    micros(now),
+                    key.expires_at.map(micros)
+                ],
+            )?;
             if inserted == 0 {
                 return Err(StoreError::UnknownProject(key.project.clone()));
             }
-            writing.keys_changed = true;
+            writing.changed.keys = true;
             Ok(())
         })
         .await
@@ -115,11 +118,11 @@ impl Store {
     pub async fn revoke_key(&self, id: &str, now: Timestamp) -> Result<(), StoreError> {
         let id = id.to_owned();
         self.write(move |writing| {
-            let changed = writing.connection.prepare_cached(KEY_REVOKE)?.execute(params![id, micros(now)])?;
+            let changed = writing.connection.execute(KEY_REVOKE, params![id, micros(now)])?;
             if changed == 0 {
                 return Err(StoreError::UnknownKey(id.clone()));
             }
-            writing.keys_changed = true;
+            writing.changed.keys = true;
             Ok(())
         })
         .await
@@ -127,16 +130,11 @@ impl Store {
 
     /// All keys, oldest first, with the revoked and expired ones.
     pub async fn list_keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(KEYS)?;
-            let rows = statement.query_map([], record)?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        self.read(|connection| connection.query_all(KEYS, params![], record)).await
     }
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
+fn record(row: &Row<'_>) -> Result<KeyRecord, StoreError> {
     Ok(KeyRecord {
         id: row.get(0)?,
         project: words::project(row, 1)?,

@@ -3,9 +3,10 @@
 //! It refuses to understand them: what a charge's text says is for whoever wrote it.
 
 use gallerist_domain::Ticks;
-use rusqlite::Connection;
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
+use crate::sql::{Sql, params};
 use crate::words::{self, statements};
 use crate::{Store, StoreError};
 
@@ -36,17 +37,14 @@ impl Store {
 }
 
 fn settled(
-    connection: &Connection,
+    connection: &dyn Sql,
     offers: &HashSet<String>,
     attempts_max: u32,
 ) -> Result<Vec<SettledCharge>, StoreError> {
-    let mut statement = connection.prepare_cached(SETTLED)?;
-    let mut rows = statement.query([attempts_max])?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    connection.query(SETTLED, params![attempts_max], &mut |row| {
         // Most rows are of other offers: their texts are not copied.
-        let offer = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
-        if let Some(offer) = offers.get(offer) {
+        if let Some(offer) = offers.get(row.get::<&str>(0)?) {
             found.push(SettledCharge {
                 offer: offer.clone(),
                 basis: row.get(1)?,
@@ -54,6 +52,7 @@ fn settled(
                 charge_json: row.get(3)?,
             });
         }
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(found)
 }

@@ -7,7 +7,7 @@
 //! A future that is dropped after its command was queued does not undo the command. `apply.rs` and
 //! `resolve.rs` hold the rules, `accounts.rs` the entries; `credits.rs` takes charges from what was prepaid.
 
-use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
+use gallerist_domain::{AttemptId, OfferId, Operation, Payer, RequestId, Ticks};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -15,15 +15,19 @@ use crate::words::RequestStatus;
 use crate::{Store, StoreError};
 
 mod accounts;
+pub(crate) mod adjust;
 mod apply;
+mod counters;
 pub(crate) mod credits;
 mod resolve;
 
 pub(crate) use accounts::Names;
+pub(crate) use counters::LiveBudget;
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
     let plain = accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS);
-    plain.chain(credits::STATEMENTS).copied()
+    let plain = plain.chain(counters::STATEMENTS).chain(credits::STATEMENTS);
+    plain.chain(adjust::STATEMENTS).copied()
 }
 
 /// How long an idempotency key is bound to its request.
@@ -36,9 +40,7 @@ pub const AMOUNT_MAX: Ticks = Ticks::new(1_000_000 * gallerist_domain::money::TI
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRequest {
     pub id: RequestId,
-    pub project: ProjectId,
-    /// Absent for the command line.
-    pub key_id: Option<String>,
+    pub payer: Arc<Payer>,
     /// When it was accepted: the instant of its prices, and of its row.
     pub accepted_at: Timestamp,
     /// What the client asked for: `auto`, a route or a model.
@@ -48,6 +50,10 @@ pub struct NewRequest {
     pub n: u32,
     /// JSON text: offers and excluded.
     pub plan_json: String,
+    /// JSON text: the parameters that decide about the price, without the client's words.
+    pub asked_json: Option<String>,
+    /// Only where prompts are to be stored.
+    pub prompt: Option<String>,
     /// Digest of everything in the body that makes two requests the same.
     pub fingerprint: [u8; 32],
     /// The client's `Idempotency-Key`; bound to this request for [`IDEMPOTENCY_HOURS`].
@@ -61,6 +67,8 @@ pub struct NewAttempt {
     /// Counts from 1 within the request.
     pub number: u32,
     pub offer: OfferId,
+    /// Pictures that it asks for.
+    pub images: u32,
     /// The most that it can cost; not negative.
     pub maximum: Ticks,
     /// JSON text of the call, for settling after a restart. Dropped when the attempt ends (a dispute with a
@@ -74,8 +82,9 @@ pub struct NewAttempt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
     pub request: RequestId,
-    pub project: ProjectId,
-    /// The request's row, for the first reservation; its id and project are those above.
+    /// In whose budgets it counts.
+    pub payer: Arc<Payer>,
+    /// The request's row, for the first reservation; its id and payer are those above.
     pub new_request: Option<NewRequest>,
     /// At least one.
     pub attempts: Vec<NewAttempt>,

@@ -2,13 +2,15 @@
 //!
 //! One SQLite database and a folder of picture files in one data directory, locked to one process. One
 //! writer thread takes commands from a bounded queue and commits all that wait together (`writer.rs`);
-//! readers are a few read-only connections (`reader.rs`). Only this room changes money: [`ledger`] holds
+//! readers are a few read-only connections (`sqlite/`). The rules speak to the engine through `sql.rs` alone. Only this room changes money: [`ledger`] holds
 //! its rules, `schema/` the tables.
 //!
 //! It refuses HTTP, the time of day (every command brings `now`), and deciding prices or routes. JSON that
 //! it keeps is text to it. Every write is on disk when its future returns.
 
+pub mod alerts;
 pub mod books;
+pub mod budgets;
 pub mod credits;
 pub mod error;
 pub mod keys;
@@ -21,8 +23,9 @@ pub mod requests;
 pub mod usage;
 pub mod words;
 
-mod reader;
 mod schema;
+mod sql;
+mod sqlite;
 mod writer;
 
 #[cfg(test)]
@@ -32,11 +35,14 @@ use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use alerts::{AlertFilter, AlertPage, AlertRecord};
 pub use books::{AccountBalance, Books};
+pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};
 pub use credits::{DailyCharges, Expired, LotRecord};
-pub use error::StoreError;
+pub use error::{Breach, StoreError};
 pub use keys::{KeyRecord, NewKey};
 pub use learning::SettledCharge;
+pub use ledger::adjust::Adjustment;
 pub use ledger::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, NewAttempt, NewRequest, RequestEnd,
     Reservation, Reserved, Resolution,
@@ -90,8 +96,9 @@ pub struct Store {
 struct Inner {
     // Fields drop in this order: the writer ends and unlocks before a temporary folder is deleted.
     writer: writer::Writer,
-    readers: reader::Readers,
+    readers: sqlite::Readers,
     keys: Arc<keys::LiveKeys>,
+    budgets: Arc<budgets::LiveBudgets>,
     data_dir: PathBuf,
     _temporary: Option<TemporaryDir>,
 }
@@ -124,10 +131,18 @@ impl Store {
     fn open_with(options: StoreOptions, temporary: Option<TemporaryDir>) -> Result<Store, StoreError> {
         check(&options)?;
         let keys = Arc::new(keys::LiveKeys::default());
-        let writer = writer::Writer::start(&options, Arc::clone(&keys))?;
-        let readers = reader::Readers::new(database_path(&options.data_dir), options.readers_max);
+        let engine = sqlite::Sqlite::open(&options.data_dir, options.durable, options.now)?;
+        keys.load(engine.connection())?;
+        let budgets = Arc::new(budgets::LiveBudgets::default());
+        budgets.load(engine.connection())?;
+        let (queue_max, calls_keep) = (options.queue_max, options.calls_keep);
+        let live = writer::Live { keys: Arc::clone(&keys), budgets: Arc::clone(&budgets) };
+        let writer = writer::Writer::start(engine, live, queue_max, calls_keep)?;
+        let readers = sqlite::Readers::new(sqlite::database_path(&options.data_dir), options.readers_max);
         let data_dir = options.data_dir;
-        Ok(Store { inner: Arc::new(Inner { writer, readers, keys, data_dir, _temporary: temporary }) })
+        Ok(Store {
+            inner: Arc::new(Inner { writer, readers, keys, budgets, data_dir, _temporary: temporary }),
+        })
     }
 
     /// Waits until everything that was queued before is on disk.
@@ -168,7 +183,7 @@ impl Store {
     /// also what lies aside for the next commit: whoever has an answer finds its settlement.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&dyn sql::Sql) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.flush().await?;
         self.inner.readers.read(work).await
@@ -183,8 +198,4 @@ fn check(options: &StoreOptions) -> Result<(), StoreError> {
         return Err(StoreError::Invalid(format!("readers_max is {}, not 1 to 64", options.readers_max)));
     }
     Ok(())
-}
-
-pub(crate) fn database_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("gallerist.sqlite")
 }

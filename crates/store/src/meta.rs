@@ -1,7 +1,6 @@
 //! Small named values that the store keeps for others, such as the secret that signs picture addresses.
 
-use rusqlite::{OptionalExtension, params};
-
+use crate::sql::params;
 use crate::words::statements;
 use crate::{Store, StoreError};
 
@@ -16,12 +15,11 @@ impl Store {
         let name = name.to_owned();
         self.write(move |writing| {
             let connection = writing.connection;
-            let found =
-                connection.prepare_cached(META_GET)?.query_row([&name], |row| row.get(0)).optional()?;
+            let found = connection.query_opt(META_GET, params![&name], |row| row.get(0))?;
             if let Some(found) = found {
                 return Ok(found);
             }
-            connection.prepare_cached(META_INSERT)?.execute(params![name, value])?;
+            connection.change_one(META_INSERT, params![name, value])?;
             Ok(value.clone())
         })
         .await

@@ -7,15 +7,15 @@
 use bytes::Bytes;
 use gallerist_domain::{Chunks, OutputFormat, RequestId};
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, params};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{IoSlice, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::sql::params;
+use crate::sqlite::make_private_dir;
 use crate::words::{self, micros, statements};
-use crate::writer::make_private_dir;
 use crate::{Store, StoreError};
 
 /// Expired pictures that one sweep deletes at most.
@@ -82,15 +82,18 @@ impl Store {
         let length = i64::try_from(data.len()).expect("a picture fits in memory");
         blocking(move || write_whole(&target, &data)).await?;
         self.write(move |writing| {
-            writing.connection.prepare_cached(PICTURE_PUT)?.execute(params![
-                request.uuid().as_bytes(),
-                index,
-                format.as_str(),
-                length,
-                path,
-                micros(now),
-                micros(expires_at)
-            ])?;
+            writing.connection.change(
+                PICTURE_PUT,
+                params![
+                    request.uuid().as_bytes(),
+                    index,
+                    format.as_str(),
+                    length,
+                    path,
+                    micros(now),
+                    micros(expires_at)
+                ],
+            )?;
             Ok(())
         })
         .await
@@ -105,13 +108,14 @@ impl Store {
     ) -> Result<Option<Picture>, StoreError> {
         let data_dir = self.inner.data_dir.clone();
         self.read(move |connection| {
-            let found = connection
-                .prepare_cached(PICTURE)?
-                .query_row(params![request.uuid().as_bytes(), index, micros(now)], |row| {
+            let found = connection.query_opt(
+                PICTURE,
+                params![request.uuid().as_bytes(), index, micros(now)],
+                |row| {
                     let path: String = row.get(1)?;
                     Ok((words::format(row, 0)?, path, words::timestamp(row, 2)?, words::timestamp(row, 3)?))
-                })
-                .optional()?;
+                },
+            )?;
             let Some((format, path, created_at, expires_at)) = found else { return Ok(None) };
             let path = data_dir.join(path);
             match fs::read(&path) {
@@ -127,9 +131,9 @@ impl Store {
     /// When each picture of the request expires, in their order.
     pub async fn picture_expiries(&self, request: RequestId) -> Result<Vec<Timestamp>, StoreError> {
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(PICTURE_EXPIRIES)?;
-            let rows = statement.query_map([request.uuid().as_bytes()], |row| words::timestamp(row, 0))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            connection.query_all(PICTURE_EXPIRIES, params![request.uuid().as_bytes()], |row| {
+                words::timestamp(row, 0)
+            })
         })
         .await
     }
@@ -137,8 +141,8 @@ impl Store {
     /// How many pictures of the request are kept at `now`.
     pub async fn picture_count(&self, request: RequestId, now: Timestamp) -> Result<u32, StoreError> {
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(PICTURE_COUNT)?;
-            Ok(statement.query_row(params![request.uuid().as_bytes(), micros(now)], |row| row.get(0))?)
+            connection
+                .query_row(PICTURE_COUNT, params![request.uuid().as_bytes(), micros(now)], |row| row.get(0))
         })
         .await
     }
@@ -148,20 +152,19 @@ impl Store {
         let (paths, mut swept) = self
             .write(move |writing| {
                 let connection = writing.connection;
-                let mut statement = connection.prepare_cached(PICTURES_SWEEP)?;
-                let rows = statement.query_map(params![micros(now), SWEEP_MAX], |row| {
-                    Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
-                })?;
+                let rows: Vec<_> =
+                    connection.query_all(PICTURES_SWEEP, params![micros(now), SWEEP_MAX], |row| {
+                        Ok((row.get::<String>(0)?, row.get::<i64>(1)?))
+                    })?;
                 let mut swept = Swept::default();
                 let mut paths = Vec::new();
-                for row in rows {
-                    let (path, bytes) = row?;
+                for (path, bytes) in rows {
                     paths.push(path);
                     swept.pictures += 1;
                     swept.bytes += u64::try_from(bytes).unwrap_or(0);
                 }
                 let floor = crate::requests::idempotency_floor(now);
-                let keys = connection.prepare_cached(IDEMPOTENCY_SWEEP)?.execute([floor])?;
+                let keys = connection.execute(IDEMPOTENCY_SWEEP, params![floor])?;
                 swept.idempotency_keys = u32::try_from(keys).unwrap_or(u32::MAX);
                 Ok((paths, swept))
             })
@@ -192,9 +195,7 @@ impl Store {
         let known: HashSet<PathBuf> = {
             let data_dir = self.inner.data_dir.clone();
             self.read(move |connection| {
-                let mut statement = connection.prepare_cached(PICTURE_PATHS)?;
-                let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-                Ok(rows.map(|path| path.map(|path| data_dir.join(path))).collect::<Result<_, _>>()?)
+                connection.query_all(PICTURE_PATHS, params![], |row| Ok(data_dir.join(row.get::<&str>(0)?)))
             })
             .await?
         };

@@ -1,8 +1,8 @@
 //! Projects: who pays, their caps and their running totals.
 
+use crate::sql::{Row, Sql, params};
 use gallerist_domain::{ProjectId, Ticks};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
@@ -50,7 +50,7 @@ impl Store {
         check_cap(cap)?;
         self.write(move |writing| {
             let connection = writing.connection;
-            if connection.prepare_cached(PROJECT_EXISTS)?.exists([project.as_str()])? {
+            if connection.exists(PROJECT_EXISTS, params![project.as_str()])? {
                 return Err(StoreError::Exists(format!("project {project}")));
             }
             insert(connection, &project, cap, now)
@@ -62,30 +62,19 @@ impl Store {
     pub async fn set_cap(&self, project: ProjectId, cap: Option<Ticks>) -> Result<(), StoreError> {
         check_cap(cap)?;
         self.write(move |writing| {
-            let changed = writing
-                .connection
-                .prepare_cached(CAP_SET)?
-                .execute(params![project.as_str(), cap.map(Ticks::get)])?;
+            let changed =
+                writing.connection.execute(CAP_SET, params![project.as_str(), cap.map(Ticks::get)])?;
             if changed == 1 { Ok(()) } else { Err(StoreError::UnknownProject(project.clone())) }
         })
         .await
     }
 
     pub async fn list_projects(&self) -> Result<Vec<ProjectRecord>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(PROJECTS)?;
-            let rows = statement.query_map([], record)?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        self.read(|connection| connection.query_all(PROJECTS, params![], record)).await
     }
 
     pub async fn project(&self, project: ProjectId) -> Result<Option<ProjectRecord>, StoreError> {
-        self.read(move |connection| {
-            let mut statement = connection.prepare_cached(PROJECT)?;
-            Ok(statement.query_row([project.as_str()], record).optional()?)
-        })
-        .await
+        self.read(move |connection| connection.query_opt(PROJECT, params![project.as_str()], record)).await
     }
 }
 
@@ -96,7 +85,7 @@ fn check_cap(cap: Option<Ticks>) -> Result<(), StoreError> {
     }
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<ProjectRecord> {
+fn record(row: &Row<'_>) -> Result<ProjectRecord, StoreError> {
     Ok(ProjectRecord {
         id: words::project(row, 0)?,
         created_at: words::timestamp(row, 1)?,
@@ -109,23 +98,18 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ProjectRecord> {
 
 /// Writes the project and its three accounts.
 pub(crate) fn insert(
-    connection: &Connection,
+    connection: &dyn Sql,
     project: &ProjectId,
     cap: Option<Ticks>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let account = |part: &str| -> Result<i64, StoreError> {
-        connection.prepare_cached(ACCOUNT_INSERT)?.execute([format!("project:{project}:{part}")])?;
-        Ok(connection.last_insert_rowid())
+        connection.insert(ACCOUNT_INSERT, params![format!("project:{project}:{part}")])
     };
     let (available, held, disputed) = (account("available")?, account("held")?, account("disputed")?);
-    connection.prepare_cached(PROJECT_INSERT)?.execute(params![
-        project.as_str(),
-        micros(now),
-        cap.map(Ticks::get),
-        available,
-        held,
-        disputed
-    ])?;
+    connection.change_one(
+        PROJECT_INSERT,
+        params![project.as_str(), micros(now), cap.map(Ticks::get), available, held, disputed],
+    )?;
     Ok(())
 }

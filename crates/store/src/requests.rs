@@ -1,8 +1,8 @@
 //! Reading requests with their attempts and entries: for answers, lists, replays and recovery.
 
+use crate::sql::{Row, Sql, params};
 use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
 use jiff::{Timestamp, ToSpan};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::ledger::IDEMPOTENCY_HOURS;
 use crate::words::{self, AttemptStatus, Movement, RequestStatus, micros, statements};
@@ -31,6 +31,10 @@ pub struct RequestRecord {
     pub list: Option<Ticks>,
     pub saved: Option<Ticks>,
     pub plan_json: String,
+    /// The parameters that decide about the price, as JSON text; absent before schema 3.
+    pub asked_json: Option<String>,
+    /// Only where the settings say that prompts are stored.
+    pub prompt: Option<String>,
     pub answer_json: Option<String>,
     /// Sum of the charges of its attempts.
     pub charged: Ticks,
@@ -148,7 +152,7 @@ macro_rules! request_columns {
                 WHERE a.request = r.number AND a.status = 'reserved'),
             (SELECT coalesce(sum(reserved_ticks), 0) FROM attempts a
                 WHERE a.request = r.number AND a.status = 'disputed'),
-            r.number
+            r.number, r.asked_json, r.prompt
         FROM requests r JOIN projects p ON p.number = r.project "
     };
 }
@@ -225,9 +229,11 @@ impl Store {
         since: Timestamp,
     ) -> Result<Option<RequestId>, StoreError> {
         self.read(move |connection| {
-            let asked = params![fingerprint, project.as_str(), key_id, micros(since)];
-            let mut statement = connection.prepare_cached(REPEATABLE)?;
-            Ok(statement.query_row(asked, |row| words::request_id(row, 0)).optional()?)
+            connection.query_opt(
+                REPEATABLE,
+                params![fingerprint, project.as_str(), key_id, micros(since)],
+                |row| words::request_id(row, 0),
+            )
         })
         .await
     }
@@ -241,15 +247,13 @@ impl Store {
     ) -> Result<Option<IdempotentRequest>, StoreError> {
         let key = key.to_owned();
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(IDEMPOTENT)?;
-            let found = statement.query_row(params![project.as_str(), key, idempotency_floor(now)], |row| {
+            connection.query_opt(IDEMPOTENT, params![project.as_str(), key, idempotency_floor(now)], |row| {
                 Ok(IdempotentRequest {
                     request: words::request_id(row, 0)?,
                     fingerprint: row.get(1)?,
                     created_at: words::timestamp(row, 2)?,
                 })
-            });
-            Ok(found.optional()?)
+            })
         })
         .await
     }
@@ -257,9 +261,8 @@ impl Store {
     /// Until when an idempotency key is bound to this request; `None` where none is.
     pub async fn bound_until(&self, request: RequestId) -> Result<Option<Timestamp>, StoreError> {
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(BOUND_SINCE)?;
-            let since = statement.query_row([request.uuid().as_bytes()], |row| words::timestamp(row, 0));
-            let since = since.optional()?;
+            let since = connection
+                .query_opt(BOUND_SINCE, params![request.uuid().as_bytes()], |row| words::timestamp(row, 0))?;
             Ok(since.map(|since| since.checked_add(IDEMPOTENCY_HOURS.hours()).unwrap_or(Timestamp::MAX)))
         })
         .await
@@ -278,8 +281,7 @@ impl Store {
     /// The requests that are still running, oldest first. At start these must be finished.
     pub async fn unfinished_requests(&self) -> Result<Vec<UnfinishedRequest>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(UNFINISHED)?;
-            let rows = statement.query_map([], |row| {
+            connection.query_all(UNFINISHED, params![], |row| {
                 Ok(UnfinishedRequest {
                     id: words::request_id(row, 0)?,
                     project: words::project(row, 1)?,
@@ -287,8 +289,7 @@ impl Store {
                     created_at: words::timestamp(row, 3)?,
                     attempts_open: row.get(4)?,
                 })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            })
         })
         .await
     }
@@ -299,40 +300,33 @@ pub(crate) fn idempotency_floor(now: Timestamp) -> i64 {
     now.checked_sub(IDEMPOTENCY_HOURS.hours()).map_or(i64::MIN, micros)
 }
 
-fn detail(connection: &Connection, id: RequestId) -> Result<Option<RequestDetail>, StoreError> {
-    let mut statement = connection.prepare_cached(REQUEST)?;
-    let found = statement
-        .query_row([id.uuid().as_bytes()], |row| Ok((row.get::<_, i64>(21)?, record(row)?)))
-        .optional()?;
+fn detail(connection: &dyn Sql, id: RequestId) -> Result<Option<RequestDetail>, StoreError> {
+    let found = connection
+        .query_opt(REQUEST, params![id.uuid().as_bytes()], |row| Ok((row.get::<i64>(21)?, record(row)?)))?;
     let Some((number, request)) = found else { return Ok(None) };
-    let attempts =
-        connection.prepare_cached(ATTEMPTS)?.query_map([number], attempt)?.collect::<Result<_, _>>()?;
-    let entries =
-        connection.prepare_cached(ENTRIES)?.query_map([number], entry)?.collect::<Result<_, _>>()?;
+    let attempts = connection.query_all(ATTEMPTS, params![number], attempt)?;
+    let entries = connection.query_all(ENTRIES, params![number], entry)?;
     Ok(Some(RequestDetail { request, attempts, entries }))
 }
 
-fn page(connection: &Connection, filter: &RequestFilter) -> Result<RequestPage, StoreError> {
+fn page(connection: &dyn Sql, filter: &RequestFilter) -> Result<RequestPage, StoreError> {
     let limit = filter.limit.clamp(1, PAGE_ROWS_MAX);
     let below = match filter.after {
         None => i64::MAX,
         Some(after) => connection
-            .prepare_cached(REQUEST_NUMBER)?
-            .query_row([after.uuid().as_bytes()], |row| row.get(0))
-            .optional()?
+            .query_opt(REQUEST_NUMBER, params![after.uuid().as_bytes()], |row| row.get(0))?
             .ok_or(StoreError::UnknownRequest(after))?,
     };
     let project = filter.project.as_ref().map(ProjectId::as_str);
-    let mut statement = connection.prepare_cached(REQUEST_PAGE)?;
-    let rows = statement.query_map(params![below, project, limit + 1], record)?;
-    let mut requests: Vec<RequestRecord> = rows.collect::<Result<_, _>>()?;
+    let mut requests: Vec<RequestRecord> =
+        connection.query_all(REQUEST_PAGE, params![below, project, limit + 1], record)?;
     let shown = usize::try_from(limit).expect("it is at most a thousand");
     let has_more = requests.len() > shown;
     requests.truncate(shown);
     Ok(RequestPage { requests, has_more })
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
+fn record(row: &Row<'_>) -> Result<RequestRecord, StoreError> {
     Ok(RequestRecord {
         id: words::request_id(row, 0)?,
         project: words::project(row, 1)?,
@@ -355,10 +349,12 @@ fn record(row: &Row<'_>) -> rusqlite::Result<RequestRecord> {
         charged: words::ticks(row, 18)?,
         held: words::ticks(row, 19)?,
         disputed: words::ticks(row, 20)?,
+        asked_json: row.get(22)?,
+        prompt: row.get(23)?,
     })
 }
 
-fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
+fn attempt(row: &Row<'_>) -> Result<AttemptRecord, StoreError> {
     Ok(AttemptRecord {
         id: words::attempt_id(row, 0)?,
         number: row.get(1)?,
@@ -379,7 +375,7 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
     })
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<EntryRecord> {
+fn entry(row: &Row<'_>) -> Result<EntryRecord, StoreError> {
     Ok(EntryRecord {
         attempt: words::attempt_id(row, 0)?,
         account: row.get(1)?,
@@ -389,9 +385,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<EntryRecord> {
     })
 }
 
-fn open(connection: &Connection, statement: &str) -> Result<Vec<OpenAttempt>, StoreError> {
-    let mut statement = connection.prepare_cached(statement)?;
-    let rows = statement.query_map([], |row| {
+fn open(connection: &dyn Sql, statement: &str) -> Result<Vec<OpenAttempt>, StoreError> {
+    connection.query_all(statement, params![], |row| {
         Ok(OpenAttempt {
             id: words::attempt_id(row, 0)?,
             request: words::request_id(row, 1)?,
@@ -408,6 +403,5 @@ fn open(connection: &Connection, statement: &str) -> Result<Vec<OpenAttempt>, St
             pending_json: row.get(12)?,
             call_json: row.get(13)?,
         })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    })
 }

@@ -8,7 +8,12 @@ use crate::StoreError;
 use crate::projects;
 
 /// Migration `i` brings schema `i` to schema `i + 1`. Never edit one that was released; add another.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001_first.sql"), include_str!("schema/0002_credits.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001_first.sql"),
+    include_str!("schema/0002_credits.sql"),
+    include_str!("schema/0003_asked.sql"),
+    include_str!("schema/0004_budgets.sql"),
+];
 
 /// Brings the database up to date; whether it was empty before.
 pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<bool, StoreError> {
@@ -25,7 +30,7 @@ pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<boo
         transaction.execute_batch(text)?;
     }
     if found == 0 {
-        projects::insert(&transaction, &ProjectId::default_project(), None, now)?;
+        projects::insert(&*transaction, &ProjectId::default_project(), None, now)?;
     }
     transaction.pragma_update(None, "user_version", known)?;
     transaction.commit()?;

@@ -6,9 +6,9 @@
 
 use gallerist_domain::{ProjectId, Ticks};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
 use std::fmt::Write;
 
+use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
 
@@ -88,14 +88,14 @@ pub struct UsageFigures {
     pub images: u64,
     pub attempts: u64,
     /// What the baseline would have cost, where there is one.
-    pub list: Ticks,
+    pub list: Option<Ticks>,
     /// Charged for certain, with `wasted`.
     pub charged: Ticks,
     /// Charged for attempts that delivered nothing.
     pub wasted: Ticks,
     /// The maxima of the attempts of which nobody knows the charge.
     pub disputed: Ticks,
-    pub saved: Ticks,
+    pub saved: Option<Ticks>,
     /// The part of `charged` that prepaid credits paid …
     pub covered: Ticks,
     /// … and what those credits had been bought for.
@@ -143,17 +143,12 @@ impl Store {
     }
 }
 
-fn run(
-    connection: &Connection,
-    query: &UsageQuery,
-    group_by: &[UsageKey],
-) -> Result<Vec<UsageRow>, StoreError> {
-    let mut statement = connection.prepare_cached(&statement(group_by))?;
+fn run(connection: &dyn Sql, query: &UsageQuery, group_by: &[UsageKey]) -> Result<Vec<UsageRow>, StoreError> {
     let from = query.from.map_or(i64::MIN, micros);
     let to = query.to.map_or(i64::MAX, micros);
     let project = query.project.as_ref().map(ProjectId::as_str);
-    let rows = statement.query_map(params![from, to, project], |row| usage_row(row, group_by.len()))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    connection
+        .query_all(&statement(group_by), params![from, to, project], |row| usage_row(row, group_by.len()))
 }
 
 /// The text depends on nothing but the keys of the enum.
@@ -171,11 +166,11 @@ pub(crate) fn statement(group_by: &[UsageKey]) -> String {
         if group_by.is_empty() { String::new() } else { format!("GROUP BY {places} ORDER BY {places}") };
     format!(
         "SELECT {columns} count(DISTINCT r.number), coalesce(sum(a.images), 0), count(a.row),
-            coalesce(sum(r.list_ticks) FILTER (WHERE {CARRIES}), 0),
+            sum(r.list_ticks) FILTER (WHERE {CARRIES}),
             coalesce(sum(a.charged_ticks), 0),
             coalesce(sum(a.charged_ticks) FILTER (WHERE a.images = 0), 0),
             coalesce(sum(a.reserved_ticks) FILTER (WHERE a.status = 'disputed'), 0),
-            coalesce(sum(r.saved_ticks) FILTER (WHERE {CARRIES}), 0),
+            sum(r.saved_ticks) FILTER (WHERE {CARRIES}),
             coalesce(sum((SELECT sum(u.covered_ticks) FROM credit_uses u WHERE u.attempt = a.row)), 0),
             coalesce(sum((SELECT sum(u.cost_ticks) FROM credit_uses u WHERE u.attempt = a.row)), 0)
         FROM requests r JOIN projects p ON p.number = r.project
@@ -196,18 +191,16 @@ const CARRIES: &str = "a.row IS (SELECT c.row FROM attempts c WHERE c.request = 
 
 /// What expired, by provider and day; a loss falls on the instant of the expiry, whenever it was booked.
 fn expired(
-    connection: &Connection,
+    connection: &dyn Sql,
     query: &UsageQuery,
     group_by: &[UsageKey],
 ) -> Result<Vec<(Vec<String>, Ticks)>, StoreError> {
-    let mut statement = connection.prepare_cached(EXPIRED)?;
     let from = query.from.map_or(i64::MIN, micros);
     let to = query.to.map_or(i64::MAX, micros);
-    let rows = statement.query_map(params![from, to], |row| {
+    connection.query_all(EXPIRED, params![from, to], |row| {
         let keys = group_by.iter().map(|key| row.get(usize::from(*key == UsageKey::Day)));
-        Ok((keys.collect::<rusqlite::Result<Vec<String>>>()?, words::ticks(row, 2)?))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        Ok((keys.collect::<Result<Vec<String>, _>>()?, words::ticks(row, 2)?))
+    })
 }
 
 /// Adds the losses to the rows of their groups; a group without requests gets a row.
@@ -223,19 +216,19 @@ fn merge(rows: &mut Vec<UsageRow>, losses: Vec<(Vec<String>, Ticks)>) {
     }
 }
 
-fn usage_row(row: &Row<'_>, keys: usize) -> rusqlite::Result<UsageRow> {
-    let count = |at: usize| -> rusqlite::Result<u64> {
-        row.get::<_, i64>(keys + at).map(|count| u64::try_from(count).expect("a count is not negative"))
+fn usage_row(row: &Row<'_>, keys: usize) -> Result<UsageRow, StoreError> {
+    let count = |at: usize| -> Result<u64, StoreError> {
+        row.get::<i64>(keys + at).map(|count| u64::try_from(count).expect("a count is not negative"))
     };
     let figures = UsageFigures {
         requests: count(0)?,
         images: count(1)?,
         attempts: count(2)?,
-        list: words::ticks(row, keys + 3)?,
+        list: words::ticks_opt(row, keys + 3)?,
         charged: words::ticks(row, keys + 4)?,
         wasted: words::ticks(row, keys + 5)?,
         disputed: words::ticks(row, keys + 6)?,
-        saved: words::ticks(row, keys + 7)?,
+        saved: words::ticks_opt(row, keys + 7)?,
         covered: words::ticks(row, keys + 8)?,
         consumed: words::ticks(row, keys + 9)?,
         expired: Ticks::ZERO,

@@ -2,11 +2,12 @@
 
 use gallerist_domain::{AttemptId, LotId, Operation, OutputFormat, ProjectId, RequestId, Ticks};
 use jiff::Timestamp;
-use rusqlite::Row;
-use rusqlite::types::Type;
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
+
+use crate::StoreError;
+use crate::sql::Row;
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
@@ -63,69 +64,71 @@ words!(
         Consume = "consume", Expire = "expire" }
 );
 
-/// A column that holds what this version never wrote.
-fn strange(column: usize, what: impl fmt::Display) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, what.to_string().into())
-}
-
 pub(crate) fn micros(at: Timestamp) -> i64 {
     at.as_microsecond()
 }
 
-pub(crate) fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_microsecond(row.get(column)?).map_err(|error| strange(column, error))
+pub(crate) fn timestamp(row: &Row<'_>, column: usize) -> Result<Timestamp, StoreError> {
+    Timestamp::from_microsecond(row.get(column)?).map_err(|error| StoreError::strange(column, error))
 }
 
-pub(crate) fn timestamp_opt(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    match row.get::<_, Option<i64>>(column)? {
-        Some(at) => Timestamp::from_microsecond(at).map(Some).map_err(|error| strange(column, error)),
+pub(crate) fn timestamp_opt(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, StoreError> {
+    match row.get::<Option<i64>>(column)? {
+        Some(at) => {
+            Timestamp::from_microsecond(at).map(Some).map_err(|error| StoreError::strange(column, error))
+        }
         None => Ok(None),
     }
 }
 
-pub(crate) fn ticks(row: &Row<'_>, column: usize) -> rusqlite::Result<Ticks> {
+pub(crate) fn ticks(row: &Row<'_>, column: usize) -> Result<Ticks, StoreError> {
     row.get(column).map(Ticks::new)
 }
 
-pub(crate) fn ticks_opt(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Ticks>> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(Ticks::new))
+pub(crate) fn ticks_opt(row: &Row<'_>, column: usize) -> Result<Option<Ticks>, StoreError> {
+    Ok(row.get::<Option<i64>>(column)?.map(Ticks::new))
 }
 
-pub(crate) fn request_id(row: &Row<'_>, column: usize) -> rusqlite::Result<RequestId> {
+pub(crate) fn request_id(row: &Row<'_>, column: usize) -> Result<RequestId, StoreError> {
     row.get(column).map(|bytes| RequestId::from_uuid(Uuid::from_bytes(bytes)))
 }
 
-pub(crate) fn attempt_id(row: &Row<'_>, column: usize) -> rusqlite::Result<AttemptId> {
+pub(crate) fn attempt_id(row: &Row<'_>, column: usize) -> Result<AttemptId, StoreError> {
     row.get(column).map(|bytes| AttemptId::from_uuid(Uuid::from_bytes(bytes)))
 }
 
-pub(crate) fn lot_id(row: &Row<'_>, column: usize) -> rusqlite::Result<LotId> {
+pub(crate) fn lot_id(row: &Row<'_>, column: usize) -> Result<LotId, StoreError> {
     row.get(column).map(|bytes| LotId::from_uuid(Uuid::from_bytes(bytes)))
 }
 
 /// A text column that parses.
-pub(crate) fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+pub(crate) fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> Result<T, StoreError>
 where
     T::Err: fmt::Display,
 {
-    row.get_ref(column)?.as_str()?.parse().map_err(|error| strange(column, error))
+    row.get::<&str>(column)?.parse().map_err(|error| StoreError::strange(column, error))
 }
 
 /// A text column that holds a word of a closed list.
-pub(crate) fn word<T>(row: &Row<'_>, column: usize, from: fn(&str) -> Option<T>) -> rusqlite::Result<T> {
-    let text = row.get_ref(column)?.as_str()?;
-    from(text).ok_or_else(|| strange(column, text))
+pub(crate) fn word<T>(row: &Row<'_>, column: usize, from: fn(&str) -> Option<T>) -> Result<T, StoreError> {
+    let text: &str = row.get(column)?;
+    from(text).ok_or_else(|| StoreError::strange(column, text))
 }
 
-pub(crate) fn project(row: &Row<'_>, column: usize) -> rusqlite::Result<ProjectId> {
+/// A text column that holds JSON which this program wrote.
+pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T, StoreError> {
+    serde_json::from_str(row.get(column)?).map_err(|error| StoreError::strange(column, error))
+}
+
+pub(crate) fn project(row: &Row<'_>, column: usize) -> Result<ProjectId, StoreError> {
     parsed(row, column)
 }
 
-pub(crate) fn operation(row: &Row<'_>, column: usize) -> rusqlite::Result<Operation> {
+pub(crate) fn operation(row: &Row<'_>, column: usize) -> Result<Operation, StoreError> {
     word(row, column, Operation::from_word)
 }
 
-pub(crate) fn format(row: &Row<'_>, column: usize) -> rusqlite::Result<OutputFormat> {
+pub(crate) fn format(row: &Row<'_>, column: usize) -> Result<OutputFormat, StoreError> {
     word(row, column, OutputFormat::from_word)
 }
 

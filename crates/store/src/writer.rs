@@ -1,49 +1,109 @@
 //! The one thread that writes: group commit over a bounded queue.
 //!
 //! It waits for a command, takes everything else that already waits (up to [`COMMANDS_PER_COMMIT_MAX`]),
-//! runs all inside one `BEGIN IMMEDIATE`, commits, and only then answers. When commands come one at a time
-//! each is committed at once; while the disk is busy the next group gathers. A patient command (nobody waits
-//! for it) lies aside for [`PATIENCE`] and rides with the next group, ahead of it; so a settlement and the
-//! next reservation share one commit. The thread holds the lock of the data directory from its start to its
-//! end.
+//! has the engine run all of it in one transaction, and only after the commit answers. When commands come one
+//! at a time each is committed at once; while the disk is busy the next group gathers. A patient command
+//! (nobody waits for it) lies aside for [`PATIENCE`] and rides with the next group, ahead of it; so a
+//! settlement and the next reservation share one commit.
 //!
-//! No command hurts another: one that is refused before it wrote leaves nothing behind; when one fails after
-//! it wrote, the whole group is rolled back and run again with a savepoint around each. Savepoints copy
-//! every page that they may have to restore, so the usual group goes without.
+//! How a group is committed, and how one command's failure is kept from the others, is the engine's matter.
 
 use gallerist_domain::Ticks;
-use rusqlite::Connection;
-use std::fs::{File, TryLockError};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::StoreError;
+use crate::budgets::LiveBudgets;
 use crate::keys::LiveKeys;
 use crate::ledger::Names;
-use crate::{StoreError, StoreOptions, database_path, schema};
+use crate::sql::Sql;
 
 /// Commands in one transaction; bounds the wait of the first one answered.
 pub(crate) const COMMANDS_PER_COMMIT_MAX: usize = 256;
 /// How long a patient command waits for company.
 const PATIENCE: Duration = Duration::from_millis(3);
-const STATEMENTS_CACHED: usize = 64;
-/// Pages of 4 KiB after which the log is copied into the database.
-const CHECKPOINT_PAGES: i64 = 4_000;
-/// Pages that the writer keeps in memory.
-const CACHE_KIBIBYTES: i64 = 16_384;
+
+/// A database that commits groups of commands. The writer's thread owns it.
+pub(crate) trait Engine: Send + 'static {
+    /// Runs the group in one transaction. On an error nothing of it is written, and the commands may be
+    /// answered with that error. A command that is refused leaves nothing behind, and the others stay.
+    fn commit(&mut self, memory: &mut Memory, group: &mut [Box<dyn Command>]) -> Result<(), StoreError>;
+}
+
+/// What is looked up in memory, outside of transactions too.
+pub(crate) struct Live {
+    pub(crate) keys: Arc<LiveKeys>,
+    pub(crate) budgets: Arc<LiveBudgets>,
+}
+
+impl Live {
+    /// Reads again what a committed transaction has changed.
+    pub(crate) fn load(&self, connection: &dyn Sql, changed: Changed) -> Result<(), StoreError> {
+        if changed.keys {
+            self.keys.load(connection)?;
+        }
+        if changed.budgets {
+            self.budgets.load(connection)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a transaction has changed of what is kept in memory too.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Changed {
+    pub(crate) keys: bool,
+    pub(crate) budgets: bool,
+}
+
+/// What the writer remembers between transactions.
+pub(crate) struct Memory {
+    pub(crate) names: Names,
+    pub(crate) live: Live,
+    pub(crate) calls_keep: bool,
+    /// What was charged since the start, by what is committed.
+    charged_ticks: Arc<AtomicI64>,
+}
+
+impl Memory {
+    /// For the commands of one transaction.
+    pub(crate) fn writing<'a>(&'a mut self, connection: &'a dyn Sql) -> Writing<'a> {
+        Writing {
+            connection,
+            names: &mut self.names,
+            calls_keep: self.calls_keep,
+            changed: Changed::default(),
+            charged: Ticks::ZERO,
+        }
+    }
+
+    /// Counts what a committed transaction has charged.
+    pub(crate) fn count(&self, charged: Ticks) {
+        self.charged_ticks.fetch_add(charged.get(), Ordering::Relaxed);
+    }
+}
 
 /// What a command works with: the connection inside the transaction, and the names looked up so far.
 pub(crate) struct Writing<'a> {
-    pub(crate) connection: &'a Connection,
+    pub(crate) connection: &'a dyn Sql,
     pub(crate) names: &'a mut Names,
     pub(crate) calls_keep: bool,
-    /// Set by commands that change keys: the map in memory is then read again after the commit.
-    pub(crate) keys_changed: bool,
+    /// Set by commands that change keys or budgets: what is in memory of them is then read again after the
+    /// commit.
+    pub(crate) changed: Changed,
     /// What the commands of this transaction have charged; counted when it is committed.
     pub(crate) charged: Ticks,
+}
+
+impl Writing<'_> {
+    /// Budgets are other ones from here on.
+    pub(crate) fn change_budgets(&mut self) {
+        self.names.counters.forget_budgets();
+        self.changed.budgets = true;
+    }
 }
 
 enum Message {
@@ -62,7 +122,7 @@ struct Patient {
 }
 
 /// A queued command with the place for its answer.
-trait Command: Send {
+pub(crate) trait Command: Send {
     /// Runs the work and keeps its outcome; false if it was refused or failed. May be run again after a
     /// rollback.
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool;
@@ -141,29 +201,23 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(options: &StoreOptions, keys: Arc<LiveKeys>) -> Result<Writer, StoreError> {
-        let lock = lock(&options.data_dir)?;
-        let mut connection = open(options)?;
-        schema::migrate(&mut connection, options.now)?;
-        keys.load(&connection)?;
-        let (queue, commands) = mpsc::channel(options.queue_max);
+    /// Starts the thread. At most `queue_max` commands wait; further callers wait for a place.
+    pub(crate) fn start(
+        engine: impl Engine,
+        live: Live,
+        queue_max: usize,
+        calls_keep: bool,
+    ) -> Result<Writer, StoreError> {
+        let (queue, commands) = mpsc::channel(queue_max);
         let patient = Arc::new(Patient::default());
         let charged_ticks = Arc::new(AtomicI64::new(0));
-        let state = State {
-            connection,
-            names: Names::default(),
-            keys,
-            calls_keep: options.calls_keep,
-            patient: Arc::clone(&patient),
-            charged_ticks: Arc::clone(&charged_ticks),
-        };
+        let memory =
+            Memory { names: Names::default(), live, calls_keep, charged_ticks: Arc::clone(&charged_ticks) };
+        let mut state = State { engine, memory, patient: Arc::clone(&patient) };
         let thread = std::thread::Builder::new()
             .name("gallerist-writer".to_owned())
-            .spawn(move || {
-                run(state, commands);
-                drop(lock);
-            })
-            .map_err(|error| StoreError::file(&options.data_dir, error))?;
+            .spawn(move || run(&mut state, commands))
+            .map_err(|error| StoreError::file("the writer's thread", error))?;
         Ok(Writer { queue: Some(queue), patient, charged_ticks, thread: Mutex::new(Some(thread)) })
     }
 
@@ -183,8 +237,8 @@ impl Writer {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Writes without an answer but for a failure, which is told on the writer's thread: the command may lie aside for [`PATIENCE`], and goes ahead of everything
-    /// that is queued after it.
+    /// Writes without an answer but for a failure, which is told on the writer's thread: the command may lie
+    /// aside for [`PATIENCE`], and goes ahead of everything that is queued after it.
     pub(crate) fn write_later(
         &self,
         work: impl Fn(&mut Writing<'_>) -> Result<(), StoreError> + Send + 'static,
@@ -244,16 +298,13 @@ impl Drop for Writer {
     }
 }
 
-struct State {
-    connection: Connection,
-    names: Names,
-    keys: Arc<LiveKeys>,
-    calls_keep: bool,
+struct State<E> {
+    engine: E,
+    memory: Memory,
     patient: Arc<Patient>,
-    charged_ticks: Arc<AtomicI64>,
 }
 
-fn run(mut state: State, mut commands: mpsc::Receiver<Message>) {
+fn run<E: Engine>(state: &mut State<E>, mut commands: mpsc::Receiver<Message>) {
     let mut queued: Vec<Box<dyn Command>> = Vec::with_capacity(COMMANDS_PER_COMMIT_MAX);
     while let Some(first) = commands.blocking_recv() {
         let mut next = Some(first);
@@ -265,155 +316,25 @@ fn run(mut state: State, mut commands: mpsc::Receiver<Message>) {
             }
             next = if queued.len() < COMMANDS_PER_COMMIT_MAX { commands.try_recv().ok() } else { None };
         }
-        write_group(&mut state, &mut queued);
+        write_group(state, &mut queued);
     }
     // Whoever asked has gone, but what was asked is done.
-    write_group(&mut state, &mut queued);
+    write_group(state, &mut queued);
 }
 
 /// Commits the patient commands and then the queued ones together, and answers.
-fn write_group(state: &mut State, queued: &mut Vec<Box<dyn Command>>) {
+fn write_group<E: Engine>(state: &mut State<E>, queued: &mut Vec<Box<dyn Command>>) {
     let mut group =
         std::mem::take(&mut *state.patient.commands.lock().unwrap_or_else(PoisonError::into_inner));
     group.append(queued);
     if group.is_empty() {
         return;
     }
-    let committed = commit(state, &mut group);
+    let committed = state.engine.commit(&mut state.memory, &mut group);
     if let Err(error) = &committed {
         tracing::error!(%error, commands = group.len(), "a commit failed; nothing of it was written");
     }
     for command in group {
         command.answer(committed.clone());
     }
-}
-
-/// Runs the group in one transaction. On an error nothing of it is written.
-fn commit(state: &mut State, group: &mut [Box<dyn Command>]) -> Result<(), StoreError> {
-    let keys_changed = match transact(state, group, apply_together) {
-        Err(Failure::Spoiled) => transact(state, group, apply_apart),
-        other => other,
-    };
-    match keys_changed {
-        Ok(true) => state.keys.load(&state.connection),
-        Ok(false) => Ok(()),
-        Err(Failure::Store(error)) => Err(error),
-        Err(Failure::Spoiled) => unreachable!("savepoints undo what a failed command wrote"),
-    }
-}
-
-/// Why a transaction was rolled back.
-enum Failure {
-    /// A command failed after it had written, without a savepoint to undo that.
-    Spoiled,
-    Store(StoreError),
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Failure {
-        Failure::Store(error.into())
-    }
-}
-
-type Apply = fn(&mut Writing<'_>, &mut [Box<dyn Command>]) -> Result<(), Failure>;
-
-/// Whether a key was changed.
-fn transact(state: &mut State, group: &mut [Box<dyn Command>], apply: Apply) -> Result<bool, Failure> {
-    let connection = &state.connection;
-    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let mut writing = Writing {
-        connection,
-        names: &mut state.names,
-        calls_keep: state.calls_keep,
-        keys_changed: false,
-        charged: Ticks::ZERO,
-    };
-    let written = apply(&mut writing, group)
-        .and_then(|()| Ok(connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]))?));
-    let (keys_changed, charged) = (writing.keys_changed, writing.charged);
-    if let Err(failure) = written {
-        // Some errors have rolled back already; then this one fails and that is fine.
-        let _ = connection.execute_batch("ROLLBACK");
-        // The accounts that commands have made are gone again.
-        state.names.forget();
-        return Err(failure);
-    }
-    state.charged_ticks.fetch_add(charged.get(), Ordering::Relaxed);
-    Ok(keys_changed)
-}
-
-fn apply_together(writing: &mut Writing<'_>, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
-    for command in group {
-        let changes = writing.connection.total_changes();
-        if command.apply(writing) {
-            continue;
-        }
-        let wrote = writing.connection.total_changes() != changes;
-        // Out of space or memory, the engine may have rolled everything back by itself; what follows would
-        // then be committed piece by piece.
-        if wrote || writing.connection.is_autocommit() {
-            return Err(Failure::Spoiled);
-        }
-    }
-    Ok(())
-}
-
-fn apply_apart(writing: &mut Writing<'_>, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
-    let connection = writing.connection;
-    for command in group {
-        connection.prepare_cached("SAVEPOINT command")?.execute([])?;
-        if !command.apply(writing) {
-            connection.prepare_cached("ROLLBACK TO command")?.execute([])?;
-            writing.names.forget();
-        }
-        connection.prepare_cached("RELEASE command")?.execute([])?;
-    }
-    Ok(())
-}
-
-fn lock(data_dir: &Path) -> Result<File, StoreError> {
-    make_private_dir(data_dir).map_err(|error| StoreError::file(data_dir, error))?;
-    let path = data_dir.join("gallerist.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|error| StoreError::file(&path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path)),
-        Err(TryLockError::Error(error)) => Err(StoreError::file(path, error)),
-    }
-}
-
-fn open(options: &StoreOptions) -> Result<Connection, StoreError> {
-    let path = database_path(&options.data_dir);
-    make_private_file(&path).map_err(|error| StoreError::file(&path, error))?;
-    let connection = Connection::open(&path)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", if options.durable { "FULL" } else { "OFF" })?;
-    // Savepoints keep their undo pages in memory, not in a file.
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // The commands look up what they refer to; `books` checks all references at once.
-    connection.pragma_update(None, "foreign_keys", false)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    // Calls hold prompts: what is deleted inside a page is also overwritten.
-    connection.pragma_update(None, "secure_delete", "FAST")?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    Ok(connection)
-}
-
-/// The books and the secret that signs addresses are for nobody else. A folder that exists is left as it is.
-pub(crate) fn make_private_dir(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(path)
-}
-
-/// The log beside the database takes its mode over.
-fn make_private_file(path: &Path) -> std::io::Result<()> {
-    let mut options = File::options();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.create(true).append(true).open(path).map(drop)
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::settings::{EngineSettings, Limits};
-use gallerist_domain::{OfferId, Operation, ProjectId, SystemClock, Ticks};
+use gallerist_domain::{OfferId, Operation, Payer, ProjectId, SystemClock, Ticks};
 use gallerist_pricing::Catalogue;
 use gallerist_store::{NewAttempt, NewRequest, Reservation, Store};
 use jiff::Timestamp;
@@ -16,21 +16,24 @@ async fn shared() -> Shared {
         baseline: None,
         check_depth: Depth::Header,
         moderation_failover: false,
+        store_prompts: false,
     };
     Shared::new(settings).await.expect("it starts")
 }
 
 async fn reserve(shared: &Shared) -> RequestId {
-    let (id, project, now) = (RequestId::generate(), ProjectId::default_project(), Timestamp::now());
+    let (id, now) = (RequestId::generate(), Timestamp::now());
+    let payer = Arc::new(Payer::of(ProjectId::default_project()));
     let new_request = NewRequest {
         id,
-        project: project.clone(),
-        key_id: None,
+        payer: Arc::clone(&payer),
         accepted_at: now,
         model: "auto".to_owned(),
         operation: Operation::Generate,
         n: 1,
         plan_json: "{}".to_owned(),
+        asked_json: None,
+        prompt: None,
         fingerprint: [7; 32],
         idempotency_key: None,
     };
@@ -38,12 +41,13 @@ async fn reserve(shared: &Shared) -> RequestId {
         id: AttemptId::generate(),
         number: 1,
         offer: OfferId::new("bfl", "flux-2-pro"),
+        images: 1,
         maximum: Ticks::new(100),
         call_json: "{}".to_owned(),
         catalogue_digest: String::new(),
     };
     let new_request = Some(new_request);
-    let reservation = Reservation { request: id, project, new_request, attempts: vec![attempt], now };
+    let reservation = Reservation { request: id, payer, new_request, attempts: vec![attempt], now };
     shared.store.reserve(reservation).await.expect("it is held");
     id
 }
@@ -52,7 +56,7 @@ async fn reserve(shared: &Shared) -> RequestId {
 async fn a_request_that_broke_off_is_ended_and_one_that_runs_is_not() {
     let shared = shared().await;
     let (broken, running) = (reserve(&shared).await, reserve(&shared).await);
-    let caller = crate::request::Caller { project: ProjectId::default_project(), key_id: None };
+    let caller = Arc::new(Payer::of(ProjectId::default_project()));
     let _announce = shared.joining.begin(running, (caller, [7; 32]));
     let mut suspects = BTreeSet::new();
     for (round, ended) in [(1, false), (2, true), (3, true)] {

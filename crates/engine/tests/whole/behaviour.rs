@@ -2,6 +2,7 @@
 //!
 //! - `failover`: where a fault leads, and what was paid on the way
 //! - `limits`: cost limits, caps, refusals before any payment
+//! - `budgets`: limits of providers and end users, and what they leave
 //! - `several`: several pictures, some of which fail
 //! - `repetition`: idempotency keys and automatic repetitions pay once
 //! - `hostile`: upstreams that answer what no provider should
@@ -15,6 +16,7 @@
 //! - `restart`: crashes in the middle of a call
 //! - `routes`: named routes, names that are gone, names that a provider sends on
 
+mod budgets;
 mod compatible;
 mod failover;
 mod figures;

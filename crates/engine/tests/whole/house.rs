@@ -1,8 +1,8 @@
 //! Everything up on loopback: stand-ins, a temporary store, the engine; and the comparison of the books.
 
 use crate::comparison::{Dispute, compare, hits};
-use gallerist_domain::{ImageRequest, OfferId, ProjectId, SystemClock};
-use gallerist_engine::{Caller, Engine, EngineSettings, Incoming, Limits, ProviderSettings};
+use gallerist_domain::{ImageRequest, OfferId, Payer, ProjectId, SystemClock};
+use gallerist_engine::{Engine, EngineSettings, Incoming, Limits, ProviderSettings};
 use gallerist_fakes::{Fakes, FakesOptions};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
@@ -65,6 +65,7 @@ impl House {
             baseline: Some(OfferId::new("openai", "gpt-image-2")),
             check_depth: Depth::Header,
             moderation_failover: false,
+            store_prompts: false,
         };
         adjust(&mut settings);
         let engine = Engine::start(settings).await.expect("the engine starts");
@@ -175,7 +176,7 @@ pub async fn stand_ins(seed: u64) -> Arc<Fakes> {
 /// A request as the server would hand it in.
 pub fn incoming(request: ImageRequest) -> Incoming {
     Incoming {
-        caller: Caller { project: ProjectId::default_project(), key_id: None },
+        payer: Arc::new(Payer::of(ProjectId::default_project())),
         fingerprint: fingerprint(&request),
         request,
         idempotency_key: None,

@@ -370,10 +370,10 @@ fn an_unknown_combination_is_refused_and_never_free() {
     assert!(matches!(refused, Err(Unpriced::NoQuantity { .. })), "{refused:?}");
     let (_, sheet) = find("openai", "dall-e-2");
     call.size = Size::new(640, 640);
-    assert_eq!(price(&sheet, &call, now()), Err(Unpriced::NoChoice("picture".to_owned())));
+    assert_eq!(price(&sheet, &call, now()), Err(Unpriced::NoChoice("picture")));
     let (_, sheet) = find("bfl", "flux-3-image");
     call.resolution = "8k".to_owned();
-    assert_eq!(price(&sheet, &call, now()), Err(Unpriced::NoChoice("picture".to_owned())));
+    assert_eq!(price(&sheet, &call, now()), Err(Unpriced::NoChoice("picture")));
 }
 
 /// One rounding per line, half up, after the factors.

@@ -1,4 +1,3 @@
-use crate::exclusion::Reason;
 use crate::health::HealthBook;
 use crate::name_book::NameBook;
 use crate::names::ModelName;
@@ -63,7 +62,7 @@ fn a_route_chooses_among_its_own_offers_alone() {
     let request = ask("house-style");
     let plan = planned(&request, &book, now());
     let mut offers = ids(&plan);
-    offers.extend(plan.excluded.iter().map(|exclusion| exclusion.offer.to_string()));
+    offers.extend(plan.excluded().map(|exclusion| exclusion.offer.to_string()));
     offers.sort();
     // The alias is understood; what the route does not allow is no matter of the plan.
     assert_eq!(offers, ["fal/flux-1-schnell", "fal/flux-2-pro", "openai/gpt-image-2"]);
@@ -116,17 +115,16 @@ fn the_lower_cost_limit_counts_and_a_reason_says_whose_it_is() {
     let plan = planned(&wide, &book, now());
     assert_eq!(plan.max_cost, limit("0.02"));
     assert!(plan.offers.iter().all(|planned| Some(planned.quote.max) <= limit("0.02")));
-    let over =
-        plan.excluded.iter().find(|one| one.reason.code() == "over_max_cost").expect("some are dearer");
-    assert!(matches!(over.reason, Reason::OfRoute { .. }));
-    assert!(over.reason.to_string().ends_with(", as the route cheap demands"), "{}", over.reason);
-    assert_eq!(over.reason.change(), "use another route, or change [routes.cheap]");
+    let over = plan.excluded().find(|one| one.reason.code() == "over_max_cost").expect("some are dearer");
+    assert_eq!(over.by_route, Some("cheap"));
+    assert!(over.why().to_string().ends_with(", as the route cheap demands"), "{}", over.why());
+    assert_eq!(over.change(), "use another route, or change [routes.cheap]");
     let narrow = ImageRequest { max_cost: limit("0.01"), ..ask("cheap") };
     let plan = planned(&narrow, &book, now());
     assert_eq!(plan.max_cost, limit("0.01"));
     let change = |offer: &str| {
-        let excluded = plan.excluded.iter().find(|one| one.offer.to_string() == offer);
-        excluded.map(|one| (one.reason.code(), one.reason.change()))
+        let excluded = plan.excluded().find(|one| one.offer.to_string() == offer);
+        excluded.map(|one| (one.reason.code(), one.change()))
     };
     let raise = Some(("over_max_cost", "raise gallerist.max_cost_usd to 0.011068".to_owned()));
     assert_eq!(change("openai/gpt-image-1-mini"), raise, "the route would allow it");
@@ -156,9 +154,9 @@ fn the_tiers_of_request_and_route_must_both_fit() {
     let request = ask("overnight");
     let at_night = plan(&request, context).expect("a route");
     assert_eq!(ids(&at_night), ["openai/gpt-image-2#batch"]);
-    let standard = at_night.excluded.iter().find(|one| one.offer.tier == "standard").expect("most are");
+    let standard = at_night.excluded().find(|one| one.offer.tier == "standard").expect("most are");
     assert_eq!(standard.reason.code(), "tier_unavailable");
-    assert!(standard.reason.change().contains("overnight"));
+    assert!(standard.change().contains("overnight"));
     let request = ImageRequest { tier: TierChoice::Standard, ..ask("overnight") };
     assert!(plan(&request, context).expect("a route").offers.is_empty(), "both cannot be had");
 }
@@ -298,8 +296,8 @@ fn what_is_sent_on_to_nothing_that_can_be_had_says_so() {
     let request = ask("gpt-image-1-mini");
     let found = plan(&request, context).expect("known");
     assert!(found.offers.is_empty());
-    assert_eq!(found.excluded[0].reason.code(), "sent_on");
-    assert_eq!(found.excluded[0].reason.change(), "use gpt-image-9");
+    assert_eq!(found.excluded().next().expect("one is out").reason.code(), "sent_on");
+    assert_eq!(found.excluded().next().expect("one is out").reason.change(), "use gpt-image-9");
     // A migration of one's own goes before what the provider does.
     let book = migrating(&[("gpt-image-1-mini", "gpt-image-2")]);
     let led = plan(&request, PlanContext { names: &book, ..context }).expect("known");
@@ -315,7 +313,7 @@ fn a_circle_of_redirects_ends() {
     let request = ask("gpt-image-1-mini");
     let found = plan(&request, PlanContext { offers: &offers, ..context(now()) }).expect("known");
     assert!(found.offers.is_empty(), "nobody can say what is served");
-    assert_eq!(found.excluded[0].reason.code(), "sent_on");
+    assert_eq!(found.excluded().next().expect("one is out").reason.code(), "sent_on");
 }
 
 #[test]

@@ -3,14 +3,6 @@ use crate::name_book::PLAIN;
 use crate::testing::{OFFERS, now, order};
 use gallerist_domain::ImageRequest;
 
-#[test]
-fn distance_counts_edits() {
-    assert_eq!(edit_distance("flux", "flux"), 0);
-    assert_eq!(edit_distance("flxu", "flux"), 2);
-    assert_eq!(edit_distance("", "abc"), 3);
-    assert_eq!(edit_distance("gpt-image", "gpt-image-2"), 2);
-}
-
 fn understood<'a>(name: &'a str, offers: &[Offer]) -> Result<Target<'a>, UnknownModel> {
     target(name, &PLAIN, offers, now()).map(|named| named.target)
 }

@@ -74,14 +74,14 @@ fn a_resting_offer_is_left_out_unless_there_is_no_other() {
     let rested = plan(&request, at(1_000)).expect("a known name");
     assert_eq!(rested.offers.len(), 1);
     assert_eq!(rested.offers[0].index, bfl);
-    assert_eq!(rested.excluded[0].reason, Reason::BreakerOpen { for_ms: 4_000 });
-    assert_eq!(rested.excluded[0].reason.change(), "wait 4000 ms");
+    assert_eq!(rested.excluded().next().expect("one is out").reason, Reason::BreakerOpen { for_ms: 4_000 });
+    assert_eq!(rested.excluded().next().expect("one is out").reason.change(), "wait 4000 ms");
     assert_eq!(plan(&request, at(5_000)).expect("a known name").offers.len(), 2, "the rest is over");
 
     health.offers[bfl].asked_to_wait(0, 9_000);
     let both = PlanContext { now_ms: 1_000, health: &health, ..context(now()) };
     let both = plan(&request, both).expect("a known name");
-    assert_eq!((both.offers.len(), both.excluded.len()), (2, 0), "nobody else can serve it");
+    assert_eq!((both.offers.len(), both.excluded().count()), (2, 0), "nobody else can serve it");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn the_cost_limit_is_for_the_whole_request() {
     request.max_cost = Some(Ticks::new("0.12".parse::<Ticks>().expect("an amount").get() - 1));
     let plan = planned(&request);
     assert_eq!(
-        plan.excluded[0].reason,
+        plan.excluded().next().expect("one is out").reason,
         Reason::OverMaxCost { quote_max: "0.12".parse().expect("an amount") }
     );
 }
@@ -179,7 +179,7 @@ proptest! {
         let context = PlanContext { health: &health, now_ms: 500, ..context(at) };
         let Ok(plan) = plan(&request, context) else { return Ok(()) };
         let spoken_of = OFFERS.iter().filter(|offer| plan.named.target.speaks_of(offer)).count();
-        prop_assert_eq!(plan.offers.len() + plan.excluded.len(), spoken_of);
+        prop_assert_eq!(plan.offers.len() + plan.excluded().count(), spoken_of);
         prop_assert!(keys(&plan, request.objective.unwrap_or(Objective::Cost)).is_sorted());
         for planned in &plan.offers {
             let quote = planned.quote;
@@ -193,7 +193,7 @@ proptest! {
             let sent = gallerist_pricing::Facts::of(&call);
             prop_assert_eq!(format!("{sent:?}"), format!("{:?}", resolved.facts));
         }
-        for exclusion in &plan.excluded {
+        for exclusion in plan.excluded() {
             prop_assert!(!exclusion.reason.change().is_empty() && !exclusion.reason.to_string().is_empty());
         }
         let report = crate::report::quotes(&request, context).expect("it was planned");
@@ -220,7 +220,7 @@ fn the_whole_catalogue_is_planned_for_its_price() {
     let context = PlanContext { offers: &offers, health: &health, price_only: true, ..context(now()) };
     let request = ImageRequest::new("auto", "a heron on one leg");
     let planned = plan(&request, context).expect("a route");
-    assert_eq!(planned.offers.len() + planned.excluded.len(), offers.len());
+    assert_eq!(planned.offers.len() + planned.excluded().count(), offers.len());
     let kinds = |plan: &Plan<'_>| -> std::collections::BTreeSet<String> {
         plan.offers.iter().map(|planned| planned.offer.provider.kind.clone()).collect()
     };
@@ -229,7 +229,7 @@ fn the_whole_catalogue_is_planned_for_its_price() {
     // To order, only what is served counts.
     let ordered = plan(&request, PlanContext { price_only: false, ..context }).expect("a route");
     assert!(ordered.offers.iter().all(|planned| planned.offer.provider.serves.contains(&request.operation)));
-    assert!(ordered.excluded.iter().any(|excluded| excluded.reason == Reason::NotServed));
+    assert!(ordered.excluded().any(|excluded| excluded.reason == Reason::NotServed));
 }
 
 /// A credit of `bfl`, which counts 0.01, as it is routed.

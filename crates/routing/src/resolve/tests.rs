@@ -36,11 +36,16 @@ const TABLE: &[Row] = &[
         "transparency_unsupported",
         "background",
     ),
-    (|r| r.seed = Some(1), "openai/gpt-image-2", "seed_unsupported", "leave out seed"),
+    (|r| r.seed = Some(1), "openai/gpt-image-2", "seed_unsupported", "leave out gallerist.seed"),
     (|r| r.seed = Some(u64::MAX), "bfl/flux-2-pro", "seed_unsupported", "between 0 and 4294967295"),
-    (|r| r.steps = Some(20), "bfl/flux-2-pro", "steps_unsupported", "leave out steps"),
+    (|r| r.steps = Some(20), "bfl/flux-2-pro", "steps_unsupported", "leave out gallerist.steps"),
     (|r| r.steps = Some(51), "bfl/flux-2-flex", "steps_unsupported", "between 1 and 50"),
-    (|r| r.guidance_milli = Some(3_500), "bfl/flux-2-pro", "guidance_unsupported", "leave out guidance"),
+    (
+        |r| r.guidance_milli = Some(3_500),
+        "bfl/flux-2-pro",
+        "guidance_unsupported",
+        "leave out gallerist.guidance",
+    ),
     (|r| r.guidance_milli = Some(1_499), "bfl/flux-2-flex", "guidance_unsupported", "between 1.5 and 10"),
     (
         |r| r.negative_prompt = Some("x".into()),
@@ -107,8 +112,8 @@ fn a_version_of_a_model_that_is_gone_fails_with_its_successors() {
     assert_eq!(before.offers[0].resolved.upstream, "gpt-image-1.5-2025-12-16");
     let after = crate::plan(&request, context(instant("2026-12-01T00:00:00Z"))).expect("it was known");
     assert!(after.offers.is_empty());
-    assert_eq!(after.excluded[0].reason.code(), "retired");
-    assert_eq!(after.excluded[0].reason.change(), "use gpt-image-2.6-sunburst");
+    assert_eq!(after.excluded().next().expect("one is out").reason.code(), "retired");
+    assert_eq!(after.excluded().next().expect("one is out").reason.change(), "use gpt-image-2.6-sunburst");
 }
 
 #[test]
@@ -135,7 +140,7 @@ fn an_option_that_the_provider_needs_must_be_there() {
     let found = reason(&request, offer).expect("no finetune is named");
     assert_eq!(
         (found.code(), found.change()),
-        ("option_missing", "set provider_options.bfl.finetune_id".into())
+        ("option_missing", "set gallerist.provider_options.bfl.finetune_id".into())
     );
     options(&mut request, "bfl", "finetune_id");
     assert_eq!(reason(&request, offer), None);
@@ -150,7 +155,7 @@ fn an_offer_without_a_matching_price_line_is_not_free() {
     let request = ask("bfl/flux-2-pro");
     let context = crate::PlanContext { offers: &offers, ..context(now()) };
     let plan = crate::plan(&request, context).expect("a known name");
-    assert_eq!(plan.excluded[0].reason.code(), "price_unknown");
+    assert_eq!(plan.excluded().next().expect("one is out").reason.code(), "price_unknown");
     assert!(plan.offers.is_empty());
 }
 
@@ -166,7 +171,10 @@ fn the_day_of_retirement_is_the_first_without_it() {
         let plan = crate::plan(&request, context(instant(at))).expect("a known name");
         assert_eq!(plan.offers.len(), usize::from(is_in), "{at}");
         if !is_in {
-            assert_eq!(plan.excluded[0].reason.change(), "use gpt-image-2.6-sunburst");
+            assert_eq!(
+                plan.excluded().next().expect("one is out").reason.change(),
+                "use gpt-image-2.6-sunburst"
+            );
         }
     }
 }

@@ -10,12 +10,13 @@ use crate::wire::parse_generation;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use gallerist_domain::ResponseFormat;
-use gallerist_engine::{Caller, Incoming};
+use gallerist_domain::{ImageRequest, Payer, ResponseFormat};
+use gallerist_engine::Incoming;
 use gallerist_store::KeyRecord;
 use http::StatusCode;
 use http::header::{HOST, HeaderMap};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 255;
@@ -57,7 +58,7 @@ async fn answer(state: &AppState, request: Request) -> Result<Response, Failure>
     let echo = Echo { background: request.background, response_format: request.response_format };
     let streams = request.stream;
     let incoming = Incoming {
-        caller: Caller { project: key.project.clone(), key_id: Some(key.id.clone()) },
+        payer: payer(&key, &request),
         request,
         fingerprint: fingerprint(&body),
         idempotency_key: idempotency_key(headers)?,
@@ -76,8 +77,18 @@ async fn answer(state: &AppState, request: Request) -> Result<Response, Failure>
     Ok(answer::response(state, answer, echo, &base).await)
 }
 
+/// Who pays: the key's project, on behalf of whom the body names.
+fn payer(key: &KeyRecord, request: &ImageRequest) -> Arc<Payer> {
+    Arc::new(Payer {
+        project: key.project.clone(),
+        key_id: Some(key.id.clone()),
+        end_user: request.user.clone(),
+        tags: request.tags.clone(),
+    })
+}
+
 /// Everything that can be refused before the body is read.
-fn check(state: &AppState, headers: &HeaderMap) -> Result<std::sync::Arc<KeyRecord>, Failure> {
+fn check(state: &AppState, headers: &HeaderMap) -> Result<Arc<KeyRecord>, Failure> {
     let key = auth::authenticate(state, headers)?;
     idempotency_key(headers)?;
     Ok(key)

@@ -9,17 +9,41 @@ use super::fault::{Faults, code, shown};
 use super::ingredients;
 use super::json;
 use super::read::{self, Kind};
+use gallerist_domain::payer::{TAG_VALUE_CHARACTERS_MAX, TAGS_MAX, tag_fault};
 use gallerist_domain::{
     Decimal, ImageRequest, Objective, OptionWord, QualityClass, Size, SizeChoice, SizeMatch, Ticks,
     TierChoice,
 };
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// Most entries of `loras`, `controls` and `references`.
 pub(super) const PARTS_MAX: usize = 16;
 /// Most names in a list of providers, and most provider kinds with options.
 const PROVIDERS_MAX: usize = 64;
 const NAME_CHARACTERS_MAX: usize = 64;
+/// The members of the object.
+pub(super) const KNOWN: [&str; 19] = [
+    "objective",
+    "max_cost_usd",
+    "max_latency_ms",
+    "providers",
+    "tier",
+    "class",
+    "seed",
+    "steps",
+    "guidance",
+    "negative_prompt",
+    "loras",
+    "controls",
+    "references",
+    "operation",
+    "ingredients",
+    "provider_options",
+    "size_match",
+    "aspect_ratio",
+    "resolution",
+];
 const STEPS_MAX: u64 = 1_000;
 const GUIDANCE_MILLI_MAX: i128 = 100_000;
 /// A day.
@@ -46,7 +70,7 @@ pub(crate) fn read(
             || read_making(name, value, request, faults)
             || extension.read(name, value, faults);
         if !known {
-            faults.unknown("gallerist.", name);
+            faults.unknown("gallerist.", name, &KNOWN);
         }
     }
 }
@@ -70,6 +94,7 @@ fn read_choice(name: &str, value: &RawValue, request: &mut ImageRequest, faults:
             let tier = read::word("gallerist.tier", value, TierChoice::from_word, &words, faults);
             request.tier = tier.unwrap_or(TierChoice::Auto);
         }
+        "tags" => request.tags = tags(value, faults),
         "class" => {
             let words = QualityClass::words();
             request.class = read::word("gallerist.class", value, QualityClass::from_word, &words, faults);
@@ -102,6 +127,28 @@ fn read_making(name: &str, value: &RawValue, request: &mut ImageRequest, faults:
         _ => return false,
     }
     true
+}
+
+/// `{"team": "red"}`: names and plain texts.
+fn tags(value: &RawValue, faults: &mut Faults) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::new();
+    let Some(members) = read::object("gallerist.tags", value, faults) else { return tags };
+    if members.len() > TAGS_MAX {
+        let message = format!("gallerist.tags has {} tags; at most {TAGS_MAX} are allowed", members.len());
+        faults.add("gallerist.tags", code::VALUE, message);
+        return tags;
+    }
+    for (name, value) in &members {
+        let path = format!("gallerist.tags.{}", shown(name));
+        let Some(text) = read::label(&path, value, TAG_VALUE_CHARACTERS_MAX, faults) else { continue };
+        match tag_fault(name, &text) {
+            Some(fault) => faults.add(&path, code::VALUE, format!("{path}: {fault}")),
+            None => {
+                tags.insert(name.clone().into_owned(), text);
+            }
+        }
+    }
+    tags
 }
 
 impl Extension {
@@ -224,7 +271,7 @@ fn read_providers(value: &RawValue, request: &mut ImageRequest, faults: &mut Fau
         match &**name {
             "only" => request.providers_only = names("gallerist.providers.only", value, faults),
             "exclude" => request.providers_exclude = names("gallerist.providers.exclude", value, faults),
-            _ => faults.unknown("gallerist.providers.", name),
+            _ => faults.unknown("gallerist.providers.", name, &["only", "exclude"]),
         }
     }
 }
@@ -289,7 +336,7 @@ fn lora(path: &str, item: &RawValue, faults: &mut Faults) {
                 }
             }
             "weight" => weight(&inside, value, faults),
-            _ => faults.unknown(&format!("{path}."), name),
+            _ => faults.unknown(&format!("{path}."), name, &["id", "weight"]),
         }
     }
 }
@@ -309,7 +356,7 @@ fn control(path: &str, item: &RawValue, faults: &mut Faults) {
             }
             "image" => reference(&inside, value, faults),
             "weight" => weight(&inside, value, faults),
-            _ => faults.unknown(&format!("{path}."), name),
+            _ => faults.unknown(&format!("{path}."), name, &["kind", "image", "weight"]),
         }
     }
 }

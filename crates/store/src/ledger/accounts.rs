@@ -3,11 +3,13 @@
 //! A movement is booked as two or three legs that sum to zero. Account names are looked up once and
 //! remembered by the writer until a command is refused or a commit fails.
 
-use gallerist_domain::{ProjectId, Ticks};
-use rusqlite::{Connection, OptionalExtension, params};
+use gallerist_domain::{BudgetUnit, ProjectId, Ticks};
 use std::collections::{HashMap, HashSet};
 
+use super::counters::Counters;
 use crate::StoreError;
+use crate::error::Breach;
+use crate::sql::{Row, Sql, params};
 use crate::words::{Movement, statements};
 
 statements! {
@@ -26,7 +28,7 @@ statements! {
         WHERE number = ?1 AND (cap IS NULL OR settled + held + disputed + ?2 <= cap)";
     MOVE_TOTALS = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
         WHERE number = ?1";
-    TOTALS = "SELECT name, cap, settled, held, disputed FROM projects WHERE number = ?1";
+    TOTALS = "SELECT cap, settled, held, disputed FROM projects WHERE number = ?1";
 }
 
 /// A project's row number and accounts.
@@ -46,6 +48,7 @@ pub(crate) struct Names {
     payable: HashMap<String, i64>,
     /// Providers with credits left; `None` until somebody asks.
     pub(super) prepaid: Option<HashSet<String>>,
+    pub(crate) counters: Counters,
 }
 
 impl Names {
@@ -56,16 +59,14 @@ impl Names {
 
     pub(crate) fn project(
         &mut self,
-        connection: &Connection,
+        connection: &dyn Sql,
         project: &ProjectId,
     ) -> Result<ProjectAccounts, StoreError> {
         if let Some(found) = self.by_name.get(project) {
             return Ok(*found);
         }
         let found = connection
-            .prepare_cached(PROJECT_BY_NAME)?
-            .query_row([project.as_str()], project_accounts)
-            .optional()?
+            .query_opt(PROJECT_BY_NAME, params![project.as_str()], project_accounts)?
             .ok_or_else(|| StoreError::UnknownProject(project.clone()))?;
         self.by_name.insert(project.clone(), found);
         self.by_number.insert(found.number, found);
@@ -75,37 +76,34 @@ impl Names {
     /// The project of a row that refers to it by number, so it exists.
     pub(crate) fn project_by_number(
         &mut self,
-        connection: &Connection,
+        connection: &dyn Sql,
         number: i64,
     ) -> Result<ProjectAccounts, StoreError> {
         if let Some(found) = self.by_number.get(&number) {
             return Ok(*found);
         }
-        let found = connection.prepare_cached(PROJECT_BY_NUMBER)?.query_row([number], project_accounts)?;
+        let found = connection.query_row(PROJECT_BY_NUMBER, params![number], project_accounts)?;
         self.by_number.insert(number, found);
         Ok(found)
     }
 
     /// The account of what we owe a provider; made when first needed.
-    pub(crate) fn payable(&mut self, connection: &Connection, provider: &str) -> Result<i64, StoreError> {
+    pub(crate) fn payable(&mut self, connection: &dyn Sql, provider: &str) -> Result<i64, StoreError> {
         if let Some(found) = self.payable.get(provider) {
             return Ok(*found);
         }
         let name = format!("provider:{provider}:payable");
-        let found = connection.prepare_cached(ACCOUNT)?.query_row([&name], |row| row.get(0)).optional()?;
+        let found = connection.query_opt(ACCOUNT, params![&name], |row| row.get(0))?;
         let account = match found {
             Some(account) => account,
-            None => {
-                connection.prepare_cached(ACCOUNT_INSERT)?.execute([&name])?;
-                connection.last_insert_rowid()
-            }
+            None => connection.insert(ACCOUNT_INSERT, params![&name])?,
         };
         self.payable.insert(provider.to_owned(), account);
         Ok(account)
     }
 }
 
-fn project_accounts(row: &rusqlite::Row<'_>) -> rusqlite::Result<ProjectAccounts> {
+fn project_accounts(row: &Row<'_>) -> Result<ProjectAccounts, StoreError> {
     Ok(ProjectAccounts {
         number: row.get(0)?,
         available: row.get(1)?,
@@ -139,62 +137,50 @@ impl Booking {
 }
 
 /// Books a movement: two or three legs of account and amount.
-pub(crate) fn book(
-    connection: &Connection,
-    booking: &Booking,
-    legs: &[(i64, Ticks)],
-) -> Result<(), StoreError> {
+pub(crate) fn book(connection: &dyn Sql, booking: &Booking, legs: &[(i64, Ticks)]) -> Result<(), StoreError> {
     let sum: Ticks = legs.iter().map(|(_, amount)| *amount).sum();
     assert!(sum.is_zero(), "the legs of a movement sum to {sum}, not to zero");
     let Booking { attempt, kind, at } = booking;
     let (place, kind) = (booking.first_place(), kind.as_str());
-    let written = match *legs {
-        [(a, x), (b, y)] => connection.prepare_cached(BOOK_TWO)?.execute(params![
-            attempt,
-            place,
-            at,
-            kind,
-            a,
-            x.get(),
-            b,
-            y.get()
-        ])?,
-        [(a, x), (b, y), (c, z)] => connection.prepare_cached(BOOK_THREE)?.execute(params![
-            attempt,
-            place,
-            at,
-            kind,
-            a,
-            x.get(),
-            b,
-            y.get(),
-            c,
-            z.get()
-        ])?,
+    match *legs {
+        [(a, x), (b, y)] => connection.put(BOOK_TWO, params![attempt, place, at, kind, a, x, b, y], Some(2)),
+        [(a, x), (b, y), (c, z)] => {
+            connection.put(BOOK_THREE, params![attempt, place, at, kind, a, x, b, y, c, z], Some(3))
+        }
         _ => panic!("a movement has two or three legs, not {}", legs.len()),
-    };
-    assert_eq!(written, legs.len(), "every leg is written");
-    Ok(())
+    }
 }
 
 /// Adds `asked` to what the project holds, or refuses when that would pass its cap.
-pub(crate) fn hold_within_cap(connection: &Connection, project: i64, asked: Ticks) -> Result<(), StoreError> {
+pub(crate) fn hold_within_cap(
+    connection: &dyn Sql,
+    (number, project): (i64, &ProjectId),
+    asked: Ticks,
+) -> Result<(), StoreError> {
     assert!(!asked.is_negative(), "a reservation holds nothing negative");
-    let changed = connection.prepare_cached(HOLD_WITHIN_CAP)?.execute(params![project, asked.get()])?;
+    let changed = connection.execute(HOLD_WITHIN_CAP, params![number, asked.get()])?;
     if changed == 1 {
         return Ok(());
     }
-    let refusal = connection.prepare_cached(TOTALS)?.query_row([project], |row| {
-        Ok(StoreError::BudgetExceeded {
-            project: crate::words::project(row, 0)?,
-            cap: crate::words::ticks(row, 1)?,
-            settled: crate::words::ticks(row, 2)?,
-            held: crate::words::ticks(row, 3)?,
-            disputed: crate::words::ticks(row, 4)?,
-            asked,
+    let breach = connection.query_row(TOTALS, params![number], |row| {
+        let limit: i64 = row.get(0)?;
+        let unit = BudgetUnit::Usd;
+        Ok(Breach {
+            budget: None,
+            name: String::new(),
+            words: format!("{} in all for project {project}", unit.words(limit)),
+            subject: String::new(),
+            unit,
+            limit,
+            settled: row.get(1)?,
+            held: row.get(2)?,
+            disputed: row.get(3)?,
+            asked: asked.get(),
+            resets_at: None,
+            about_offers: false,
         })
     })?;
-    Err(refusal)
+    Err(StoreError::BudgetExceeded(Box::new(breach)))
 }
 
 /// How a command changes a project's running totals.
@@ -205,14 +191,9 @@ pub(crate) struct Totals {
     pub(crate) disputed: Ticks,
 }
 
-pub(crate) fn move_totals(connection: &Connection, project: i64, change: Totals) -> Result<(), StoreError> {
+pub(crate) fn move_totals(connection: &dyn Sql, project: i64, change: Totals) -> Result<(), StoreError> {
     let Totals { settled, held, disputed } = change;
-    let changed = connection.prepare_cached(MOVE_TOTALS)?.execute(params![
-        project,
-        settled.get(),
-        held.get(),
-        disputed.get()
-    ])?;
-    assert_eq!(changed, 1, "the project of an attempt exists");
+    // The project of an attempt exists.
+    connection.change_one(MOVE_TOTALS, params![project, settled.get(), held.get(), disputed.get()])?;
     Ok(())
 }

@@ -5,15 +5,16 @@
 
 use gallerist_domain::{AttemptId, RequestId, Ticks};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::accounts::{Booking, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
+use super::counters::{self, Moving, Place};
 use super::credits::consume;
 use super::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved,
 };
 use crate::StoreError;
 use crate::requests::idempotency_floor;
+use crate::sql::{Sql, params};
 use crate::words::{self, AttemptStatus, Movement, RequestStatus, micros, statements};
 use crate::writer::Writing;
 
@@ -25,15 +26,17 @@ statements! {
     IDEMPOTENCY_FREE = "DELETE FROM idempotency WHERE (project, key) =
         (SELECT project, idempotency_key FROM requests WHERE number = ?1) AND request = ?1";
     REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status,
-        fingerprint, idempotency_key, plan_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10)";
+        fingerprint, idempotency_key, plan_json, end_user, tags_json,
+        asked_json, prompt)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     REQUEST_FIND = "SELECT number, project, status FROM requests WHERE id = ?1";
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
         images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9 WHERE number = ?1";
     ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model,
-        status, reserved_ticks, created_at, catalogue_digest, call_json)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10)";
+        status, reserved_ticks, created_at, catalogue_digest, call_json, images_asked, counters)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12)";
     ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis,
-            dispute_reason FROM attempts WHERE id = ?1";
+            dispute_reason, counters FROM attempts WHERE id = ?1";
     ATTEMPT_PENDING = "UPDATE attempts SET pending_json = ?2 WHERE id = ?1 AND status = 'reserved'";
     // The texts that only recovery needs go, unless they are to be kept. Calls hold prompts: without a job to
     // ask for, not even a dispute has a use for its call.
@@ -49,19 +52,22 @@ statements! {
 }
 
 pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> Result<Reserved, StoreError> {
-    let Reservation { request, project, new_request, attempts, now } = reservation;
+    let Reservation { request, payer, new_request, attempts, now } = reservation;
+    let project = &payer.project;
     let asked = sum_of_maxima(attempts)?;
     let connection = writing.connection;
     let accounts = writing.names.project(connection, project)?;
     if let Some(new) = new_request {
-        if new.id != *request || new.project != *project {
+        if new.id != *request || new.payer != *payer {
             return Err(StoreError::Invalid("the new request is not the one of the reservation".to_owned()));
         }
         if let Some((earlier, same_body)) = bound(connection, accounts, new, *now)? {
             return Ok(Reserved::Existing { request: earlier, same_body });
         }
     }
-    hold_within_cap(connection, accounts.number, asked)?;
+    let mut holding = counters::check(writing, payer, attempts, *now)?;
+    hold_within_cap(connection, (accounts.number, project), asked)?;
+    counters::hold(writing, &mut holding)?;
     let number = match new_request {
         Some(new) => insert_request(connection, accounts, new, *now)?,
         None => {
@@ -75,11 +81,12 @@ pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> R
             found.number
         }
     };
-    for attempt in attempts {
-        let row = insert_attempt(connection, number, attempt, *now)?;
+    for (place, attempt) in attempts.iter().enumerate() {
+        let row = insert_attempt(connection, number, attempt, holding.counters_of(place), *now)?;
         let booking = Booking { attempt: row, kind: Movement::Reserve, at: micros(*now) };
         let maximum = attempt.maximum;
         book(connection, &booking, &[(accounts.available, -maximum), (accounts.held, maximum)])?;
+        counters::write_shares(writing, &holding, place, row)?;
     }
     Ok(Reserved::Held)
 }
@@ -92,8 +99,7 @@ pub(crate) fn store_pending(
 ) -> Result<(), StoreError> {
     let connection = writing.connection;
     let id = attempt.uuid();
-    let changed =
-        connection.prepare_cached(ATTEMPT_PENDING)?.execute(params![id.as_bytes(), pending_json])?;
+    let changed = connection.execute(ATTEMPT_PENDING, params![id.as_bytes(), pending_json])?;
     if changed == 1 {
         return Ok(());
     }
@@ -117,7 +123,7 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
             attempt.check_same_end(end)?;
             continue;
         }
-        end_attempt(writing, accounts, &attempt, &end.end, *now, &mut change)?;
+        end_attempt(writing, accounts, &attempt, end, *now, &mut change)?;
         moved = true;
     }
     if moved {
@@ -137,73 +143,81 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
 
 /// The request that the idempotency key is bound to, and whether its body was the same.
 fn bound(
-    connection: &Connection,
+    connection: &dyn Sql,
     project: ProjectAccounts,
     request: &NewRequest,
     now: Timestamp,
 ) -> Result<Option<(RequestId, bool)>, StoreError> {
     let Some(key) = &request.idempotency_key else { return Ok(None) };
-    let found = connection
-        .prepare_cached(IDEMPOTENCY_FIND)?
-        .query_row(params![project.number, key], |row| {
-            Ok((words::request_id(row, 0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, i64>(2)?))
-        })
-        .optional()?;
+    let found = connection.query_opt(IDEMPOTENCY_FIND, params![project.number, key], |row| {
+        Ok((words::request_id(row, 0)?, row.get::<[u8; 32]>(1)?, row.get::<i64>(2)?))
+    })?;
     Ok(found
         .filter(|(_, _, created_at)| *created_at > idempotency_floor(now))
         .map(|(earlier, fingerprint, _)| (earlier, fingerprint == request.fingerprint)))
 }
 
 fn insert_request(
-    connection: &Connection,
+    connection: &dyn Sql,
     project: ProjectAccounts,
     request: &NewRequest,
     now: Timestamp,
 ) -> Result<i64, StoreError> {
-    connection.prepare_cached(REQUEST_INSERT)?.execute(params![
-        request.id.uuid().as_bytes(),
-        project.number,
-        request.key_id,
-        micros(request.accepted_at),
-        request.model,
-        request.operation.as_str(),
-        request.n,
-        request.fingerprint,
-        request.idempotency_key,
-        request.plan_json
-    ])?;
-    let number = connection.last_insert_rowid();
-    if let Some(key) = &request.idempotency_key {
-        connection.prepare_cached(IDEMPOTENCY_BIND)?.execute(params![
+    let payer = &request.payer;
+    let tags =
+        (!payer.tags.is_empty()).then(|| serde_json::to_string(&payer.tags).expect("tags are plain data"));
+    let number = connection.insert(
+        REQUEST_INSERT,
+        params![
+            request.id.uuid().as_bytes(),
             project.number,
-            key,
-            number,
+            payer.key_id,
+            micros(request.accepted_at),
+            request.model,
+            request.operation.as_str(),
+            request.n,
             request.fingerprint,
-            micros(now)
-        ])?;
+            request.idempotency_key,
+            request.plan_json,
+            payer.end_user,
+            tags,
+            request.asked_json,
+            request.prompt
+        ],
+    )?;
+    if let Some(key) = &request.idempotency_key {
+        connection.change(
+            IDEMPOTENCY_BIND,
+            params![project.number, key, number, request.fingerprint, micros(now)],
+        )?;
     }
     Ok(number)
 }
 
 fn insert_attempt(
-    connection: &Connection,
+    connection: &dyn Sql,
     request: i64,
     attempt: &NewAttempt,
+    counters: usize,
     now: Timestamp,
 ) -> Result<i64, StoreError> {
-    connection.prepare_cached(ATTEMPT_INSERT)?.execute(params![
-        attempt.id.uuid().as_bytes(),
-        request,
-        attempt.number,
-        attempt.offer.to_string(),
-        attempt.offer.provider,
-        attempt.offer.model,
-        attempt.maximum.get(),
-        micros(now),
-        attempt.catalogue_digest,
-        attempt.call_json
-    ])?;
-    Ok(connection.last_insert_rowid())
+    connection.insert(
+        ATTEMPT_INSERT,
+        params![
+            attempt.id.uuid().as_bytes(),
+            request,
+            attempt.number,
+            attempt.offer.to_string(),
+            attempt.offer.provider,
+            attempt.offer.model,
+            attempt.maximum.get(),
+            micros(now),
+            attempt.catalogue_digest,
+            attempt.call_json,
+            attempt.images,
+            i64::try_from(counters).expect("there are few budgets")
+        ],
+    )
 }
 
 struct FoundRequest {
@@ -212,14 +226,12 @@ struct FoundRequest {
     status: RequestStatus,
 }
 
-fn find_request(connection: &Connection, request: RequestId) -> Result<FoundRequest, StoreError> {
+fn find_request(connection: &dyn Sql, request: RequestId) -> Result<FoundRequest, StoreError> {
     connection
-        .prepare_cached(REQUEST_FIND)?
-        .query_row([request.uuid().as_bytes()], |row| {
+        .query_opt(REQUEST_FIND, params![request.uuid().as_bytes()], |row| {
             let status = words::word(row, 2, RequestStatus::from_word)?;
             Ok(FoundRequest { number: row.get(0)?, project: row.get(1)?, status })
-        })
-        .optional()?
+        })?
         .ok_or(StoreError::UnknownRequest(request))
 }
 
@@ -232,6 +244,8 @@ pub(super) struct FoundAttempt {
     charged: Ticks,
     basis: Option<String>,
     dispute_reason: Option<String>,
+    /// Counters of budgets that it counts in.
+    pub(super) counters: u32,
 }
 
 impl FoundAttempt {
@@ -256,10 +270,9 @@ impl FoundAttempt {
     }
 }
 
-pub(super) fn find_attempt(connection: &Connection, attempt: AttemptId) -> Result<FoundAttempt, StoreError> {
+pub(super) fn find_attempt(connection: &dyn Sql, attempt: AttemptId) -> Result<FoundAttempt, StoreError> {
     connection
-        .prepare_cached(ATTEMPT_FIND)?
-        .query_row([attempt.uuid().as_bytes()], |row| {
+        .query_opt(ATTEMPT_FIND, params![attempt.uuid().as_bytes()], |row| {
             Ok(FoundAttempt {
                 row: row.get(0)?,
                 request: row.get(1)?,
@@ -269,9 +282,9 @@ pub(super) fn find_attempt(connection: &Connection, attempt: AttemptId) -> Resul
                 charged: words::ticks(row, 5)?,
                 basis: row.get(6)?,
                 dispute_reason: row.get(7)?,
+                counters: row.get(8)?,
             })
-        })
-        .optional()?
+        })?
         .ok_or(StoreError::UnknownAttempt(attempt))
 }
 
@@ -317,7 +330,7 @@ fn end_attempt(
     writing: &mut Writing<'_>,
     accounts: ProjectAccounts,
     attempt: &FoundAttempt,
-    end: &End,
+    AttemptEnd { attempt: id, end }: &AttemptEnd,
     now: Timestamp,
     change: &mut Totals,
 ) -> Result<(), StoreError> {
@@ -347,21 +360,33 @@ fn end_attempt(
     // A dispute is resolved later by what the call and the provider's handle say.
     let keep_texts = status == AttemptStatus::Disputed;
     let columns = end_columns(end);
-    let changed = connection.prepare_cached(ATTEMPT_END)?.execute(params![
-        attempt.row,
-        status.as_str(),
-        micros(now),
-        columns.charged.get(),
-        columns.images,
-        columns.basis,
-        columns.charge_json,
-        columns.fault_json,
-        columns.dispute_reason,
-        columns.provider_request_id,
-        keep_texts,
-        writing.calls_keep
-    ])?;
-    assert_eq!(changed, 1, "a reserved attempt ends once");
+    // A reserved attempt ends once.
+    connection.change_one(
+        ATTEMPT_END,
+        params![
+            attempt.row,
+            status.as_str(),
+            micros(now),
+            columns.charged.get(),
+            columns.images,
+            columns.basis,
+            columns.charge_json,
+            columns.fault_json,
+            columns.dispute_reason,
+            columns.provider_request_id,
+            keep_texts,
+            writing.calls_keep
+        ],
+    )?;
+    if attempt.counters > 0 {
+        let (to, overrun) = match end {
+            End::Settled { charge, images, .. } => (Place::Settled(*charge, *images), *charge > maximum),
+            End::Released { .. } => (Place::Released, false),
+            End::Disputed { .. } => (Place::Disputed, false),
+        };
+        let moving = Moving { attempt: *id, row: attempt.row, at: now, overrun };
+        counters::move_shares(writing, &moving, Place::Held, to)?;
+    }
     Ok(())
 }
 
@@ -387,7 +412,7 @@ pub(super) fn pay(
 }
 
 fn finish_request(
-    connection: &Connection,
+    connection: &dyn Sql,
     request: RequestId,
     number: i64,
     end: &RequestEnd,
@@ -396,28 +421,31 @@ fn finish_request(
     if end.status == RequestStatus::Running {
         return Err(StoreError::Invalid("a request does not end as running".to_owned()));
     }
-    let open: u32 = connection.prepare_cached(OPEN_COUNT)?.query_row([number], |row| row.get(0))?;
+    let open: u32 = connection.query_row(OPEN_COUNT, params![number], |row| row.get(0))?;
     if open > 0 {
         return Err(StoreError::AttemptsOpen { request, open });
     }
     if end.free_idempotency_key {
-        if connection.prepare_cached(MAY_HAVE_COST)?.exists([number])? {
+        if connection.exists(MAY_HAVE_COST, params![number])? {
             return Err(StoreError::KeyMustStay(request));
         }
-        connection.prepare_cached(IDEMPOTENCY_FREE)?.execute([number])?;
+        connection.change(IDEMPOTENCY_FREE, params![number])?;
     }
-    let changed = connection.prepare_cached(REQUEST_FINISH)?.execute(params![
-        number,
-        end.status.as_str(),
-        end.http_status,
-        end.error_code,
-        end.answer_json,
-        end.images_delivered,
-        end.list.map(Ticks::get),
-        end.saved.map(Ticks::get),
-        micros(now)
-    ])?;
-    assert_eq!(changed, 1, "the request that finishes exists");
+    // The request that finishes exists.
+    connection.change_one(
+        REQUEST_FINISH,
+        params![
+            number,
+            end.status.as_str(),
+            end.http_status,
+            end.error_code,
+            end.answer_json,
+            end.images_delivered,
+            end.list.map(Ticks::get),
+            end.saved.map(Ticks::get),
+            micros(now)
+        ],
+    )?;
     Ok(())
 }
 

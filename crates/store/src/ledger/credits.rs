@@ -2,14 +2,14 @@
 //!
 //! Four accounts a provider, beside what is payable to it. `paid` is the purse (negative: what was paid for
 //! credits), `credits` what the credits that are left were bought for, `consumed` and `expired` what the others
-//! were. So these four sum to zero. A settlement books its charge at the provider's prices as always; the part
+//! were; `outside` (`adjust.rs`) what those were that moved without an attempt. So these five sum to zero. A settlement books its charge at the provider's prices as always; the part
 //! of it that credits pay then moves from `payable` to `covered`, since nobody will send a bill for it.
 //! `covered` less `consumed` is what buying ahead has saved.
 
+use crate::sql::{Row, Sql, params};
 use gallerist_domain::credits::{Lot, take};
 use gallerist_domain::{FeeRule, LotId, Ticks};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashSet;
 
 use super::accounts::{Booking, Names};
@@ -41,10 +41,8 @@ statements! {
 }
 
 /// The providers that have credits left; looked up once, so that settlements at all others stay as they are.
-pub(super) fn prepaid(connection: &Connection) -> Result<HashSet<String>, StoreError> {
-    let mut statement = connection.prepare_cached(PREPAID)?;
-    let rows = statement.query_map([], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub(super) fn prepaid(connection: &dyn Sql) -> Result<HashSet<String>, StoreError> {
+    connection.query_all(PREPAID, params![], |row| row.get(0))
 }
 
 /// Writes a lot and its purchase.
@@ -54,25 +52,27 @@ pub(crate) fn add(writing: &mut Writing<'_>, id: LotId, lot: &Lot, now: Timestam
         return Err(StoreError::Invalid("a new lot is whole".to_owned()));
     }
     let connection = writing.connection;
-    if connection.prepare_cached(LOT_EXISTS)?.exists([id.uuid().as_bytes()])? {
+    if connection.exists(LOT_EXISTS, params![id.uuid().as_bytes()])? {
         return Err(StoreError::Exists(format!("lot {id}")));
     }
     let cost = lot.cost();
-    connection.prepare_cached(LOT_INSERT)?.execute(params![
-        id.uuid().as_bytes(),
-        lot.provider,
-        lot.currency,
-        lot.quantity_millionths,
-        lot.price.get(),
-        lot.fee.rate_millionths,
-        lot.fee.minimum.get(),
-        cost.get(),
-        lot.list.get(),
-        micros(lot.purchased_at),
-        lot.expires_at.map(micros),
-        micros(now)
-    ])?;
-    let number = connection.last_insert_rowid();
+    let number = connection.insert(
+        LOT_INSERT,
+        params![
+            id.uuid().as_bytes(),
+            lot.provider,
+            lot.currency,
+            lot.quantity_millionths,
+            lot.price.get(),
+            lot.fee.rate_millionths,
+            lot.fee.minimum.get(),
+            cost.get(),
+            lot.list.get(),
+            micros(lot.purchased_at),
+            lot.expires_at.map(micros),
+            micros(now)
+        ],
+    )?;
     let legs = [("paid", -cost), ("credits", cost)];
     book(connection, number, None, (Movement::Purchase, micros(now)), &lot.provider, &legs)?;
     writing.names.forget_prepaid();
@@ -90,25 +90,17 @@ pub(super) fn consume(
     if !writing.names.is_prepaid(connection, provider)? {
         return Ok(());
     }
-    let (numbers, lots): (Vec<i64>, Vec<Lot>) = connection
-        .prepare_cached(LOTS_OPEN)?
-        .query_map([provider], numbered_lot)?
-        .collect::<Result<Vec<_>, _>>()?
-        .into_iter()
-        .unzip();
+    let (numbers, lots): (Vec<i64>, Vec<Lot>) =
+        connection.query_all::<_, Vec<_>>(LOTS_OPEN, params![provider], numbered_lot)?.into_iter().unzip();
     let at = Timestamp::from_microsecond(booking.at).expect("it was made from an instant");
     for taken in take(&lots, charge, at) {
         let lot = numbers[taken.lot];
-        let changed =
-            connection.prepare_cached(LOT_TAKE)?.execute(params![lot, taken.quantity_millionths])?;
-        assert_eq!(changed, 1, "a lot gives at most what it has");
-        connection.prepare_cached(USE_INSERT)?.execute(params![
-            booking.attempt,
-            lot,
-            taken.quantity_millionths,
-            taken.cost.get(),
-            taken.covered.get()
-        ])?;
+        // A lot gives at most what it has.
+        connection.change_one(LOT_TAKE, params![lot, taken.quantity_millionths])?;
+        connection.change_one(
+            USE_INSERT,
+            params![booking.attempt, lot, taken.quantity_millionths, taken.cost.get(), taken.covered.get()],
+        )?;
         let legs = [
             ("credits", -taken.cost),
             ("consumed", taken.cost),
@@ -124,15 +116,12 @@ pub(super) fn consume(
 /// Books what is left of lots that are over as lost; how many there were, and what they had cost.
 pub(crate) fn expire(writing: &mut Writing<'_>, now: Timestamp) -> Result<(u32, Ticks), StoreError> {
     let connection = writing.connection;
-    let over = connection
-        .prepare_cached(LOTS_OVER)?
-        .query_map([micros(now)], numbered_lot)?
-        .collect::<Result<Vec<_>, _>>()?;
+    let over: Vec<_> = connection.query_all(LOTS_OVER, params![micros(now)], numbered_lot)?;
     let mut sum = (0, Ticks::ZERO);
     for (number, lot) in over {
         let loss = lot.cost_remaining();
-        let changed = connection.prepare_cached(LOT_EXPIRE)?.execute(params![number, loss.get()])?;
-        assert_eq!(changed, 1, "a lot expires once");
+        // A lot expires once.
+        connection.change_one(LOT_EXPIRE, params![number, loss.get()])?;
         let legs = [("credits", -loss), ("expired", loss)];
         book(connection, number, None, (Movement::Expire, micros(now)), &lot.provider, &legs)?;
         sum = (sum.0 + 1, sum.1 + loss);
@@ -143,7 +132,7 @@ pub(crate) fn expire(writing: &mut Writing<'_>, now: Timestamp) -> Result<(u32, 
 
 /// Books legs of the provider's accounts that sum to zero.
 fn book(
-    connection: &Connection,
+    connection: &dyn Sql,
     lot: i64,
     attempt: Option<i64>,
     (kind, at): (Movement, i64),
@@ -154,34 +143,27 @@ fn book(
     assert!(sum.is_zero(), "the legs of a movement sum to {sum}, not to zero");
     for (part, amount) in legs {
         let account = account(connection, provider, part)?;
-        connection.prepare_cached(ENTRY_INSERT)?.execute(params![
-            lot,
-            attempt,
-            account,
-            amount.get(),
-            at,
-            kind.as_str()
-        ])?;
+        connection
+            .change_one(ENTRY_INSERT, params![lot, attempt, account, amount.get(), at, kind.as_str()])?;
     }
     Ok(())
 }
 
-fn account(connection: &Connection, provider: &str, part: &str) -> Result<i64, StoreError> {
+pub(super) fn account(connection: &dyn Sql, provider: &str, part: &str) -> Result<i64, StoreError> {
     let name = format!("provider:{provider}:{part}");
-    let found = connection.prepare_cached(ACCOUNT)?.query_row([&name], |row| row.get(0)).optional()?;
+    let found = connection.query_opt(ACCOUNT, params![&name], |row| row.get(0))?;
     if let Some(found) = found {
         return Ok(found);
     }
-    connection.prepare_cached(ACCOUNT_INSERT)?.execute([&name])?;
-    Ok(connection.last_insert_rowid())
+    connection.insert(ACCOUNT_INSERT, params![&name])
 }
 
-fn numbered_lot(row: &Row<'_>) -> rusqlite::Result<(i64, Lot)> {
+pub(super) fn numbered_lot(row: &Row<'_>) -> Result<(i64, Lot), StoreError> {
     Ok((row.get(0)?, lot(row, 1)?))
 }
 
 /// A lot from ten columns.
-pub(crate) fn lot(row: &Row<'_>, first: usize) -> rusqlite::Result<Lot> {
+pub(crate) fn lot(row: &Row<'_>, first: usize) -> Result<Lot, StoreError> {
     Ok(Lot {
         provider: row.get(first)?,
         currency: row.get(first + 1)?,
@@ -197,14 +179,14 @@ pub(crate) fn lot(row: &Row<'_>, first: usize) -> rusqlite::Result<Lot> {
 
 impl Names {
     /// Whether a provider has credits left.
-    fn is_prepaid(&mut self, connection: &Connection, provider: &str) -> Result<bool, StoreError> {
+    fn is_prepaid(&mut self, connection: &dyn Sql, provider: &str) -> Result<bool, StoreError> {
         if self.prepaid.is_none() {
             self.prepaid = Some(prepaid(connection)?);
         }
         Ok(self.prepaid.as_ref().is_some_and(|prepaid| prepaid.contains(provider)))
     }
 
-    fn forget_prepaid(&mut self) {
+    pub(super) fn forget_prepaid(&mut self) {
         self.prepaid = None;
     }
 }

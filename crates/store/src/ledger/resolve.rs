@@ -4,12 +4,13 @@
 //! change with it, in the same commit.
 
 use gallerist_domain::AttemptId;
-use rusqlite::params;
 
 use super::Resolution;
 use super::accounts::{Booking, Totals, move_totals};
 use super::apply::{check_amount, find_attempt, pay};
+use super::counters::{self, Moving, Place};
 use crate::StoreError;
+use crate::sql::params;
 use crate::words::{AttemptStatus, Movement, micros, statements};
 use crate::writer::Writing;
 
@@ -45,26 +46,35 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
     if found.status != AttemptStatus::Disputed {
         return Err(StoreError::NotDisputed { attempt: *attempt, status: found.status });
     }
-    let project = connection.prepare_cached(REQUEST_PROJECT)?.query_row([found.request], |row| row.get(0))?;
+    let project = connection.query_row(REQUEST_PROJECT, params![found.request], |row| row.get(0))?;
     let accounts = writing.names.project_by_number(connection, project)?;
     let booking = Booking { attempt: found.row, kind: Movement::Resolve, at: micros(*now) };
     let from = (accounts.disputed, found.reserved);
     let status = pay(writing, &booking, from, accounts.available, (&found.provider, *charge))?;
-    let changed = connection.prepare_cached(ATTEMPT_RESOLVE)?.execute(params![
-        found.row,
-        status.as_str(),
-        charge.get(),
-        basis,
-        charge_json,
-        writing.calls_keep,
-        images,
-        provider_request_id
-    ])?;
-    assert_eq!(changed, 1, "a disputed attempt is resolved once");
+    // A disputed attempt is resolved once.
+    connection.change_one(
+        ATTEMPT_RESOLVE,
+        params![
+            found.row,
+            status.as_str(),
+            charge.get(),
+            basis,
+            charge_json,
+            writing.calls_keep,
+            images,
+            provider_request_id
+        ],
+    )?;
     let less = (found.reserved - *charge).get();
-    connection.prepare_cached(REQUEST_SAVED)?.execute(params![found.request, less])?;
+    connection.change(REQUEST_SAVED, params![found.request, less])?;
     if *images > 0 {
-        connection.prepare_cached(REQUEST_FOUND)?.execute(params![found.request, images, answer_json])?;
+        connection.change(REQUEST_FOUND, params![found.request, images, answer_json])?;
+    }
+    if found.counters > 0 {
+        let to = if charge.is_zero() { Place::Released } else { Place::Settled(*charge, *images) };
+        let overrun = *charge > found.reserved;
+        let moving = Moving { attempt: *attempt, row: found.row, at: *now, overrun };
+        counters::move_shares(writing, &moving, Place::Disputed, to)?;
     }
     let change = Totals { settled: *charge, disputed: -found.reserved, ..Totals::default() };
     move_totals(connection, accounts.number, change)?;
@@ -74,6 +84,6 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
 
 pub(crate) fn forget_job(writing: &mut Writing<'_>, attempt: AttemptId) -> Result<(), StoreError> {
     let id = attempt.uuid();
-    writing.connection.prepare_cached(JOB_FORGET)?.execute(params![id.as_bytes(), writing.calls_keep])?;
+    writing.connection.change(JOB_FORGET, params![id.as_bytes(), writing.calls_keep])?;
     Ok(())
 }

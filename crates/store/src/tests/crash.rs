@@ -68,7 +68,7 @@ async fn a_second_open_says_that_the_store_is_locked() {
 async fn a_store_of_a_newer_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    let connection = rusqlite::Connection::open(database_path(dir.path())).unwrap();
+    let connection = rusqlite::Connection::open(sqlite::database_path(dir.path())).unwrap();
     connection.pragma_update(None, "user_version", 999).unwrap();
     drop(connection);
     let refused = Store::open(StoreOptions::new(dir.path(), at(0)));

@@ -111,7 +111,7 @@ async fn an_overrun_is_booked_beyond_the_cap_and_stops_what_follows() {
     store.conclude(conclusion(request, vec![(attempt_id, settled(130, 1))], None)).await.unwrap();
     assert_eq!(totals(&store).await, (130, 0, 0));
     let refused = store.reserve(first(new_request(&default(), 1, None), vec![attempt(1, "openai", 1)])).await;
-    assert!(matches!(refused, Err(StoreError::BudgetExceeded { settled, .. }) if settled == Ticks::new(130)));
+    assert!(matches!(refused, Err(StoreError::BudgetExceeded(breach)) if breach.settled == 130));
     check_books(&store).await;
 }
 
@@ -122,8 +122,8 @@ async fn a_refused_reservation_leaves_no_trace() {
     let request = new_request(&default(), 1, Some("again"));
     let id = request.id;
     let refused = store.reserve(first(request, vec![attempt(1, "new", 50), attempt(2, "new", 50)])).await;
-    let Err(StoreError::BudgetExceeded { cap, held, asked, .. }) = refused else { panic!("{refused:?}") };
-    assert_eq!((cap.get(), held.get(), asked.get()), (99, 0, 100));
+    let Err(StoreError::BudgetExceeded(breach)) = refused else { panic!("{refused:?}") };
+    assert_eq!((breach.limit, breach.held, breach.asked, breach.left()), (99, 0, 100, 99));
     assert!(store.request(id).await.unwrap().is_none());
     assert!(store.idempotent(default(), "again", at(0)).await.unwrap().is_none());
     assert_eq!(totals(&store).await, (0, 0, 0));
@@ -272,7 +272,7 @@ async fn later_attempts_join_a_running_request_only() {
     let (request, attempt_id) = reserved(&store, &default(), 10).await;
     let more = |number, id: RequestId| Reservation {
         request: id,
-        project: default(),
+        payer: payer(&default()),
         new_request: None,
         attempts: vec![attempt(number, "bfl", 7)],
         now: at(2),
@@ -389,7 +389,7 @@ async fn a_settlement_that_could_not_be_written_is_handed_back() {
     let store = store();
     let (request, attempt) = reserved(&store, &default(), 100).await;
     // Stands for a full disk: the row of the attempt cannot be written.
-    let other = rusqlite::Connection::open(crate::database_path(store.data_dir())).unwrap();
+    let other = rusqlite::Connection::open(crate::sqlite::database_path(store.data_dir())).unwrap();
     let refuse = "CREATE TRIGGER full BEFORE UPDATE ON attempts BEGIN SELECT RAISE(ABORT, 'full'); END";
     other.execute_batch(refuse).unwrap();
     let (sender, back) = tokio::sync::oneshot::channel();

@@ -1,7 +1,8 @@
 //! Short ways to say what the tests mean.
 
-use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
+use gallerist_domain::{AttemptId, OfferId, Operation, Payer, ProjectId, RequestId, Ticks};
 use jiff::Timestamp;
+use std::sync::Arc;
 
 use crate::*;
 
@@ -13,16 +14,21 @@ pub fn project(name: &str) -> ProjectId {
     name.parse().unwrap()
 }
 
+pub fn payer(project: &ProjectId) -> Arc<Payer> {
+    Arc::new(Payer { key_id: Some("key_1".to_owned()), ..Payer::of(project.clone()) })
+}
+
 pub fn new_request(project: &ProjectId, fingerprint: u8, idempotency_key: Option<&str>) -> NewRequest {
     NewRequest {
         id: RequestId::generate(),
-        project: project.clone(),
-        key_id: Some("key_1".to_owned()),
+        payer: payer(project),
         accepted_at: at(0),
         model: "auto".to_owned(),
         operation: Operation::Generate,
         n: 1,
         plan_json: r#"{"offers":[]}"#.to_owned(),
+        asked_json: None,
+        prompt: None,
         fingerprint: [fingerprint; 32],
         idempotency_key: idempotency_key.map(str::to_owned),
     }
@@ -33,6 +39,7 @@ pub fn attempt(number: u32, provider: &str, maximum: i64) -> NewAttempt {
         id: AttemptId::generate(),
         number,
         offer: OfferId::new(provider, &format!("{provider}-model")),
+        images: 1,
         maximum: Ticks::new(maximum),
         call_json: r#"{"prompt":"a tin robot"}"#.to_owned(),
         catalogue_digest: "digest".to_owned(),
@@ -43,7 +50,7 @@ pub fn attempt(number: u32, provider: &str, maximum: i64) -> NewAttempt {
 pub fn first(request: NewRequest, attempts: Vec<NewAttempt>) -> Reservation {
     Reservation {
         request: request.id,
-        project: request.project.clone(),
+        payer: Arc::clone(&request.payer),
         new_request: Some(request),
         attempts,
         now: at(0),

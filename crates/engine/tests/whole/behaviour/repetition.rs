@@ -2,8 +2,8 @@
 
 use super::{ask, files, usd};
 use crate::house::{House, incoming};
-use gallerist_domain::{Clock as _, FixedClock, ImageRequest, RequestId, ResponseFormat};
-use gallerist_engine::{Answer, Caller, Incoming, RefusalKind};
+use gallerist_domain::{Clock as _, FixedClock, ImageRequest, Payer, RequestId, ResponseFormat};
+use gallerist_engine::{Answer, Incoming, RefusalKind};
 use gallerist_store::RequestStatus;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -243,7 +243,7 @@ async fn a_free_failure_hides_no_paid_answer_from_a_repetition_also_after_a_rest
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repetition_by_another_key_of_the_project_is_a_wish_of_its_own_also_after_a_restart() {
     let by = |key: &str, incoming: Incoming| Incoming {
-        caller: Caller { key_id: Some(key.to_owned()), ..incoming.caller.clone() },
+        payer: Arc::new(Payer { key_id: Some(key.to_owned()), ..Payer::clone(&incoming.payer) }),
         ..incoming
     };
     let house = House::open(143).await;

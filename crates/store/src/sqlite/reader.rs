@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
+use super::STATEMENTS_CACHED;
 use crate::StoreError;
-
-const STATEMENTS_CACHED: usize = 64;
+use crate::sql::Sql;
 
 pub(crate) struct Readers {
     path: PathBuf,
@@ -24,7 +24,7 @@ impl Readers {
 
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&dyn Sql) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (path, idle) = (self.path.clone(), Arc::clone(&self.idle));
@@ -36,7 +36,7 @@ impl Readers {
             };
             // One read transaction, so that several statements see the same state.
             let transaction = connection.unchecked_transaction()?;
-            let answer = work(&transaction);
+            let answer = work(&*transaction);
             drop(transaction);
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             drop(place);

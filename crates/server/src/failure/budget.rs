@@ -1,0 +1,79 @@
+//! What a 402 says of the limit: which, what is left of it, when it begins anew, and what would still fit.
+
+use gallerist_domain::{BudgetId, BudgetUnit, OfferId, Ticks};
+use gallerist_engine::Fitting;
+use gallerist_store::Breach;
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// An amount in the unit of a budget: a decimal text in dollars, a whole number in images.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Amount {
+    Usd(Ticks),
+    Images(i64),
+}
+
+impl Amount {
+    pub(crate) fn of(unit: BudgetUnit, amount: i64) -> Amount {
+        match unit {
+            BudgetUnit::Usd => Amount::Usd(Ticks::new(amount)),
+            BudgetUnit::Images => Amount::Images(amount),
+        }
+    }
+}
+
+/// The limit that a reservation would have passed.
+#[derive(Debug, Serialize)]
+pub(super) struct BudgetDetails {
+    /// Null: the cap of the project itself.
+    id: Option<BudgetId>,
+    name: String,
+    /// In words.
+    budget: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    subject: String,
+    unit: &'static str,
+    limit: Amount,
+    settled: Amount,
+    held: Amount,
+    disputed: Amount,
+    left: Amount,
+    asked: Amount,
+    /// Null: never.
+    resets_at: Option<Timestamp>,
+}
+
+/// The cheapest that would still fit.
+#[derive(Debug, Serialize)]
+pub(super) struct FittingDetails {
+    offer: OfferId,
+    n: u32,
+    max_usd: Ticks,
+}
+
+impl From<&Breach> for BudgetDetails {
+    fn from(breach: &Breach) -> BudgetDetails {
+        let amount = |amount| Amount::of(breach.unit, amount);
+        BudgetDetails {
+            id: breach.budget,
+            name: breach.name.clone(),
+            budget: breach.words.clone(),
+            subject: breach.subject.clone(),
+            unit: breach.unit.as_str(),
+            limit: amount(breach.limit),
+            settled: amount(breach.settled),
+            held: amount(breach.held),
+            disputed: amount(breach.disputed),
+            left: amount(breach.left()),
+            asked: amount(breach.asked),
+            resets_at: breach.resets_at,
+        }
+    }
+}
+
+impl From<&Fitting> for FittingDetails {
+    fn from(fitting: &Fitting) -> FittingDetails {
+        FittingDetails { offer: fitting.offer.clone(), n: fitting.n, max_usd: fitting.maximum }
+    }
+}

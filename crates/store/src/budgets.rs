@@ -1,0 +1,354 @@
+//! Budgets: kept, changed, removed by a mark, and how far each is used.
+//!
+//! A budget with a window counts what its window has seen before it was made; one for ever counts from its
+//! making on.
+
+use gallerist_domain::{Budget, BudgetId, BudgetMode, BudgetUnit, BudgetWindow, Payer, Spending};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::ledger::LiveBudget;
+use crate::sql::{Row, Sql, params};
+use crate::words::{self, AttemptStatus, micros, statements};
+use crate::writer::Writing;
+use crate::{Store, StoreError};
+
+/// Counters that one answer shows of each budget.
+pub const COUNTERS_SHOWN_MAX: u32 = 100;
+
+/// A budget with its counters of the present window, the most used first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetRecord {
+    pub budget: Budget,
+    /// At most [`COUNTERS_SHOWN_MAX`].
+    pub counters: Vec<CounterRecord>,
+    /// How many there are.
+    pub counters_total: u64,
+}
+
+/// A counter, in the unit of its budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterRecord {
+    /// Whose it is: empty, unless the budget counts each apart.
+    pub subject: String,
+    pub window_start: Timestamp,
+    pub window_end: Option<Timestamp>,
+    pub settled: i64,
+    pub held: i64,
+    pub disputed: i64,
+}
+
+impl CounterRecord {
+    pub fn used(&self) -> i64 {
+        self.settled + self.held + self.disputed
+    }
+}
+
+/// What may be changed of a budget; its scope, unit and window stay, since they say what was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BudgetChange {
+    pub name: Option<String>,
+    pub limit: Option<i64>,
+    pub mode: Option<BudgetMode>,
+    pub thresholds_percent: Option<Vec<u16>>,
+}
+
+statements! {
+    BUDGETS = "SELECT number, id, name, scope_json, unit, limit_amount, every, zone, mode_json,
+        thresholds_json, created_at, removed_at FROM budgets ORDER BY number";
+    BUDGET_INSERT = "INSERT INTO budgets (id, name, scope_json, unit, limit_amount, every, zone, mode_json,
+        thresholds_json, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    BUDGET_CHANGE = "UPDATE budgets SET name = ?2, limit_amount = ?3, mode_json = ?4, thresholds_json = ?5
+        WHERE id = ?1";
+    BUDGET_REMOVE = "UPDATE budgets SET removed_at = coalesce(removed_at, ?2) WHERE id = ?1";
+    // A raised limit may be reached again, a lowered one is reached sooner.
+    COUNTERS_UNTOLD = "UPDATE budget_counters SET alerted_percent = 0
+        WHERE budget = (SELECT number FROM budgets WHERE id = ?1)";
+    COUNTERS = "SELECT subject, window_start, window_end, settled, held, disputed FROM budget_counters
+        WHERE budget = ?1 AND window_start = ?2 ORDER BY settled + held + disputed DESC, number LIMIT ?3";
+    COUNTERS_COUNT = "SELECT count(*) FROM budget_counters WHERE budget = ?1 AND window_start = ?2";
+    COUNTER = "SELECT subject, window_start, window_end, settled, held, disputed FROM budget_counters
+        WHERE budget = ?1 AND subject = ?2 AND window_start = ?3";
+    // A request is accepted some time before its attempts are reserved.
+    EARLIER = "SELECT a.row, a.provider, a.model, a.status, a.reserved_ticks, a.charged_ticks, a.images,
+            a.images_asked, p.name, r.key_id, r.end_user, r.tags_json
+        FROM requests r JOIN attempts a ON a.request = r.number JOIN projects p ON p.number = r.project
+        WHERE r.created_at >= ?1 AND a.created_at >= ?2";
+    COUNTER_OPEN = "INSERT INTO budget_counters (budget, subject, window_start, window_end, settled, held,
+        disputed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    SHARE_OPEN = "INSERT INTO attempt_counters (attempt, counter, held, settled) VALUES (?1, ?2, ?3, ?4)";
+    ATTEMPT_COUNTED = "UPDATE attempts SET counters = counters + 1 WHERE row = ?1";
+}
+
+/// Budgets that are asked before a plan is made, in memory.
+#[derive(Default)]
+pub(crate) struct LiveBudgets {
+    degrading: RwLock<Arc<[LiveBudget]>>,
+}
+
+impl LiveBudgets {
+    pub(crate) fn load(&self, connection: &dyn Sql) -> Result<(), StoreError> {
+        let degrades =
+            |live: &LiveBudget| !live.removed && matches!(live.budget.mode, BudgetMode::Degrade { .. });
+        let fresh: Vec<LiveBudget> = load(connection)?.into_iter().filter(degrades).collect();
+        *self.degrading.write().unwrap_or_else(PoisonError::into_inner) = fresh.into();
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Makes a budget; from now on it counts, and refuses where its mode does.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] names the field that is out of its range.
+    pub async fn create_budget(&self, budget: Budget) -> Result<(), StoreError> {
+        budget.check().map_err(|fault| StoreError::Invalid(fault.to_string()))?;
+        self.write(move |writing| create(writing, &budget)).await
+    }
+
+    /// # Errors
+    /// [`StoreError::UnknownBudget`], or [`StoreError::Invalid`] with the field.
+    pub async fn change_budget(&self, id: BudgetId, change: BudgetChange) -> Result<(), StoreError> {
+        self.write(move |writing| {
+            let known =
+                load(writing.connection)?.into_iter().find(|live| live.budget.id == id && !live.removed);
+            let mut budget = known.ok_or(StoreError::UnknownBudget(id))?.budget;
+            let BudgetChange { name, limit, mode, thresholds_percent } = change.clone();
+            budget.name = name.unwrap_or(budget.name);
+            budget.limit = limit.unwrap_or(budget.limit);
+            budget.mode = mode.unwrap_or(budget.mode);
+            budget.thresholds_percent = thresholds_percent.unwrap_or(budget.thresholds_percent);
+            budget.check().map_err(|fault| StoreError::Invalid(fault.to_string()))?;
+            let connection = writing.connection;
+            connection.change_one(
+                BUDGET_CHANGE,
+                params![
+                    id.uuid().as_bytes(),
+                    budget.name,
+                    budget.limit,
+                    json(&budget.mode),
+                    json(&budget.thresholds_percent)
+                ],
+            )?;
+            connection.change(COUNTERS_UNTOLD, params![id.uuid().as_bytes()])?;
+            writing.change_budgets();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends a budget: it counts nothing new and refuses nothing. What it has counted stays.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownBudget`].
+    pub async fn remove_budget(&self, id: BudgetId, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |writing| {
+            let (id_bytes, at) = (id.uuid(), micros(now));
+            if writing.connection.execute(BUDGET_REMOVE, params![id_bytes.as_bytes(), at])? == 0 {
+                return Err(StoreError::UnknownBudget(id));
+            }
+            writing.change_budgets();
+            Ok(())
+        })
+        .await
+    }
+
+    /// The budgets that are not removed, oldest first, with their counters of the windows around `now`.
+    pub async fn budgets(&self, now: Timestamp) -> Result<Vec<BudgetRecord>, StoreError> {
+        self.read(move |connection| {
+            let live = load(connection)?.into_iter().filter(|live| !live.removed);
+            live.map(|live| standing(connection, live, now)).collect()
+        })
+        .await
+    }
+
+    /// The degrading budget whose share is used up for this payer at `now`, if there is one.
+    pub async fn degraded(&self, payer: &Payer, now: Timestamp) -> Result<Option<Budget>, StoreError> {
+        let degrading = {
+            let live = &self.inner.budgets.degrading;
+            Arc::clone(&live.read().unwrap_or_else(PoisonError::into_inner))
+        };
+        // Budgets of this mode do not speak of providers and models.
+        let spending = Spending { payer, provider: "", model: "" };
+        let asked: Vec<(usize, String, i64)> = degrading
+            .iter()
+            .enumerate()
+            .filter_map(|(place, live)| {
+                let subject = live.budget.scope.subject(&spending)?;
+                Some((place, subject, micros(live.budget.window.around(now, &live.zone).start)))
+            })
+            .collect();
+        if asked.is_empty() {
+            return Ok(None);
+        }
+        self.read(move |connection| {
+            for (place, subject, start) in asked {
+                let LiveBudget { number, budget, .. } = &degrading[place];
+                let found = connection.query_opt(COUNTER, params![number, subject, start], counter)?;
+                let used = found.map_or(0, |counter| counter.used());
+                let BudgetMode::Degrade { share_percent } = budget.mode else { continue };
+                if i128::from(used) * 100 >= i128::from(budget.limit) * i128::from(share_percent) {
+                    return Ok(Some(budget.clone()));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+}
+
+fn standing(connection: &dyn Sql, live: LiveBudget, now: Timestamp) -> Result<BudgetRecord, StoreError> {
+    let start = micros(live.budget.window.around(now, &live.zone).start);
+    let shown = params![live.number, start, COUNTERS_SHOWN_MAX];
+    let counters = connection.query_all(COUNTERS, shown, counter)?;
+    let total: i64 = connection.query_row(COUNTERS_COUNT, params![live.number, start], |row| row.get(0))?;
+    let counters_total = u64::try_from(total).expect("a count is not negative");
+    Ok(BudgetRecord { budget: live.budget, counters, counters_total })
+}
+
+fn counter(row: &Row<'_>) -> Result<CounterRecord, StoreError> {
+    Ok(CounterRecord {
+        subject: row.get(0)?,
+        window_start: words::timestamp(row, 1)?,
+        window_end: words::timestamp_opt(row, 2)?,
+        settled: row.get(3)?,
+        held: row.get(4)?,
+        disputed: row.get(5)?,
+    })
+}
+
+/// All budgets, the removed ones too, by number.
+pub(crate) fn load(connection: &dyn Sql) -> Result<Vec<LiveBudget>, StoreError> {
+    connection.query_all(BUDGETS, params![], |row| {
+        let zone: String = row.get(7)?;
+        Ok(LiveBudget {
+            number: row.get(0)?,
+            zone: TimeZone::get(&zone).map_err(|error| StoreError::strange(7, error))?,
+            removed: row.get::<Option<i64>>(11)?.is_some(),
+            budget: Budget {
+                id: BudgetId::from_uuid(uuid::Uuid::from_bytes(row.get(1)?)),
+                name: row.get(2)?,
+                scope: words::json(row, 3)?,
+                unit: words::word(row, 4, |word| match word {
+                    "usd" => Some(BudgetUnit::Usd),
+                    "images" => Some(BudgetUnit::Images),
+                    _ => None,
+                })?,
+                limit: row.get(5)?,
+                window: words::word(row, 6, BudgetWindow::from_word)?,
+                zone,
+                mode: words::json(row, 8)?,
+                thresholds_percent: words::json(row, 9)?,
+                created_at: words::timestamp(row, 10)?,
+            },
+        })
+    })
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("it is plain data")
+}
+
+fn create(writing: &mut Writing<'_>, budget: &Budget) -> Result<(), StoreError> {
+    let connection = writing.connection;
+    if load(connection)?.iter().any(|live| live.budget.id == budget.id) {
+        return Err(StoreError::Exists(format!("budget {}", budget.id)));
+    }
+    let number = connection.insert(
+        BUDGET_INSERT,
+        params![
+            budget.id.uuid().as_bytes(),
+            budget.name,
+            json(&budget.scope),
+            budget.unit.as_str(),
+            budget.limit,
+            budget.window.as_str(),
+            budget.zone,
+            json(&budget.mode),
+            json(&budget.thresholds_percent),
+            micros(budget.created_at)
+        ],
+    )?;
+    if budget.window != BudgetWindow::Forever {
+        count_earlier(connection, number, budget)?;
+    }
+    writing.change_budgets();
+    Ok(())
+}
+
+/// What an attempt counts in a counter.
+struct Earlier {
+    attempt: i64,
+    held: i64,
+    settled: i64,
+    status: AttemptStatus,
+}
+
+/// Counts what the present window has seen before the budget was made.
+fn count_earlier(connection: &dyn Sql, number: i64, budget: &Budget) -> Result<(), StoreError> {
+    let window = budget.window_around(budget.created_at);
+    let accepted = window.start.checked_sub(1.hour()).unwrap_or(Timestamp::MIN);
+    let mut subjects: BTreeMap<String, Vec<Earlier>> = BTreeMap::new();
+    let (accepted, start) = (micros(accepted), micros(window.start));
+    connection.query(EARLIER, params![accepted, start], &mut |row| {
+        if let Some((subject, earlier)) = earlier(row, budget)? {
+            subjects.entry(subject).or_default().push(earlier);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for (subject, attempts) in subjects {
+        let held_as = |status| {
+            let those = attempts.iter().filter(|attempt| attempt.status == status);
+            those.map(|attempt| attempt.held).sum::<i64>()
+        };
+        let settled: i64 = attempts.iter().map(|attempt| attempt.settled).sum();
+        let counter = connection.insert(
+            COUNTER_OPEN,
+            params![
+                number,
+                subject,
+                micros(window.start),
+                window.end.map(micros),
+                settled,
+                held_as(AttemptStatus::Reserved),
+                held_as(AttemptStatus::Disputed)
+            ],
+        )?;
+        for Earlier { attempt, held, settled, .. } in &attempts {
+            connection.change_one(SHARE_OPEN, params![attempt, counter, held, settled])?;
+            connection.change_one(ATTEMPT_COUNTED, params![attempt])?;
+        }
+    }
+    Ok(())
+}
+
+/// What the attempt of this row counts, and for whom; `None` where the budget does not speak of it.
+fn earlier(row: &Row<'_>, budget: &Budget) -> Result<Option<(String, Earlier)>, StoreError> {
+    let payer = payer(row, 8)?;
+    let spending = Spending { payer: &payer, provider: row.get(1)?, model: row.get(2)? };
+    let Some(subject) = budget.scope.subject(&spending) else { return Ok(None) };
+    let (held, settled) = match budget.unit {
+        BudgetUnit::Usd => (row.get(4)?, row.get(5)?),
+        BudgetUnit::Images => (row.get(7)?, row.get(6)?),
+    };
+    let status = words::word(row, 3, AttemptStatus::from_word)?;
+    let settled = if status == AttemptStatus::Settled { settled } else { 0 };
+    Ok(Some((subject, Earlier { attempt: row.get(0)?, held, settled, status })))
+}
+
+/// Project, key, end user and tags, from this column on.
+fn payer(row: &Row<'_>, column: usize) -> Result<Payer, StoreError> {
+    let tags: Option<&str> = row.get(column + 3)?;
+    Ok(Payer {
+        project: words::project(row, column)?,
+        key_id: row.get(column + 1)?,
+        end_user: row.get(column + 2)?,
+        tags: match tags {
+            Some(_) => words::json(row, column + 3)?,
+            None => BTreeMap::new(),
+        },
+    })
+}

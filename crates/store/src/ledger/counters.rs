@@ -1,0 +1,400 @@
+//! Counters of budgets: held with a reservation, moved with the end of an attempt, in the same transaction.
+//!
+//! A counter is one window of one subject of a budget. Spending counts in the window in which it was reserved,
+//! whenever it is settled. All counters of a reservation are looked at before anything is written, so that a
+//! refusal leaves nothing behind; they are taken in the order of their numbers.
+
+use gallerist_domain::budget::Window;
+use gallerist_domain::{
+    AlertFact, AttemptId, Budget, BudgetStanding, BudgetUnit, NewAlert, Payer, Spending, Ticks,
+};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::NewAttempt;
+use crate::StoreError;
+use crate::alerts;
+use crate::budgets;
+use crate::error::Breach;
+use crate::sql::{Row, Sql, params};
+use crate::words::{micros, statements};
+use crate::writer::Writing;
+
+statements! {
+    COUNTER_FIND = "SELECT number FROM budget_counters WHERE budget = ?1 AND subject = ?2 AND window_start = ?3";
+    COUNTER_OPEN = "INSERT INTO budget_counters (budget, subject, window_start, window_end)
+        VALUES (?1, ?2, ?3, ?4) ON CONFLICT (budget, subject, window_start) DO NOTHING";
+    COUNTER_TOTALS = "SELECT settled, held, disputed FROM budget_counters WHERE number = ?1";
+    // The limit is asked again where it is held, since another replica may have been faster.
+    COUNTER_HOLD = "UPDATE budget_counters SET held = held + ?2
+        WHERE number = ?1 AND (?3 IS NULL OR settled + held + disputed + ?2 <= ?3)";
+    COUNTER_MOVE = "UPDATE budget_counters
+        SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4 WHERE number = ?1";
+    COUNTER = "SELECT budget, subject, window_start, window_end, settled, held, disputed, alerted_percent
+        FROM budget_counters WHERE number = ?1";
+    COUNTER_ALERTED = "UPDATE budget_counters SET alerted_percent = ?2 WHERE number = ?1";
+    SHARE_INSERT = "INSERT INTO attempt_counters (attempt, counter, held) VALUES (?1, ?2, ?3)";
+    SHARES = "SELECT s.counter, s.held, c.budget FROM attempt_counters s
+        JOIN budget_counters c ON c.number = s.counter WHERE s.attempt = ?1 ORDER BY s.counter";
+    SHARE_SETTLE = "UPDATE attempt_counters SET settled = ?3 WHERE attempt = ?1 AND counter = ?2";
+}
+
+/// A budget as the writer remembers it.
+pub(crate) struct LiveBudget {
+    pub(crate) number: i64,
+    pub(crate) budget: Budget,
+    pub(crate) zone: TimeZone,
+    /// It counts nothing new.
+    pub(crate) removed: bool,
+}
+
+/// Names a counter: the budget's number, the subject, the start of the window in microseconds.
+type CounterKey = (i64, String, i64);
+
+/// The budgets and counters that were looked up before.
+#[derive(Default)]
+pub(crate) struct Counters {
+    budgets: Option<Arc<[LiveBudget]>>,
+    numbers: HashMap<CounterKey, i64>,
+}
+
+/// Counters remembered at most; then the map begins anew.
+const NUMBERS_MAX: usize = 65_536;
+
+impl Counters {
+    /// All budgets, the removed ones too, by number.
+    pub(super) fn budgets(&mut self, connection: &dyn Sql) -> Result<Arc<[LiveBudget]>, StoreError> {
+        if let Some(known) = &self.budgets {
+            return Ok(Arc::clone(known));
+        }
+        let fresh: Arc<[LiveBudget]> = budgets::load(connection)?.into();
+        self.budgets = Some(Arc::clone(&fresh));
+        Ok(fresh)
+    }
+
+    /// Reads the budgets again when they are next needed.
+    pub(crate) fn forget_budgets(&mut self) {
+        self.budgets = None;
+    }
+
+    /// The counter's number, if there is one.
+    fn find(
+        &mut self,
+        connection: &dyn Sql,
+        budget: i64,
+        subject: &str,
+        start: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        let key = (budget, subject.to_owned(), start);
+        if let Some(number) = self.numbers.get(&key) {
+            return Ok(Some(*number));
+        }
+        let found: Option<i64> =
+            connection.query_opt(COUNTER_FIND, params![budget, subject, start], |row| row.get(0))?;
+        if let Some(number) = found {
+            self.remember(key, number);
+        }
+        Ok(found)
+    }
+
+    fn remember(&mut self, key: CounterKey, number: i64) {
+        if self.numbers.len() >= NUMBERS_MAX {
+            self.numbers.clear();
+        }
+        self.numbers.insert(key, number);
+    }
+}
+
+/// What a reservation will hold: by counter the sum, by attempt the shares.
+#[derive(Default)]
+pub(super) struct Holding {
+    wanted: BTreeMap<CounterKey, Wanted>,
+    /// By place of the attempt.
+    shares: Vec<Vec<(CounterKey, i64)>>,
+}
+
+struct Wanted {
+    asked: i64,
+    window: Window,
+    number: Option<i64>,
+}
+
+impl Holding {
+    /// Counters that an attempt counts in.
+    pub(super) fn counters_of(&self, place: usize) -> usize {
+        self.shares.get(place).map_or(0, Vec::len)
+    }
+}
+
+/// An amount in the unit of a budget.
+const fn amount_in(unit: BudgetUnit, money: Ticks, images: u32) -> i64 {
+    match unit {
+        BudgetUnit::Usd => money.get(),
+        // Lossless; `From` is not const.
+        BudgetUnit::Images => images as i64,
+    }
+}
+
+/// Checks every budget that speaks of these attempts, and says what is to be held. Writes nothing.
+pub(super) fn check(
+    writing: &mut Writing<'_>,
+    payer: &Payer,
+    attempts: &[NewAttempt],
+    now: Timestamp,
+) -> Result<Holding, StoreError> {
+    let connection = writing.connection;
+    let counters = &mut writing.names.counters;
+    let live = counters.budgets(connection)?;
+    let mut holding = Holding::default();
+    if live.iter().all(|budget| budget.removed) {
+        return Ok(holding);
+    }
+    for attempt in attempts {
+        let spending = Spending { payer, provider: &attempt.offer.provider, model: &attempt.offer.model };
+        let mut shares = Vec::new();
+        for LiveBudget { number, budget, zone, removed } in live.iter() {
+            let subject = if *removed { None } else { budget.scope.subject(&spending) };
+            let Some(subject) = subject else { continue };
+            let asked = amount_in(budget.unit, attempt.maximum, attempt.images);
+            let window = budget.window.around(now, zone);
+            let key = (*number, subject, micros(window.start));
+            let wanted =
+                holding.wanted.entry(key.clone()).or_insert(Wanted { asked: 0, window, number: None });
+            wanted.asked += asked;
+            shares.push((key, asked));
+        }
+        holding.shares.push(shares);
+    }
+    for ((number, subject, start), wanted) in &mut holding.wanted {
+        let budget = &live.iter().find(|live| live.number == *number).expect("it was just read").budget;
+        wanted.number = counters.find(connection, *number, subject, *start)?;
+        if budget.mode.refuses() {
+            fits(connection, budget, subject, wanted)?;
+        }
+    }
+    Ok(holding)
+}
+
+fn fits(connection: &dyn Sql, budget: &Budget, subject: &str, wanted: &Wanted) -> Result<(), StoreError> {
+    let (settled, held, disputed) = totals(connection, wanted)?;
+    let sum = [settled, held, disputed, wanted.asked].iter().try_fold(0i64, |sum, x| sum.checked_add(*x));
+    if sum.is_some_and(|sum| sum <= budget.limit) {
+        return Ok(());
+    }
+    Err(breach(connection, budget, subject, wanted)?)
+}
+
+fn totals(connection: &dyn Sql, wanted: &Wanted) -> Result<(i64, i64, i64), StoreError> {
+    let Some(number) = wanted.number else { return Ok((0, 0, 0)) };
+    connection.query_row(COUNTER_TOTALS, params![number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+}
+
+/// The refusal of what would pass the limit.
+fn breach(
+    connection: &dyn Sql,
+    budget: &Budget,
+    subject: &str,
+    wanted: &Wanted,
+) -> Result<StoreError, StoreError> {
+    let (settled, held, disputed) = totals(connection, wanted)?;
+    Ok(StoreError::BudgetExceeded(Box::new(Breach {
+        budget: Some(budget.id),
+        name: budget.name.clone(),
+        words: budget.words(),
+        subject: subject.to_owned(),
+        unit: budget.unit,
+        limit: budget.limit,
+        settled,
+        held,
+        disputed,
+        asked: wanted.asked,
+        resets_at: wanted.window.end,
+        about_offers: budget.scope.is_about_offers(),
+    })))
+}
+
+/// Holds what [`check`] has found to fit.
+pub(super) fn hold(writing: &mut Writing<'_>, holding: &mut Holding) -> Result<(), StoreError> {
+    let connection = writing.connection;
+    let counters = &mut writing.names.counters;
+    let live = counters.budgets(connection)?;
+    for ((budget, subject, start), wanted) in &mut holding.wanted {
+        let number = match wanted.number {
+            Some(number) => number,
+            None => {
+                let end = wanted.window.end.map(micros);
+                connection.change(COUNTER_OPEN, params![budget, subject, start, end])?;
+                let opened = counters.find(connection, *budget, subject, *start)?;
+                opened.ok_or_else(|| StoreError::database("a counter is missing"))?
+            }
+        };
+        wanted.number = Some(number);
+        let budget = &find(&live, *budget).budget;
+        let limit = budget.mode.refuses().then_some(budget.limit);
+        if connection.execute(COUNTER_HOLD, params![number, wanted.asked, limit])? == 0 {
+            return Err(breach(connection, budget, subject, wanted)?);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the shares of the attempt at this place.
+pub(super) fn write_shares(
+    writing: &Writing<'_>,
+    holding: &Holding,
+    place: usize,
+    attempt_row: i64,
+) -> Result<(), StoreError> {
+    for (key, held) in holding.shares.get(place).into_iter().flatten() {
+        let counter = holding.wanted[key].number.expect("it is held");
+        writing.connection.change_one(SHARE_INSERT, params![attempt_row, counter, held])?;
+    }
+    Ok(())
+}
+
+/// Where a share of a counter comes from or goes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Held,
+    Disputed,
+    /// So much money was charged for so many delivered pictures.
+    Settled(Ticks, u32),
+    Released,
+}
+
+/// The attempt whose shares move.
+pub(super) struct Moving {
+    pub(super) attempt: AttemptId,
+    pub(super) row: i64,
+    pub(super) at: Timestamp,
+    /// Whether its charge is above its maximum.
+    pub(super) overrun: bool,
+}
+
+/// Moves the shares of an attempt, and raises the alerts that follow.
+pub(super) fn move_shares(
+    writing: &mut Writing<'_>,
+    moving: &Moving,
+    from: Place,
+    to: Place,
+) -> Result<(), StoreError> {
+    let connection = writing.connection;
+    let live = writing.names.counters.budgets(connection)?;
+    let shares: Vec<(i64, i64, i64)> = connection
+        .query_all(SHARES, params![moving.row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    for (counter, share, budget) in shares {
+        let unit = find(&live, budget).budget.unit;
+        let settled = match to {
+            Place::Settled(charge, images) => amount_in(unit, charge, images),
+            _ => 0,
+        };
+        let part = |place: Place| i64::from(to == place) * share - i64::from(from == place) * share;
+        let (held, disputed) = (part(Place::Held), part(Place::Disputed));
+        connection.change_one(COUNTER_MOVE, params![counter, settled, held, disputed])?;
+        let standing = connection.query_row(COUNTER, params![counter], Standing::read)?;
+        if settled != 0 {
+            connection.change_one(SHARE_SETTLE, params![moving.row, counter, settled])?;
+        }
+        standing.tell(writing, &live, counter, moving)?;
+    }
+    Ok(())
+}
+
+fn find(live: &[LiveBudget], number: i64) -> &LiveBudget {
+    live.iter().find(|live| live.number == number).expect("budgets are removed by a mark only")
+}
+
+/// A counter after a change.
+struct Standing {
+    budget: i64,
+    subject: String,
+    window_start: i64,
+    window_end: Option<i64>,
+    settled: i64,
+    held: i64,
+    disputed: i64,
+    alerted_percent: u16,
+}
+
+impl Standing {
+    fn read(row: &Row<'_>) -> Result<Standing, StoreError> {
+        Ok(Standing {
+            budget: row.get(0)?,
+            subject: row.get(1)?,
+            window_start: row.get(2)?,
+            window_end: row.get(3)?,
+            settled: row.get(4)?,
+            held: row.get(5)?,
+            disputed: row.get(6)?,
+            alerted_percent: row.get(7)?,
+        })
+    }
+
+    /// Raises an alert for the highest threshold that was newly reached, and for an overrun that passes the
+    /// limit.
+    fn tell(
+        &self,
+        writing: &Writing<'_>,
+        live: &[LiveBudget],
+        counter: i64,
+        moving: &Moving,
+    ) -> Result<(), StoreError> {
+        let LiveBudget { budget, removed, .. } = find(live, self.budget);
+        if *removed {
+            return Ok(());
+        }
+        let spent = i128::from(self.settled) + i128::from(self.disputed);
+        let reached = |percent: &&u16| {
+            **percent > self.alerted_percent
+                && spent * 100 >= i128::from(budget.limit) * i128::from(**percent)
+        };
+        let newly = budget.thresholds_percent.iter().rev().find(reached).filter(|_| spent > 0);
+        if let Some(percent) = newly {
+            writing.connection.change_one(COUNTER_ALERTED, params![counter, *percent])?;
+            let fact =
+                AlertFact::BudgetThreshold { threshold_percent: *percent, standing: self.words(budget) };
+            self.raise(writing, budget, format!("budget:{}:{counter}:{percent}", budget.id), moving, fact)?;
+        }
+        let used = spent + i128::from(self.held);
+        if moving.overrun && budget.mode.refuses() && used > i128::from(budget.limit) {
+            let fact = AlertFact::BudgetOverrun { attempt: moving.attempt, standing: self.words(budget) };
+            let once = format!("budget:{}:{counter}:overrun:{}", budget.id, moving.attempt);
+            self.raise(writing, budget, once, moving, fact)?;
+        }
+        Ok(())
+    }
+
+    fn raise(
+        &self,
+        writing: &Writing<'_>,
+        budget: &Budget,
+        once: String,
+        moving: &Moving,
+        fact: AlertFact,
+    ) -> Result<(), StoreError> {
+        let project = match &budget.scope.project {
+            gallerist_domain::budget::Part::Only(name) => name.parse().ok(),
+            _ => None,
+        };
+        alerts::insert(writing.connection, &NewAlert { once, at: moving.at, project, fact })
+    }
+
+    fn words(&self, budget: &Budget) -> BudgetStanding {
+        let instant = |at: i64| Timestamp::from_microsecond(at).ok();
+        BudgetStanding {
+            budget: budget.id,
+            name: budget.name.clone(),
+            words: budget.words(),
+            subject: self.subject.clone(),
+            unit: budget.unit,
+            limit: budget.limit,
+            settled: self.settled,
+            held: self.held,
+            disputed: self.disputed,
+            window_start: instant(self.window_start).filter(|at| *at > Timestamp::MIN),
+            window_end: self.window_end.and_then(instant),
+        }
+    }
+}

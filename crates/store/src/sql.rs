@@ -1,0 +1,282 @@
+//! The small surface between the rules and the engines: statements, values, rows.
+//!
+//! The rules are written once, against [`Sql`]. A statement is a constant in the common subset of the
+//! dialects, with `?1` for its first value; an engine keeps it prepared. Values and columns are borrowed, so
+//! that neither costs an allocation. It refuses to build SQL and to know what a row means.
+
+use gallerist_domain::Ticks;
+use std::error::Error;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::StoreError;
+
+/// A value of a statement, or a column of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Text(&'a str),
+    Blob(&'a [u8]),
+}
+
+/// An open transaction of an engine.
+///
+/// The names of statements and their values are those of the caller; what may be done later than it was asked
+/// for ([`Sql::put`]) is done before anything is read and at the commit at the latest.
+pub(crate) trait Sql {
+    /// Runs a statement that changes rows; how many there were.
+    fn execute(&self, statement: &str, values: &[Value<'_>]) -> Result<u64, StoreError>;
+
+    /// Runs a statement of whose outcome nothing is needed before the commit. With `rows`, another number of
+    /// changed rows would mean that the books are wrong.
+    fn put(&self, statement: &str, values: &[Value<'_>], rows: Option<u64>) -> Result<(), StoreError>;
+
+    /// Runs an `INSERT INTO table (…) VALUES (…)` of one row, without its number; which number it got.
+    fn insert(&self, statement: &str, values: &[Value<'_>]) -> Result<i64, StoreError>;
+
+    /// Shows each row to `each` until that breaks.
+    fn query(&self, statement: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StoreError>;
+}
+
+/// What looks at rows.
+pub(crate) type Each<'a> = dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, StoreError> + 'a;
+
+impl dyn Sql + '_ {
+    /// As [`Sql::put`], for any number of rows.
+    pub(crate) fn change(&self, statement: &str, values: &[Value<'_>]) -> Result<(), StoreError> {
+        self.put(statement, values, None)
+    }
+
+    /// As [`Sql::put`], for the one row that there must be.
+    pub(crate) fn change_one(&self, statement: &str, values: &[Value<'_>]) -> Result<(), StoreError> {
+        self.put(statement, values, Some(1))
+    }
+
+    /// The first row, if there is one.
+    pub(crate) fn query_opt<T>(
+        &self,
+        statement: &str,
+        values: &[Value<'_>],
+        map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let (mut map, mut found) = (Some(map), None);
+        self.query(statement, values, &mut |row| {
+            if let Some(map) = map.take() {
+                found = Some(map(row)?);
+            }
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(found)
+    }
+
+    /// The first row of a statement that always has one.
+    pub(crate) fn query_row<T>(
+        &self,
+        statement: &str,
+        values: &[Value<'_>],
+        map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.query_opt(statement, values, map)?.ok_or_else(|| StoreError::database("a row is missing"))
+    }
+
+    /// All rows, in their order.
+    pub(crate) fn query_all<T, C: FromIterator<T>>(
+        &self,
+        statement: &str,
+        values: &[Value<'_>],
+        mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<C, StoreError> {
+        let mut rows = Vec::new();
+        self.query(statement, values, &mut |row| {
+            rows.push(map(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Whether there is a row.
+    pub(crate) fn exists(&self, statement: &str, values: &[Value<'_>]) -> Result<bool, StoreError> {
+        Ok(self.query_opt(statement, values, |_| Ok(()))?.is_some())
+    }
+}
+
+/// The columns of a row as an engine holds them.
+pub(crate) trait Columns {
+    fn value(&self, column: usize) -> Result<Value<'_>, StoreError>;
+}
+
+/// A row while it is looked at. Columns count from 0.
+pub(crate) struct Row<'a> {
+    columns: &'a dyn Columns,
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn new(columns: &'a dyn Columns) -> Row<'a> {
+        Row { columns }
+    }
+
+    /// Fails if the column holds something else, which this version never wrote.
+    pub(crate) fn get<T: FromValue<'a>>(&self, column: usize) -> Result<T, StoreError> {
+        let value = self.columns.value(column)?;
+        T::from_value(value).ok_or_else(|| StoreError::strange(column, "its value is of another type"))
+    }
+}
+
+/// What a column can be read as; `None` if it holds something else.
+pub(crate) trait FromValue<'a>: Sized {
+    fn from_value(value: Value<'a>) -> Option<Self>;
+}
+
+impl FromValue<'_> for i64 {
+    fn from_value(value: Value<'_>) -> Option<i64> {
+        match value {
+            Value::Integer(number) => Some(number),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! narrower_integers {
+    ($($type:ty)+) => { $(
+        impl FromValue<'_> for $type {
+            fn from_value(value: Value<'_>) -> Option<$type> {
+                i64::from_value(value).and_then(|number| number.try_into().ok())
+            }
+        }
+        impl ToValue for $type {
+            fn to_value(&self) -> Value<'_> { Value::Integer(i64::from(*self)) }
+        }
+    )+ };
+}
+narrower_integers!(u16 u32);
+
+impl FromValue<'_> for bool {
+    fn from_value(value: Value<'_>) -> Option<bool> {
+        match value {
+            Value::Boolean(yes) => Some(yes),
+            Value::Integer(number) => Some(number != 0),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> FromValue<'a> for &'a str {
+    fn from_value(value: Value<'a>) -> Option<&'a str> {
+        match value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue<'_> for String {
+    fn from_value(value: Value<'_>) -> Option<String> {
+        <&str>::from_value(value).map(str::to_owned)
+    }
+}
+
+impl<'a> FromValue<'a> for &'a [u8] {
+    fn from_value(value: Value<'a>) -> Option<&'a [u8]> {
+        match value {
+            Value::Blob(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue<'_> for Vec<u8> {
+    fn from_value(value: Value<'_>) -> Option<Vec<u8>> {
+        <&[u8]>::from_value(value).map(<[u8]>::to_vec)
+    }
+}
+
+impl<const N: usize> FromValue<'_> for [u8; N] {
+    fn from_value(value: Value<'_>) -> Option<[u8; N]> {
+        <&[u8]>::from_value(value).and_then(|bytes| bytes.try_into().ok())
+    }
+}
+
+impl<'a, T: FromValue<'a>> FromValue<'a> for Option<T> {
+    fn from_value(value: Value<'a>) -> Option<Option<T>> {
+        match value {
+            Value::Null => Some(None),
+            value => T::from_value(value).map(Some),
+        }
+    }
+}
+
+/// What a statement takes as a value.
+pub(crate) trait ToValue {
+    fn to_value(&self) -> Value<'_>;
+}
+
+impl ToValue for i64 {
+    fn to_value(&self) -> Value<'_> {
+        Value::Integer(*self)
+    }
+}
+
+impl ToValue for Ticks {
+    fn to_value(&self) -> Value<'_> {
+        Value::Integer(self.get())
+    }
+}
+
+impl ToValue for bool {
+    fn to_value(&self) -> Value<'_> {
+        Value::Boolean(*self)
+    }
+}
+
+impl ToValue for str {
+    fn to_value(&self) -> Value<'_> {
+        Value::Text(self)
+    }
+}
+
+impl ToValue for String {
+    fn to_value(&self) -> Value<'_> {
+        Value::Text(self)
+    }
+}
+
+impl ToValue for [u8] {
+    fn to_value(&self) -> Value<'_> {
+        Value::Blob(self)
+    }
+}
+
+impl ToValue for Vec<u8> {
+    fn to_value(&self) -> Value<'_> {
+        Value::Blob(self)
+    }
+}
+
+impl<const N: usize> ToValue for [u8; N] {
+    fn to_value(&self) -> Value<'_> {
+        Value::Blob(self)
+    }
+}
+
+impl<T: ToValue + ?Sized> ToValue for &T {
+    fn to_value(&self) -> Value<'_> {
+        (**self).to_value()
+    }
+}
+
+impl<T: ToValue> ToValue for Option<T> {
+    fn to_value(&self) -> Value<'_> {
+        self.as_ref().map_or(Value::Null, ToValue::to_value)
+    }
+}
+
+/// The values of a statement, as a borrowed array: `?1` is the first.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { &[$($crate::sql::ToValue::to_value(&$value)),*] };
+}
+pub(crate) use params;
+
+/// Why a database failed, in the words of its engine.
+pub type EngineError = Arc<dyn Error + Send + Sync>;
