@@ -5,6 +5,7 @@
 //! which one it was. Never two writers: the lock decides. It refuses to make books by looking at them.
 
 mod here;
+mod limits;
 mod prepaid;
 
 use crate::client::{Client, escaped};
@@ -115,6 +116,40 @@ impl Books {
                 client.ask("PATCH", &path, Some(&json!({"cap_usd": cap})))
             }
             Books::Here(here) => here.set_cap(id, cap),
+        }
+    }
+
+    pub fn budgets(&self) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", "/v1/budgets", None),
+            Books::Here(here) => here.budgets(),
+        }
+    }
+
+    /// `wish` is the body of `POST /v1/budgets`.
+    pub fn create_budget(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/budgets", Some(wish)),
+            Books::Here(here) => here.create_budget(wish),
+        }
+    }
+
+    /// `wish` is the body of `PATCH /v1/budgets/{id}`.
+    pub fn change_budget(&self, id: &str, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("PATCH", &format!("/v1/budgets/{}", escaped(id)), Some(wish))
+            }
+            Books::Here(here) => here.change_budget(id, wish),
+        }
+    }
+
+    pub fn remove_budget(&self, id: &str) -> Result<()> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("DELETE", &format!("/v1/budgets/{}", escaped(id)), None).map(drop)
+            }
+            Books::Here(here) => here.remove_budget(id),
         }
     }
 

@@ -4,7 +4,7 @@
 //! A failure that may have cost something, or that would only happen again, tells the SDKs not to retry by
 //! themselves. `problem.rs` writes the bodies. No message here holds a key.
 
-pub(crate) mod budget;
+mod budget;
 
 use crate::wire::ParameterFault;
 use budget::{BudgetDetails, FittingDetails};

@@ -6,12 +6,14 @@
 //! providers' protocols and money arithmetic. Start reading at [`serve`] (connections), then `routes.rs`
 //! (who answers what) and `routes/images.rs` (the hot path).
 
+pub mod budgets;
 pub mod credits;
 pub mod keys;
 pub mod serve;
 pub mod state;
 pub mod wire;
 
+mod amount;
 mod answer;
 mod auth;
 mod failure;

@@ -1,5 +1,6 @@
 //! Who answers what. One handler file per resource; errors below OpenAI's paths take OpenAI's form.
 
+mod budgets;
 mod credits;
 mod disputes;
 mod health;
@@ -44,6 +45,11 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v1/keys/{id}", delete(keys::revoke).fallback(method_not_allowed))
         .route("/v1/projects", get(projects::list).post(projects::create).fallback(method_not_allowed))
         .route("/v1/projects/{id}", patch(projects::change).get(projects::show).fallback(method_not_allowed))
+        .route("/v1/budgets", get(budgets::list).post(budgets::create).fallback(method_not_allowed))
+        .route(
+            "/v1/budgets/{id}",
+            get(budgets::show).patch(budgets::change).delete(budgets::remove).fallback(method_not_allowed),
+        )
         .route("/v1/credits", get(credits::list).post(credits::create).fallback(method_not_allowed))
         .route("/v1/credits/adjustments", post(credits::adjust).fallback(method_not_allowed))
         .route("/v1/credits/forecast", get(credits::forecast).fallback(method_not_allowed))
@@ -57,7 +63,8 @@ pub(crate) fn router(state: AppState) -> Router {
 }
 
 /// First parts of our own paths; whatever else stands below `/v1/` was meant for OpenAI.
-const NATIVE: &[&str] = &["quotes", "requests", "pictures", "usage", "keys", "projects", "credits", "prices"];
+const NATIVE: &[&str] =
+    &["quotes", "requests", "pictures", "usage", "keys", "projects", "budgets", "credits", "prices"];
 
 /// Whether errors of this path take OpenAI's form.
 pub(crate) fn speaks_openai(path: &str) -> bool {
@@ -82,11 +89,12 @@ async fn method_not_allowed(State(state): State<AppState>, request: Request) -> 
 fn allowed(path: &str) -> &'static str {
     match path {
         "/v1/quotes" => "POST",
-        "/v1/keys" | "/v1/projects" | "/v1/credits" => "GET, POST",
+        "/v1/keys" | "/v1/projects" | "/v1/budgets" | "/v1/credits" => "GET, POST",
         _ if is_images(path) => "POST",
         _ if path.starts_with("/v1/requests/") && path.ends_with("/resolve") => "POST",
         _ if path.starts_with("/v1/keys/") => "DELETE",
         _ if path.starts_with("/v1/projects/") => "GET, PATCH",
+        _ if path.starts_with("/v1/budgets/") => "GET, PATCH, DELETE",
         _ => "GET",
     }
 }

@@ -170,7 +170,7 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
             None => "  no offer makes a standard picture now: `gallerist quote \"…\"` says why".to_owned(),
         });
         output::line(match cap {
-            None => "  no cap is set: `gallerist projects cap default 20` stops at 20 dollars".to_owned(),
+            None => "  no cap is set: `gallerist projects cap default 20` stops at 20 dollars,\n  `gallerist budgets create --usd 5 --every day` at 5 a day".to_owned(),
             Some(cap) => format!("  project default may spend {} in all", output::dollars(cap)),
         });
         output::line(match &config.baseline {
