@@ -4,7 +4,7 @@
 //! on disk before the first call is sent.
 
 use crate::answer::DeliveredImage;
-use crate::books::{self, Ended, HeldCall};
+use crate::books::{self, Charged, Ended, HeldCall};
 use crate::deliver::Brought;
 use crate::events::EventSink;
 use crate::exchange::{Exchange, Exchanged};
@@ -12,7 +12,7 @@ use crate::refusal::FailedAttempt;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::future::join_all;
 use gallerist_domain::{AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, RequestId, Ticks};
-use gallerist_pricing::{Charge, Facts, bounds};
+use gallerist_pricing::{Facts, bounds};
 use gallerist_routing::PlannedOffer;
 use gallerist_store::{AttemptEnd, NewAttempt};
 use jiff::Timestamp;
@@ -32,7 +32,7 @@ pub(crate) struct PlannedCall {
 pub(crate) struct Called {
     pub images: Vec<DeliveredImage>,
     pub end: AttemptEnd,
-    pub charge: Option<Charge>,
+    pub charge: Option<Charged>,
     pub overrun: Option<Ticks>,
     pub disputed: Option<Ticks>,
     pub failed: Option<FailedAttempt>,

@@ -33,7 +33,8 @@ mod shared;
 mod transport;
 
 pub use answer::{
-    Answer, AnswerMeta, Cost, CostLine, DeliveredImage, Missing, StreamEvent, StreamOrigin, TokenUsage,
+    Answer, AnswerMeta, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent, StreamOrigin,
+    TokenUsage,
 };
 pub use refusal::{FailedAttempt, Refusal, RefusalKind};
 pub use request::{Caller, Incoming};

@@ -4,8 +4,9 @@
 //! attributes allow it and the request's cost limit still holds. The settlement follows the answer within
 //! milliseconds; with an `Idempotency-Key` it comes first.
 
-use crate::answer::{Answer, AnswerMeta, Cost, DeliveredImage, Missing, StreamEvent};
+use crate::answer::{Answer, AnswerMeta, Cost, CostLines, DeliveredImage, Missing, StreamEvent};
 use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
+use crate::books::Charged;
 use crate::events::EventSink;
 use crate::joining::Ending;
 use crate::outcome;
@@ -14,7 +15,6 @@ use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::request::Incoming;
 use crate::shared::Shared;
 use gallerist_domain::{FaultKind, Metered, RequestId, Retry, Ticks};
-use gallerist_pricing::Charge;
 use gallerist_routing::{Plan, PlanContext, PlannedOffer, plan};
 use gallerist_store::{
     AttemptEnd, Conclusion, NewRequest, RequestEnd, RequestStatus, Reservation, Reserved, StoreError,
@@ -37,7 +37,7 @@ pub(crate) struct Life {
     pub charged: Ticks,
     pub disputed: Ticks,
     pub overrun: Ticks,
-    pub charges: Vec<Charge>,
+    pub charges: Vec<Charged>,
     pub usage: Vec<Metered>,
     /// Ends that are not in the ledger yet.
     pub ends: Vec<AttemptEnd>,
@@ -370,7 +370,7 @@ impl Life {
             cost: Cost {
                 charged_usd: self.charged,
                 basis: outcome::basis(&self.charges),
-                lines: self.charges.iter().flat_map(crate::books::cost_lines).collect(),
+                lines: CostLines::joined(self.charges.iter().map(|charge| &charge.lines)),
                 disputed_usd: (!self.disputed.is_zero()).then_some(self.disputed),
                 overrun_usd: (!self.overrun.is_zero()).then_some(self.overrun),
             },

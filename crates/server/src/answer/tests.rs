@@ -28,7 +28,8 @@ pub(crate) fn meta() -> AnswerMeta {
                 unit_price_usd: "40.0000000000 / 1000000".into(),
                 amount_usd: "0.04".parse().unwrap(),
                 source: "a \"quoted\" page".into(),
-            }],
+            }]
+            .into(),
             disputed_usd: None,
             overrun_usd: None,
         },
@@ -140,7 +141,7 @@ fn headers_say_what_it_cost() {
 }
 
 /// The HTTP side of an engine that can buy nothing, with this room for pictures on their way.
-async fn state(retained_bytes_max: usize) -> AppState {
+pub(crate) async fn state(retained_bytes_max: usize) -> AppState {
     let settings = EngineSettings {
         catalogue: Arc::new(Catalogue::embedded()),
         providers: Vec::new(),
@@ -155,7 +156,7 @@ async fn state(retained_bytes_max: usize) -> AppState {
     AppState::new(AppSettings { retained_bytes_max, ..AppSettings::new(engine) })
 }
 
-fn two_pictures() -> Answer {
+pub(crate) fn two_pictures() -> Answer {
     let picture = |byte: u8| image(ImageData::Bytes(Chunks::from(vec![byte; 30_000])), None, None);
     Answer { images: vec![picture(0), picture(1)], meta: Arc::new(meta()) }
 }
