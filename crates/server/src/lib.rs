@@ -19,6 +19,7 @@ mod intake;
 mod metrics;
 mod parts;
 mod problem;
+mod retention;
 mod routes;
 mod stream;
 
