@@ -4,7 +4,7 @@
 //! on disk before the first call is sent.
 
 use crate::answer::DeliveredImage;
-use crate::books::{self, Ended, HeldCall};
+use crate::books::{self, Charged, Ended, HeldCall};
 use crate::deliver::Delivery;
 use crate::events::EventSink;
 use crate::exchange::{Exchange, Exchanged};
@@ -13,7 +13,7 @@ use crate::shared::{ProviderRuntime, Shared};
 use futures_util::future::join_all;
 use gallerist_domain::{AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, RequestId, Ticks};
 use gallerist_imaging::Depth;
-use gallerist_pricing::{Charge, Facts, bounds};
+use gallerist_pricing::{Facts, bounds};
 use gallerist_routing::PlannedOffer;
 use gallerist_store::{AttemptEnd, NewAttempt};
 use jiff::Timestamp;
@@ -33,7 +33,7 @@ pub(crate) struct PlannedCall {
 pub(crate) struct Called {
     pub images: Vec<DeliveredImage>,
     pub end: AttemptEnd,
-    pub charge: Option<Charge>,
+    pub charge: Option<Charged>,
     pub overrun: Option<Ticks>,
     pub disputed: Option<Ticks>,
     pub failed: Option<FailedAttempt>,

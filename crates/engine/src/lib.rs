@@ -35,7 +35,8 @@ mod thrift;
 mod transport;
 
 pub use answer::{
-    Answer, AnswerMeta, Cost, CostLine, DeliveredImage, Missing, StreamEvent, StreamOrigin, TokenUsage,
+    Answer, AnswerMeta, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent, StreamOrigin,
+    TokenUsage,
 };
 pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};
 pub use request::Incoming;

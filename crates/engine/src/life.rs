@@ -7,6 +7,7 @@
 use crate::answer::{DeliveredImage, StreamEvent};
 use crate::asked;
 use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
+use crate::books::Charged;
 use crate::events::EventSink;
 use crate::joining::Ending;
 use crate::outcome;
@@ -17,7 +18,6 @@ use crate::shared::Shared;
 use crate::thrift;
 use gallerist_domain::{FaultKind, Metered, RequestId, Retry, Ticks};
 use gallerist_imaging::Depth;
-use gallerist_pricing::Charge;
 use gallerist_routing::{Plan, PlanContext, PlannedOffer, plan};
 use gallerist_store::{
     AttemptEnd, Conclusion, NewRequest, RequestEnd, RequestStatus, Reservation, Reserved, StoreError,
@@ -47,7 +47,7 @@ pub(crate) struct Life {
     pub charged: Ticks,
     pub disputed: Ticks,
     pub overrun: Ticks,
-    pub charges: Vec<Charge>,
+    pub charges: Vec<Charged>,
     pub usage: Vec<Metered>,
     /// Ends that are not in the ledger yet.
     pub ends: Vec<AttemptEnd>,

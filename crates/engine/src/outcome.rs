@@ -1,10 +1,11 @@
 //! Words for how a request ends: the refusals, the savings, and what is stored of a plan.
 
 use crate::answer::TokenUsage;
+use crate::books::Charged;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::shared::Shared;
 use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, RequestId, Ticks};
-use gallerist_pricing::{Charge, Offer};
+use gallerist_pricing::Offer;
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
 use gallerist_routing::report::ExcludedOffer;
@@ -331,7 +332,7 @@ pub(crate) fn refusal_json(refusal: &Refusal) -> String {
 }
 
 /// The weakest basis among the charges, because the sum is no better than that.
-pub(crate) fn basis(charges: &[Charge]) -> String {
+pub(crate) fn basis(charges: &[Charged]) -> String {
     charges.iter().map(|charge| charge.basis).max().map_or("computed", |basis| basis.as_str()).to_owned()
 }
 

@@ -239,7 +239,7 @@ pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<
         cost: Cost {
             charged_usd: request.charged,
             basis: charged.clone().find_map(|attempt| attempt.basis.clone()).unwrap_or_default(),
-            lines: lines.flat_map(books::stored_lines).collect(),
+            lines: lines.flat_map(books::stored_lines).collect::<Vec<_>>().into(),
             disputed_usd: (!disputed.is_zero()).then_some(disputed),
             overrun_usd: None,
         },

@@ -1,7 +1,7 @@
 //! What a life answers when pictures were made, and what is kept of the answer.
 
 use super::Life;
-use crate::answer::{Answer, AnswerMeta, Cost, Missing};
+use crate::answer::{Answer, AnswerMeta, Cost, CostLines, Missing};
 use crate::outcome;
 use gallerist_domain::Ticks;
 use gallerist_routing::{Named, PlannedOffer};
@@ -34,7 +34,7 @@ impl Life {
             cost: Cost {
                 charged_usd: self.charged,
                 basis: outcome::basis(&self.charges),
-                lines: self.charges.iter().flat_map(crate::books::cost_lines).collect(),
+                lines: CostLines::joined(self.charges.iter().map(|charge| &charge.lines)),
                 disputed_usd: (!self.disputed.is_zero()).then_some(self.disputed),
                 overrun_usd: (!self.overrun.is_zero()).then_some(self.overrun),
             },

@@ -30,7 +30,8 @@ pub(crate) fn meta() -> AnswerMeta {
                 source: "a \"quoted\" page".into(),
                 confidence: Some("third_party".into()),
                 as_of: Some("2026-11-22".parse().unwrap()),
-            }],
+            }]
+            .into(),
             disputed_usd: None,
             overrun_usd: None,
         },
@@ -145,7 +146,7 @@ fn headers_say_what_it_cost() {
 }
 
 /// The HTTP side of an engine that can buy nothing, with this room for pictures on their way.
-async fn state(retained_bytes_max: usize) -> AppState {
+pub(crate) async fn state(retained_bytes_max: usize) -> AppState {
     let settings = EngineSettings {
         catalogue: Arc::new(Catalogue::embedded()),
         providers: Vec::new(),
@@ -162,7 +163,7 @@ async fn state(retained_bytes_max: usize) -> AppState {
     AppState::new(AppSettings { retained_bytes_max, ..AppSettings::new(engine) })
 }
 
-fn two_pictures() -> Answer {
+pub(crate) fn two_pictures() -> Answer {
     let picture = |byte: u8| image(ImageData::Bytes(Chunks::from(vec![byte; 30_000])), None, None);
     Answer { images: vec![picture(0), picture(1)], meta: Arc::new(meta()) }
 }
