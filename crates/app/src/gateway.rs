@@ -89,6 +89,7 @@ pub fn engine_settings(config: &Config, store: Store) -> EngineSettings {
         store,
         clock: Arc::new(SystemClock),
         limits: config.limits.clone(),
+        names: config.names.clone(),
         baseline: config.baseline.clone(),
         check_depth: config.check_depth,
         moderation_failover: config.moderation_failover,

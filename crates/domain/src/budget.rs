@@ -53,7 +53,8 @@ pub enum BudgetMode {
     Hard,
     /// Alerts only.
     Soft,
-    /// Above this share routes buy the cheapest draft that serves; at the limit it refuses as a hard one.
+    /// Above this share routes buy the cheapest draft that serves, or the cheapest of their own least class; at the
+    /// limit it refuses as a hard one.
     Degrade { share_percent: u8 },
 }
 

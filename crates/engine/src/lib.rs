@@ -35,7 +35,8 @@ mod thrift;
 mod transport;
 
 pub use answer::{
-    Answer, AnswerMeta, Cost, CostLine, DeliveredImage, Missing, StreamEvent, StreamOrigin, TokenUsage,
+    Answer, AnswerMeta, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent, StreamOrigin,
+    TokenUsage,
 };
 pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};
 pub use request::Incoming;
@@ -43,8 +44,8 @@ pub use settings::{EngineSettings, Limits, ProviderSettings};
 
 use gallerist_domain::{Clock, ImageRequest, RequestId};
 use gallerist_pricing::{Catalogue, Offer};
-use gallerist_routing::PlanContext;
 use gallerist_routing::report::QuoteReport;
+use gallerist_routing::{NameBook, PlanContext};
 use gallerist_store::Store;
 use jiff::Timestamp;
 use shared::Shared;
@@ -118,6 +119,7 @@ impl Engine {
             offers: &self.shared.offers,
             health: &health,
             insight: &insight,
+            names: &self.shared.names,
             at: at.unwrap_or_else(|| self.shared.clock.now()),
             now_ms: self.shared.now_ms(),
             price_only: false,
@@ -150,6 +152,11 @@ impl Engine {
 
     pub fn offers(&self) -> &[Offer] {
         &self.shared.offers
+    }
+
+    /// Routes and migrations.
+    pub fn names(&self) -> &NameBook {
+        &self.shared.names
     }
 
     pub fn catalogue(&self) -> &Catalogue {

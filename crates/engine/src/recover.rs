@@ -9,6 +9,7 @@
 use crate::answer::{AnswerMeta, Cost, Missing};
 use crate::books;
 use crate::insight;
+use crate::outcome;
 use crate::shared::Shared;
 use gallerist_domain::{AttemptId, Chunks, ImageData, RequestId};
 use gallerist_imaging::{CheckPolicy, Depth, inspect};
@@ -236,6 +237,8 @@ pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<
         created: request.created_at.as_second(),
         provider: offer.provider.clone(),
         model: offer.model.clone(),
+        requested_model: request.model.clone(),
+        route: outcome::planned_route(&request.plan_json),
         offer: offer.to_string(),
         size: checked.size,
         quality: String::new(),
@@ -243,7 +246,7 @@ pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<
         cost: Cost {
             charged_usd: request.charged,
             basis: charged.clone().find_map(|attempt| attempt.basis.clone()).unwrap_or_default(),
-            lines: lines.flat_map(books::stored_lines).collect(),
+            lines: lines.flat_map(books::stored_lines).collect::<Vec<_>>().into(),
             disputed_usd: (!disputed.is_zero()).then_some(disputed),
             overrun_usd: None,
         },

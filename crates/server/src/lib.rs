@@ -21,6 +21,7 @@ mod intake;
 mod metrics;
 mod parts;
 mod problem;
+mod retention;
 mod routes;
 mod stream;
 

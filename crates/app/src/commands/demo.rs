@@ -14,11 +14,11 @@ use crate::failure::{Failure, Result};
 use crate::gateway::{self, Gateway};
 use crate::{first_keys, output, progress, signals};
 use clap::Args;
-use gallerist_domain::{OfferId, ProjectId, Ticks};
+use gallerist_domain::{Depth, OfferId, ProjectId, Ticks};
 use gallerist_engine::Limits;
-use gallerist_imaging::Depth;
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::FeedBook;
+use gallerist_routing::NameBook;
 use gallerist_server::new_key;
 use gallerist_store::{KeyRole, Store, StoreOptions};
 use jiff::Timestamp;
@@ -272,6 +272,7 @@ fn config(store: &Store, stand_ins: &StandIns) -> Config {
         catalogue: Arc::new(Origin::default().served().expect("the embedded catalogue passes its own test")),
         origin: Origin::default(),
         providers: stand_ins.providers(),
+        names: NameBook::default(),
         baseline: BASELINE.parse::<OfferId>().ok(),
         limits: Limits::default(),
         check_depth: Depth::Header,

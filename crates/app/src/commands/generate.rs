@@ -312,6 +312,9 @@ fn tell(made: &Made, paths: &[PathBuf]) {
         line.push_str(&format!("; {doubt}"));
     }
     output::remark(line);
+    for warning in told["warnings"].as_array().into_iter().flatten() {
+        output::remark(format!("To know: {}", warning.as_str().unwrap_or_default()));
+    }
     if let Some(count) = told["missing"]["count"].as_u64() {
         output::remark(format!(
             "{count} missing: {}",

@@ -20,6 +20,7 @@ use gallerist_domain::{ImageRequest, Operation, QualityClass};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, Offer, ProviderSheet, offers};
 use gallerist_routing::insight::NOTHING;
+use gallerist_routing::name_book::PLAIN;
 use gallerist_routing::report::{OfferQuote, quotes};
 use gallerist_routing::{HealthBook, PlanContext};
 use jiff::Timestamp;
@@ -253,14 +254,12 @@ fn default_picture(offer: &Offer, at: Timestamp) -> Option<OfferQuote> {
     if request.operation != Operation::Generate && able.inputs_max > 0 {
         request.ingredients.inputs.push(able.size_default);
     }
-    quotes(
-        &request,
-        PlanContext { offers, health: &health, insight: &NOTHING, at, now_ms: 0, price_only: true },
-    )
-    .ok()?
-    .offers
-    .into_iter()
-    .next()
+    let (insight, names) = (&NOTHING, &*PLAIN);
+    quotes(&request, PlanContext { offers, health: &health, insight, names, at, now_ms: 0, price_only: true })
+        .ok()?
+        .offers
+        .into_iter()
+        .next()
 }
 
 fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value {
@@ -310,7 +309,7 @@ fn state(offer: &Offer, at: Timestamp) -> String {
 
 /// The offers that a name speaks of.
 fn find(offers: &[Offer], name: &str) -> Result<Vec<Offer>> {
-    match gallerist_routing::target(name, offers) {
+    match gallerist_routing::target(name, &PLAIN, offers, Timestamp::now()).map(|named| named.target) {
         Ok(target) if !target.is_route() => {
             Ok(offers.iter().filter(|offer| target.speaks_of(offer)).cloned().collect())
         }
@@ -374,6 +373,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
     };
     let of_dir = || Origin { directory: dir.map(Path::to_owned), described: true };
     let origin = config.as_ref().map_or_else(of_dir, |config| config.origin.clone());
+    let remarks = config.as_ref().map(|config| config.remarks.clone()).unwrap_or_default();
     let ending =
         config.map(|config| retirements::retirements(&config, place, Timestamp::now())).unwrap_or_default();
     let dir = origin.directory.as_deref();
@@ -387,7 +387,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
             .map(|mistake| json!({"file": mistake.file, "line": mistake.line, "message": mistake.message}))
             .collect();
         let digest = catalogue.as_ref().map(|catalogue| &catalogue.digest);
-        output::json(&json!({"catalogue": digest, "mistakes": list, "ending": ending}));
+        output::json(&json!({"catalogue": digest, "mistakes": list, "ending": ending, "remarks": remarks}));
     } else {
         for mistake in &mistakes {
             let file = dir.map_or_else(|| PathBuf::from(&mistake.file), |dir| dir.join(&mistake.file));
@@ -402,6 +402,9 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
     if !as_json {
         tell_counts(&catalogue, dir);
         retirements::print(&ending);
+        for remark in &remarks {
+            output::remark(format!("Note: {remark}"));
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::first_keys::{self, FirstKeys};
 use crate::gateway::{self, GRACE_MS, Gateway};
 use crate::{output, signals};
 use clap::Args;
-use gallerist_domain::{ImageRequest, ProjectId, Ticks};
+use gallerist_domain::{ImageRequest, ProjectId, QualityClass, Ticks};
 use gallerist_pricing::Offer;
 use gallerist_routing::report::OfferQuote;
 use gallerist_store::Store;
@@ -40,6 +40,20 @@ The settings file, with every entry that there is; each is optional:
   cap_usd = \"20\"                       # of the project default, set at each start
   moderation_failover = false          # try elsewhere what one provider refused
   store_prompts = false                # keep each prompt with its request, to be read in its record
+  [routes.thumbnails]                  # a policy of one's own: requests call it as their model
+  models = { only = [\"flux-schnell\", \"openai/gpt-image-1-mini\"], exclude = [] }
+  providers = { only = [], exclude = [\"stability\"] }
+  objective = \"latency\"              # cost, latency or quality
+  class = \"draft\"                    # the least: draft, standard or high; a request can only raise it
+  max_cost_usd = \"0.02\"              # of each request, which can only lower it
+  tier = \"auto\"                      # auto, batch, standard or priority
+  check = \"pixels\"                   # this and the two below: else as above
+  moderation_failover = true
+  baseline = \"openai/gpt-image-2\"
+  [routes.auto]                        # adjusts the route that always exists
+  providers = { exclude = [\"fal\"] }
+  [migrations]                         # followed once the old name is gone
+  \"dall-e-3\" = \"gpt-image-2\"
   [[providers]]                        # one more account, or one elsewhere
   name = \"openai-eu\"
   kind = \"openai\"
@@ -131,6 +145,7 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
             "event": "ready",
             "base_url": base_url,
             "providers": providers,
+            "routes": config.names.routes().iter().map(|route| &route.name).collect::<Vec<_>>(),
             "cheapest": cheapest.as_ref().map(|quote| json!({
                 "offer": quote.offer, "size": quote.size, "expected_usd": quote.expected_usd,
             })),
@@ -141,6 +156,10 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
     } else {
         output::line(format!("Gallerist listens on {base_url}"));
         output::line(format!("  providers on: {}", providers.join(", ")));
+        let routes: Vec<&str> = config.names.routes().iter().map(|route| route.name.as_str()).collect();
+        if routes.len() > 1 {
+            output::line(format!("  routes: {}", routes.join(", ")));
+        }
         output::line(match &cheapest {
             Some(quote) => format!(
                 "  the cheapest standard picture costs {} now, at {} ({})",
@@ -184,7 +203,10 @@ fn baseline_example(gateway: &Gateway) -> String {
 }
 
 fn cheapest(gateway: &Gateway) -> Option<OfferQuote> {
-    let request = ImageRequest::new("auto", "a picture of nothing in particular");
-    let report = quote::report(&request, gateway.engine.offers(), Timestamp::now(), false).ok()?;
+    let engine = &gateway.engine;
+    let mut request = ImageRequest::new("auto", "a picture of nothing in particular");
+    // Whatever the settings make of `auto`.
+    request.class = Some(QualityClass::Standard);
+    let report = quote::report(&request, engine.offers(), engine.names(), Timestamp::now(), false).ok()?;
     report.offers.into_iter().next()
 }

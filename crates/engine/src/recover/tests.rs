@@ -12,6 +12,7 @@ async fn shared() -> Shared {
         store: Store::open_temporary(Timestamp::now()).expect("a temporary store"),
         clock: Arc::new(SystemClock),
         limits: Limits::default(),
+        names: gallerist_routing::NameBook::default(),
         baseline: None,
         check_depth: Depth::Header,
         moderation_failover: false,

@@ -15,6 +15,7 @@
 //! - `compatible`: an upstream that speaks another kind's protocol at prices of its own
 //! - `replicas`: two gateways on one PostgreSQL
 //! - `restart`: crashes in the middle of a call
+//! - `routes`: named routes, names that are gone, names that a provider sends on
 
 mod budgets;
 mod compatible;
@@ -29,6 +30,7 @@ mod overruns;
 mod repetition;
 mod replicas;
 mod restart;
+mod routes;
 mod several;
 mod streams;
 

@@ -73,6 +73,7 @@ impl House {
             store: store.clone(),
             clock: Arc::new(SystemClock),
             limits: Limits { deadline_ms: 20_000, ..Limits::default() },
+            names: gallerist_routing::NameBook::default(),
             baseline: Some(OfferId::new("openai", "gpt-image-2")),
             check_depth: Depth::Header,
             moderation_failover: false,

@@ -86,7 +86,7 @@ async fn an_unmet_limit_names_the_cheapest() {
         Refusal::new(RefusalKind::CostLimitExceeded, "too dear").with_parameter("gallerist.max_cost_usd");
     let offer = OfferId::new("bfl", "a");
     let reason = Reason::OverMaxCost { quote_max: Ticks::new(20) };
-    refusal.excluded = vec![Exclusion { offer: &offer, reason }.into()];
+    refusal.excluded = vec![Exclusion { offer: &offer, reason, by_route: None }.into()];
     refusal.cheapest = Some(Ticks::new(20));
     let (status, _, body) = read(Failure::from(refusal).openai()).await;
     assert_eq!(status, 422);

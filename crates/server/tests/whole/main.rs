@@ -13,6 +13,7 @@ mod images;
 mod malformed;
 #[path = "../../src/wire/tests/mistakes.rs"]
 mod mistakes;
+mod names;
 mod native;
 mod repetition;
 mod stalled;
