@@ -123,3 +123,24 @@ fn find() -> Option<PathBuf> {
     });
     numbered.filter(|(_, folder)| holds(folder)).max().map(|(_, folder)| folder)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[test]
+    fn a_server_takes_connections_until_it_is_dropped() {
+        if find().is_none() {
+            eprintln!("skipped, because PostgreSQL is not installed");
+            return;
+        }
+        let server = Postgres::start(Disk::Ignored).expect("it starts");
+        let (port, folder) = (server.port, server.folder.path().to_owned());
+        assert!(server.url().contains(&port.to_string()));
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+        drop(server);
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "it has ended");
+        assert!(!folder.exists(), "its folder is gone");
+    }
+}

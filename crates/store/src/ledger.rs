@@ -18,6 +18,7 @@ use crate::{Store, StoreError};
 
 mod accounts;
 pub(crate) mod adjust;
+mod amounts;
 mod apply;
 mod counters;
 pub(crate) mod credits;

@@ -1,9 +1,10 @@
 //! What must survive: projects, keys, requests, attempts, the double-entry ledger, pictures.
 //!
-//! One SQLite database and a folder of picture files in one data directory, locked to one process. One
-//! writer thread takes commands from a bounded queue and commits all that wait together (`writer.rs`);
-//! readers are a few read-only connections (`sqlite/`). The rules speak to the engine through `sql.rs` alone. Only this room changes money: [`ledger`] holds
-//! its rules, `schema/` the tables.
+//! By default one SQLite database and a folder of picture files in one data directory, locked to one process
+//! (`sqlite/`); or a PostgreSQL database that several processes share (`postgres/`). One writer thread takes
+//! commands from a bounded queue and commits all that wait together (`writer.rs`); readers have a few
+//! connections of their own. Only this room changes money: [`ledger`] holds its rules, which speak to the engine
+//! through `sql.rs` alone; `schema/` holds the tables.
 //!
 //! It refuses HTTP, the time of day (every command brings `now`), and deciding prices or routes. JSON that
 //! it keeps is text to it. Every write is on disk when its future returns.

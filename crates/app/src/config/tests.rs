@@ -312,3 +312,22 @@ fn what_has_prices_alone_is_not_silently_off() {
     let failure = load("basline = \"x\"\n", Environment::default()).unwrap_err();
     assert!(failure.message.contains("is \"baseline\" meant?"), "{failure}");
 }
+
+#[test]
+fn the_store_is_named_by_the_variable_else_by_the_file_and_no_mistake_shows_its_password() {
+    let none = load("", Environment::default()).unwrap();
+    assert!(none.store_url.is_none());
+    let file = "[store]\nurl = \"postgres://me@db.example/books\"\n";
+    let config = load(file, Environment::default()).unwrap();
+    assert_eq!(config.store_url.unwrap().to_string(), "postgres://db.example:5432/books");
+    let environment =
+        || Environment::from([("GALLERIST_STORE_URL", "postgres://me:s3cret@other:5433/books")]);
+    let config = load(file, environment()).unwrap();
+    assert_eq!(config.store_url.as_ref().unwrap().to_string(), "postgres://other:5433/books");
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let wrong = "[store]\nurl = \"mysql://me:s3cret@db.example/books\"\npool = 3\n";
+    let told = load(wrong, Environment::default()).unwrap_err().to_string();
+    assert!(told.contains("gallerist.toml:2: the address of the store is not of the form"), "{told}");
+    assert!(told.contains("gallerist.toml:3: unknown entry \"pool\""), "{told}");
+    assert!(!told.contains("s3cret"), "{told}");
+}

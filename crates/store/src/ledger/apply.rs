@@ -7,11 +7,10 @@ use gallerist_domain::{AttemptId, RequestId, Ticks};
 use jiff::Timestamp;
 
 use super::accounts::{Booking, Names, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
+use super::amounts::{check_amount, sum_of_maxima};
 use super::counters::{self, Moving, Place};
 use super::credits::{PREPAID, consume};
-use super::{
-    AMOUNT_MAX, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved,
-};
+use super::{AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved};
 use crate::StoreError;
 use crate::requests::idempotency_floor;
 use crate::sql::{Lookups, Sql, params};
@@ -478,27 +477,4 @@ fn finish_request(
         ],
     )?;
     Ok(())
-}
-
-pub(super) fn check_amount(amount: Ticks) -> Result<(), StoreError> {
-    if amount.is_negative() || amount > AMOUNT_MAX {
-        return Err(StoreError::Invalid(format!("an amount of {amount} is not between 0 and {AMOUNT_MAX}")));
-    }
-    Ok(())
-}
-
-fn sum_of_maxima(attempts: &[NewAttempt]) -> Result<Ticks, StoreError> {
-    if attempts.is_empty() {
-        return Err(StoreError::Invalid("a reservation is for at least one attempt".to_owned()));
-    }
-    let mut sum = Ticks::ZERO;
-    for attempt in attempts {
-        check_amount(attempt.maximum)?;
-        sum = sum.checked_add(attempt.maximum).filter(|sum| *sum <= AMOUNT_MAX).ok_or_else(|| {
-            StoreError::Invalid(
-                "the maxima of a reservation are together more than a million dollars".to_owned(),
-            )
-        })?;
-    }
-    Ok(sum)
 }

@@ -38,6 +38,9 @@ pub(super) struct Mark {
     sent: u64,
 }
 
+/// Totals, the row's number, what is added, and whether the limit counts.
+type Tallied = (&'static Tally, i64, [i64; 3], bool);
+
 pub(super) struct Connection {
     client: Client,
     /// `None` only while dropping.
@@ -54,7 +57,7 @@ pub(super) struct Connection {
     /// Whether conditions are taken to be met until the server says otherwise.
     hopeful: Cell<bool>,
     /// What a hopeful transaction adds to running totals, and whether within their limits.
-    tallied: RefCell<Vec<(&'static Tally, i64, [i64; 3], bool)>>,
+    tallied: RefCell<Vec<Tallied>>,
     queue: RefCell<Vec<Queued>>,
     /// Statements that have written or will.
     written: Cell<u64>,

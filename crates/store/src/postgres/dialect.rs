@@ -35,7 +35,8 @@ pub(super) fn numbered(text: &str, values: usize) -> (String, String) {
     (format!("INSERT INTO {table} ({column}, {columns}) VALUES (${place}, {rest}"), format!("{table}_number"))
 }
 
-/// A value that is asked only whether it is there says nothing about its type. All such are texts.
+/// A value that is asked whether it is there says nothing about its type. A bare one is a text; a statement that
+/// asks so for a number says `CAST(?1 AS BIGINT) IS NULL`, which both dialects read.
 fn typed(text: &str) -> String {
     const ASKED: &str = " IS NULL";
     let mut parts = text.split(ASKED).peekable();

@@ -64,6 +64,15 @@ impl Engine {
         }
     }
 
+    /// Ends all sessions and refuses new ones, or takes them again: stands for a server that is away.
+    pub fn allow_sessions(&self, allowed: bool) {
+        if let Engine::Database { server, name } = self {
+            run(server, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}"));
+            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname";
+            run(server, &format!("{end} = '{name}'"));
+        }
+    }
+
     /// Changes the database behind the store's back.
     pub fn run(&self, statements: &str) {
         match self {

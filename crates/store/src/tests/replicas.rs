@@ -295,3 +295,30 @@ async fn what_was_answered_is_kept_when_sessions_break_and_nothing_is_done_twice
     assert_eq!(project.settled.get(), sum, "of {requests} requests");
     check_books(&stores[1]).await;
 }
+
+#[tokio::test]
+async fn a_database_that_is_away_refuses_clearly_and_is_found_again() {
+    let Some((place, [store], _folders)) = several::<1>() else { return };
+    let (id, held) = reserved(&store, &default(), 100).await;
+    let another = super::support::attempt(1, "openai", 10);
+    place.engine.allow_sessions(false);
+    let asked = std::time::Instant::now();
+    for _ in 0..5 {
+        let refused = store.reserve(first(new_request(&default(), 1, None), vec![another.clone()]));
+        let error = refused.await.unwrap_err();
+        assert!(matches!(error, StoreError::Away(_)) && error.may_pass(), "{error:?}");
+        assert!(matches!(store.project(default()).await, Err(StoreError::Away(_))));
+    }
+    assert!(asked.elapsed().as_secs() < 10, "nobody waits long for a refusal");
+    assert!(!store.is_reached());
+    place.engine.allow_sessions(true);
+    let end = conclusion(id, vec![(held, settled(60, 1))], Some(finish(RequestStatus::Succeeded)));
+    while let Err(error) = store.conclude(end.clone()).await {
+        assert!(error.may_pass() && asked.elapsed().as_secs() < 40, "{error:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(store.is_reached());
+    let project = store.project(default()).await.unwrap().unwrap();
+    assert_eq!((project.settled, project.held), (Ticks::new(60), Ticks::ZERO));
+    check_books(&store).await;
+}
