@@ -18,6 +18,7 @@ mod pictures;
 mod progress;
 mod signals;
 mod table;
+mod words;
 
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
@@ -51,6 +52,7 @@ enum Command {
     Keys(commands::keys::KeysCommand),
     Projects(commands::projects::ProjectsCommand),
     Audit(commands::audit::AuditCommand),
+    Budgets(commands::budgets::BudgetsCommand),
     Requests(commands::requests::RequestsCommand),
     Credits(commands::credits::CreditsCommand),
     Usage(commands::usage::UsageCommand),
@@ -82,6 +84,7 @@ fn run(cli: Cli) -> failure::Result<()> {
         Command::Keys(command) => commands::keys::run(&command, json),
         Command::Projects(command) => commands::projects::run(&command, json),
         Command::Audit(command) => commands::audit::run(&command, json),
+        Command::Budgets(command) => commands::budgets::run(&command, json),
         Command::Requests(command) => commands::requests::run(&command, json),
         Command::Credits(command) => commands::credits::run(&command, json),
         Command::Usage(command) => commands::usage::run(&command, json),

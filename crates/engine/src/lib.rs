@@ -16,6 +16,7 @@ pub mod request;
 pub mod settings;
 
 mod admit;
+mod asked;
 mod attempt;
 mod books;
 mod deliver;
@@ -36,7 +37,8 @@ mod thrift;
 mod transport;
 
 pub use answer::{
-    Answer, AnswerMeta, Cost, CostLine, DeliveredImage, Missing, StreamEvent, StreamOrigin, TokenUsage,
+    Answer, AnswerMeta, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent, StreamOrigin,
+    TokenUsage,
 };
 pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};
 pub use request::Incoming;
@@ -44,8 +46,8 @@ pub use settings::{EngineSettings, Limits, ProviderSettings};
 
 use gallerist_domain::{Allowance, Clock, Grants, ImageRequest, Payer, RequestId};
 use gallerist_pricing::{Catalogue, Offer};
-use gallerist_routing::PlanContext;
 use gallerist_routing::report::QuoteReport;
+use gallerist_routing::{NameBook, PlanContext};
 use gallerist_store::Store;
 use jiff::{SignedDuration, Timestamp};
 use queue::Standing;
@@ -126,6 +128,7 @@ impl Engine {
             offers: &self.shared.offers,
             health: &health,
             insight: &insight,
+            names: &self.shared.names,
             grants,
             at: at.unwrap_or_else(|| self.shared.clock.now()),
             now_ms: self.shared.now_ms(),
@@ -179,6 +182,11 @@ impl Engine {
 
     pub fn offers(&self) -> &[Offer] {
         &self.shared.offers
+    }
+
+    /// Routes and migrations.
+    pub fn names(&self) -> &NameBook {
+        &self.shared.names
     }
 
     pub fn catalogue(&self) -> &Catalogue {

@@ -7,6 +7,7 @@ use gallerist_domain::{Grants, ImageRequest, Size, SizeChoice};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, bounds, offers, served_offers};
 use gallerist_routing::insight::NOTHING;
+use gallerist_routing::name_book::PLAIN;
 use gallerist_routing::{HealthBook, PlanContext, plan, report};
 use jiff::Timestamp;
 
@@ -35,6 +36,7 @@ fn context<'a>(offers: &'a [Offer], health: &'a HealthBook, price_only: bool) ->
         offers,
         health,
         insight: &NOTHING,
+        names: &PLAIN,
         grants: Grants::ALL,
         at: instant(),
         now_ms: 0,

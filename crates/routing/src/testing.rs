@@ -3,6 +3,7 @@
 use crate::exclusion::Reason;
 use crate::health::HealthBook;
 use crate::insight::NOTHING;
+use crate::name_book::PLAIN;
 use crate::plan::{Plan, PlanContext, plan};
 use gallerist_domain::{Grants, ImageRequest, Size, SizeChoice};
 use gallerist_pricing::catalogue::Origin;
@@ -34,6 +35,7 @@ pub fn context(at: Timestamp) -> PlanContext<'static> {
         offers: &OFFERS,
         health: &WELL,
         insight: &NOTHING,
+        names: &PLAIN,
         grants: Grants::ALL,
         at,
         now_ms: 0,

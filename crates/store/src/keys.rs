@@ -1,14 +1,16 @@
 //! Client keys: kept as SHA-256 digests, looked up in memory, written through the writer.
 //!
 //! The map in memory holds the keys that are not revoked, and the limits of their projects; the writer reads
-//! it again after each commit that changed one and before that change is answered. No key itself is ever seen
-//! here. A key that was rotated is known by two digests until the time of the old one is over.
+//! it again after each commit that changed one and before that change is answered; what other replicas change
+//! is read within a second. No key itself is ever seen here. A key that was rotated is known by two digests
+//! until the time of the old one is over.
 
 use gallerist_domain::{Allowance, Grants, ProjectId, RateLimits, Scopes};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 
 use crate::audit::{self, Act, Actor};
@@ -104,12 +106,17 @@ statements! {
     KEY = concat!(key_columns!(), "WHERE k.id = ?1");
 }
 
+/// Pause between two readings of all keys because one was not known.
+const KEYS_READ_PAUSE: Duration = Duration::from_millis(100);
+
 /// The keys that are not revoked, by digest.
 ///
 /// A bucket is found by the first bytes of the digest; which key of the bucket it is, is decided by comparing
 /// the whole digests in constant time. How long that takes says nothing that could be turned into a key.
 #[derive(Default)]
 pub(crate) struct LiveKeys {
+    /// Held while the keys are read, so that what was read last is also kept last.
+    loading: Mutex<()>,
     by_digest: RwLock<HashMap<[u8; 8], Vec<LiveKey>>>,
 }
 
@@ -126,6 +133,7 @@ fn bucket(sha256: &[u8; 32]) -> [u8; 8] {
 
 impl LiveKeys {
     pub(crate) fn load(&self, connection: &dyn Sql) -> Result<(), StoreError> {
+        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh: HashMap<[u8; 8], Vec<LiveKey>> = HashMap::new();
         let all: Vec<([u8; 32], Option<[u8; 32]>, KeyRecord)> =
             connection.query_all(KEYS, params![], |row| Ok((row.get(8)?, row.get(15)?, record(row)?)))?;
@@ -161,6 +169,30 @@ impl Store {
     /// waiting.
     pub fn key_by_digest(&self, sha256: &[u8; 32], now: Timestamp) -> Option<Arc<KeyRecord>> {
         self.inner.keys.find(sha256, now)
+    }
+
+    /// As [`Store::key_by_digest`], but a key that is not known is looked for in a database that others write
+    /// to, too. However many ask at once, it is read by one of them.
+    pub async fn find_key(&self, sha256: &[u8; 32], now: Timestamp) -> Option<Arc<KeyRecord>> {
+        if let Some(found) = self.key_by_digest(sha256, now) {
+            return Some(found);
+        }
+        self.inner.replica.as_ref()?;
+        let asked = Instant::now();
+        let mut read = self.inner.keys_read.lock().await;
+        if read.is_none_or(|read| read < asked) {
+            // Whoever guesses keys must not keep the database busy.
+            let since = read.map_or(KEYS_READ_PAUSE, |read| read.elapsed());
+            tokio::time::sleep(KEYS_READ_PAUSE.saturating_sub(since)).await;
+            *read = Some(Instant::now());
+            let keys = Arc::clone(&self.inner.keys);
+            let loaded = self.inner.readers.read(move |connection| keys.load(connection)).await;
+            if let Err(error) = loaded {
+                tracing::warn!(%error, "the keys could not be read again");
+            }
+        }
+        drop(read);
+        self.key_by_digest(sha256, now)
     }
 
     /// Whether any key that is not revoked exists; false on a new store.

@@ -1,4 +1,4 @@
-//! `GET /v1/models`: `auto`, the canonical models, and each model at each provider that is on.
+//! `GET /v1/models`: `auto` and the other routes, the canonical models, and each model at each provider that is on.
 
 use crate::auth;
 use crate::failure::Failure;
@@ -9,12 +9,15 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use gallerist_domain::Grants;
 use gallerist_pricing::Offer;
-use gallerist_routing::names::AUTO;
+use gallerist_routing::{NameBook, Target};
 use gallerist_store::KeyRecord;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
+
+/// Who owns a route.
+const OURS: &str = "gallerist";
 
 #[derive(Debug, Serialize)]
 struct Model {
@@ -35,7 +38,8 @@ pub(crate) async fn list(State(state): State<AppState>, request: Request) -> Res
     match checked(&state, request).await {
         Ok(key) => {
             let engine = state.engine();
-            let data = models(engine.offers(), &key.allowance.grants, engine.clock().now());
+            let (names, grants) = (engine.names(), &key.allowance.grants);
+            let data = models(names, engine.offers(), grants, engine.clock().now());
             json(StatusCode::OK, &List { object: "list", data })
         }
         Err(failure) => failure.openai(),
@@ -54,12 +58,13 @@ pub(crate) async fn show(
     let grants = &key.allowance.grants;
     let engine = state.engine();
     let now = engine.clock().now();
-    let found = models(engine.offers(), grants, now).into_iter().find(|model| model.id == id);
-    match found.or_else(|| alias(engine.offers(), &id, grants, now)) {
+    let (names, offers) = (engine.names(), engine.offers());
+    let found = models(names, offers, grants, now).into_iter().find(|model| model.id == id);
+    match found.or_else(|| alias(names, offers, &id, grants, now)) {
         Some(model) => json(StatusCode::OK, &model),
         None => {
             let short: String = id.chars().take(80).collect();
-            let nearest = match gallerist_routing::target(&id, engine.offers()) {
+            let nearest = match gallerist_routing::target(&id, names, offers, now) {
                 Err(unknown) => format!(" The nearest are: {}.", unknown.nearest.join(", ")),
                 Ok(_) => String::new(),
             };
@@ -78,11 +83,17 @@ async fn checked(state: &AppState, request: Request) -> Result<Arc<KeyRecord>, F
 }
 
 /// What a key with these grants may ask for by name.
-fn models(offers: &[Offer], grants: &Grants, now: Timestamp) -> Vec<Model> {
+fn models(names: &NameBook, offers: &[Offer], grants: &Grants, now: Timestamp) -> Vec<Model> {
     let on = || offers.iter().filter(move |offer| is_on(offer, now) && allowed(offer, grants));
     let oldest = on().map(created).min().unwrap_or(0);
-    let auto = Model { id: AUTO.to_owned(), object: "model", created: oldest, owned_by: "gallerist".into() };
-    let mut models: Vec<Model> = grants.allow_route(AUTO).then_some(auto).into_iter().collect();
+    let route = |name: &str| Model {
+        id: name.to_owned(),
+        object: "model",
+        created: oldest,
+        owned_by: OURS.to_owned(),
+    };
+    let routes = names.routes().iter().filter(|known| grants.allow_route(&known.name));
+    let mut models: Vec<Model> = routes.map(|known| route(&known.name)).collect();
     for offer in on() {
         match models.iter_mut().find(|model| model.id == offer.model.id) {
             // The maker owns its model, whoever else hosts it.
@@ -99,13 +110,19 @@ fn allowed(offer: &Offer, grants: &Grants) -> bool {
     grants.allow_provider(&offer.id.provider) && grants.allow_model(|name| offer.model.is_named(name))
 }
 
-fn alias(offers: &[Offer], id: &str, grants: &Grants, now: Timestamp) -> Option<Model> {
-    let target = gallerist_routing::target(id, offers).ok().filter(|target| !target.is_route())?;
-    let offer = {
-        let fits = |offer: &&Offer| is_on(offer, now) && allowed(offer, grants) && target.speaks_of(offer);
-        offers.iter().find(fits)?
+/// What answers to a name that the list does not have: an alias, a pinned version, a name that was migrated.
+fn alias(names: &NameBook, offers: &[Offer], id: &str, grants: &Grants, now: Timestamp) -> Option<Model> {
+    let target = gallerist_routing::target(id, names, offers, now).ok()?.target;
+    if target.route().is_some_and(|route| !grants.allow_route(&route.name)) {
+        return None;
+    }
+    let fits = |offer: &&Offer| is_on(offer, now) && allowed(offer, grants) && target.speaks_of(offer);
+    let offer = offers.iter().find(fits)?;
+    let owner = match target {
+        Target::Route(_) => OURS,
+        Target::Model(_) => &offer.provider.kind,
     };
-    Some(entry(id.to_owned(), offer.provider.kind.clone(), offer))
+    Some(entry(id.to_owned(), owner.to_owned(), offer))
 }
 
 fn entry(id: String, owned_by: String, offer: &Offer) -> Model {
@@ -128,6 +145,8 @@ fn is_on(offer: &Offer, now: Timestamp) -> bool {
 mod tests {
     use super::*;
     use gallerist_pricing::{Catalogue, offer::ConfiguredProvider, offer::served_offers};
+    use gallerist_routing::Route;
+    use std::collections::BTreeMap;
 
     #[test]
     fn every_model_is_listed_once_bare_and_once_per_provider() {
@@ -139,8 +158,10 @@ mod tests {
             .collect();
         let offers = served_offers(&catalogue, &providers);
         let now = "2026-11-25T00:00:00Z".parse().unwrap();
-        let models = models(&offers, Grants::ALL, now);
-        assert_eq!(models[0].id, "auto");
+        let names = NameBook::new(vec![Route::named("thumbs")], BTreeMap::new());
+        let models = models(&names, &offers, Grants::ALL, now);
+        assert_eq!((models[0].id.as_str(), models[1].id.as_str()), ("auto", "thumbs"));
+        assert!(models[..2].iter().all(|route| route.owned_by == "gallerist"));
         let mut ids: Vec<_> = models.iter().map(|model| model.id.as_str()).collect();
         ids.sort_unstable();
         let count = ids.len();

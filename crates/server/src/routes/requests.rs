@@ -55,6 +55,10 @@ struct Whole<'a> {
     /// Calls that wait for a place at their provider.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waiting: Vec<Waiting>,
+    /// Only where prompts are stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<&'a str>,
+    asked: Option<Box<RawValue>>,
     plan: serde_json::Value,
     attempts: Vec<Attempt<'a>>,
     entries: Vec<Entry<'a>>,
@@ -247,6 +251,8 @@ impl<'a> From<&'a RequestDetail> for Whole<'a> {
         Whole {
             summary: Summary::from(&detail.request),
             waiting: Vec::new(),
+            prompt: detail.request.prompt.as_deref(),
+            asked: kept(detail.request.asked_json.as_deref()),
             plan: plan.unwrap_or_else(|| serde_json::json!({"offers": [], "excluded": []})),
             attempts: detail.attempts.iter().map(Attempt::from).collect(),
             entries: detail.entries.iter().map(Entry::from).collect(),

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::Resolution;
 use super::accounts::{Booking, Totals, move_totals};
-use super::apply::{check_amount, find_attempt, pay};
+use super::amounts::check_amount;
+use super::apply::{find_attempt, pay};
 use super::counters::{self, Moving, Place};
 use crate::StoreError;
 use crate::audit::{self, Act, Actor};
@@ -92,12 +93,20 @@ pub(crate) fn forget_job(writing: &mut Writing<'_>, attempt: AttemptId) -> Resul
     Ok(())
 }
 
-/// What somebody has resolved, for the audit log.
-pub(crate) fn write_down(
-    connection: &dyn Sql,
-    actor: &Actor,
-    resolution: &Resolution,
+/// As [`resolve`], and written down where somebody asked for it.
+pub(crate) fn resolve_for(
+    writing: &mut Writing<'_>,
+    (resolution, actor): &(Resolution, Actor),
 ) -> Result<(), StoreError> {
+    resolve(writing, resolution)?;
+    match actor {
+        Actor::Gateway => Ok(()),
+        actor => write_down(writing.connection, actor, resolution),
+    }
+}
+
+/// What somebody has resolved, for the audit log.
+fn write_down(connection: &dyn Sql, actor: &Actor, resolution: &Resolution) -> Result<(), StoreError> {
     let id = resolution.attempt.uuid();
     let (request, number, reserved, project) =
         connection.query_row(RESOLVED, params![id.as_bytes()], |row| {

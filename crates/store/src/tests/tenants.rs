@@ -1,14 +1,12 @@
 //! Keys with scopes, grants and limits, their rotation, and the log of who changed what.
 
+use gallerist_domain::budget::Part;
+use gallerist_domain::{Budget, BudgetId, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow};
 use gallerist_domain::{Grants, Payer, ProjectId, RateLimits, Scopes, Ticks};
 use std::sync::Arc;
 
 use super::support::*;
 use crate::*;
-
-fn store() -> Store {
-    Store::open_temporary(at(0)).unwrap()
-}
 
 fn key(id: &str, digest: u8) -> NewKey {
     NewKey {
@@ -89,37 +87,6 @@ async fn what_a_key_may_do_is_kept_and_changed_and_survives() {
     };
     let refused = store.change_key("a", bad, at(3)).await.unwrap_err();
     assert!(refused.to_string().contains("requests_per_minute"), "{refused}");
-}
-
-#[tokio::test]
-async fn keys_from_before_scopes_keep_what_their_role_stood_for() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(dir.path()).unwrap();
-    {
-        let connection = rusqlite::Connection::open(crate::sqlite::database_path(dir.path())).unwrap();
-        for text in [
-            include_str!("../schema/0001_first.sql"),
-            include_str!("../schema/0002_credits.sql"),
-            include_str!("../schema/0005_budgets.sql"),
-        ] {
-            connection.execute_batch(text).unwrap();
-        }
-        connection
-            .execute_batch(
-                "INSERT INTO accounts (number, name) VALUES (1, 'a'), (2, 'b'), (3, 'c');
-                INSERT INTO projects (number, name, created_at, available_account, held_account, disputed_account)
-                    VALUES (1, 'default', 0, 1, 2, 3);
-                INSERT INTO keys (id, project, name, role, sha256, prefix, created_at)
-                    VALUES ('a', 1, '', 'generate', zeroblob(32), 'gal-a', 0),
-                        ('b', 1, '', 'admin', randomblob(32), 'gal-b', 0);",
-            )
-            .unwrap();
-        connection.pragma_update(None, "user_version", 3).unwrap();
-    }
-    let store = Store::open(StoreOptions::new(dir.path(), at(0))).unwrap();
-    assert_eq!(store.key_by_digest(&[0; 32], at(1)).unwrap().scopes, Scopes::USUAL);
-    let keys = store.list_keys().await.unwrap();
-    assert_eq!((keys[1].scopes, &keys[1].allowance.grants), (Scopes::ADMIN, Grants::ALL));
 }
 
 #[tokio::test]
@@ -233,4 +200,37 @@ async fn a_project_is_made_with_its_limits_in_one_change() {
     let log = store.audit(AuditFilter { limit: 9, ..AuditFilter::default() }).await.unwrap().changes;
     assert_eq!(log.len(), 1);
     assert!(log[0].after_json.as_deref().unwrap().contains("\"images_per_minute\":9"));
+}
+
+#[tokio::test]
+async fn what_is_done_to_a_budget_is_logged() {
+    let store = store();
+    let admin = store.on_behalf_of(Actor::key("root"));
+    let budget = Budget {
+        id: BudgetId::generate(),
+        name: "shop".to_owned(),
+        scope: BudgetScope { project: Part::Only("shop".to_owned()), ..BudgetScope::default() },
+        unit: BudgetUnit::Images,
+        limit: 5,
+        window: BudgetWindow::Day,
+        zone: "UTC".to_owned(),
+        mode: BudgetMode::Hard,
+        thresholds_percent: vec![50],
+        created_at: at(1),
+    };
+    admin.create_budget(budget.clone()).await.unwrap();
+    let raised = BudgetChange { limit: Some(9), ..BudgetChange::default() };
+    admin.change_budget(budget.id, raised.clone(), at(2)).await.unwrap();
+    admin.change_budget(budget.id, raised, at(3)).await.unwrap();
+    admin.remove_budget(budget.id, at(4)).await.unwrap();
+    admin.remove_budget(budget.id, at(5)).await.unwrap();
+    let filter = AuditFilter { subject: Some(budget.id.to_string()), limit: 9, ..AuditFilter::default() };
+    let changes = store.audit(filter).await.unwrap().changes;
+    let told: Vec<_> = changes.iter().map(|change| (change.action.as_str(), change.at)).collect();
+    assert_eq!(told, [("budget.remove", at(4)), ("budget.change", at(2)), ("budget.create", at(1))]);
+    assert!(changes.iter().all(|change| change.project.as_deref() == Some("shop")));
+    assert!(changes[1].before_json.as_deref().unwrap().contains("\"limit_images\":5"));
+    assert!(changes[1].after_json.as_deref().unwrap().contains("\"limit_images\":9"));
+    assert_eq!((&changes[0].after_json, &changes[2].before_json), (&None, &None));
+    assert!(changes[2].after_json.as_deref().unwrap().contains("\"window\":\"day\""));
 }
