@@ -134,6 +134,14 @@ impl Books {
         }
     }
 
+    /// `wish` is the body of `POST /v1/credits/adjustments`; answers every lot.
+    pub fn adjust_credits(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/credits/adjustments", Some(wish)),
+            Books::Here(here) => here.adjust_credits(wish),
+        }
+    }
+
     pub fn credit_forecast(&self) -> Result<Value> {
         match self {
             Books::Gateway(client) => client.ask("GET", "/v1/credits/forecast", None),
@@ -156,6 +164,14 @@ impl Books {
         match self {
             Books::Gateway(client) => client.ask("GET", &format!("/v1/requests/{}", escaped(id)), None),
             Books::Here(here) => here.request(id),
+        }
+    }
+
+    /// A kept picture of a request; `index` counts from 0.
+    pub fn picture(&self, id: &str, index: u32) -> Result<Vec<u8>> {
+        match self {
+            Books::Gateway(client) => client.file(&format!("/v1/requests/{}/images/{index}", escaped(id))),
+            Books::Here(here) => here.picture(id, index),
         }
     }
 

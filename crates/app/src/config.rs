@@ -58,6 +58,8 @@ pub struct Config {
     pub limits: Limits,
     pub check_depth: Depth,
     pub moderation_failover: bool,
+    /// Whether prompts are stored with their requests.
+    pub store_prompts: bool,
     /// Cap of the project `default`, set at each start of the gateway.
     pub cap: Option<Ticks>,
     /// Where prices are polled.
@@ -110,7 +112,10 @@ impl Config {
         let feed_book = feeds::book(&data_dir, &mut mistakes);
         let catalogue = catalogue(&origin, &mut mistakes).with_feeds(&feed_book);
         let mut remarks = Vec::new();
-        let providers = providers::switched_on(&typed, &catalogue, environment, &mut mistakes, &mut remarks);
+        let kinds = origin.kinds();
+        let providers =
+            providers::switched_on(&typed, &catalogue, &kinds, environment, &mut mistakes, &mut remarks);
+        remarks.extend(environment::slips(environment, &kinds, &typed.variables()));
         let config = Config {
             listen: listen(&typed, environment, &mut mistakes),
             data_dir,
@@ -118,6 +123,7 @@ impl Config {
             limits: limits(&typed, &mut mistakes),
             check_depth: check_depth(&typed, &mut mistakes),
             moderation_failover: typed.moderation_failover.unwrap_or(false),
+            store_prompts: typed.store_prompts.unwrap_or(false),
             cap: cap(&typed, &mut mistakes),
             catalogue: Arc::new(catalogue),
             origin,
@@ -176,15 +182,18 @@ fn catalogue(origin: &Origin, mistakes: &mut Mistakes) -> Catalogue {
     })
 }
 
+/// Whether it is `HOST:PORT`.
+pub fn is_address(address: &str) -> bool {
+    address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
 fn listen(typed: &Typed, environment: &Environment, mistakes: &mut Mistakes) -> String {
     let (place, address) = match (environment.get("GALLERIST_LISTEN"), &typed.listen) {
         (Some(address), _) => ("GALLERIST_LISTEN".to_owned(), address),
         (None, Some(written)) => (written.place.clone(), written.value.clone()),
         (None, None) => return LISTEN_DEFAULT.to_owned(),
     };
-    let sound =
-        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if !sound {
+    if !is_address(&address) {
         mistakes.add(place, format!("{address:?} is no address: write HOST:PORT, such as {LISTEN_DEFAULT}"));
     }
     address

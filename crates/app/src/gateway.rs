@@ -39,9 +39,17 @@ pub async fn bind(address: &str) -> Result<TcpListener> {
         let failure = Failure::because(format!("cannot listen on {address}"), &error);
         match error.kind() {
             std::io::ErrorKind::AddrInUse => failure.advise(
-                "end what listens there, or set GALLERIST_LISTEN to another address such as 127.0.0.1:8081",
+                "end what listens there (`ss -ltnp` names it), or choose another port with --listen or \
+                 GALLERIST_LISTEN, such as 127.0.0.1:8081; port 0 takes any free one",
             ),
-            _ => failure.advise("set GALLERIST_LISTEN to an address of this machine such as 127.0.0.1:8080"),
+            std::io::ErrorKind::PermissionDenied => failure.advise(
+                "ports below 1024 need a privilege: choose one above with --listen or GALLERIST_LISTEN, such as \
+                 127.0.0.1:8080",
+            ),
+            _ => failure.advise(
+                "name an address of this machine with --listen or GALLERIST_LISTEN: 127.0.0.1:8080 for this \
+                 machine alone, 0.0.0.0:8080 for others too",
+            ),
         }
     })
 }
@@ -78,6 +86,7 @@ pub fn engine_settings(config: &Config, store: Store) -> EngineSettings {
         baseline: config.baseline.clone(),
         check_depth: config.check_depth,
         moderation_failover: config.moderation_failover,
+        store_prompts: config.store_prompts,
     }
 }
 

@@ -18,6 +18,7 @@ mod pictures;
 mod progress;
 mod signals;
 mod table;
+mod words;
 
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;

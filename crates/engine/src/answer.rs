@@ -2,7 +2,9 @@
 
 use crate::refusal::Refusal;
 use gallerist_domain::{Chunks, ImageData, OutputFormat, RequestId, Size, Ticks};
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A delivered request. Clones share everything.
@@ -74,6 +76,12 @@ pub struct CostLine {
     pub unit_price_usd: String,
     pub amount_usd: Ticks,
     pub source: String,
+    /// How sure the price is (`official`, `third_party`, `derived`, `unverified`) …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Cow<'static, str>>,
+    /// … and the day on which it was read. Both are absent where the provider itself said what it charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Date>,
 }
 
 /// Pictures that were asked for and not delivered.

@@ -252,6 +252,8 @@ pub(crate) fn cost_lines(charge: &Charge) -> Vec<CostLine> {
         unit_price_usd: line.unit_price.clone(),
         amount_usd: line.amount,
         source: line.source.clone(),
+        confidence: line.trust.map(|(confidence, _)| confidence.as_str().into()),
+        as_of: line.trust.map(|(_, date)| date),
     };
     charge.lines.iter().map(line).collect()
 }

@@ -15,6 +15,7 @@ pub mod request;
 pub mod settings;
 
 mod admit;
+mod asked;
 mod attempt;
 mod books;
 mod deliver;

@@ -5,6 +5,7 @@
 //! milliseconds; with an `Idempotency-Key` it comes first.
 
 use crate::answer::{Answer, AnswerMeta, Cost, DeliveredImage, Missing, StreamEvent};
+use crate::asked;
 use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
 use crate::events::EventSink;
 use crate::joining::Ending;
@@ -132,7 +133,7 @@ impl Life {
             Err(error) => return self.refused(outcome::plan_refusal(error), events).await,
         };
         if plan.offers.is_empty() {
-            return self.refused(outcome::no_offer(&request, &plan), events).await;
+            return self.refused(outcome::no_offer(&request, plan.excluded().collect()), events).await;
         }
         let served = match self.try_offers(&plan, events.as_mut()).await {
             Ok(served) => served,
@@ -332,6 +333,8 @@ impl Life {
             operation: self.incoming.request.operation,
             n: self.incoming.request.n,
             plan_json: outcome::plan_json(plan),
+            asked_json: Some(asked::json(&self.incoming.request)),
+            prompt: self.shared.store_prompts.then(|| self.incoming.request.prompt.clone()),
             fingerprint: self.incoming.fingerprint,
             idempotency_key: self.incoming.idempotency_key.clone(),
         }

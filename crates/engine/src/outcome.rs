@@ -28,8 +28,7 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
 }
 
 /// The refusal when no offer is left, by the reasons.
-pub(crate) fn no_offer(request: &ImageRequest, plan: &Plan<'_>) -> Refusal {
-    let excluded: Vec<Exclusion<'_>> = plan.excluded().collect();
+pub(crate) fn no_offer(request: &ImageRequest, excluded: Vec<Exclusion<'_>>) -> Refusal {
     let cheapest = cheapest(&excluded);
     let unknown = excluded.iter().any(|exclusion| matches!(exclusion.reason, Reason::PriceUnknown(_)));
     let refusal = if let (Some(cheapest), Some(limit)) = (cheapest, request.max_cost) {
@@ -59,6 +58,11 @@ fn cheapest(excluded: &[Exclusion<'_>]) -> Option<Ticks> {
     over.min()
 }
 
+/// Reasons that a message tells; the list of all goes with it.
+const REASONS_TOLD_MAX: usize = 5;
+/// Offers that are named with a reason; the others are counted.
+const OFFERS_NAMED_MAX: usize = 2;
+
 /// Each reason once, with the offers that it leaves out and the change that would admit them.
 fn reasons(excluded: &[Exclusion<'_>]) -> String {
     let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
@@ -69,12 +73,19 @@ fn reasons(excluded: &[Exclusion<'_>]) -> String {
             None => grouped.push((text, vec![offer.to_string()])),
         }
     }
+    // What keeps most of them out comes first.
+    grouped.sort_by_key(|(_, offers)| std::cmp::Reverse(offers.len()));
     let mut message = String::new();
-    for (text, offers) in grouped.iter().take(8) {
-        let more = if offers.len() > 3 { format!(" and {} more", offers.len() - 3) } else { String::new() };
-        let named = offers.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    for (text, offers) in grouped.iter().take(REASONS_TOLD_MAX) {
+        let (named, rest) = offers.split_at(offers.len().min(OFFERS_NAMED_MAX));
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
         // Writing to a String cannot fail.
-        let _ = write!(message, " {named}{more}: {text}.");
+        let _ = write!(message, " {}{more}: {text}.", named.join(", "));
+    }
+    let untold: usize = grouped.iter().skip(REASONS_TOLD_MAX).map(|(_, offers)| offers.len()).sum();
+    if untold > 0 {
+        let offers = if untold == 1 { "offer has its" } else { "offers have their" };
+        let _ = write!(message, " {untold} more {offers} own reasons: gallerist.excluded lists every one.");
     }
     message
 }
@@ -288,4 +299,37 @@ pub(crate) fn token_usage(usage: &[Metered]) -> Option<TokenUsage> {
         image_output_tokens: sum(&[Meter::ImageOutputTokens]),
     };
     (tokens != TokenUsage::default()).then_some(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gallerist_domain::{OfferId, QualityClass};
+
+    #[test]
+    fn many_reasons_are_grouped_and_the_rest_is_counted() {
+        let offers = |provider, name: &str, count| -> Vec<OfferId> {
+            (0..count).map(|at| OfferId::new(provider, &format!("{name}-{at}"))).collect()
+        };
+        let (slow, plain) = (offers("fal", "slow", 9), offers("bfl", "plain", 5));
+        let mut excluded: Vec<Exclusion<'_>> = (1_000..)
+            .zip(&slow)
+            .map(|(expected_ms, offer)| Exclusion { offer, reason: Reason::TooSlow { expected_ms } })
+            .collect();
+        excluded.extend(plain.iter().map(|offer| Exclusion {
+            offer,
+            reason: Reason::ClassTooLow { asked: QualityClass::High, best: Some(QualityClass::Draft) },
+        }));
+        let refusal = no_offer(&ImageRequest::new("auto", "x"), excluded);
+        let first = "No offer can serve this request. bfl/plain-0, bfl/plain-1 and 3 more: its best class is draft, \
+                     not high";
+        assert!(refusal.message.starts_with(first), "{}", refusal.message);
+        assert!(
+            refusal
+                .message
+                .ends_with("5 more offers have their own reasons: gallerist.excluded lists every one.")
+        );
+        assert!(refusal.message.len() < 700, "{}", refusal.message.len());
+        assert_eq!(refusal.excluded.len(), 14);
+    }
 }

@@ -85,4 +85,6 @@ pub struct EngineSettings {
     pub check_depth: Depth,
     /// Whether a prompt that one provider's filter refused may be tried at another.
     pub moderation_failover: bool,
+    /// Whether prompts are stored with their requests.
+    pub store_prompts: bool,
 }

@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     pub limits: Limits,
     pub check_depth: Depth,
     pub moderation_failover: bool,
+    pub store_prompts: bool,
     pub transport: Transport,
     pub joining: Joining,
     pub lives: Arc<Semaphore>,
@@ -115,6 +116,7 @@ impl Shared {
             baseline,
             check_depth,
             moderation_failover,
+            store_prompts,
         } = settings;
         let runtimes: Vec<ProviderRuntime> = providers
             .iter()
@@ -159,6 +161,7 @@ impl Shared {
             limits,
             check_depth,
             moderation_failover,
+            store_prompts,
             started: Instant::now(),
         })
     }

@@ -157,27 +157,29 @@ impl Reason<'_> {
             }
             Reason::CompressionUnsupported => "leave out output_compression".into(),
             Reason::TransparencyUnsupported => "leave out background, or ask for png or webp".into(),
-            Reason::SeedUnsupported { max } => limit(max.map(|max| (0, max)), "seed"),
-            Reason::StepsUnsupported { range } => limit(*range, "steps"),
+            Reason::SeedUnsupported { max } => limit(max.map(|max| (0, max)), "gallerist.seed"),
+            Reason::StepsUnsupported { range } => limit(*range, "gallerist.steps"),
             Reason::GuidanceUnsupported { range_milli: Some((low, high)) } => {
-                format!("set guidance between {} and {}", milli(*low), milli(*high))
+                format!("set gallerist.guidance between {} and {}", milli(*low), milli(*high))
             }
-            Reason::GuidanceUnsupported { range_milli: None } => "leave out guidance".into(),
-            Reason::NegativePromptUnsupported => "leave out negative_prompt".into(),
+            Reason::GuidanceUnsupported { range_milli: None } => "leave out gallerist.guidance".into(),
+            Reason::NegativePromptUnsupported => "leave out gallerist.negative_prompt".into(),
             Reason::OperationUnsupported { .. } => "choose a model that does it".into(),
             Reason::NotServed => "choose an offer that is served".into(),
             Reason::ToolsUnsupported => "leave out the tool calls".into(),
-            Reason::LorasUnsupported => "leave out loras".into(),
-            Reason::ControlsUnsupported => "leave out controls".into(),
-            Reason::ReferencesUnsupported => "leave out references".into(),
+            Reason::LorasUnsupported => "leave out gallerist.loras".into(),
+            Reason::ControlsUnsupported => "leave out gallerist.controls".into(),
+            Reason::ReferencesUnsupported => "leave out gallerist.references".into(),
             Reason::PromptTooLong { characters_max } => {
                 format!("shorten the prompt to {characters_max} characters")
             }
             Reason::OptionUnknown { known, .. } => match known.is_empty() {
-                true => "leave out provider_options for this provider".into(),
+                true => "leave out gallerist.provider_options for this provider".into(),
                 false => format!("use only {}", known.join(", ")),
             },
-            Reason::OptionMissing { kind, option } => format!("set provider_options.{kind}.{option}"),
+            Reason::OptionMissing { kind, option } => {
+                format!("set gallerist.provider_options.{kind}.{option}")
+            }
             Reason::TierUnavailable => "set gallerist.tier to \"auto\"".into(),
             Reason::TooSlow { expected_ms } => format!("raise gallerist.max_latency_ms to {expected_ms}"),
             Reason::PriceUnknown(_) => "add the price to the catalogue".into(),

@@ -10,6 +10,7 @@ pub mod exclusion;
 pub mod health;
 pub mod insight;
 pub mod names;
+pub mod nearest;
 pub mod plan;
 pub mod report;
 pub mod resolve;
@@ -18,6 +19,7 @@ pub use exclusion::{Exclusion, Reason};
 pub use health::{Health, HealthBook, Verdict};
 pub use insight::{Insight, LearnedCall};
 pub use names::{Target, UnknownModel, target};
+pub use nearest::{nearest, slip_of};
 pub use plan::{Plan, PlanContext, PlanError, PlannedOffer, plan};
 pub use resolve::{Resolved, resolve};
 

@@ -3,6 +3,7 @@
 //! The forms are those of offer ids, `provider/model[@version][#tier]`, with the provider left out for any
 //! host. Every part counts: a name with a part that nothing answers to is unknown.
 
+use crate::nearest::nearest;
 use gallerist_pricing::Offer;
 
 /// The route that always exists.
@@ -73,49 +74,27 @@ pub fn target<'a>(name: &'a str, offers: &[Offer]) -> Result<Target<'a>, Unknown
     if offers.iter().any(|offer| target.speaks_of(offer)) { Ok(target) } else { Err(unknown(name, offers)) }
 }
 
-/// Longest part of an unknown name that is compared and repeated.
+/// Longest part of an unknown name that is repeated.
 const NAME_CHARACTERS_MAX: usize = 80;
+/// Nearest names that are told.
+const NEAREST_MAX: usize = 3;
 
 fn unknown(name: &str, offers: &[Offer]) -> UnknownModel {
     let name: String = name.chars().take(NAME_CHARACTERS_MAX).collect();
-    let mut ranked: Vec<(usize, String)> = Vec::new();
-    let mut add = |known: String| {
-        let distance = edit_distance(&name, &known);
-        if !ranked.iter().any(|(_, existing)| *existing == known) {
-            ranked.push((distance, known));
-        }
-    };
-    add(AUTO.to_owned());
+    let mut known = vec![AUTO.to_owned()];
     // What is gone, or soon will be, is no good advice.
     for offer in offers.iter().filter(|offer| offer.model.lifecycle.retires_on.is_none()) {
-        add(offer.model.id.clone());
+        known.push(offer.model.id.clone());
         if name.contains('/') {
-            add(offer.id.to_string());
+            known.push(offer.id.to_string());
         }
         if name.contains('@') {
-            for (version, _) in &offer.model.versions {
-                add(format!("{}@{version}", offer.model.id));
-            }
+            known.extend(
+                offer.model.versions.iter().map(|(version, _)| format!("{}@{version}", offer.model.id)),
+            );
         }
     }
-    ranked.sort();
-    UnknownModel { name, nearest: ranked.into_iter().take(3).map(|(_, known)| known).collect() }
-}
-
-/// Levenshtein's distance, by rows.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
+    UnknownModel { nearest: nearest(&name, known, NEAREST_MAX), name }
 }
 
 #[cfg(test)]

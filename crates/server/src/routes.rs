@@ -45,6 +45,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v1/projects", get(projects::list).post(projects::create).fallback(method_not_allowed))
         .route("/v1/projects/{id}", patch(projects::change).get(projects::show).fallback(method_not_allowed))
         .route("/v1/credits", get(credits::list).post(credits::create).fallback(method_not_allowed))
+        .route("/v1/credits/adjustments", post(credits::adjust).fallback(method_not_allowed))
         .route("/v1/credits/forecast", get(credits::forecast).fallback(method_not_allowed))
         .route("/v1/prices", get(prices::list).fallback(method_not_allowed))
         .route("/v1/prices/changes", get(prices::history).fallback(method_not_allowed))

@@ -52,6 +52,8 @@ async fn pair(store: &Store) {
         operation: Operation::Generate,
         n: 1,
         plan_json: "p".repeat(PLAN_BYTES),
+        asked_json: None,
+        prompt: None,
         fingerprint: [attempt.uuid().as_bytes()[15]; 32],
         idempotency_key: None,
     };

@@ -34,7 +34,9 @@ impl Books {
 
 statements! {
     BALANCES = "SELECT c.name, coalesce(sum(e.amount), 0) FROM accounts c
-        LEFT JOIN (SELECT account, amount FROM entries UNION ALL SELECT account, amount FROM credit_entries) e
+        LEFT JOIN (SELECT account, amount FROM entries UNION ALL SELECT account, amount FROM credit_entries
+            UNION ALL SELECT credits_account, -cost_ticks FROM credit_adjustments
+            UNION ALL SELECT outside_account, cost_ticks FROM credit_adjustments) e
             ON e.account = c.number GROUP BY c.number ORDER BY c.name";
     OPEN_COUNTS = "SELECT count(*) FILTER (WHERE status = 'reserved'),
             count(*) FILTER (WHERE status = 'disputed') FROM attempts";
@@ -69,9 +71,12 @@ statements! {
     LOTS_OF_USES = "SELECT 'lot ' || hex(l.id) || ' differs from what was taken from it' FROM credit_lots l
         WHERE l.remaining + l.expired
                 <> l.quantity - (SELECT coalesce(sum(quantity), 0) FROM credit_uses u WHERE u.lot = l.number)
+                    - (SELECT coalesce(sum(quantity), 0) FROM credit_adjustments x WHERE x.lot = l.number)
             OR (l.remaining = 0 AND l.expired_ticks
                 <> l.cost_ticks - (SELECT coalesce(sum(cost_ticks), 0) FROM credit_uses u
-                    WHERE u.lot = l.number))";
+                    WHERE u.lot = l.number)
+                    - (SELECT coalesce(sum(cost_ticks), 0) FROM credit_adjustments x
+                        WHERE x.lot = l.number))";
     CREDITS_OF_LOTS = "SELECT 'credits of ' || provider || ' differ from its lots'
         FROM (SELECT provider, sum(cost_ticks - expired_ticks - (SELECT coalesce(sum(u.cost_ticks), 0)
                 FROM credit_uses u WHERE u.lot = credit_lots.number)) AS left_ticks

@@ -15,6 +15,7 @@ use crate::words::RequestStatus;
 use crate::{Store, StoreError};
 
 mod accounts;
+pub(crate) mod adjust;
 mod apply;
 mod counters;
 pub(crate) mod credits;
@@ -25,7 +26,8 @@ pub(crate) use counters::LiveBudget;
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
     let plain = accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS);
-    plain.chain(counters::STATEMENTS).chain(credits::STATEMENTS).copied()
+    let plain = plain.chain(counters::STATEMENTS).chain(credits::STATEMENTS);
+    plain.chain(adjust::STATEMENTS).copied()
 }
 
 /// How long an idempotency key is bound to its request.
@@ -48,6 +50,10 @@ pub struct NewRequest {
     pub n: u32,
     /// JSON text: offers and excluded.
     pub plan_json: String,
+    /// JSON text: the parameters that decide about the price, without the client's words.
+    pub asked_json: Option<String>,
+    /// Only where prompts are to be stored.
+    pub prompt: Option<String>,
     /// Digest of everything in the body that makes two requests the same.
     pub fingerprint: [u8; 32],
     /// The client's `Idempotency-Key`; bound to this request for [`IDEMPOTENCY_HOURS`].

@@ -42,6 +42,7 @@ pub use credits::{DailyCharges, Expired, LotRecord};
 pub use error::{Breach, StoreError};
 pub use keys::{KeyRecord, NewKey};
 pub use learning::SettledCharge;
+pub use ledger::adjust::Adjustment;
 pub use ledger::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, NewAttempt, NewRequest, RequestEnd,
     Reservation, Reserved, Resolution,

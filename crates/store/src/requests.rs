@@ -31,6 +31,10 @@ pub struct RequestRecord {
     pub list: Option<Ticks>,
     pub saved: Option<Ticks>,
     pub plan_json: String,
+    /// The parameters that decide about the price, as JSON text; absent before schema 3.
+    pub asked_json: Option<String>,
+    /// Only where the settings say that prompts are stored.
+    pub prompt: Option<String>,
     pub answer_json: Option<String>,
     /// Sum of the charges of its attempts.
     pub charged: Ticks,
@@ -148,7 +152,7 @@ macro_rules! request_columns {
                 WHERE a.request = r.number AND a.status = 'reserved'),
             (SELECT coalesce(sum(reserved_ticks), 0) FROM attempts a
                 WHERE a.request = r.number AND a.status = 'disputed'),
-            r.number
+            r.number, r.asked_json, r.prompt
         FROM requests r JOIN projects p ON p.number = r.project "
     };
 }
@@ -345,6 +349,8 @@ fn record(row: &Row<'_>) -> Result<RequestRecord, StoreError> {
         charged: words::ticks(row, 18)?,
         held: words::ticks(row, 19)?,
         disputed: words::ticks(row, 20)?,
+        asked_json: row.get(22)?,
+        prompt: row.get(23)?,
     })
 }
 

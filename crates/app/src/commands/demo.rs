@@ -275,6 +275,7 @@ fn config(store: &Store, stand_ins: &StandIns) -> Config {
         limits: Limits::default(),
         check_depth: Depth::Header,
         moderation_failover: false,
+        store_prompts: false,
         cap: None,
         feeds: Vec::new(),
         feed_book: FeedBook::default(),

@@ -11,6 +11,7 @@ use crate::gateway::{self, GRACE_MS, Gateway};
 use crate::{output, signals};
 use clap::Args;
 use gallerist_domain::{ImageRequest, ProjectId, Ticks};
+use gallerist_pricing::Offer;
 use gallerist_routing::report::OfferQuote;
 use gallerist_store::Store;
 use jiff::Timestamp;
@@ -38,6 +39,7 @@ The settings file, with every entry that there is; each is optional:
   check = \"header\"                     # or \"pixels\": decode every picture
   cap_usd = \"20\"                       # of the project default, set at each start
   moderation_failover = false          # try elsewhere what one provider refused
+  store_prompts = false                # keep each prompt with its request, to be read in its record
   [[providers]]                        # one more account, or one elsewhere
   name = \"openai-eu\"
   kind = \"openai\"
@@ -60,6 +62,11 @@ pub async fn run(command: ServeCommand, json: bool) -> Result<()> {
     let environment = Environment::of_process();
     let mut config = Config::load(&command.place, &environment)?;
     if let Some(listen) = command.listen {
+        if !crate::config::is_address(&listen) {
+            let example = crate::config::LISTEN_DEFAULT;
+            return Err(Failure::usage(format!("--listen: {listen:?} is no address"))
+                .advise(format!("write HOST:PORT, such as {example}")));
+        }
         config.listen = listen;
     }
     if config.providers.is_empty() {
@@ -128,6 +135,7 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
                 "offer": quote.offer, "size": quote.size, "expected_usd": quote.expected_usd,
             })),
             "cap_usd": cap,
+            "baseline": config.baseline.as_ref().map(ToString::to_string),
             "keys_file": keys.file,
         }));
     } else {
@@ -136,7 +144,7 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
         output::line(match &cheapest {
             Some(quote) => format!(
                 "  the cheapest standard picture costs {} now, at {} ({})",
-                output::dollars(quote.expected_usd),
+                output::rounded(quote.expected_usd),
                 quote.offer,
                 quote.size
             ),
@@ -145,6 +153,13 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
         output::line(match cap {
             None => "  no cap is set: `gallerist projects cap default 20` stops at 20 dollars".to_owned(),
             Some(cap) => format!("  project default may spend {} in all", output::dollars(cap)),
+        });
+        output::line(match &config.baseline {
+            Some(offer) => format!("  savings are measured against {offer}"),
+            None => format!(
+                "  no baseline is set: a line such as baseline = \"{}\" in the settings file measures savings",
+                baseline_example(gateway)
+            ),
         });
         for (variable, key) in keys.fresh.iter().filter(|_| keys.file.is_none()) {
             output::line(format!("  {variable}={}   (shown once)", key.expose_secret()));
@@ -156,6 +171,16 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
     for remark in config.remarks.iter().chain(&keys.remarks) {
         output::remark(format!("Note: {remark}"));
     }
+}
+
+/// An offer that is on and stays, for the line that sets a baseline: OpenAI's where it is there.
+fn baseline_example(gateway: &Gateway) -> String {
+    let offers = gateway.engine.offers();
+    let now = Timestamp::now();
+    let standing = |offer: &&Offer| offer.model.lifecycle.retires_on.is_none() && !offer.is_retired(now);
+    let usual = offers.iter().filter(standing).find(|offer| offer.id.provider == "openai");
+    let any = usual.or_else(|| offers.iter().find(standing));
+    any.map_or_else(|| "openai/gpt-image-2".to_owned(), |offer| offer.id.to_string())
 }
 
 fn cheapest(gateway: &Gateway) -> Option<OfferQuote> {

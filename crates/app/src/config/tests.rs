@@ -175,3 +175,40 @@ fn the_example_of_the_help_is_sound() {
     assert_eq!(mistakes.len(), 1, "only its folder does not exist: {failure}");
     assert!(mistakes[0].contains("my-catalogue"), "{failure}");
 }
+
+#[test]
+fn a_variable_that_means_nothing_is_told_with_the_nearest_name() {
+    let environment = Environment::from([
+        ("OPENAI_API_KEY", "sk-1"),
+        ("GALLERIST_LISTN", "127.0.0.1:9"),
+        ("GALLERIST_OPENAI_URL", "sk-secret"),
+        ("GALLERIST_EU_KEY", "sk-2"),
+        ("GALLERIST_LOG", "debug"),
+        ("GALLERIST_RUNWARE_BASE_URL", ""),
+    ]);
+    let text = "[[providers]]\nname = \"eu\"\nkind = \"openai\"\nkey_env = \"GALLERIST_EU_KEY\"\n";
+    let remarks = load(text, environment).unwrap().remarks;
+    assert_eq!(remarks.len(), 2, "{remarks:?}");
+    assert!(remarks.iter().any(|remark| remark.ends_with("the nearest known name is GALLERIST_LISTEN")));
+    assert!(remarks.iter().any(|remark| remark.ends_with("is GALLERIST_OPENAI_BASE_URL")), "{remarks:?}");
+    assert!(!remarks.concat().contains("sk-"), "{remarks:?}");
+}
+
+#[test]
+fn what_has_prices_alone_is_not_silently_off() {
+    let environment = Environment::from([
+        ("RUNWARE_API_KEY", "r-1"),
+        ("GALLERIST_RECRAFT_BASE_URL", "http://127.0.0.1:1"),
+        ("OPENAI_API_KEY", "sk-1"),
+    ]);
+    let remarks = load("", environment).unwrap().remarks.join("\n");
+    assert!(remarks.contains("runware (RUNWARE_API_KEY)"), "{remarks}");
+    assert!(remarks.contains("recraft has prices here and no adapter yet"), "{remarks}");
+    assert!(!remarks.contains("OPENAI"), "{remarks}");
+    let failure = load("[[providers]]\nkind = \"runware\"\n", Environment::default()).unwrap_err();
+    assert!(failure.message.contains("\"runware\" has prices here and no adapter yet"), "{failure}");
+    let failure = load("[[providers]]\nkind = \"opnai\"\n", Environment::default()).unwrap_err();
+    assert!(failure.message.contains("is \"openai\" meant?"), "{failure}");
+    let failure = load("basline = \"x\"\n", Environment::default()).unwrap_err();
+    assert!(failure.message.contains("is \"baseline\" meant?"), "{failure}");
+}

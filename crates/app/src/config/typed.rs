@@ -6,6 +6,7 @@
 
 use super::Mistakes;
 use super::feeds::TypedMapping;
+use gallerist_routing::slip_of;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::ops::Range;
@@ -41,9 +42,20 @@ pub(super) struct Typed {
     pub cap_usd: Option<Written<String>>,
     /// Whether a prompt that one provider refused is tried at another; default false.
     pub moderation_failover: Option<bool>,
+    /// Whether prompts are stored with their requests; default false.
+    pub store_prompts: Option<bool>,
     pub providers: Vec<TypedProvider>,
     /// Where prices are polled.
     pub feeds: Vec<TypedFeed>,
+}
+
+impl Typed {
+    /// The variables that it names.
+    pub(super) fn variables(&self) -> Vec<&str> {
+        let of_providers = self.providers.iter().filter_map(|one| one.key_env.as_ref());
+        let of_feeds = self.feeds.iter().filter_map(|one| one.key_env.as_ref());
+        of_providers.chain(of_feeds).map(|written| written.value.as_str()).collect()
+    }
 }
 
 /// One entry of `[[feeds]]`.
@@ -105,13 +117,14 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
         check: reader.take(&mut table, "check"),
         cap_usd: reader.take(&mut table, "cap_usd"),
         moderation_failover: reader.take(&mut table, "moderation_failover").map(|written| written.value),
+        store_prompts: reader.take(&mut table, "store_prompts").map(|written| written.value),
         providers: reader.providers(&mut table),
         feeds: reader.feeds(&mut table),
     };
     reader.refuse_rest(
         table,
         "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
-         moderation_failover, providers, feeds",
+         moderation_failover, store_prompts, providers, feeds",
     );
     typed
 }
@@ -211,7 +224,13 @@ impl Reader<'_> {
 
     fn refuse_rest(&mut self, table: DeTable<'_>, known: &str) {
         for (name, _) in table {
-            self.mistake(name.span(), format!("unknown entry {:?}; known are {known}", name.get_ref()));
+            let names = known.split(", ").map(|known| known.trim().to_owned());
+            let meant = slip_of(name.get_ref(), names);
+            let meant = meant.map_or_else(String::new, |meant| format!(": is {meant:?} meant?"));
+            self.mistake(
+                name.span(),
+                format!("unknown entry {:?}{meant}; known are {known}", name.get_ref()),
+            );
         }
     }
 }

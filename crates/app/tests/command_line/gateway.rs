@@ -205,6 +205,14 @@ fn credits_are_entered_and_forecast_without_a_gateway() {
         let told = run(world.gallerist().args(command));
         assert!(told.code == 0 && told.out.contains("openrouter"), "{}", told.out);
     }
+    let moved = world.json(&["credits", "use", "openrouter", "40", "--note", "by hand"]);
+    assert_eq!(
+        moved["data"].as_array().unwrap().iter().filter(|lot| lot["outside"] == "40").count(),
+        1,
+        "{moved}"
+    );
+    let refused = run(world.gallerist().args(["credits", "balance", "openrouter", "1000000"]));
+    assert!(refused.code != 0 && refused.err.contains("ever bought"), "{}", refused.err);
     let refused = run(world.gallerist().args(["credits", "add", "nobody", "1", "1"]));
     assert_eq!(refused.code, 1, "{}", refused.err);
     let refused = run(world.gallerist().args(["credits", "add", "bfl", "1", "1", "--currency", "neuron"]));

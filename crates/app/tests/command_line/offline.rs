@@ -89,7 +89,11 @@ fn prices_are_listed_and_shown() {
     assert!(shown["offers"].as_array().unwrap().len() >= 2, "several hosts");
     assert!(shown["offers"][0]["lines"][0]["source"].is_string());
     let table = run(gallerist(home.path()).args(["prices", "show", "gpt-image-2"]));
-    assert!(table.out.contains("image-out") && table.out.contains("CONFIDENCE"), "{}", table.out);
+    assert!(
+        table.out.contains("image-out") && table.out.contains("[1]") && table.out.contains("third party, 20"),
+        "{}",
+        table.out
+    );
     assert_eq!(run(gallerist(home.path()).args(["prices", "show", "no-such-model"])).code, 1);
 }
 

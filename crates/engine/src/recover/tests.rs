@@ -15,6 +15,7 @@ async fn shared() -> Shared {
         baseline: None,
         check_depth: Depth::Header,
         moderation_failover: false,
+        store_prompts: false,
     };
     Shared::new(settings).await.expect("it starts")
 }
@@ -30,6 +31,8 @@ async fn reserve(shared: &Shared) -> RequestId {
         operation: Operation::Generate,
         n: 1,
         plan_json: "{}".to_owned(),
+        asked_json: None,
+        prompt: None,
         fingerprint: [7; 32],
         idempotency_key: None,
     };

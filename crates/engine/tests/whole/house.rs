@@ -64,6 +64,7 @@ impl House {
             baseline: Some(OfferId::new("openai", "gpt-image-2")),
             check_depth: Depth::Header,
             moderation_failover: false,
+            store_prompts: false,
         };
         adjust(&mut settings);
         let engine = Engine::start(settings).await.expect("the engine starts");

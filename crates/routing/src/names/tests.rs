@@ -2,14 +2,6 @@ use super::*;
 use crate::testing::{OFFERS, order};
 use gallerist_domain::ImageRequest;
 
-#[test]
-fn distance_counts_edits() {
-    assert_eq!(edit_distance("flux", "flux"), 0);
-    assert_eq!(edit_distance("flxu", "flux"), 2);
-    assert_eq!(edit_distance("", "abc"), 3);
-    assert_eq!(edit_distance("gpt-image", "gpt-image-2"), 2);
-}
-
 fn hosts(name: &str) -> Vec<String> {
     let mut hosts = order(&ImageRequest::new(name, "x"));
     hosts.sort();

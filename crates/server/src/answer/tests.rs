@@ -28,6 +28,8 @@ pub(crate) fn meta() -> AnswerMeta {
                 unit_price_usd: "40.0000000000 / 1000000".into(),
                 amount_usd: "0.04".parse().unwrap(),
                 source: "a \"quoted\" page".into(),
+                confidence: Some("third_party".into()),
+                as_of: Some("2026-11-22".parse().unwrap()),
             }],
             disputed_usd: None,
             overrun_usd: None,
@@ -94,7 +96,8 @@ fn an_answer_has_openais_shape_and_ours_beside_it() {
             "model": "gpt-image-2", "offer": "openai/gpt-image-2",
             "cost": {"charged_usd": "0.0400000000", "basis": "usage", "lines": [{"line": "image",
                 "meter": "image_output_tokens", "quantity": "1000", "unit_price_usd": "40.0000000000 / 1000000",
-                "amount_usd": "0.0400000000", "source": "a \"quoted\" page"}]},
+                "amount_usd": "0.0400000000", "source": "a \"quoted\" page",
+                "confidence": "third_party", "as_of": "2026-11-22"}]},
             "attempts": 2, "saved_usd": "0.0000000001", "cached": false, "warnings": ["it retires soon"]},
         "data": [{"b64_json": "QUJD"}, {"b64_json": encoded, "revised_prompt": "a \"kite\"\n"}],
     });
@@ -150,6 +153,7 @@ async fn state(retained_bytes_max: usize) -> AppState {
         baseline: None,
         check_depth: gallerist_imaging::Depth::Header,
         moderation_failover: false,
+        store_prompts: false,
     };
     let engine = Engine::start(settings).await.unwrap();
     AppState::new(AppSettings { retained_bytes_max, ..AppSettings::new(engine) })

@@ -96,6 +96,31 @@ async fn an_unmet_limit_names_the_cheapest() {
 }
 
 #[tokio::test]
+async fn a_cap_that_would_be_passed_is_told_in_figures() {
+    let mut refusal = Refusal::new(RefusalKind::BudgetExceeded, "a cap would be passed");
+    refusal.breach = Some(Box::new(gallerist_store::Breach {
+        budget: None,
+        name: "shop".to_owned(),
+        words: "cap of project shop".to_owned(),
+        subject: String::new(),
+        unit: gallerist_domain::BudgetUnit::Usd,
+        limit: 100,
+        settled: 60,
+        held: 20,
+        disputed: 5,
+        asked: 40,
+        resets_at: None,
+        about_offers: false,
+    }));
+    let (status, _, body) = read(Failure::from(refusal).openai()).await;
+    assert_eq!(status, 402);
+    let expected = json!({"id": null, "name": "shop", "budget": "cap of project shop", "unit": "usd",
+        "limit": "0.0000000100", "settled": "0.0000000060", "held": "0.0000000020",
+        "disputed": "0.0000000005", "left": "0.0000000015", "asked": "0.0000000040", "resets_at": null});
+    assert_eq!(body["error"]["gallerist"]["budget"], expected);
+}
+
+#[tokio::test]
 async fn a_blocked_prompt_says_at_which_stage() {
     let mut refusal = Refusal::new(RefusalKind::ModerationBlocked, "refused");
     refusal.attempts = vec![attempt(FaultKind::ModerationOutput, 0, false)];

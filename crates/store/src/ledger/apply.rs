@@ -26,8 +26,8 @@ statements! {
     IDEMPOTENCY_FREE = "DELETE FROM idempotency WHERE (project, key) =
         (SELECT project, idempotency_key FROM requests WHERE number = ?1) AND request = ?1";
     REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status,
-        fingerprint, idempotency_key, plan_json, end_user, tags_json)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12)";
+        fingerprint, idempotency_key, plan_json, end_user, tags_json, asked_json, prompt)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     REQUEST_FIND = "SELECT number, project, status FROM requests WHERE id = ?1";
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
         images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9 WHERE number = ?1";
@@ -179,7 +179,9 @@ fn insert_request(
             request.idempotency_key,
             request.plan_json,
             payer.end_user,
-            tags
+            tags,
+            request.asked_json,
+            request.prompt
         ],
     )?;
     if let Some(key) = &request.idempotency_key {

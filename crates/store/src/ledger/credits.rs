@@ -2,7 +2,7 @@
 //!
 //! Four accounts a provider, beside what is payable to it. `paid` is the purse (negative: what was paid for
 //! credits), `credits` what the credits that are left were bought for, `consumed` and `expired` what the others
-//! were. So these four sum to zero. A settlement books its charge at the provider's prices as always; the part
+//! were; `outside` (`adjust.rs`) what those were that moved without an attempt. So these five sum to zero. A settlement books its charge at the provider's prices as always; the part
 //! of it that credits pay then moves from `payable` to `covered`, since nobody will send a bill for it.
 //! `covered` less `consumed` is what buying ahead has saved.
 
@@ -149,7 +149,7 @@ fn book(
     Ok(())
 }
 
-fn account(connection: &dyn Sql, provider: &str, part: &str) -> Result<i64, StoreError> {
+pub(super) fn account(connection: &dyn Sql, provider: &str, part: &str) -> Result<i64, StoreError> {
     let name = format!("provider:{provider}:{part}");
     let found = connection.query_opt(ACCOUNT, params![&name], |row| row.get(0))?;
     if let Some(found) = found {
@@ -158,7 +158,7 @@ fn account(connection: &dyn Sql, provider: &str, part: &str) -> Result<i64, Stor
     connection.insert(ACCOUNT_INSERT, params![&name])
 }
 
-fn numbered_lot(row: &Row<'_>) -> Result<(i64, Lot), StoreError> {
+pub(super) fn numbered_lot(row: &Row<'_>) -> Result<(i64, Lot), StoreError> {
     Ok((row.get(0)?, lot(row, 1)?))
 }
 
@@ -186,7 +186,7 @@ impl Names {
         Ok(self.prepaid.as_ref().is_some_and(|prepaid| prepaid.contains(provider)))
     }
 
-    fn forget_prepaid(&mut self) {
+    pub(super) fn forget_prepaid(&mut self) {
         self.prepaid = None;
     }
 }

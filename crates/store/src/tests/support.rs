@@ -27,6 +27,8 @@ pub fn new_request(project: &ProjectId, fingerprint: u8, idempotency_key: Option
         operation: Operation::Generate,
         n: 1,
         plan_json: r#"{"offers":[]}"#.to_owned(),
+        asked_json: None,
+        prompt: None,
         fingerprint: [fingerprint; 32],
         idempotency_key: idempotency_key.map(str::to_owned),
     }
