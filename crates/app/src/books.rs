@@ -5,6 +5,7 @@
 //! which one it was. Never two writers: the lock decides. It refuses to make books by looking at them.
 
 mod here;
+mod invoices;
 mod prepaid;
 
 use crate::client::{Client, escaped};
@@ -142,6 +143,14 @@ impl Books {
         }
     }
 
+    /// `wish` is the body of `POST /v1/reconciliations`.
+    pub fn reconcile(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/reconciliations", Some(wish)),
+            Books::Here(here) => here.reconcile(wish),
+        }
+    }
+
     pub fn credit_forecast(&self) -> Result<Value> {
         match self {
             Books::Gateway(client) => client.ask("GET", "/v1/credits/forecast", None),
@@ -213,26 +222,21 @@ impl Books {
         }
     }
 
-    /// `group_by` joined by commas; instants as people write them.
-    pub fn usage(
-        &self,
-        group_by: &str,
-        from: Option<Timestamp>,
-        to: Option<Timestamp>,
-        project: Option<&str>,
-    ) -> Result<Value> {
+    /// What is asked are the parameters of `GET /v1/usage`.
+    pub fn usage(&self, asked: &[(&str, Option<&str>)]) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", &format!("/v1/usage{}", query(asked)), None),
+            Books::Here(here) => here.usage(asked),
+        }
+    }
+
+    pub fn usage_csv(&self, asked: &[(&str, Option<&str>)]) -> Result<Vec<u8>> {
         match self {
             Books::Gateway(client) => {
-                let (from, to) = (from.map(|at| at.to_string()), to.map(|at| at.to_string()));
-                let parts = [
-                    ("group_by", Some(group_by).filter(|text| !text.is_empty())),
-                    ("from", from.as_deref()),
-                    ("to", to.as_deref()),
-                    ("project", project),
-                ];
-                client.ask("GET", &format!("/v1/usage{}", query(&parts)), None)
+                let asked: Vec<_> = asked.iter().copied().chain([("format", Some("csv"))]).collect();
+                client.file(&format!("/v1/usage{}", query(&asked)))
             }
-            Books::Here(here) => here.usage(group_by, from, to, project),
+            Books::Here(here) => here.usage_csv(asked),
         }
     }
 }

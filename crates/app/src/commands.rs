@@ -11,6 +11,7 @@ pub mod keys;
 pub mod prices;
 pub mod projects;
 pub mod quote;
+pub mod reconcile;
 pub mod requests;
 pub mod serve;
 pub mod usage;

@@ -54,6 +54,7 @@ enum Command {
     Requests(commands::requests::RequestsCommand),
     Credits(commands::credits::CreditsCommand),
     Usage(commands::usage::UsageCommand),
+    Reconcile(commands::reconcile::ReconcileCommand),
     Fakes(commands::fakes::FakesCommand),
 }
 
@@ -83,6 +84,7 @@ fn run(cli: Cli) -> failure::Result<()> {
         Command::Projects(command) => commands::projects::run(&command, json),
         Command::Requests(command) => commands::requests::run(&command, json),
         Command::Credits(command) => commands::credits::run(&command, json),
+        Command::Reconcile(command) => commands::reconcile::run(&command, json),
         Command::Usage(command) => commands::usage::run(&command, json),
         Command::Fakes(command) => commands::block_on(commands::fakes::run(command, json)),
     }

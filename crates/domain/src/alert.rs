@@ -67,6 +67,17 @@ pub enum AlertFact {
     BudgetOverrun { attempt: AttemptId, standing: BudgetStanding },
     /// A provider charged more than its published maximum.
     ChargeOverrun { attempt: AttemptId, offer: String, maximum: Ticks, charge: Ticks },
+    /// An invoice shows that a price line tells something else than the provider charges. Amounts are sums
+    /// over `attempts`; the error is in hundredths of a per cent.
+    PriceDrift {
+        provider: String,
+        offer: String,
+        line: String,
+        attempts: u64,
+        predicted: Ticks,
+        billed: Ticks,
+        error_basis_points: i64,
+    },
     /// Nobody knows whether this attempt was charged; its maximum stays held.
     Disputed { attempt: AttemptId, offer: String, maximum: Ticks, reason: String },
 }
@@ -78,6 +89,7 @@ impl AlertFact {
             AlertFact::BudgetThreshold { .. } => "budget.threshold",
             AlertFact::BudgetOverrun { .. } => "budget.overrun",
             AlertFact::ChargeOverrun { .. } => "charge.overrun",
+            AlertFact::PriceDrift { .. } => "price.drift",
             AlertFact::Disputed { .. } => "attempt.disputed",
         }
     }
@@ -87,7 +99,9 @@ impl AlertFact {
             AlertFact::BudgetThreshold { threshold_percent: 100.., .. }
             | AlertFact::BudgetOverrun { .. }
             | AlertFact::ChargeOverrun { .. } => Severity::Critical,
-            AlertFact::BudgetThreshold { .. } | AlertFact::Disputed { .. } => Severity::Warning,
+            AlertFact::BudgetThreshold { .. } | AlertFact::PriceDrift { .. } | AlertFact::Disputed { .. } => {
+                Severity::Warning
+            }
         }
     }
 
@@ -113,6 +127,12 @@ impl AlertFact {
                 "{offer} charged attempt {attempt} {} USD, more than the {} USD of its price list.",
                 charge.short(),
                 maximum.short()
+            ),
+            AlertFact::PriceDrift { offer, line, attempts, predicted, billed, .. } => format!(
+                "The price line {line} of {offer} told {} USD for {attempts} attempts, and the invoice says {} \
+                 USD. Look at the provider's price list and correct the line.",
+                predicted.short(),
+                billed.short()
             ),
             AlertFact::Disputed { attempt, offer, maximum, reason } => format!(
                 "Nobody knows whether {offer} charged attempt {attempt}: {reason}. {} USD stay held until it \

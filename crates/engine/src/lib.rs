@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod credits;
 pub mod feeds;
+pub mod reconcile;
 pub mod refusal;
 pub mod request;
 pub mod settings;
@@ -123,6 +124,21 @@ impl Engine {
             price_only: false,
         };
         gallerist_routing::report::quotes(request, context).map_err(outcome::plan_refusal)
+    }
+
+    /// Compares an invoice with the books, and unless it is a dry run resolves what the invoice decides.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the store fails.
+    pub async fn reconcile(
+        &self,
+        order: &reconcile::Order<'_>,
+    ) -> Result<reconcile::report::Report, reconcile::ReconcileError> {
+        let shared = &self.shared;
+        let offered = shared.offers.iter().find(|offer| offer.id.provider == order.provider);
+        let sheet =
+            offered.map(|offer| &offer.provider).or_else(|| shared.catalogue.provider(order.provider));
+        reconcile::reconcile(&shared.store, sheet.map(|sheet| &**sheet), order, shared.clock.now()).await
     }
 
     /// Learns anew what the books teach: after a change of what it rests on that should count at once.

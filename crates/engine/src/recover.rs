@@ -3,7 +3,8 @@
 //! A job whose id was stored is asked for until it has ended (`recover/jobs.rs`), and settled by what it turns
 //! out to be; any other attempt may or may not have reached its provider and is disputed. Nothing here stops a
 //! job: whoever started it is gone, and it is being paid for. The sweep goes on asking for disputed jobs,
-//! more and more rarely, ends what broke off while the gateway runs, deletes what has expired, and has learned anew what the books teach.
+//! more and more rarely, ends what broke off while the gateway runs, deletes what has expired, rolls up usage, and has learned anew
+//! what the books teach.
 
 use crate::answer::{AnswerMeta, Cost, Missing};
 use crate::books;
@@ -81,6 +82,7 @@ pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) 
             () = shared.stopping.cancelled() => return,
         }
         sweep(&shared).await;
+        roll_up(&shared).await;
         insight::refresh(&shared).await;
         match due_jobs(&shared, &mut suspects, &mut asked).await {
             Ok(due) => jobs = due,
@@ -154,6 +156,15 @@ async fn sweep(shared: &Shared) {
             Ok(_) => return,
             Err(error) => return tracing::error!(%error, "expired pictures could not be deleted"),
         }
+    }
+}
+
+/// Sums up the days that are over, and those that something has touched since.
+async fn roll_up(shared: &Shared) {
+    match shared.store.roll_up(shared.clock.now()).await {
+        Ok(0) => {}
+        Ok(days) => tracing::debug!(days, "usage was rolled up"),
+        Err(error) => tracing::error!(%error, "usage could not be rolled up"),
     }
 }
 

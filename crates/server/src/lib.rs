@@ -8,8 +8,10 @@
 
 pub mod credits;
 pub mod keys;
+pub mod reconciliation;
 pub mod serve;
 pub mod state;
+pub mod usage;
 pub mod wire;
 
 mod answer;

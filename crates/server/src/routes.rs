@@ -10,6 +10,7 @@ mod parameters;
 mod prices;
 mod projects;
 mod quotes;
+mod reconciliations;
 mod requests;
 mod usage;
 
@@ -40,6 +41,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v1/requests/{id}/images/{index}", get(requests::picture).fallback(method_not_allowed))
         .route("/v1/pictures/{request}/{index}", get(requests::signed_picture).fallback(method_not_allowed))
         .route("/v1/usage", get(usage::show).fallback(method_not_allowed))
+        .route("/v1/reconciliations", post(reconciliations::create).fallback(method_not_allowed))
         .route("/v1/keys", get(keys::list).post(keys::create).fallback(method_not_allowed))
         .route("/v1/keys/{id}", delete(keys::revoke).fallback(method_not_allowed))
         .route("/v1/projects", get(projects::list).post(projects::create).fallback(method_not_allowed))
@@ -57,7 +59,8 @@ pub(crate) fn router(state: AppState) -> Router {
 }
 
 /// First parts of our own paths; whatever else stands below `/v1/` was meant for OpenAI.
-const NATIVE: &[&str] = &["quotes", "requests", "pictures", "usage", "keys", "projects", "credits", "prices"];
+const NATIVE: &[&str] =
+    &["quotes", "requests", "pictures", "usage", "keys", "projects", "credits", "prices", "reconciliations"];
 
 /// Whether errors of this path take OpenAI's form.
 pub(crate) fn speaks_openai(path: &str) -> bool {
@@ -81,7 +84,7 @@ async fn method_not_allowed(State(state): State<AppState>, request: Request) -> 
 /// The methods of the paths that [`router`] knows.
 fn allowed(path: &str) -> &'static str {
     match path {
-        "/v1/quotes" => "POST",
+        "/v1/quotes" | "/v1/reconciliations" => "POST",
         "/v1/keys" | "/v1/projects" | "/v1/credits" => "GET, POST",
         _ if is_images(path) => "POST",
         _ if path.starts_with("/v1/requests/") && path.ends_with("/resolve") => "POST",

@@ -3,6 +3,7 @@
 use gallerist_domain::Ticks;
 
 use crate::sql::{Sql, params};
+use crate::usage::rolled;
 use crate::words::{self, statements};
 use crate::{Store, StoreError};
 
@@ -124,6 +125,7 @@ fn audit(connection: &dyn Sql) -> Result<Books, StoreError> {
         let contradictions: Vec<String> = connection.query_all(check, params![], |row| row.get(0))?;
         mismatches.extend(contradictions);
     }
+    mismatches.extend(rolled::audit(connection)?);
     let sum_of_all_accounts = accounts.iter().map(|account| account.balance).sum();
     Ok(Books { sum_of_all_accounts, accounts, open_reservations, open_disputes, mismatches })
 }

@@ -9,6 +9,7 @@
 //! it keeps is text to it. Every write is on disk when its future returns.
 
 pub mod alerts;
+pub mod billed;
 pub mod books;
 pub mod budgets;
 pub mod credits;
@@ -36,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use alerts::{AlertFilter, AlertPage, AlertRecord};
+pub use billed::{BILLED_ROWS_MAX, BilledAttempt};
 pub use books::{AccountBalance, Books};
 pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};
 pub use credits::{DailyCharges, Expired, LotRecord};
@@ -53,7 +55,7 @@ pub use requests::{
     AttemptRecord, EntryRecord, IdempotentRequest, OpenAttempt, RequestDetail, RequestFilter, RequestPage,
     RequestRecord, UnfinishedRequest,
 };
-pub use usage::{UsageFigures, UsageKey, UsageQuery, UsageReport, UsageRow};
+pub use usage::{BasisFigures, USAGE_ROWS_MAX, UsageFigures, UsageKey, UsageQuery, UsageReport, UsageRow};
 pub use words::{AttemptStatus, KeyRole, Movement, RequestStatus};
 
 /// How a store is opened.

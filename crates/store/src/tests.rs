@@ -6,4 +6,5 @@ mod credits;
 mod ledger;
 mod model;
 mod reading;
+mod rollups;
 mod support;

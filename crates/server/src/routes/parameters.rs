@@ -118,8 +118,17 @@ pub(crate) fn request_id(text: &str) -> Result<RequestId, Failure> {
 
 /// A JSON object, the body of an admin call.
 pub(crate) async fn body<T: DeserializeOwned>(state: &AppState, request: Request) -> Result<T, Failure> {
+    body_within(state, request, BODY_BYTES_MAX).await
+}
+
+/// As [`body`], for calls that hold a file.
+pub(crate) async fn body_within<T: DeserializeOwned>(
+    state: &AppState,
+    request: Request,
+    bytes_max: usize,
+) -> Result<T, Failure> {
     let (parts, body) = request.into_parts();
-    let bytes = intake::read(state, &parts.headers, body, BODY_BYTES_MAX).await?;
+    let bytes = intake::read(state, &parts.headers, body, bytes_max).await?;
     let invalid = |why: &str| {
         let message = format!("The body is not what is expected: {why}");
         Failure::new(StatusCode::BAD_REQUEST, "invalid_value", message)

@@ -13,5 +13,6 @@ mod malformed;
 #[path = "../../src/wire/tests/mistakes.rs"]
 mod mistakes;
 mod native;
+mod reconciliations;
 mod repetition;
 mod stalled;

@@ -15,6 +15,7 @@ use super::{
 use crate::StoreError;
 use crate::requests::idempotency_floor;
 use crate::sql::{Sql, params};
+use crate::usage::rolled;
 use crate::words::{self, AttemptStatus, Movement, RequestStatus, micros, statements};
 use crate::writer::Writing;
 
@@ -28,7 +29,7 @@ statements! {
     REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status,
         fingerprint, idempotency_key, plan_json, end_user, tags_json, asked_json, prompt)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-    REQUEST_FIND = "SELECT number, project, status FROM requests WHERE id = ?1";
+    REQUEST_FIND = "SELECT number, project, status, created_at FROM requests WHERE id = ?1";
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
         images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9 WHERE number = ?1";
     ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model,
@@ -68,7 +69,10 @@ pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> R
     hold_within_cap(connection, (accounts.number, project), asked)?;
     counters::hold(writing, &mut holding)?;
     let number = match new_request {
-        Some(new) => insert_request(connection, accounts, new, *now)?,
+        Some(new) => {
+            rolled::touch(connection, micros(new.accepted_at), *now)?;
+            insert_request(connection, accounts, new, *now)?
+        }
         None => {
             let found = find_request(connection, *request)?;
             if found.project != accounts.number {
@@ -77,6 +81,7 @@ pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> R
             if found.status != RequestStatus::Running {
                 return Err(StoreError::RequestFinished(*request));
             }
+            rolled::touch(connection, found.created_at, *now)?;
             found.number
         }
     };
@@ -111,6 +116,7 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
     let connection = writing.connection;
     let found = find_request(connection, *request)?;
     let accounts = writing.names.project_by_number(connection, found.project)?;
+    rolled::touch(connection, found.created_at, *now)?;
     let mut change = Totals::default();
     let mut moved = false;
     for end in ends {
@@ -223,13 +229,15 @@ struct FoundRequest {
     number: i64,
     project: i64,
     status: RequestStatus,
+    /// Microseconds.
+    created_at: i64,
 }
 
 fn find_request(connection: &dyn Sql, request: RequestId) -> Result<FoundRequest, StoreError> {
     connection
         .query_opt(REQUEST_FIND, params![request.uuid().as_bytes()], |row| {
             let status = words::word(row, 2, RequestStatus::from_word)?;
-            Ok(FoundRequest { number: row.get(0)?, project: row.get(1)?, status })
+            Ok(FoundRequest { number: row.get(0)?, project: row.get(1)?, status, created_at: row.get(3)? })
         })?
         .ok_or(StoreError::UnknownRequest(request))
 }

@@ -11,6 +11,7 @@ use super::apply::{check_amount, find_attempt, pay};
 use super::counters::{self, Moving, Place};
 use crate::StoreError;
 use crate::sql::params;
+use crate::usage::rolled;
 use crate::words::{AttemptStatus, Movement, micros, statements};
 use crate::writer::Writing;
 
@@ -34,7 +35,7 @@ statements! {
         WHERE number = ?1 AND status <> 'running'";
     JOB_FORGET = "UPDATE attempts SET pending_json = NULL, call_json = CASE WHEN ?2 THEN call_json END
         WHERE id = ?1 AND status = 'disputed'";
-    REQUEST_PROJECT = "SELECT project FROM requests WHERE number = ?1";
+    REQUEST_PROJECT = "SELECT project, created_at FROM requests WHERE number = ?1";
 }
 
 pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Result<(), StoreError> {
@@ -46,7 +47,9 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
     if found.status != AttemptStatus::Disputed {
         return Err(StoreError::NotDisputed { attempt: *attempt, status: found.status });
     }
-    let project = connection.query_row(REQUEST_PROJECT, params![found.request], |row| row.get(0))?;
+    let (project, created_at) = connection
+        .query_row(REQUEST_PROJECT, params![found.request], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rolled::touch(connection, created_at, *now)?;
     let accounts = writing.names.project_by_number(connection, project)?;
     let booking = Booking { attempt: found.row, kind: Movement::Resolve, at: micros(*now) };
     let from = (accounts.disputed, found.reserved);

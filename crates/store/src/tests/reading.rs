@@ -4,6 +4,7 @@ use bytes::Bytes;
 use gallerist_domain::{Chunks, OutputFormat, Payer, ProjectId, RequestId, Ticks};
 
 use super::support::*;
+use crate::usage::statement;
 use crate::*;
 
 fn store() -> Store {
@@ -20,6 +21,7 @@ fn every_statement_prepares() {
     schema::migrate(&mut connection, at(0)).unwrap();
     let plain = ledger::statements()
         .chain(alerts::STATEMENTS.iter().copied())
+        .chain(billed::STATEMENTS.iter().copied())
         .chain(books::STATEMENTS.iter().copied())
         .chain(budgets::STATEMENTS.iter().copied())
         .chain(credits::STATEMENTS.iter().copied())
@@ -29,15 +31,24 @@ fn every_statement_prepares() {
         .chain(pictures::STATEMENTS.iter().copied())
         .chain(projects::STATEMENTS.iter().copied())
         .chain(requests::STATEMENTS.iter().copied())
-        .chain(usage::STATEMENTS.iter().copied());
+        .chain(usage::STATEMENTS.iter().copied())
+        .chain(usage::rolled::STATEMENTS.iter().copied());
     for text in plain {
         connection.prepare(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     }
-    for one in UsageKey::ALL {
-        for two in UsageKey::ALL {
-            let text = usage::statement(&[*one, *two]);
-            connection.prepare(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let mut built: Vec<String> = Vec::new();
+    for payers in [false, true] {
+        built.extend([statement::cells(payers), statement::stored(payers), statement::insert(payers)]);
+        built.push(statement::delete(payers));
+    }
+    for one in usage_keys() {
+        for two in usage_keys() {
+            let asked = statement::Asked::of(&UsageQuery::default(), &[one.clone(), two]);
+            built.extend([asked.raw(), asked.rolled()]);
         }
+    }
+    for text in built {
+        connection.prepare(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     }
 }
 
@@ -217,6 +228,9 @@ async fn usage_adds_up_in_every_grouping() {
         wasted: Ticks::new(wasted),
         disputed: Ticks::new(disputed),
         saved: known(saved),
+        // None of them at a service tier, and the charges of these tests name a basis of their own.
+        saved_offer: known(saved),
+        basis: BasisFigures { resolved: Ticks::new(charged), ..BasisFigures::default() },
         ..UsageFigures::default()
     };
     let ask = |group_by: &[UsageKey]| {
