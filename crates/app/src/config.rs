@@ -23,6 +23,7 @@ use gallerist_imaging::Depth;
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::FeedBook;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
+use gallerist_store::RETENTION_DAYS_MIN;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use typed::Typed;
@@ -243,6 +244,9 @@ fn baseline(
     Some(id)
 }
 
+/// A hundred years.
+const RETENTION_DAYS_MAX: u32 = 36_500;
+
 fn limits(typed: &Typed, mistakes: &mut Mistakes) -> Limits {
     let mut limits = Limits::default();
     if let Some(written) = &typed.deadline_ms {
@@ -250,6 +254,13 @@ fn limits(typed: &Typed, mistakes: &mut Mistakes) -> Limits {
             mistakes.add(&written.place, format!("deadline_ms is 1000 to {DEADLINE_MS_MAX} milliseconds"));
         }
         limits.deadline_ms = written.value;
+    }
+    if let Some(written) = &typed.retention_days {
+        if !(RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX).contains(&written.value) {
+            let range = format!("retention_days is {RETENTION_DAYS_MIN} to {RETENTION_DAYS_MAX} days");
+            mistakes.add(&written.place, range);
+        }
+        limits.retention_days = Some(written.value);
     }
     limits
 }

@@ -27,6 +27,9 @@ mod jobs;
 /// For how long a disputed job is asked for. By then its provider has forgotten it; only a start asks once more.
 const ASKED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
+/// Deletions in one sweep: jobs are waiting to be asked for.
+const PURGES_PER_SWEEP: u32 = 200;
+
 /// Ends what can be ended at once; returns the attempts whose jobs must be looked up.
 pub(crate) async fn at_start(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreError> {
     let mut jobs = Vec::new();
@@ -83,6 +86,7 @@ pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) 
         }
         sweep(&shared).await;
         roll_up(&shared).await;
+        purge(&shared).await;
         insight::refresh(&shared).await;
         match due_jobs(&shared, &mut suspects, &mut asked).await {
             Ok(due) => jobs = due,
@@ -165,6 +169,29 @@ async fn roll_up(shared: &Shared) {
         Ok(0) => {}
         Ok(days) => tracing::debug!(days, "usage was rolled up"),
         Err(error) => tracing::error!(%error, "usage could not be rolled up"),
+    }
+}
+
+/// Deletes requests that are older than their retention, a few at a time.
+async fn purge(shared: &Shared) {
+    let Some(days) = shared.limits.retention_days else { return };
+    let mut requests = 0;
+    for _ in 0..PURGES_PER_SWEEP {
+        if shared.stopping.is_cancelled() {
+            break;
+        }
+        match shared.store.purge(days, shared.clock.now()).await {
+            Ok(purged) => {
+                requests += purged.requests;
+                if !purged.has_more {
+                    break;
+                }
+            }
+            Err(error) => return tracing::error!(%error, "old requests could not be deleted"),
+        }
+    }
+    if requests > 0 {
+        tracing::info!(requests, days, "old requests were deleted; usage and balances keep their sums");
     }
 }
 

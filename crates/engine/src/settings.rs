@@ -44,6 +44,8 @@ pub struct Limits {
     pub decodes_max: usize,
     /// How long an undelivered picture stays fetchable.
     pub kept_picture_minutes: i64,
+    /// Days that requests are kept, at least [`gallerist_store::RETENTION_DAYS_MIN`]; absent: for ever.
+    pub retention_days: Option<u32>,
     /// Pause between sweeps, which ask for open jobs and delete what has expired.
     pub sweep_every_ms: u64,
     /// Time that one open job is asked for in a sweep, and that fetching its pictures may take.
@@ -65,6 +67,7 @@ impl Default for Limits {
             offers_tried_max: 6,
             decodes_max: 2,
             kept_picture_minutes: 60,
+            retention_days: None,
             sweep_every_ms: 30_000,
             look_up_ms: 20_000,
             recent_answer_bytes_max: 4 << 20,

@@ -21,6 +21,7 @@ pub mod meta;
 pub mod pictures;
 pub mod projects;
 pub mod requests;
+pub mod retention;
 pub mod usage;
 pub mod words;
 
@@ -55,6 +56,7 @@ pub use requests::{
     AttemptRecord, EntryRecord, IdempotentRequest, OpenAttempt, RequestDetail, RequestFilter, RequestPage,
     RequestRecord, UnfinishedRequest,
 };
+pub use retention::{Purged, RETENTION_DAYS_MIN};
 pub use usage::{BasisFigures, USAGE_ROWS_MAX, UsageFigures, UsageKey, UsageQuery, UsageReport, UsageRow};
 pub use words::{AttemptStatus, KeyRole, Movement, RequestStatus};
 

@@ -40,6 +40,7 @@ The settings file, with every entry that there is; each is optional:
   cap_usd = \"20\"                       # of the project default, set at each start
   moderation_failover = false          # try elsewhere what one provider refused
   store_prompts = false                # keep each prompt with its request, to be read in its record
+  retention_days = 400                 # delete older requests; usage and balances keep their sums
   [[providers]]                        # one more account, or one elsewhere
   name = \"openai-eu\"
   kind = \"openai\"

@@ -212,3 +212,11 @@ fn what_has_prices_alone_is_not_silently_off() {
     let failure = load("basline = \"x\"\n", Environment::default()).unwrap_err();
     assert!(failure.message.contains("is \"baseline\" meant?"), "{failure}");
 }
+
+#[test]
+fn a_retention_is_a_week_at_least() {
+    let written = |days: u32| load(&format!("retention_days = {days}\n"), Environment::default());
+    assert_eq!(written(7).unwrap().limits.retention_days, Some(7));
+    let failure = written(6).unwrap_err().to_string();
+    assert!(failure.contains("gallerist.toml:1: retention_days is 7 to 36500 days"), "{failure}");
+}

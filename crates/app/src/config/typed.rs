@@ -44,6 +44,8 @@ pub(super) struct Typed {
     pub moderation_failover: Option<bool>,
     /// Whether prompts are stored with their requests; default false.
     pub store_prompts: Option<bool>,
+    /// Days that requests are kept, 7 to 36,500; default for ever. Usage keeps its sums.
+    pub retention_days: Option<Written<u32>>,
     pub providers: Vec<TypedProvider>,
     /// Where prices are polled.
     pub feeds: Vec<TypedFeed>,
@@ -118,13 +120,14 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
         cap_usd: reader.take(&mut table, "cap_usd"),
         moderation_failover: reader.take(&mut table, "moderation_failover").map(|written| written.value),
         store_prompts: reader.take(&mut table, "store_prompts").map(|written| written.value),
+        retention_days: reader.take(&mut table, "retention_days"),
         providers: reader.providers(&mut table),
         feeds: reader.feeds(&mut table),
     };
     reader.refuse_rest(
         table,
         "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
-         moderation_failover, store_prompts, providers, feeds",
+         moderation_failover, store_prompts, retention_days, providers, feeds",
     );
     typed
 }

@@ -77,3 +77,29 @@ CREATE TABLE usage_days_payers (
     by_estimate       INTEGER NOT NULL,
     PRIMARY KEY (day, project, key_id, end_user, tags_json, operation, provider, model)
 ) STRICT, WITHOUT ROWID;
+
+-- Opening balances: what rows that are deleted after their retention leave behind, so that every sum still holds.
+CREATE TABLE account_openings (
+    account       INTEGER NOT NULL PRIMARY KEY REFERENCES accounts,
+    -- Of entries, and of the entries of credits.
+    amount        INTEGER NOT NULL,
+    credit_amount INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE charge_openings (
+    project  INTEGER NOT NULL REFERENCES projects,
+    provider TEXT NOT NULL,
+    charged  INTEGER NOT NULL,
+    PRIMARY KEY (project, provider)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE counter_openings (
+    counter INTEGER NOT NULL PRIMARY KEY REFERENCES budget_counters,
+    settled INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE lot_openings (
+    lot        INTEGER NOT NULL PRIMARY KEY REFERENCES credit_lots,
+    quantity   INTEGER NOT NULL,
+    cost_ticks INTEGER NOT NULL
+) STRICT;

@@ -31,6 +31,7 @@ fn every_statement_prepares() {
         .chain(pictures::STATEMENTS.iter().copied())
         .chain(projects::STATEMENTS.iter().copied())
         .chain(requests::STATEMENTS.iter().copied())
+        .chain(retention::STATEMENTS.iter().copied())
         .chain(usage::STATEMENTS.iter().copied())
         .chain(usage::rolled::STATEMENTS.iter().copied());
     for text in plain {

@@ -175,6 +175,27 @@ async fn reports(store: &Store) -> Vec<UsageReport> {
     reports
 }
 
+/// Reports of every grouping over all time.
+async fn whole_reports(store: &Store) -> Vec<UsageReport> {
+    let mut reports = Vec::new();
+    for key in usage_keys() {
+        reports.push(store.usage(UsageQuery { group_by: vec![key], ..UsageQuery::default() }).await.unwrap());
+    }
+    reports
+}
+
+async fn purge(store: &Store, now: jiff::Timestamp) -> u64 {
+    let mut requests = 0;
+    loop {
+        let step = store.purge(RETENTION_DAYS_MIN, now).await.unwrap();
+        requests += step.requests;
+        check_books(store).await;
+        if !step.has_more {
+            return requests;
+        }
+    }
+}
+
 async fn make_stale(store: &Store) {
     store
         .write(|writing| {
@@ -206,6 +227,62 @@ proptest! {
             assert_eq!(rolled, raw);
         });
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn deleting_old_requests_changes_no_sum(steps in prop::collection::vec(step(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let store = Store::open_temporary(at(0)).unwrap();
+            let mut books = Books::default();
+            for step in &steps {
+                books.take(&store, step).await;
+            }
+            let (late, later) = (at(40 * DAY), at(50 * DAY));
+            store.roll_up(late).await.unwrap();
+            let (before, accounts) = (whole_reports(&store).await, check_books(&store).await.accounts);
+            purge(&store, late).await;
+            assert_eq!(whole_reports(&store).await, before);
+            assert_eq!(check_books(&store).await.accounts, accounts);
+            for attempt in books.disputed {
+                let bill = Resolution::of_bill(attempt, Ticks::new(7), "invoice", later);
+                store.resolve_dispute(bill).await.unwrap();
+            }
+            for (request, attempt) in books.open {
+                let mut end = conclusion(request, vec![(attempt, settled(9, 1))], None);
+                end.now = later;
+                store.conclude(end).await.unwrap();
+            }
+            store.roll_up(later).await.unwrap();
+            let before = whole_reports(&store).await;
+            purge(&store, later).await;
+            assert_eq!(whole_reports(&store).await, before);
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_day_with_a_dispute_stays_until_it_is_resolved_and_then_leaves_its_balance() {
+    let store = Store::open_temporary(at(0)).unwrap();
+    let project = ProjectId::default_project();
+    let (request, attempt) = reserved(&store, &project, 90).await;
+    let end = Some(finish(RequestStatus::Failed));
+    store.conclude(conclusion(request, vec![(attempt, disputed())], end)).await.unwrap();
+    assert!(matches!(store.purge(RETENTION_DAYS_MIN - 1, at(0)).await, Err(StoreError::Invalid(_))));
+    store.roll_up(at(30 * DAY)).await.unwrap();
+    assert_eq!(purge(&store, at(30 * DAY)).await, 0);
+    let bill = Resolution::of_bill(attempt, Ticks::new(60), "invoice", at(31 * DAY));
+    store.resolve_dispute(bill).await.unwrap();
+    assert_eq!(purge(&store, at(31 * DAY)).await, 0, "it is not rolled up anew");
+    store.roll_up(at(31 * DAY)).await.unwrap();
+    assert_eq!(purge(&store, at(31 * DAY)).await, 1);
+    assert!(store.request(request).await.unwrap().is_none());
+    let usage = store.usage(UsageQuery::default()).await.unwrap().totals;
+    assert_eq!((usage.charged, usage.requests), (Ticks::new(60), 1));
+    assert_eq!(store.project(project).await.unwrap().unwrap().settled, Ticks::new(60));
 }
 
 #[tokio::test]

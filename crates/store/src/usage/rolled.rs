@@ -25,7 +25,7 @@ statements! {
     STATE = "SELECT version FROM usage_states WHERE day = ?1";
     ROLLED = "INSERT INTO usage_states (day, version, rolled_version) VALUES (?1, ?2, ?2)
         ON CONFLICT (day) DO UPDATE SET rolled_version = ?2";
-    FRESH = "SELECT day, purged_at FROM usage_states WHERE rolled_version = version
+    FRESH = "SELECT day, purged_at FROM usage_states WHERE (rolled_version = version OR purged_at IS NOT NULL)
         AND day >= ?1 AND day < ?2 ORDER BY day";
     FIRST = "SELECT min(created_at) FROM requests";
 }
