@@ -1,7 +1,8 @@
 //! Usage over a year of ten million requests: how long the queries take, rolled up and raw.
 //!
 //! The rows are synthetic and written by SQL, a month a transaction, into a folder that is deleted afterwards;
-//! everything else is the public surface. `GALLERIST_BENCH_REQUESTS` sets another number.
+//! everything else is the public surface. `GALLERIST_BENCH_REQUESTS` sets another number;
+//! `GALLERIST_BENCH_FOLDER` keeps the rows in a folder, to be used again.
 
 use gallerist_domain::ProjectId;
 use gallerist_store::*;
@@ -19,23 +20,34 @@ const ROUNDS: usize = 5;
 fn main() {
     let requests = std::env::var("GALLERIST_BENCH_REQUESTS").ok().and_then(|text| text.parse().ok());
     let requests: u64 = requests.unwrap_or(REQUESTS);
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder takes a folder");
+    let temporary =
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder takes a folder");
+    let kept = std::env::var_os("GALLERIST_BENCH_FOLDER").map(std::path::PathBuf::from);
+    let dir = kept.as_deref().unwrap_or(temporary.path());
     let end = instant(FIRST_DAY + DAYS, 2 * 3_600_000_000);
-    let open = || Store::open(StoreOptions::new(dir.path(), end)).expect("the store opens");
+    let open = || Store::open(StoreOptions::new(dir, end)).expect("the store opens");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a run-time");
+    if !dir.join("gallerist.sqlite").exists() {
+        make(&runtime, open(), dir, requests, end);
+    }
+    let bytes = std::fs::metadata(dir.join("gallerist.sqlite")).map_or(0, |file| file.len());
+    println!("the database has {} MiB", bytes >> 20);
+    measure(&runtime, &open(), end);
+}
+
+fn make(runtime: &Runtime, store: Store, dir: &std::path::Path, requests: u64, end: Timestamp) {
     // Another four projects beside the default one.
-    let store = open();
     for name in ["search", "shop", "studio", "support"] {
         let project: ProjectId = name.parse().expect("a name");
         runtime.block_on(store.create_project(project, None, end)).expect("it is new");
     }
     drop(store);
     let start = Instant::now();
-    fill(dir.path(), requests);
+    fill(dir, requests);
     println!("{requests} requests written in {:.0?}", start.elapsed());
-    let bytes = std::fs::metadata(dir.path().join("gallerist.sqlite")).map_or(0, |file| file.len());
-    println!("the database has {} MiB", bytes >> 20);
-    let store = open();
+}
+
+fn measure(runtime: &Runtime, store: &Store, end: Timestamp) {
     let whole = |group_by: &str| UsageQuery { group_by: keys(group_by), ..UsageQuery::default() };
     let start = Instant::now();
     let raw = runtime.block_on(store.usage(whole("provider,model"))).expect("it can be read");
@@ -45,7 +57,7 @@ fn main() {
     println!("{days} days rolled up in {:.1?}, {:.0?} a day", start.elapsed(), start.elapsed() / days.max(1));
     let rolled = runtime.block_on(store.usage(whole("provider,model"))).expect("it can be read");
     assert_eq!(raw, rolled, "a roll-up is exactly the raw rows");
-    queries(&runtime, &store);
+    queries(runtime, store);
 }
 
 fn instant(day: u64, microseconds: u64) -> Timestamp {

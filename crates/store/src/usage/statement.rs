@@ -69,15 +69,17 @@ impl Dimension {
     }
 }
 
-/// Whether this attempt stands for its request: the first that delivered, else the first.
-const CARRIES: &str = "(a.row IS NULL OR a.row = (SELECT c.row FROM attempts c WHERE c.request = r.number
-        ORDER BY c.images = 0, c.number LIMIT 1))";
-const FIRST_OF_PROVIDER: &str = "(a.row IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attempts c
-        WHERE c.request = r.number AND c.number < a.number AND c.provider = a.provider))";
-const FIRST_OF_MODEL: &str = "(a.row IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attempts c
-        WHERE c.request = r.number AND c.number < a.number AND c.model = a.model))";
-const FIRST_OF_BOTH: &str = "(a.row IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attempts c
-        WHERE c.request = r.number AND c.number < a.number AND c.provider = a.provider AND c.model = a.model))";
+/// Whether this attempt stands for its request: the first that delivered, else the first. Most are the only
+/// one, and are told without a look at others.
+const CARRIES: &str = "(a.row IS NULL OR (a.number = 1 AND a.images > 0) OR NOT EXISTS (
+        SELECT 1 FROM attempts c WHERE c.request = r.number AND ((c.images > 0 AND a.images = 0)
+            OR (c.number < a.number AND (c.images > 0 OR a.images = 0)))))";
+const FIRST_OF_PROVIDER: &str = "(a.number = 1 OR (a.row IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attempts c
+        WHERE c.request = r.number AND c.number < a.number AND c.provider = a.provider)))";
+const FIRST_OF_MODEL: &str = "(a.number = 1 OR (a.row IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attempts c
+        WHERE c.request = r.number AND c.number < a.number AND c.model = a.model)))";
+const FIRST_OF_BOTH: &str = "(a.number = 1 OR (a.row IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attempts c
+        WHERE c.request = r.number AND c.number < a.number AND c.provider = a.provider AND c.model = a.model)))";
 
 /// How requests are counted: once in all, or once in each provider, model, or pair of them.
 const COUNTS: [(&str, &str); 4] = [
