@@ -8,6 +8,7 @@ use crate::answer::{Answer, AnswerMeta, Cost, DeliveredImage, Missing, StreamEve
 use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
 use crate::events::EventSink;
 use crate::joining::Ending;
+use crate::market::Market;
 use crate::outcome;
 use crate::persist;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
@@ -27,6 +28,8 @@ use tokio::time::Instant;
 /// A request in life.
 pub(crate) struct Life {
     pub shared: Arc<Shared>,
+    /// What could be bought when it was accepted; its prices are these to the end.
+    pub market: Arc<Market>,
     pub id: RequestId,
     pub incoming: Incoming,
     pub deadline: Instant,
@@ -82,6 +85,7 @@ impl Life {
         let deadline = Instant::now() + Duration::from_millis(shared.limits.deadline_ms);
         let unmade = (0..incoming.request.n).collect();
         Life {
+            market: shared.market(),
             shared,
             id,
             incoming,
@@ -106,12 +110,12 @@ impl Life {
 
     /// Runs to the end. What is left in `ends`, and the returned end, is for [`Life::conclude`].
     pub(crate) async fn run(&mut self, mut events: Option<EventSink>) -> Lived {
-        let shared = Arc::clone(&self.shared);
+        let (shared, market) = (Arc::clone(&self.shared), Arc::clone(&self.market));
         let request = self.incoming.request.clone();
         let health = shared.health().clone();
         let insight = shared.insight();
         let context = PlanContext {
-            offers: &shared.offers,
+            offers: &market.offers,
             health: &health,
             insight: &insight,
             at: self.incoming.accepted_at,
@@ -130,8 +134,14 @@ impl Life {
             Err(Stopped::Refused(refusal)) => return self.refused(*refusal, events).await,
             Err(Stopped::Existing { request, same_body }) => return Lived::Existing { request, same_body },
         };
-        let (list, saved) =
-            outcome::saving(&shared, &request, &plan.target, self.charged + self.disputed, context.at);
+        let (list, saved) = outcome::saving(
+            &shared,
+            &market,
+            &request,
+            &plan.target,
+            self.charged + self.disputed,
+            context.at,
+        );
         let Some(served) = served else {
             let failed = outcome::Failed {
                 request: self.id,
@@ -248,7 +258,7 @@ impl Life {
             request: self.id,
             project: self.incoming.caller.project.clone(),
             new_request: (!self.recorded).then(|| self.row(plan)),
-            attempts: reservations(&shared, planned, &calls),
+            attempts: reservations(&self.market, planned, &calls),
             now: shared.clock.now(),
         };
         match shared.store.reserve(reservation).await {
@@ -267,7 +277,13 @@ impl Life {
             Err(error) => return Err(Stopped::Refused(Box::new(self.store_refusal(error)))),
         }
         self.attempts += u32::try_from(calls.len()).unwrap_or(u32::MAX);
-        let surroundings = Surroundings { shared: &shared, request: self.id, at, deadline: self.deadline };
+        let surroundings = Surroundings {
+            shared: &shared,
+            market: &Arc::clone(&self.market),
+            request: self.id,
+            at,
+            deadline: self.deadline,
+        };
         let called = surroundings.make(planned, &calls, events).await;
         if called.iter().any(Called::speaks_against_provider) {
             self.avoided.push(planned.offer.id.provider.clone());

@@ -1,6 +1,7 @@
 //! Words for how a request ends: the refusals, the savings, and what is stored of a plan.
 
 use crate::answer::TokenUsage;
+use crate::market::Market;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::shared::Shared;
 use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, RequestId, Ticks};
@@ -169,6 +170,7 @@ pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
 /// What the baseline would have cost, and what was saved against it.
 pub(crate) fn saving(
     shared: &Shared,
+    market: &Market,
     request: &ImageRequest,
     target: &Target<'_>,
     spent: Ticks,
@@ -176,10 +178,10 @@ pub(crate) fn saving(
 ) -> (Option<Ticks>, Option<Ticks>) {
     let offer = match target {
         Target::Route(_) => shared.baseline.as_ref().and_then(|id| {
-            let known = shared.offers.iter().chain(&shared.maker_offers);
+            let known = market.offers.iter().chain(&market.maker_offers);
             known.into_iter().find(|offer| offer.id == *id)
         }),
-        Target::Model { model, .. } => shared.maker_offers.iter().find(|offer| offer.model.is_named(model)),
+        Target::Model { model, .. } => market.maker_offers.iter().find(|offer| offer.model.is_named(model)),
     };
     let list = offer.and_then(|offer| expected(offer, request, target, at));
     (list, list.map(|list| list - spent))

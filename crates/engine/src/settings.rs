@@ -1,5 +1,6 @@
 //! How an engine is set up: providers, limits, time.
 
+use crate::feeds::FeedSettings;
 use gallerist_domain::{Clock, OfferId};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
@@ -74,6 +75,7 @@ impl Default for Limits {
 
 /// Everything that an engine needs.
 pub struct EngineSettings {
+    /// Without what feeds told.
     pub catalogue: Arc<Catalogue>,
     pub providers: Vec<ProviderSettings>,
     pub store: Store,
@@ -85,4 +87,6 @@ pub struct EngineSettings {
     pub check_depth: Depth,
     /// Whether a prompt that one provider's filter refused may be tried at another.
     pub moderation_failover: bool,
+    /// Where prices are polled, and what earlier polls told.
+    pub feeds: FeedSettings,
 }

@@ -181,6 +181,8 @@ pub fn warnings(offer: &Offer, facts: &Facts<'_>, at: Timestamp) -> Vec<String> 
     }
     let Ok(priced) = quote(&offer.model.sheet, facts, at) else { return warnings };
     for line in priced.lines.iter().map(|quoted| quoted.line) {
+        let silent = offer.model.sheet.stale.iter().find(|(id, _)| *id == line.id);
+        warnings.extend(silent.map(|(_, warning)| warning.clone()));
         let source = &line.source;
         let age_days = source.date.until(today).map_or(0, |span| span.get_days());
         if source.confidence > Confidence::ThirdParty {

@@ -43,7 +43,10 @@ The settings file, with every entry that there is; each is optional:
   kind = \"openai\"
   base_url = \"https://eu.example/v1\"
   key_env = \"OPENAI_EU_KEY\"            # or key_file = \"/run/secrets/openai\"
-  concurrency_max = 8";
+  concurrency_max = 8
+  [[feeds]]                            # prices that are polled; docs/pricing.md has every entry
+  kind = \"fal\"
+  key_env = \"FAL_KEY\"";
 
 /// Run the gateway
 #[derive(Debug, Args)]
@@ -160,6 +163,6 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
 
 fn cheapest(gateway: &Gateway) -> Option<OfferQuote> {
     let request = ImageRequest::new("auto", "a picture of nothing in particular");
-    let report = quote::report(&request, gateway.engine.offers(), Timestamp::now(), false).ok()?;
+    let report = quote::report(&request, &gateway.engine.market().offers, Timestamp::now(), false).ok()?;
     report.offers.into_iter().next()
 }

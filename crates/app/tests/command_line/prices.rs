@@ -69,7 +69,7 @@ fn a_polled_price_counts_from_its_instant_and_a_jump_waits() {
     let fakes = Running::start(gallerist(home.path()).args(["fakes", "--json"]));
     let origin = fakes.ready["fakes"]["bfl"].as_str().unwrap().to_owned();
     let settings = format!(
-        "[[feeds]]\nkind = \"json\"\nurl = \"{origin}/_fake/feeds/json\"\n\
+        "[[feeds]]\nkind = \"json\"\nagreeing_polls = 1\nurl = \"{origin}/_fake/feeds/json\"\n\
          prices = [{{ offer = \"bfl/flux-1.1-pro\", line = \"picture\", pointer = \"/prices/flux-1.1-pro/cents\", usd = \"0.01\" }}]\n"
     );
     std::fs::write(home.path().join("settings.toml"), settings).unwrap();

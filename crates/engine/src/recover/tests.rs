@@ -15,6 +15,7 @@ async fn shared() -> Shared {
         baseline: None,
         check_depth: Depth::Header,
         moderation_failover: false,
+        feeds: crate::feeds::FeedSettings::default(),
     };
     Shared::new(settings).await.expect("it starts")
 }

@@ -2,6 +2,7 @@
 
 use crate::comparison::{Dispute, compare, hits};
 use gallerist_domain::{ImageRequest, OfferId, ProjectId, SystemClock};
+use gallerist_engine::feeds::FeedSettings;
 use gallerist_engine::{Caller, Engine, EngineSettings, Incoming, Limits, ProviderSettings};
 use gallerist_fakes::{Fakes, FakesOptions};
 use gallerist_imaging::Depth;
@@ -64,6 +65,7 @@ impl House {
             baseline: Some(OfferId::new("openai", "gpt-image-2")),
             check_depth: Depth::Header,
             moderation_failover: false,
+            feeds: FeedSettings::default(),
         };
         adjust(&mut settings);
         let engine = Engine::start(settings).await.expect("the engine starts");

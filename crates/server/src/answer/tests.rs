@@ -150,6 +150,7 @@ async fn state(retained_bytes_max: usize) -> AppState {
         baseline: None,
         check_depth: gallerist_imaging::Depth::Header,
         moderation_failover: false,
+        feeds: gallerist_engine::feeds::FeedSettings::default(),
     };
     let engine = Engine::start(settings).await.unwrap();
     AppState::new(AppSettings { retained_bytes_max, ..AppSettings::new(engine) })

@@ -32,7 +32,7 @@ pub(crate) async fn list(State(state): State<AppState>, request: Request) -> Res
     match checked(&state, request).await {
         Ok(()) => {
             let engine = state.engine();
-            let data = models(engine.offers(), engine.clock().now());
+            let data = models(&engine.market().offers, engine.clock().now());
             json(StatusCode::OK, &List { object: "list", data })
         }
         Err(failure) => failure.openai(),
@@ -48,13 +48,14 @@ pub(crate) async fn show(
         return failure.openai();
     }
     let engine = state.engine();
-    let now = engine.clock().now();
-    let found = models(engine.offers(), now).into_iter().find(|model| model.id == id);
-    match found.or_else(|| alias(engine.offers(), &id, now)) {
+    let (market, now) = (engine.market(), engine.clock().now());
+    let offers = market.offers.as_slice();
+    let found = models(offers, now).into_iter().find(|model| model.id == id);
+    match found.or_else(|| alias(offers, &id, now)) {
         Some(model) => json(StatusCode::OK, &model),
         None => {
             let short: String = id.chars().take(80).collect();
-            let nearest = match gallerist_routing::target(&id, engine.offers()) {
+            let nearest = match gallerist_routing::target(&id, offers) {
                 Err(unknown) => format!(" The nearest are: {}.", unknown.nearest.join(", ")),
                 Ok(_) => String::new(),
             };

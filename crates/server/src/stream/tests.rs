@@ -104,6 +104,7 @@ async fn state() -> AppState {
         baseline: None,
         check_depth: gallerist_imaging::Depth::Header,
         moderation_failover: false,
+        feeds: gallerist_engine::feeds::FeedSettings::default(),
     };
     AppState::new(AppSettings::new(Engine::start(settings).await.unwrap()))
 }

@@ -61,6 +61,7 @@ impl House {
             baseline: Some(OfferId::new("openai", "gpt-image-2")),
             check_depth: gallerist_imaging::Depth::Header,
             moderation_failover: false,
+            feeds: gallerist_engine::feeds::FeedSettings::default(),
         };
         let engine = Engine::start(settings).await.unwrap();
         let key = make_key(&store, KeyRole::Generate).await;
