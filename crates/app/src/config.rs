@@ -111,7 +111,8 @@ impl Config {
         let origin =
             Origin { directory: catalogue_dir, described: typed.catalogue_described.unwrap_or(false) };
         let data_dir = data_dir(place, &typed, environment, &mut mistakes);
-        let feed_book = feeds::book(&data_dir, &mut mistakes);
+        let feeds = feeds::feeds(&typed.feeds, environment, &mut mistakes);
+        let feed_book = feeds::book(&data_dir, &feeds, &mut mistakes);
         let base = catalogue(&origin, &mut mistakes);
         let catalogue = base.with_feeds(&feed_book);
         let mut remarks = Vec::new();
@@ -128,7 +129,7 @@ impl Config {
             base: Arc::new(base),
             origin,
             providers,
-            feeds: feeds::feeds(&typed.feeds, environment, &mut mistakes),
+            feeds,
             feed_book,
             remarks,
         };

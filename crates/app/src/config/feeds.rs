@@ -7,7 +7,7 @@ use gallerist_engine::feeds::{Feed, FeedSettings};
 use gallerist_pricing::feed::{
     FeedBook, FeedForm, FeedRules, Guard, JUMP_FACTOR, MISSED_POLLS_MAX, Mapping, Target,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::ops::RangeInclusive;
@@ -166,8 +166,19 @@ pub fn book_path(data_dir: &Path) -> PathBuf {
     data_dir.join("feeds.json")
 }
 
-/// What earlier polls left; nothing where there was none.
-pub(super) fn book(data_dir: &Path, mistakes: &mut Mistakes) -> FeedBook {
+/// What earlier polls left; nothing where there was none. What was told too long ago is known to be old, whether or
+/// not a gateway ran to notice it.
+pub(super) fn book(data_dir: &Path, feeds: &[Feed], mistakes: &mut Mistakes) -> FeedBook {
+    let mut book = kept(data_dir, mistakes);
+    let now = Timestamp::now();
+    for feed in feeds {
+        let unknown = feed.rules.form.is_volatile();
+        book.mark_silence(&feed.rules.name, feed.stale_after, unknown, now);
+    }
+    book
+}
+
+fn kept(data_dir: &Path, mistakes: &mut Mistakes) -> FeedBook {
     let path = book_path(data_dir);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,

@@ -116,9 +116,8 @@ fn print(told: &[Value], command: &SyncCommand) {
             let amount = row[name].as_str().and_then(|amount| amount.parse::<Ticks>().ok());
             amount.map_or_else(String::new, output::dollars)
         };
-        let per = row["per"].as_i64().filter(|per| *per != 1).map(|per| format!(" / {per}"));
         let day = text(row, "retires_on");
-        let new = if day.is_empty() { dollars("new_usd") + &per.unwrap_or_default() } else { day };
+        let new = if day.is_empty() { dollars("new_usd") } else { day };
         table.row([
             text(row, "line"),
             dollars("old_usd"),
