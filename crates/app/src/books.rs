@@ -48,16 +48,31 @@ impl Books {
     pub fn open(place: &Place, make: bool) -> Result<Books> {
         let environment = Environment::of_process();
         let config = Config::load(place, &environment)?;
-        let data_dir = &config.data_dir.clone();
+        let data_dir = &config.data_dir;
         if !make && config.store_url.is_none() && !data_dir.join("gallerist.sqlite").exists() {
             let advice = "start `gallerist serve`, or name their folder with --data-dir";
             return Err(
                 Failure::failed(format!("there are no books in {}", data_dir.display())).advise(advice)
             );
         }
+        Books::of(config, &environment)
+    }
+
+    /// The books of this configuration if there are any, for who changes what lies beside them.
+    ///
+    /// # Errors
+    /// When a gateway has them open that cannot be asked.
+    pub fn lock(config: &Config) -> Result<Option<Books>> {
+        if config.store_url.is_none() && !config.data_dir.join("gallerist.sqlite").exists() {
+            return Ok(None);
+        }
+        Books::of(config.clone(), &Environment::of_process()).map(Some)
+    }
+
+    fn of(config: Config, environment: &Environment) -> Result<Books> {
         match Store::open(config.store_options(Timestamp::now())) {
             Ok(store) => Ok(Books::Here(Box::new(Here::new(store, config)?))),
-            Err(StoreError::Locked(_)) => Ok(Books::Gateway(gateway(data_dir, &environment)?)),
+            Err(StoreError::Locked(_)) => Ok(Books::Gateway(gateway(&config.data_dir, environment)?)),
             Err(error) => Err(error.into()),
         }
     }

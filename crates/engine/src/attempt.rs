@@ -8,6 +8,7 @@ use crate::books::{self, Charged, Ended, HeldCall};
 use crate::deliver::Delivery;
 use crate::events::EventSink;
 use crate::exchange::{Exchange, Exchanged};
+use crate::market::Market;
 use crate::refusal::FailedAttempt;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::future::join_all;
@@ -89,7 +90,7 @@ pub(crate) fn split(
 
 /// The reservations of planned calls.
 pub(crate) fn reservations(
-    shared: &Shared,
+    market: &Market,
     planned: &PlannedOffer<'_>,
     calls: &[PlannedCall],
 ) -> Vec<NewAttempt> {
@@ -100,7 +101,7 @@ pub(crate) fn reservations(
         images: planned_call.call.n,
         maximum: planned_call.maximum,
         call_json: serde_json::to_string(&planned_call.call).expect("a call is plain data"),
-        catalogue_digest: shared.catalogue.digest.clone(),
+        catalogue_digest: market.catalogue.digest.clone(),
     };
     calls.iter().map(attempt).collect()
 }
@@ -109,6 +110,8 @@ pub(crate) fn reservations(
 #[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
     pub shared: &'a Shared,
+    /// The snapshot that the request was planned by.
+    pub market: &'a Market,
     pub request: RequestId,
     pub at: Timestamp,
     pub deadline: Instant,
@@ -138,7 +141,7 @@ impl Surroundings<'_> {
         if let Some(events) = &mut events {
             events.begin(self.request, &planned.offer.id);
         }
-        let provider = self.shared.provider_of(planned.index);
+        let provider = self.shared.provider_of(self.market, planned.index);
         let place = provider.place(self.shared.limits.waiting_per_provider_max, self.deadline).await;
         let exchanged = match place {
             Err(fault) => Exchanged { result: Err(fault.with_billed(Billed::No)), job: None, latency_ms: 0 },
@@ -180,7 +183,7 @@ impl Surroundings<'_> {
             offer: planned.offer,
             call,
             maximum: planned_call.maximum,
-            digest: &self.shared.catalogue.digest,
+            digest: &self.market.catalogue.digest,
             at: self.at,
             learned: planned.resolved.facts.learned,
         };

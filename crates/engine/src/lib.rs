@@ -25,6 +25,7 @@ mod insight;
 mod joining;
 mod keep;
 mod life;
+mod market;
 mod outcome;
 mod persist;
 mod recover;
@@ -38,12 +39,14 @@ pub use answer::{
     Answer, AnswerMeta, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent, StreamOrigin,
     TokenUsage,
 };
+pub use market::Market;
 pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};
 pub use request::Incoming;
 pub use settings::{EngineSettings, Limits, ProviderSettings};
 
+use feeds::{FeedFault, FeedState};
 use gallerist_domain::{Clock, ImageRequest, RequestId};
-use gallerist_pricing::{Catalogue, Offer};
+use gallerist_pricing::feed::{FeedBook, Told};
 use gallerist_routing::report::QuoteReport;
 use gallerist_routing::{NameBook, PlanContext};
 use gallerist_store::Store;
@@ -74,6 +77,7 @@ impl Engine {
         }
         let jobs = recover::at_start(&shared).await?;
         insight::refresh(&shared).await;
+        feeds::poll_in_background(&shared);
         shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
         Ok(Engine { shared })
     }
@@ -114,9 +118,9 @@ impl Engine {
     /// A [`Refusal`] for an unknown model or quality word.
     pub fn quotes(&self, request: &ImageRequest, at: Option<Timestamp>) -> Result<QuoteReport, Refusal> {
         let health = self.shared.health().clone();
-        let insight = self.shared.insight();
+        let (insight, market) = (self.shared.insight(), self.shared.market());
         let context = PlanContext {
-            offers: &self.shared.offers,
+            offers: &market.offers,
             health: &health,
             insight: &insight,
             names: &self.shared.names,
@@ -150,8 +154,10 @@ impl Engine {
         self.shared.picture_at(request, index, expires, signature).await
     }
 
-    pub fn offers(&self) -> &[Offer] {
-        &self.shared.offers
+    /// What can be bought now, and the catalogue that prices it. A feed may replace it at any time: keep it for
+    /// as long as figures must fit together.
+    pub fn market(&self) -> Arc<Market> {
+        self.shared.market()
     }
 
     /// Routes and migrations.
@@ -159,8 +165,31 @@ impl Engine {
         &self.shared.names
     }
 
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.shared.catalogue
+    /// Polls the feeds now, or one of them by name, and puts what is believed in force; with `dry_run` only says
+    /// what would change.
+    ///
+    /// # Errors
+    /// When the book of the feeds cannot be written: then nothing has changed.
+    pub async fn sync_feeds(&self, name: Option<&str>, dry_run: bool) -> Result<Vec<Told>, FeedFault> {
+        feeds::sync(&self.shared, name, dry_run).await
+    }
+
+    /// A person believes what is held: of these offers (`kind/model`) or lines (`OFFER LINE`), or all of it.
+    ///
+    /// # Errors
+    /// As [`Engine::sync_feeds`].
+    pub async fn confirm_held(&self, wanted: &[String]) -> Result<Vec<Told>, FeedFault> {
+        feeds::confirm_held(&self.shared, wanted).await
+    }
+
+    /// What feeds have told so far.
+    pub fn feed_book(&self) -> Arc<FeedBook> {
+        self.shared.feeds.book()
+    }
+
+    /// How often each feed was polled, and how it stands.
+    pub fn feed_states(&self) -> Vec<FeedState> {
+        self.shared.feeds.states()
     }
 
     pub fn store(&self) -> &Store {

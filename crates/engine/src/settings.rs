@@ -1,5 +1,6 @@
 //! How an engine is set up: providers, limits, time.
 
+use crate::feeds::FeedSettings;
 use gallerist_domain::{Clock, OfferId};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
@@ -75,6 +76,7 @@ impl Default for Limits {
 
 /// Everything that an engine needs.
 pub struct EngineSettings {
+    /// Without what feeds told.
     pub catalogue: Arc<Catalogue>,
     pub providers: Vec<ProviderSettings>,
     pub store: Store,
@@ -90,4 +92,6 @@ pub struct EngineSettings {
     pub moderation_failover: bool,
     /// Whether prompts are stored with their requests.
     pub store_prompts: bool,
+    /// Where prices are polled, and what earlier polls told.
+    pub feeds: FeedSettings,
 }

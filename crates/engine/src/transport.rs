@@ -104,17 +104,29 @@ impl Transport {
     }
 
     /// Reads the body, frame by frame, under the byte cap.
-    pub(crate) async fn read(&self, mut opened: Opened, deadline: Instant) -> Result<HttpReply, Fault> {
+    pub(crate) async fn read(&self, opened: Opened, deadline: Instant) -> Result<HttpReply, Fault> {
+        let bytes_max = self.reply_bytes_max;
+        self.read_within(opened, bytes_max, deadline).await?.ok_or_else(|| {
+            Fault::new(FaultKind::Malformed, format!("the answer is larger than {bytes_max} bytes"))
+        })
+    }
+
+    /// As [`Transport::read`], under a cap of the caller's; `None` when the body is larger.
+    pub(crate) async fn read_within(
+        &self,
+        mut opened: Opened,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<Option<HttpReply>, Fault> {
         let mut body = Chunks::new();
         while let Some(frame) = opened.frame(deadline).await? {
             // Searched while it is warm: later, every byte would have to come from memory again.
             body.push_searched(frame);
-            if body.len() > self.reply_bytes_max {
-                let detail = format!("the answer is larger than {} bytes", self.reply_bytes_max);
-                return Err(Fault::new(FaultKind::Malformed, detail));
+            if body.len() > bytes_max {
+                return Ok(None);
             }
         }
-        Ok(HttpReply { status: opened.status, headers: opened.headers, body })
+        Ok(Some(HttpReply { status: opened.status, headers: opened.headers, body }))
     }
 
     /// Fetches a picture from an address that a provider named. From the provider's `own` host it may come

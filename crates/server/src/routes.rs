@@ -3,6 +3,7 @@
 mod budgets;
 mod credits;
 mod disputes;
+mod feeds;
 mod health;
 mod images;
 mod keys;
@@ -66,6 +67,8 @@ fn routes() -> Router<AppState> {
         .route("/v1/credits/adjustments", post(credits::adjust).fallback(method_not_allowed))
         .route("/v1/credits/forecast", get(credits::forecast).fallback(method_not_allowed))
         .route("/v1/prices", get(prices::list).fallback(method_not_allowed))
+        .route("/v1/prices/sync", post(feeds::sync).fallback(method_not_allowed))
+        .route("/v1/prices/confirm", post(feeds::confirm).fallback(method_not_allowed))
         .route("/v1/prices/changes", get(prices::history).fallback(method_not_allowed))
         .route("/healthz", get(health::alive).fallback(method_not_allowed))
         .route("/readyz", get(health::ready).fallback(method_not_allowed))
@@ -104,7 +107,7 @@ async fn method_not_allowed(State(state): State<AppState>, request: Request) -> 
 /// The methods of the paths that [`router`] knows.
 fn allowed(path: &str) -> &'static str {
     match path {
-        "/v1/quotes" => "POST",
+        "/v1/quotes" | "/v1/prices/sync" | "/v1/prices/confirm" => "POST",
         "/v1/keys" | "/v1/projects" | "/v1/budgets" | "/v1/credits" => "GET, POST",
         _ if is_images(path) => "POST",
         _ if path.starts_with("/v1/requests/") && path.ends_with("/resolve") => "POST",

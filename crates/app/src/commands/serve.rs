@@ -59,7 +59,10 @@ The settings file, with every entry that there is; each is optional:
   kind = \"openai\"
   base_url = \"https://eu.example/v1\"
   key_env = \"OPENAI_EU_KEY\"            # or key_file = \"/run/secrets/openai\"
-  concurrency_max = 8";
+  concurrency_max = 8
+  [[feeds]]                            # prices that are polled; docs/pricing.md has every entry
+  kind = \"fal\"
+  key_env = \"FAL_KEY\"";
 
 /// Run the gateway
 #[derive(Debug, Args)]
@@ -194,7 +197,8 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
 
 /// An offer that is on and stays, for the line that sets a baseline: OpenAI's where it is there.
 fn baseline_example(gateway: &Gateway) -> String {
-    let offers = gateway.engine.offers();
+    let market = gateway.engine.market();
+    let offers = &market.offers;
     let now = Timestamp::now();
     let standing = |offer: &&Offer| offer.model.lifecycle.retires_on.is_none() && !offer.is_retired(now);
     let usual = offers.iter().filter(standing).find(|offer| offer.id.provider == "openai");
@@ -207,6 +211,7 @@ fn cheapest(gateway: &Gateway) -> Option<OfferQuote> {
     let mut request = ImageRequest::new("auto", "a picture of nothing in particular");
     // Whatever the settings make of `auto`.
     request.class = Some(QualityClass::Standard);
-    let report = quote::report(&request, engine.offers(), engine.names(), Timestamp::now(), false).ok()?;
+    let report =
+        quote::report(&request, &engine.market().offers, engine.names(), Timestamp::now(), false).ok()?;
     report.offers.into_iter().next()
 }

@@ -169,7 +169,7 @@ fn broken_toml_names_its_line() {
 fn the_example_of_the_help_is_sound() {
     let help = crate::commands::serve::EXAMPLES;
     let (_, example) = help.split_once("each is optional:").unwrap();
-    let environment = Environment::from([("OPENAI_EU_KEY", "sk-eu")]);
+    let environment = Environment::from([("OPENAI_EU_KEY", "sk-eu"), ("FAL_KEY", "fal-key")]);
     let failure = load(example, environment).unwrap_err();
     let mistakes: Vec<&str> = failure.message.lines().skip(1).collect();
     assert_eq!(mistakes.len(), 1, "only its folder does not exist: {failure}");

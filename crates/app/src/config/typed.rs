@@ -103,15 +103,27 @@ impl Typed {
 pub(super) struct TypedFeed {
     /// File and line of the entry.
     pub place: String,
-    /// `json` or `spot`.
+    /// One of the forms that feeds have.
     pub kind: Option<Written<String>>,
     pub url: Option<Written<String>>,
-    /// Minutes between two polls; after three that failed a price is called stale. Default 60.
+    /// Default: the kind.
+    pub name: Option<Written<String>>,
+    /// Minutes between two polls; default 60.
     pub every_minutes: Option<Written<u32>>,
+    /// The same in seconds, instead.
+    pub every_seconds: Option<Written<u32>>,
+    /// Seconds for the whole of a poll; default 60.
+    pub timeout_seconds: Option<Written<u32>>,
+    /// Minutes after which what was told last is called stale; default three polls.
+    pub stale_minutes: Option<Written<u32>>,
     /// The variable that holds the key, sent as a bearer token; default none.
     pub key_env: Option<Written<String>>,
     /// How far a price may move before it is held; default 3.
     pub jump_factor: Option<Written<u32>>,
+    /// Further polls that confirm a held price by agreeing with it; default 0, only a person confirms.
+    pub agreeing_polls: Option<Written<u32>>,
+    /// Offers (`kind/model`) or kinds that it is believed about; default all that it speaks of.
+    pub offers: Option<Written<Vec<String>>>,
     /// Of a `json` feed: where each line's price stands.
     pub prices: Option<Written<Vec<TypedMapping>>>,
 }
@@ -268,12 +280,22 @@ impl Reader<'_> {
             place: self.place(&span),
             kind: self.take(&mut table, "kind"),
             url: self.take(&mut table, "url"),
+            name: self.take(&mut table, "name"),
             every_minutes: self.take(&mut table, "every_minutes"),
+            every_seconds: self.take(&mut table, "every_seconds"),
+            timeout_seconds: self.take(&mut table, "timeout_seconds"),
+            stale_minutes: self.take(&mut table, "stale_minutes"),
             key_env: self.take(&mut table, "key_env"),
             jump_factor: self.take(&mut table, "jump_factor"),
+            agreeing_polls: self.take(&mut table, "agreeing_polls"),
+            offers: self.take(&mut table, "offers"),
             prices: self.take(&mut table, "prices"),
         };
-        self.refuse_rest(table, "kind, url, every_minutes, key_env, jump_factor, prices");
+        self.refuse_rest(
+            table,
+            "kind, name, url, every_minutes, every_seconds, timeout_seconds, stale_minutes, key_env, \
+             jump_factor, agreeing_polls, offers, prices",
+        );
         Some(feed)
     }
 

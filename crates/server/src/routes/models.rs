@@ -35,7 +35,7 @@ pub(crate) async fn list(State(state): State<AppState>, request: Request) -> Res
     match checked(&state, request).await {
         Ok(()) => {
             let engine = state.engine();
-            let data = models(engine.names(), engine.offers(), engine.clock().now());
+            let data = models(engine.names(), &engine.market().offers, engine.clock().now());
             json(StatusCode::OK, &List { object: "list", data })
         }
         Err(failure) => failure.openai(),
@@ -51,8 +51,8 @@ pub(crate) async fn show(
         return failure.openai();
     }
     let engine = state.engine();
-    let now = engine.clock().now();
-    let (names, offers) = (engine.names(), engine.offers());
+    let (market, names, now) = (engine.market(), engine.names(), engine.clock().now());
+    let offers = market.offers.as_slice();
     let found = models(names, offers, now).into_iter().find(|model| model.id == id);
     match found.or_else(|| alias(names, offers, &id, now)) {
         Some(model) => json(StatusCode::OK, &model),
