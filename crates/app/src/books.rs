@@ -6,6 +6,7 @@
 
 mod here;
 mod invoices;
+mod limits;
 mod prepaid;
 
 use crate::client::{Client, escaped};
@@ -14,7 +15,7 @@ use crate::failure::{Failure, Result};
 use crate::first_keys::{self, ADMIN_KEY};
 use crate::gateway::address_file;
 use gallerist_domain::Ticks;
-use gallerist_store::{Store, StoreError, StoreOptions};
+use gallerist_store::{Store, StoreError};
 use here::Here;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -48,16 +49,31 @@ impl Books {
     pub fn open(place: &Place, make: bool) -> Result<Books> {
         let environment = Environment::of_process();
         let config = Config::load(place, &environment)?;
-        let data_dir = &config.data_dir.clone();
-        if !make && !data_dir.join("gallerist.sqlite").exists() {
+        let data_dir = &config.data_dir;
+        if !make && config.store_url.is_none() && !data_dir.join("gallerist.sqlite").exists() {
             let advice = "start `gallerist serve`, or name their folder with --data-dir";
             return Err(
                 Failure::failed(format!("there are no books in {}", data_dir.display())).advise(advice)
             );
         }
-        match Store::open(StoreOptions::new(data_dir, Timestamp::now())) {
+        Books::of(config, &environment)
+    }
+
+    /// The books of this configuration if there are any, for who changes what lies beside them.
+    ///
+    /// # Errors
+    /// When a gateway has them open that cannot be asked.
+    pub fn lock(config: &Config) -> Result<Option<Books>> {
+        if config.store_url.is_none() && !config.data_dir.join("gallerist.sqlite").exists() {
+            return Ok(None);
+        }
+        Books::of(config.clone(), &Environment::of_process()).map(Some)
+    }
+
+    fn of(config: Config, environment: &Environment) -> Result<Books> {
+        match Store::open(config.store_options(Timestamp::now())) {
             Ok(store) => Ok(Books::Here(Box::new(Here::new(store, config)?))),
-            Err(StoreError::Locked(_)) => Ok(Books::Gateway(gateway(data_dir, &environment)?)),
+            Err(StoreError::Locked(_)) => Ok(Books::Gateway(gateway(&config.data_dir, environment)?)),
             Err(error) => Err(error.into()),
         }
     }
@@ -116,6 +132,40 @@ impl Books {
                 client.ask("PATCH", &path, Some(&json!({"cap_usd": cap})))
             }
             Books::Here(here) => here.set_cap(id, cap),
+        }
+    }
+
+    pub fn budgets(&self) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", "/v1/budgets", None),
+            Books::Here(here) => here.budgets(),
+        }
+    }
+
+    /// `wish` is the body of `POST /v1/budgets`.
+    pub fn create_budget(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/budgets", Some(wish)),
+            Books::Here(here) => here.create_budget(wish),
+        }
+    }
+
+    /// `wish` is the body of `PATCH /v1/budgets/{id}`.
+    pub fn change_budget(&self, id: &str, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("PATCH", &format!("/v1/budgets/{}", escaped(id)), Some(wish))
+            }
+            Books::Here(here) => here.change_budget(id, wish),
+        }
+    }
+
+    pub fn remove_budget(&self, id: &str) -> Result<()> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("DELETE", &format!("/v1/budgets/{}", escaped(id)), None).map(drop)
+            }
+            Books::Here(here) => here.remove_budget(id),
         }
     }
 

@@ -4,13 +4,13 @@
 //! being refused) and of ending (stop accepting, let requests finish, close the books). It refuses to
 //! decide settings and to print; `commands/serve.rs` and `commands/demo.rs` do.
 
-use crate::config::Config;
+use crate::config::{Config, feeds};
 use crate::failure::{Failure, Result};
 use gallerist_domain::SystemClock;
 use gallerist_engine::{Engine, EngineSettings};
 use gallerist_server::{AppSettings, AppState, ServeLimits};
 use gallerist_store::{Store, StoreError, StoreOptions};
-use jiff::Timestamp;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,17 +54,23 @@ pub async fn bind(address: &str) -> Result<TcpListener> {
     })
 }
 
-/// Opens the books of a data directory.
+/// Opens the books.
 ///
 /// # Errors
 /// When another process has them open, or they cannot be read or made.
-pub fn open_store(data_dir: &Path, now: Timestamp) -> Result<Store> {
-    Store::open(StoreOptions::new(data_dir, now)).map_err(|error| match error {
-        StoreError::Locked(_) => {
+pub fn open_store(options: StoreOptions) -> Result<Store> {
+    let (data_dir, url) = (options.data_dir.clone(), options.url.clone());
+    Store::open(options).map_err(|error| match (error, url) {
+        (StoreError::Locked(_), _) => {
             Failure::failed(format!("the books in {} are open already", data_dir.display()))
                 .advise("end the gateway that runs there, or name another --data-dir")
         }
-        other => {
+        (error @ (StoreError::Database(_) | StoreError::Away(_) | StoreError::File { .. }), Some(url)) => {
+            Failure::because(format!("the books at {url}"), &error).advise(
+                "see that the server runs and takes this user: GALLERIST_STORE_URL, else url of [store]",
+            )
+        }
+        (other, _) => {
             let failure = Failure::from(other);
             match failure.advice.is_empty() {
                 true => failure
@@ -78,15 +84,17 @@ pub fn open_store(data_dir: &Path, now: Timestamp) -> Result<Store> {
 /// The engine's settings for a configuration.
 pub fn engine_settings(config: &Config, store: Store) -> EngineSettings {
     EngineSettings {
-        catalogue: Arc::clone(&config.catalogue),
+        catalogue: Arc::clone(&config.base),
         providers: config.providers.clone(),
         store,
         clock: Arc::new(SystemClock),
         limits: config.limits.clone(),
+        names: config.names.clone(),
         baseline: config.baseline.clone(),
         check_depth: config.check_depth,
         moderation_failover: config.moderation_failover,
         store_prompts: config.store_prompts,
+        feeds: feeds::settings(config),
     }
 }
 

@@ -4,15 +4,17 @@
 //! on disk before the first call is sent.
 
 use crate::answer::DeliveredImage;
-use crate::books::{self, Ended, HeldCall};
-use crate::deliver::Brought;
+use crate::books::{self, Charged, Ended, HeldCall};
+use crate::deliver::Delivery;
 use crate::events::EventSink;
 use crate::exchange::{Exchange, Exchanged};
+use crate::market::Market;
 use crate::refusal::FailedAttempt;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::future::join_all;
 use gallerist_domain::{AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, RequestId, Ticks};
-use gallerist_pricing::{Charge, Facts, bounds};
+use gallerist_imaging::Depth;
+use gallerist_pricing::{Facts, bounds};
 use gallerist_routing::PlannedOffer;
 use gallerist_store::{AttemptEnd, NewAttempt};
 use jiff::Timestamp;
@@ -32,7 +34,7 @@ pub(crate) struct PlannedCall {
 pub(crate) struct Called {
     pub images: Vec<DeliveredImage>,
     pub end: AttemptEnd,
-    pub charge: Option<Charge>,
+    pub charge: Option<Charged>,
     pub overrun: Option<Ticks>,
     pub disputed: Option<Ticks>,
     pub failed: Option<FailedAttempt>,
@@ -88,7 +90,7 @@ pub(crate) fn split(
 
 /// The reservations of planned calls.
 pub(crate) fn reservations(
-    shared: &Shared,
+    market: &Market,
     planned: &PlannedOffer<'_>,
     calls: &[PlannedCall],
 ) -> Vec<NewAttempt> {
@@ -99,7 +101,7 @@ pub(crate) fn reservations(
         images: planned_call.call.n,
         maximum: planned_call.maximum,
         call_json: serde_json::to_string(&planned_call.call).expect("a call is plain data"),
-        catalogue_digest: shared.catalogue.digest.clone(),
+        catalogue_digest: market.catalogue.digest.clone(),
     };
     calls.iter().map(attempt).collect()
 }
@@ -108,9 +110,12 @@ pub(crate) fn reservations(
 #[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
     pub shared: &'a Shared,
+    /// The snapshot that the request was planned by.
+    pub market: &'a Market,
     pub request: RequestId,
     pub at: Timestamp,
     pub deadline: Instant,
+    pub check_depth: Depth,
 }
 
 impl Surroundings<'_> {
@@ -136,7 +141,7 @@ impl Surroundings<'_> {
         if let Some(events) = &mut events {
             events.begin(self.request, &planned.offer.id);
         }
-        let provider = self.shared.provider_of(planned.index);
+        let provider = self.shared.provider_of(self.market, planned.index);
         let place = provider.place(self.shared.limits.waiting_per_provider_max, self.deadline).await;
         let exchanged = match place {
             Err(fault) => Exchanged { result: Err(fault.with_billed(Billed::No)), job: None, latency_ms: 0 },
@@ -165,14 +170,20 @@ impl Surroundings<'_> {
     ) -> Called {
         let Exchanged { mut result, job, latency_ms } = exchanged;
         let call = &planned_call.call;
-        let brought = Brought::of(self.shared, provider, call, &mut result, self.deadline).await;
+        let delivery = Delivery {
+            shared: self.shared,
+            provider,
+            deadline: self.deadline,
+            check_depth: self.check_depth,
+        };
+        let brought = delivery.bring(call, &mut result).await;
         let held = HeldCall {
             request: self.request,
             attempt: planned_call.attempt,
             offer: planned.offer,
             call,
             maximum: planned_call.maximum,
-            digest: &self.shared.catalogue.digest,
+            digest: &self.market.catalogue.digest,
             at: self.at,
             learned: planned.resolved.facts.learned,
         };

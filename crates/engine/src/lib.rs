@@ -26,6 +26,7 @@ mod insight;
 mod joining;
 mod keep;
 mod life;
+mod market;
 mod outcome;
 mod persist;
 mod recover;
@@ -36,16 +37,19 @@ mod thrift;
 mod transport;
 
 pub use answer::{
-    Answer, AnswerMeta, Cost, CostLine, DeliveredImage, Missing, StreamEvent, StreamOrigin, TokenUsage,
+    Answer, AnswerMeta, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent, StreamOrigin,
+    TokenUsage,
 };
+pub use market::Market;
 pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};
 pub use request::Incoming;
 pub use settings::{EngineSettings, Limits, ProviderSettings};
 
+use feeds::{FeedFault, FeedState};
 use gallerist_domain::{Clock, ImageRequest, RequestId};
-use gallerist_pricing::{Catalogue, Offer};
-use gallerist_routing::PlanContext;
+use gallerist_pricing::feed::{FeedBook, Told};
 use gallerist_routing::report::QuoteReport;
+use gallerist_routing::{NameBook, PlanContext};
 use gallerist_store::Store;
 use jiff::Timestamp;
 use shared::Shared;
@@ -74,6 +78,7 @@ impl Engine {
         }
         let jobs = recover::at_start(&shared).await?;
         insight::refresh(&shared).await;
+        feeds::poll_in_background(&shared);
         shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
         Ok(Engine { shared })
     }
@@ -114,11 +119,12 @@ impl Engine {
     /// A [`Refusal`] for an unknown model or quality word.
     pub fn quotes(&self, request: &ImageRequest, at: Option<Timestamp>) -> Result<QuoteReport, Refusal> {
         let health = self.shared.health().clone();
-        let insight = self.shared.insight();
+        let (insight, market) = (self.shared.insight(), self.shared.market());
         let context = PlanContext {
-            offers: &self.shared.offers,
+            offers: &market.offers,
             health: &health,
             insight: &insight,
+            names: &self.shared.names,
             at: at.unwrap_or_else(|| self.shared.clock.now()),
             now_ms: self.shared.now_ms(),
             price_only: false,
@@ -135,9 +141,10 @@ impl Engine {
         order: &reconcile::Order<'_>,
     ) -> Result<reconcile::report::Report, reconcile::ReconcileError> {
         let shared = &self.shared;
-        let offered = shared.offers.iter().find(|offer| offer.id.provider == order.provider);
+        let market = shared.market();
+        let offered = market.offers.iter().find(|offer| offer.id.provider == order.provider);
         let sheet =
-            offered.map(|offer| &offer.provider).or_else(|| shared.catalogue.provider(order.provider));
+            offered.map(|offer| &offer.provider).or_else(|| market.catalogue.provider(order.provider));
         reconcile::reconcile(&shared.store, sheet.map(|sheet| &**sheet), order, shared.clock.now()).await
     }
 
@@ -164,12 +171,42 @@ impl Engine {
         self.shared.picture_at(request, index, expires, signature).await
     }
 
-    pub fn offers(&self) -> &[Offer] {
-        &self.shared.offers
+    /// What can be bought now, and the catalogue that prices it. A feed may replace it at any time: keep it for
+    /// as long as figures must fit together.
+    pub fn market(&self) -> Arc<Market> {
+        self.shared.market()
     }
 
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.shared.catalogue
+    /// Routes and migrations.
+    pub fn names(&self) -> &NameBook {
+        &self.shared.names
+    }
+
+    /// Polls the feeds now, or one of them by name, and puts what is believed in force; with `dry_run` only says
+    /// what would change.
+    ///
+    /// # Errors
+    /// When the book of the feeds cannot be written: then nothing has changed.
+    pub async fn sync_feeds(&self, name: Option<&str>, dry_run: bool) -> Result<Vec<Told>, FeedFault> {
+        feeds::sync(&self.shared, name, dry_run).await
+    }
+
+    /// A person believes what is held: of these offers (`kind/model`) or lines (`OFFER LINE`), or all of it.
+    ///
+    /// # Errors
+    /// As [`Engine::sync_feeds`].
+    pub async fn confirm_held(&self, wanted: &[String]) -> Result<Vec<Told>, FeedFault> {
+        feeds::confirm_held(&self.shared, wanted).await
+    }
+
+    /// What feeds have told so far.
+    pub fn feed_book(&self) -> Arc<FeedBook> {
+        self.shared.feeds.book()
+    }
+
+    /// How often each feed was polled, and how it stands.
+    pub fn feed_states(&self) -> Vec<FeedState> {
+        self.shared.feeds.states()
     }
 
     pub fn store(&self) -> &Store {

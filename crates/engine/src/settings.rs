@@ -1,8 +1,10 @@
 //! How an engine is set up: providers, limits, time.
 
+use crate::feeds::FeedSettings;
 use gallerist_domain::{Clock, OfferId};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
+use gallerist_routing::NameBook;
 use gallerist_store::Store;
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -77,12 +79,15 @@ impl Default for Limits {
 
 /// Everything that an engine needs.
 pub struct EngineSettings {
+    /// Without what feeds told.
     pub catalogue: Arc<Catalogue>,
     pub providers: Vec<ProviderSettings>,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
     /// The offer that savings of routes are measured against.
+    /// Routes and migrations. What a route does not say is as below.
+    pub names: NameBook,
     pub baseline: Option<OfferId>,
     /// How deep pictures are checked by default.
     pub check_depth: Depth,
@@ -90,4 +95,6 @@ pub struct EngineSettings {
     pub moderation_failover: bool,
     /// Whether prompts are stored with their requests.
     pub store_prompts: bool,
+    /// Where prices are polled, and what earlier polls told.
+    pub feeds: FeedSettings,
 }

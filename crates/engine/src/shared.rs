@@ -1,14 +1,16 @@
-//! What every life shares: offers, providers, health, limits, and the book of running requests.
+//! What every life shares: the market, providers, health, limits, and the book of running requests.
 
 use crate::StartError;
+use crate::feeds::{FeedDesk, Fetcher};
 use crate::joining::Joining;
+use crate::market::Market;
 use crate::settings::{EngineSettings, Limits, ProviderSettings};
 use crate::transport::{OwnHost, Transport};
 use gallerist_domain::{Clock, Fault, FaultKind, OfferId};
 use gallerist_imaging::Depth;
-use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
+use gallerist_pricing::Catalogue;
 use gallerist_providers::{Endpoint, Provider, by_kind};
-use gallerist_routing::{HealthBook, Insight};
+use gallerist_routing::{HealthBook, Insight, NameBook, Route};
 use gallerist_store::Store;
 use secrecy::ExposeSecret;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,19 +21,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) struct Shared {
-    pub catalogue: Arc<Catalogue>,
-    pub offers: Vec<Offer>,
-    /// By index of the offer.
-    pub offer_providers: Vec<usize>,
     pub providers: Vec<ProviderRuntime>,
+    pub names: NameBook,
+    /// As they were configured; what another snapshot of the market is made of.
+    pub configured: Vec<ProviderSettings>,
     pub baseline: Option<OfferId>,
-    /// The makers' offers of the catalogue, configured or not: what savings are measured against.
-    pub maker_offers: Vec<Offer>,
+    pub feeds: FeedDesk,
+    pub fetcher: Fetcher,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
-    pub check_depth: Depth,
-    pub moderation_failover: bool,
+    check_depth: Depth,
+    moderation_failover: bool,
     pub store_prompts: bool,
     pub transport: Transport,
     pub joining: Joining,
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub tasks: TaskTracker,
     pub stopping: CancellationToken,
     pub picture_secret: [u8; 32],
+    /// What can be bought now; replaced as a whole.
+    market: Mutex<Arc<Market>>,
     health: Mutex<HealthBook>,
     /// What the books teach; replaced as a whole.
     insight: Mutex<Arc<Insight>>,
@@ -48,7 +51,6 @@ pub(crate) struct Shared {
 
 /// A provider at run time.
 pub(crate) struct ProviderRuntime {
-    pub name: String,
     pub adapter: &'static dyn Provider,
     pub endpoint: Endpoint,
     /// Host and port of the base URL: pictures may come from there, also where that is a private place.
@@ -70,7 +72,6 @@ impl ProviderRuntime {
         })?;
         let places = settings.concurrency_max.unwrap_or(sheet.concurrency_max).max(1);
         Ok(ProviderRuntime {
-            name: settings.name.clone(),
             adapter,
             endpoint: Endpoint {
                 base_url: settings.base_url.trim_end_matches('/').to_owned(),
@@ -113,39 +114,30 @@ impl Shared {
             store,
             clock,
             limits,
+            names,
             baseline,
             check_depth,
             moderation_failover,
             store_prompts,
+            feeds,
         } = settings;
         let runtimes: Vec<ProviderRuntime> = providers
             .iter()
             .map(|settings| ProviderRuntime::new(settings, &catalogue))
             .collect::<Result<_, _>>()?;
-        let configured: Vec<ConfiguredProvider> = providers
-            .iter()
-            .map(|settings| ConfiguredProvider {
-                name: settings.name.clone(),
-                kind: settings.kind.clone(),
-                region: settings.region.clone(),
-            })
-            .collect();
-        let offers = served_offers(&catalogue, &configured);
-        let provider_of =
-            |offer: &Offer| runtimes.iter().position(|runtime| runtime.name == offer.id.provider);
-        let offer_providers = offers
-            .iter()
-            .map(|offer| provider_of(offer).expect("offers come from these providers"))
-            .collect();
+        let feeds = FeedDesk::new(catalogue, feeds);
+        let market = Market::new(feeds.catalogue(), &providers);
         let fresh: [u8; 32] = blake3::hash(&random_bytes()).into();
         let secret = store.get_or_insert_meta("picture_secret", fresh.to_vec()).await?;
         Ok(Shared {
-            health: Mutex::new(HealthBook::new(offers.len())),
+            health: Mutex::new(HealthBook::new(market.offers.len())),
+            market: Mutex::new(Arc::new(market)),
             insight: Mutex::default(),
-            maker_offers: maker_offers(&catalogue),
-            offers,
-            offer_providers,
             providers: runtimes,
+            names,
+            configured: providers,
+            feeds,
+            fetcher: Fetcher::new().map_err(StartError::Client)?,
             baseline,
             transport: Transport::new(limits.connect_timeout_ms, limits.reply_bytes_max)
                 .map_err(StartError::Client)?,
@@ -155,7 +147,6 @@ impl Shared {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             picture_secret: blake3::hash(&secret).into(),
-            catalogue,
             store,
             clock,
             limits,
@@ -183,8 +174,27 @@ impl Shared {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(crate) fn provider_of(&self, offer: usize) -> &ProviderRuntime {
-        &self.providers[self.offer_providers[offer]]
+    /// How deep pictures of a route are checked; `None` is a request that named a model.
+    pub(crate) fn check_depth(&self, route: Option<&Route>) -> Depth {
+        route.and_then(|route| route.check).unwrap_or(self.check_depth)
+    }
+
+    /// Whether a prompt that one provider refused is tried at another.
+    pub(crate) fn moderation_failover(&self, route: Option<&Route>) -> bool {
+        route.and_then(|route| route.moderation_failover).unwrap_or(self.moderation_failover)
+    }
+
+    /// What can be bought now. Whoever needs it twice keeps it.
+    pub(crate) fn market(&self) -> Arc<Market> {
+        Arc::clone(&self.market.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_market(&self, market: Market) {
+        *self.market.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(market);
+    }
+
+    pub(crate) fn provider_of(&self, market: &Market, offer: usize) -> &ProviderRuntime {
+        &self.providers[market.offer_providers[offer]]
     }
 }
 
@@ -192,10 +202,4 @@ impl Shared {
 fn random_bytes() -> Vec<u8> {
     let (first, second) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     [first.as_bytes().as_slice(), second.as_bytes().as_slice()].concat()
-}
-
-fn maker_offers(catalogue: &Catalogue) -> Vec<Offer> {
-    let kinds: Vec<ConfiguredProvider> =
-        catalogue.providers.iter().map(|sheet| ConfiguredProvider::new(&sheet.kind, &sheet.kind)).collect();
-    served_offers(catalogue, &kinds).into_iter().filter(|offer| offer.model.maker).collect()
 }

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use gallerist_domain::{Billed, Chunks, Fault, FaultKind, Retry};
 use gallerist_providers::{CallBody, HttpCall, HttpReply, Part};
 use http::HeaderMap;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -20,7 +22,12 @@ pub(crate) struct Transport {
     /// Refuses private addresses; for pictures at addresses that a provider named.
     public_client: reqwest::Client,
     reply_bytes_max: usize,
+    /// Where calls are sent to, parsed: a few addresses for each provider.
+    submissions: Mutex<HashMap<String, reqwest::Url>>,
 }
+
+/// Addresses that are remembered; those of more than so many are parsed anew each time.
+const SUBMISSIONS_MAX: usize = 256;
 
 /// A reply whose body has not been read.
 pub(crate) struct Opened {
@@ -47,12 +54,34 @@ impl Transport {
             provider_client: builder().build()?,
             public_client: builder().dns_resolver(addresses::PublicOnly).build()?,
             reply_bytes_max,
+            submissions: Mutex::default(),
         })
+    }
+
+    /// The address of a call that submits something; `None` for one that is no address.
+    fn submission(&self, address: &str) -> Option<reqwest::Url> {
+        let mut known = self.submissions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(url) = known.get(address) {
+            return Some(url.clone());
+        }
+        let url = reqwest::Url::parse(address).ok()?;
+        if known.len() < SUBMISSIONS_MAX {
+            known.insert(address.to_owned(), url.clone());
+        }
+        Some(url)
     }
 
     /// Sends a call and waits for the head of its reply.
     pub(crate) async fn open(&self, call: HttpCall, deadline: Instant) -> Result<Opened, Fault> {
-        let mut request = self.provider_client.request(call.method, &call.url);
+        let submission = match &call.body {
+            // Each question about a job has an address of its own.
+            CallBody::Empty => None,
+            CallBody::Json(_) | CallBody::Multipart(_) => self.submission(&call.url),
+        };
+        let mut request = match submission {
+            Some(url) => self.provider_client.request(call.method, url),
+            None => self.provider_client.request(call.method, &call.url),
+        };
         for (name, value) in call.headers {
             request = request.header(name, value);
         }
@@ -75,17 +104,29 @@ impl Transport {
     }
 
     /// Reads the body, frame by frame, under the byte cap.
-    pub(crate) async fn read(&self, mut opened: Opened, deadline: Instant) -> Result<HttpReply, Fault> {
+    pub(crate) async fn read(&self, opened: Opened, deadline: Instant) -> Result<HttpReply, Fault> {
+        let bytes_max = self.reply_bytes_max;
+        self.read_within(opened, bytes_max, deadline).await?.ok_or_else(|| {
+            Fault::new(FaultKind::Malformed, format!("the answer is larger than {bytes_max} bytes"))
+        })
+    }
+
+    /// As [`Transport::read`], under a cap of the caller's; `None` when the body is larger.
+    pub(crate) async fn read_within(
+        &self,
+        mut opened: Opened,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<Option<HttpReply>, Fault> {
         let mut body = Chunks::new();
         while let Some(frame) = opened.frame(deadline).await? {
             // Searched while it is warm: later, every byte would have to come from memory again.
             body.push_searched(frame);
-            if body.len() > self.reply_bytes_max {
-                let detail = format!("the answer is larger than {} bytes", self.reply_bytes_max);
-                return Err(Fault::new(FaultKind::Malformed, detail));
+            if body.len() > bytes_max {
+                return Ok(None);
             }
         }
-        Ok(HttpReply { status: opened.status, headers: opened.headers, body })
+        Ok(Some(HttpReply { status: opened.status, headers: opened.headers, body }))
     }
 
     /// Fetches a picture from an address that a provider named. From the provider's `own` host it may come

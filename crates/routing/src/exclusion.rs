@@ -9,6 +9,34 @@ use std::fmt;
 pub struct Exclusion<'a> {
     pub offer: &'a OfferId,
     pub reason: Reason<'a>,
+    /// The route that demands it, where no change of the request would be enough.
+    pub by_route: Option<&'a str>,
+}
+
+impl Exclusion<'_> {
+    /// The change that would admit the offer, for people.
+    pub fn change(&self) -> String {
+        match self.by_route {
+            Some(route) => format!("use another route, or change [routes.{route}]"),
+            None => self.reason.change(),
+        }
+    }
+
+    /// What the offer could cost, where that is why it is out.
+    pub fn quote_over_limit(&self) -> Option<Ticks> {
+        match self.reason {
+            Reason::OverMaxCost { quote_max } => Some(quote_max),
+            _ => None,
+        }
+    }
+
+    /// The reason in a sentence's words, with the route that demands it.
+    pub fn why(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| match self.by_route {
+            Some(route) => write!(f, "{}, as the route {route} demands", self.reason),
+            None => write!(f, "{}", self.reason),
+        })
+    }
 }
 
 /// The reason. It borrows from the offer and the request; texts are made only when somebody reads them, so
@@ -88,6 +116,10 @@ pub enum Reason<'a> {
     BreakerOpen {
         for_ms: u64,
     },
+    /// The provider serves another model under this name, which cannot be had here.
+    SentOn {
+        to: &'a str,
+    },
 }
 
 impl Reason<'_> {
@@ -123,6 +155,7 @@ impl Reason<'_> {
             Reason::PriceUnknown(_) => "price_unknown",
             Reason::OverMaxCost { .. } => "over_max_cost",
             Reason::BreakerOpen { .. } => "breaker_open",
+            Reason::SentOn { .. } => "sent_on",
         }
     }
 
@@ -187,6 +220,7 @@ impl Reason<'_> {
                 format!("raise gallerist.max_cost_usd to {}", quote_max.short())
             }
             Reason::BreakerOpen { for_ms } => format!("wait {for_ms} ms"),
+            Reason::SentOn { to } => format!("use {to}"),
         }
     }
 }
@@ -252,6 +286,7 @@ impl fmt::Display for Reason<'_> {
             Reason::PriceUnknown(why) => write!(f, "its price is not known: {why}"),
             Reason::OverMaxCost { quote_max } => write!(f, "it could cost {} USD", quote_max.short()),
             Reason::BreakerOpen { for_ms } => write!(f, "it failed repeatedly and rests for {for_ms} ms"),
+            Reason::SentOn { to } => write!(f, "its provider serves {to} in its place"),
         }
     }
 }

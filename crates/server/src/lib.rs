@@ -6,6 +6,7 @@
 //! providers' protocols and money arithmetic. Start reading at [`serve`] (connections), then `routes.rs`
 //! (who answers what) and `routes/images.rs` (the hot path).
 
+pub mod budgets;
 pub mod credits;
 pub mod keys;
 pub mod reconciliation;
@@ -14,6 +15,7 @@ pub mod state;
 pub mod usage;
 pub mod wire;
 
+mod amount;
 mod answer;
 mod auth;
 mod failure;
@@ -21,6 +23,7 @@ mod intake;
 mod metrics;
 mod parts;
 mod problem;
+mod retention;
 mod routes;
 mod stream;
 

@@ -3,6 +3,8 @@
 //! No prompt, no key and no project name is ever a label.
 
 use gallerist_domain::Ticks;
+use gallerist_engine::feeds::FeedState;
+use gallerist_pricing::feed::FeedBook;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -78,4 +80,49 @@ impl Metrics {
         add("gallerist_charged_usd_total", "counter", help, charged.to_string());
         out
     }
+}
+
+/// How the feeds stand, as gauges and counters by the names that the settings give them.
+pub(crate) fn of_feeds(states: &[FeedState], book: &FeedBook) -> String {
+    let mut out = String::new();
+    if states.is_empty() {
+        return out;
+    }
+    let held = book.held();
+    let mut family =
+        |name: &str, kind: &str, help: &str, value: &dyn Fn(&FeedState) -> Vec<(String, u64)>| {
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for state in states {
+                let feed = label(&state.name);
+                for (labels, value) in value(state) {
+                    let _ = writeln!(out, "{name}{{feed=\"{feed}\"{labels}}} {value}");
+                }
+            }
+        };
+    family("gallerist_feed_polls_total", "counter", "Polls of a price feed by result.", &|state| {
+        let result = |word: &str| format!(",result=\"{word}\"");
+        vec![(result("success"), state.succeeded), (result("failure"), state.failed)]
+    });
+    family(
+        "gallerist_feed_stale",
+        "gauge",
+        "Whether a feed is silent for longer than it may be.",
+        &|state| vec![(String::new(), u64::from(state.status.stale_since.is_some()))],
+    );
+    let lines = |state: &FeedState, counts: &dyn Fn(&gallerist_pricing::feed::Watch) -> bool| {
+        let own = book.watches.values().filter(|watch| watch.feed == state.name && counts(watch));
+        vec![(String::new(), own.count() as u64)]
+    };
+    family("gallerist_feed_stale_lines", "gauge", "Price lines that a feed tells no more.", &|state| {
+        lines(state, &|watch| watch.silent.is_some())
+    });
+    family("gallerist_feed_held", "gauge", "Polled prices that wait for a person.", &|state| {
+        vec![(String::new(), held.iter().filter(|held| held.feed == state.name).count() as u64)]
+    });
+    out
+}
+
+/// A label's value as the format wants it.
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " ")
 }

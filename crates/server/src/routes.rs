@@ -1,7 +1,9 @@
 //! Who answers what. One handler file per resource; errors below OpenAI's paths take OpenAI's form.
 
+mod budgets;
 mod credits;
 mod disputes;
+mod feeds;
 mod health;
 mod images;
 mod keys;
@@ -14,17 +16,29 @@ mod reconciliations;
 mod requests;
 mod usage;
 
+use crate::auth;
 use crate::failure::Failure;
 use crate::intake;
 use crate::state::AppState;
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, delete, get, patch, post};
 use http::StatusCode;
 
-/// Every route. It needs no layers: limits and errors are the handlers' own.
+/// Every route. Limits and errors are the handlers' own.
 pub(crate) fn router(state: AppState) -> Router {
+    let router = routes();
+    // Where others write to the same store, a key may be newer than what is known of it here.
+    let router = match state.engine().store().is_shared() {
+        true => router.layer(from_fn_with_state(state.clone(), learn_key)),
+        false => router,
+    };
+    router.with_state(state)
+}
+
+fn routes() -> Router<AppState> {
     Router::new()
         .route("/v1/images/generations", post(images::generate).fallback(method_not_allowed))
         .route("/v1/images/edits", post(images::not_yet).fallback(method_not_allowed))
@@ -46,21 +60,42 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v1/keys/{id}", delete(keys::revoke).fallback(method_not_allowed))
         .route("/v1/projects", get(projects::list).post(projects::create).fallback(method_not_allowed))
         .route("/v1/projects/{id}", patch(projects::change).get(projects::show).fallback(method_not_allowed))
+        .route("/v1/budgets", get(budgets::list).post(budgets::create).fallback(method_not_allowed))
+        .route(
+            "/v1/budgets/{id}",
+            get(budgets::show).patch(budgets::change).delete(budgets::remove).fallback(method_not_allowed),
+        )
         .route("/v1/credits", get(credits::list).post(credits::create).fallback(method_not_allowed))
         .route("/v1/credits/adjustments", post(credits::adjust).fallback(method_not_allowed))
         .route("/v1/credits/forecast", get(credits::forecast).fallback(method_not_allowed))
         .route("/v1/prices", get(prices::list).fallback(method_not_allowed))
+        .route("/v1/prices/sync", post(feeds::sync).fallback(method_not_allowed))
+        .route("/v1/prices/confirm", post(feeds::confirm).fallback(method_not_allowed))
         .route("/v1/prices/changes", get(prices::history).fallback(method_not_allowed))
         .route("/healthz", get(health::alive).fallback(method_not_allowed))
         .route("/readyz", get(health::ready).fallback(method_not_allowed))
         .route("/metrics", get(health::metrics).fallback(method_not_allowed))
         .fallback(any(no_such_path))
-        .with_state(state)
+}
+
+async fn learn_key(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    auth::learn_key(&state, request.headers()).await;
+    next.run(request).await
 }
 
 /// First parts of our own paths; whatever else stands below `/v1/` was meant for OpenAI.
-const NATIVE: &[&str] =
-    &["quotes", "requests", "pictures", "usage", "keys", "projects", "credits", "prices", "reconciliations"];
+const NATIVE: &[&str] = &[
+    "quotes",
+    "requests",
+    "pictures",
+    "usage",
+    "keys",
+    "projects",
+    "budgets",
+    "credits",
+    "prices",
+    "reconciliations",
+];
 
 /// Whether errors of this path take OpenAI's form.
 pub(crate) fn speaks_openai(path: &str) -> bool {
@@ -84,12 +119,13 @@ async fn method_not_allowed(State(state): State<AppState>, request: Request) -> 
 /// The methods of the paths that [`router`] knows.
 fn allowed(path: &str) -> &'static str {
     match path {
-        "/v1/quotes" | "/v1/reconciliations" => "POST",
-        "/v1/keys" | "/v1/projects" | "/v1/credits" => "GET, POST",
+        "/v1/quotes" | "/v1/prices/sync" | "/v1/prices/confirm" | "/v1/reconciliations" => "POST",
+        "/v1/keys" | "/v1/projects" | "/v1/budgets" | "/v1/credits" => "GET, POST",
         _ if is_images(path) => "POST",
         _ if path.starts_with("/v1/requests/") && path.ends_with("/resolve") => "POST",
         _ if path.starts_with("/v1/keys/") => "DELETE",
         _ if path.starts_with("/v1/projects/") => "GET, PATCH",
+        _ if path.starts_with("/v1/budgets/") => "GET, PATCH, DELETE",
         _ => "GET",
     }
 }

@@ -1,12 +1,13 @@
 //! What every handler shares: the engine, the settings of the HTTP side, the counters.
 
 use crate::metrics::Metrics;
+use crate::retention::Retention;
 use gallerist_engine::Engine;
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::catalogue::Origin;
+use gallerist_pricing::feed::FeedBook;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How the HTTP side is set up. Make it with [`AppSettings::new`] and change what differs.
 #[derive(Clone)]
@@ -25,9 +26,9 @@ pub struct AppSettings {
     /// For the whole of a body, in milliseconds. Default 60,000.
     pub body_read_ms_max: u64,
     /// Pictures that are held in memory until their client has them whole, in bytes over all answers, so that
-    /// one cut off on the way can be kept. Beyond it a picture is put on disk before it is sent, which costs its
-    /// answer some milliseconds. When its answer begins a picture is in memory anyway, so only clients that
-    /// read slowly make this grow. Default 256 MiB.
+    /// one cut off on the way can be kept. Where it is used up, answers wait for their turn, and those of slow
+    /// clients are put on disk while they are sent. What is larger than all of it is put on disk first, which
+    /// costs its answer some milliseconds. Default 64 MiB.
     pub retained_bytes_max: usize,
 }
 
@@ -40,7 +41,7 @@ impl AppSettings {
             body_bytes_max: 8 << 20,
             drain_bytes_max: 128 << 20,
             body_read_ms_max: 60_000,
-            retained_bytes_max: 256 << 20,
+            retained_bytes_max: 64 << 20,
         }
     }
 }
@@ -55,21 +56,23 @@ struct Inner {
     settings: AppSettings,
     metrics: Metrics,
     stopping: AtomicBool,
-    /// Read when somebody first looks at the prices.
-    whole_catalogue: OnceLock<Arc<Catalogue>>,
-    /// Room for pictures that are held until their client has them, in KiB.
-    retained: Arc<Semaphore>,
+    /// Without what feeds told; read when somebody first looks at the prices.
+    whole_base: OnceLock<Arc<Catalogue>>,
+    /// With what the feeds have told in this book.
+    whole_catalogue: Mutex<Option<(Arc<FeedBook>, Arc<Catalogue>)>>,
+    retention: Retention,
 }
 
 impl AppState {
     pub fn new(settings: AppSettings) -> AppState {
-        let retained = Arc::new(Semaphore::new(settings.retained_bytes_max >> 10));
+        let retention = Retention::new(settings.retained_bytes_max);
         let inner = Inner {
             settings,
             metrics: Metrics::default(),
             stopping: AtomicBool::new(false),
-            whole_catalogue: OnceLock::new(),
-            retained,
+            whole_base: OnceLock::new(),
+            whole_catalogue: Mutex::default(),
+            retention,
         };
         AppState { inner: Arc::new(inner) }
     }
@@ -78,11 +81,25 @@ impl AppState {
         &self.inner.settings.engine
     }
 
-    /// Everything that has a price, also what cannot be ordered yet. The first to ask waits for it to be read.
+    /// Everything that has a price now, also what cannot be ordered yet. The first to ask waits for it to be read.
     /// Mistakes in files that were sound at the start leave what is served.
     pub(crate) async fn whole_catalogue(&self) -> Arc<Catalogue> {
-        if let Some(known) = self.inner.whole_catalogue.get() {
-            return Arc::clone(known);
+        let Some(base) = self.whole_base().await else {
+            return Arc::clone(&self.engine().market().catalogue);
+        };
+        let book = self.engine().feed_book();
+        let mut known = self.inner.whole_catalogue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, catalogue)) = known.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &book)) {
+            return Arc::clone(catalogue);
+        }
+        let catalogue = Arc::new(base.with_feeds(&book));
+        *known = Some((book, Arc::clone(&catalogue)));
+        catalogue
+    }
+
+    async fn whole_base(&self) -> Option<Arc<Catalogue>> {
+        if let Some(known) = self.inner.whole_base.get() {
+            return Some(Arc::clone(known));
         }
         let origin = self.inner.settings.catalogue.clone();
         let read = tokio::task::spawn_blocking(move || origin.whole()).await;
@@ -90,10 +107,10 @@ impl AppState {
             Ok(Ok(catalogue)) => Arc::new(catalogue),
             _ => {
                 tracing::error!("the whole catalogue could not be read; `gallerist prices check` says why");
-                return Arc::new(self.engine().catalogue().clone());
+                return None;
             }
         };
-        Arc::clone(self.inner.whole_catalogue.get_or_init(|| catalogue))
+        Some(Arc::clone(self.inner.whole_base.get_or_init(|| catalogue)))
     }
 
     pub(crate) fn settings(&self) -> &AppSettings {
@@ -104,10 +121,8 @@ impl AppState {
         &self.inner.metrics
     }
 
-    /// Room to hold this many bytes of pictures, if there is some.
-    pub(crate) fn retain(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kibibytes = u32::try_from(bytes >> 10).ok()?;
-        Arc::clone(&self.inner.retained).try_acquire_many_owned(kibibytes).ok()
+    pub(crate) fn retention(&self) -> &Retention {
+        &self.inner.retention
     }
 
     /// From now on `/readyz` says no, so that balancers send nothing more.

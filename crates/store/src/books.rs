@@ -2,7 +2,7 @@
 
 use gallerist_domain::Ticks;
 
-use crate::sql::{Sql, params};
+use crate::sql::{Dialect, Sql, params};
 use crate::usage::rolled;
 use crate::words::{self, statements};
 use crate::{Store, StoreError};
@@ -44,7 +44,7 @@ statements! {
             count(*) FILTER (WHERE status = 'disputed') FROM attempts";
     // The checks below answer one text a contradiction.
     UNBALANCED = "SELECT 'movement ' || kind || ' of attempt ' || hex(t.id) || ' sums to ' || sum(e.amount)
-        FROM entries e JOIN attempts t ON t.row = e.attempt GROUP BY e.attempt, e.kind
+        FROM entries e JOIN attempts t ON t.row = e.attempt GROUP BY t.row, e.kind
         HAVING sum(e.amount) <> 0";
     TOTALS_OF_ATTEMPTS = "SELECT 'totals of project ' || p.name || ' differ from its attempts' FROM projects p
         WHERE (p.settled, p.held, p.disputed) <> (
@@ -75,7 +75,7 @@ statements! {
     PAYABLE = "SELECT 'payable to ' || provider || ' differs from its attempts'
         FROM (SELECT provider, sum(charged) AS charged FROM (
             SELECT provider, charged_ticks AS charged FROM attempts
-            UNION ALL SELECT provider, charged FROM charge_openings) GROUP BY provider)
+            UNION ALL SELECT provider, charged FROM charge_openings) AS parts GROUP BY provider) AS sums
         WHERE charged <> (SELECT coalesce(sum(e.amount), 0) FROM accounts c JOIN
             (SELECT account, amount FROM entries UNION ALL SELECT account, amount FROM account_openings) e
             ON e.account = c.number WHERE c.name = 'provider:' || provider || ':payable')";
@@ -85,7 +85,7 @@ statements! {
     DANGLING = "SELECT 'a row of ' || \"table\" || ' refers to a missing row of ' || parent
         FROM pragma_foreign_key_check";
     CREDITS_UNBALANCED = "SELECT kind || ' of lot ' || hex(l.id) || ' sums to ' || sum(e.amount)
-        FROM credit_entries e JOIN credit_lots l ON l.number = e.lot GROUP BY e.lot, e.attempt, e.kind
+        FROM credit_entries e JOIN credit_lots l ON l.number = e.lot GROUP BY l.number, e.attempt, e.kind
         HAVING sum(e.amount) <> 0";
     LOTS_OF_USES = "SELECT 'lot ' || hex(l.id) || ' differs from what was taken from it' FROM credit_lots l
         WHERE l.remaining + l.expired
@@ -103,7 +103,7 @@ statements! {
                 FROM credit_uses u WHERE u.lot = credit_lots.number)
                 - (SELECT coalesce(sum(o.cost_ticks), 0) FROM lot_openings o
                     WHERE o.lot = credit_lots.number)) AS left_ticks
-            FROM credit_lots GROUP BY provider)
+            FROM credit_lots GROUP BY provider) AS sums
         WHERE left_ticks <> (SELECT coalesce(sum(e.amount), 0) FROM accounts c JOIN
             (SELECT account, amount FROM credit_entries
                 UNION ALL SELECT account, credit_amount FROM account_openings) e
@@ -144,10 +144,12 @@ fn audit(connection: &dyn Sql) -> Result<Books, StoreError> {
     })?;
     let mut mismatches: Vec<String> = Vec::new();
     let openings = [OPENINGS_HELD, OPENINGS_ROLLED];
-    let attempts = [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED, DANGLING];
+    let attempts = [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED];
+    // PostgreSQL checks references at each statement.
+    let references = (connection.dialect() == Dialect::Sqlite).then_some(DANGLING);
     let credits = [CREDITS_UNBALANCED, LOTS_OF_USES, CREDITS_OF_LOTS, COVERED];
     let budgets = [COUNTERS_OF_SHARES, SHARES_OF_ATTEMPTS];
-    for check in attempts.into_iter().chain(credits).chain(budgets).chain(openings) {
+    for check in attempts.into_iter().chain(references).chain(credits).chain(budgets).chain(openings) {
         let contradictions: Vec<String> = connection.query_all(check, params![], |row| row.get(0))?;
         mismatches.extend(contradictions);
     }

@@ -11,11 +11,14 @@ use gallerist_domain::{AttemptId, OfferId, Operation, Payer, RequestId, Ticks};
 use jiff::Timestamp;
 use std::sync::Arc;
 
+use crate::sql::Lookups;
 use crate::words::RequestStatus;
+use crate::writer::Rule;
 use crate::{Store, StoreError};
 
 mod accounts;
 pub(crate) mod adjust;
+mod amounts;
 mod apply;
 mod counters;
 pub(crate) mod credits;
@@ -198,7 +201,8 @@ impl Store {
     /// Holds the maxima of all attempts, or refuses with [`StoreError::BudgetExceeded`]. A refusal leaves
     /// no row of the request either.
     pub async fn reserve(&self, reservation: Reservation) -> Result<Reserved, StoreError> {
-        self.write(move |writing| apply::reserve(writing, &reservation)).await
+        let (run, look_ahead) = (apply::reserve, apply::ahead_of_reserve);
+        self.apply(Rule { argument: reservation, run, look_ahead }).await
     }
 
     /// Keeps what is needed to ask a provider again about a running call. The attempt must be reserved.
@@ -212,7 +216,8 @@ impl Store {
     }
 
     pub async fn conclude(&self, conclusion: Conclusion) -> Result<(), StoreError> {
-        self.write(move |writing| apply::conclude(writing, &conclusion)).await
+        let (run, look_ahead) = (apply::conclude, apply::ahead_of_conclude);
+        self.apply(Rule { argument: conclusion, run, look_ahead }).await
     }
 
     /// As [`Store::conclude`], for ends that nobody waits for: it is committed within milliseconds, together
@@ -226,7 +231,11 @@ impl Store {
         let conclusion = Arc::new(conclusion);
         let kept = Arc::clone(&conclusion);
         self.write_later(
-            move |writing| apply::conclude(writing, &conclusion),
+            Rule {
+                argument: conclusion,
+                run: |writing, conclusion| apply::conclude(writing, conclusion),
+                look_ahead: |conclusion, names, lookups| apply::ahead_of_conclude(conclusion, names, lookups),
+            },
             // The command's own share is gone by then.
             move |error| on_failure(Arc::unwrap_or_clone(kept), error),
         );
@@ -238,7 +247,10 @@ impl Store {
     }
 
     pub async fn resolve_dispute(&self, resolution: Resolution) -> Result<(), StoreError> {
-        self.write(move |writing| resolve::resolve(writing, &resolution)).await
+        let look_ahead = |resolution: &Resolution, names: &Names, lookups: &mut Lookups| {
+            apply::ahead_of_end(resolution.attempt, names, lookups);
+        };
+        self.apply(Rule { argument: resolution, run: resolve::resolve, look_ahead }).await
     }
 
     /// What was charged since the store was opened: each settled attempt and each resolved dispute once, when

@@ -34,6 +34,7 @@ statements! {
         WHERE created_at < ?1 * 86400000000 AND created_at / 86400000000 IN
             (SELECT day FROM usage_states WHERE purged_at IS NOT NULL)
         ORDER BY created_at LIMIT 1";
+    LOCK = "SELECT day FROM usage_states WHERE day = ?1 /* FOR UPDATE */";
     OPEN_ACCOUNTS = "INSERT INTO account_openings (account, amount, credit_amount)
         SELECT e.account, sum(e.amount), 0 FROM entries e
         WHERE e.attempt IN (SELECT a.row FROM attempts a WHERE a.request IN
@@ -129,6 +130,8 @@ fn purge(connection: &dyn Sql, days: u32, now: Timestamp) -> Result<Purged, Stor
         day = oldest(connection)?;
     }
     let Some(day) = day else { return Ok(Purged::default()) };
+    // Two replicas must not both count the same rows into the opening balances.
+    connection.exists(LOCK, params![day])?;
     let (from, to) = (day * DAY, (day + 1) * DAY);
     connection.execute(DELETE_KEYS, params![from, to, REQUESTS_PER_COMMIT, now - DAY])?;
     let mut requests = 0;

@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use gallerist_domain::{Chunks, ImageData, Payer, ProjectId, Ticks};
 use gallerist_engine::{Answer, Engine, Incoming, Refusal, RefusalKind};
-use gallerist_store::{Store, StoreError, StoreOptions};
+use gallerist_store::{Store, StoreError};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -160,7 +160,7 @@ fn way(command: &GenerateCommand, environment: &Environment) -> Result<Way> {
     if config.providers.is_empty() && address.is_none() {
         return Err(nobody());
     }
-    match (Store::open(StoreOptions::new(data_dir, Timestamp::now())), address) {
+    match (Store::open(config.store_options(Timestamp::now())), address) {
         (Ok(store), _) => Ok(Way::Here(Box::new(config), store)),
         (Err(StoreError::Locked(_)), Some(address)) => {
             let address = address.trim();
@@ -312,6 +312,9 @@ fn tell(made: &Made, paths: &[PathBuf]) {
         line.push_str(&format!("; {doubt}"));
     }
     output::remark(line);
+    for warning in told["warnings"].as_array().into_iter().flatten() {
+        output::remark(format!("To know: {}", warning.as_str().unwrap_or_default()));
+    }
     if let Some(count) = told["missing"]["count"].as_u64() {
         output::remark(format!(
             "{count} missing: {}",

@@ -20,6 +20,7 @@ use gallerist_domain::{ImageRequest, Operation, QualityClass};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, Offer, ProviderSheet, offers};
 use gallerist_routing::insight::NOTHING;
+use gallerist_routing::name_book::PLAIN;
 use gallerist_routing::report::{OfferQuote, quotes};
 use gallerist_routing::{HealthBook, PlanContext};
 use jiff::Timestamp;
@@ -101,14 +102,10 @@ enum Action {
         place: Place,
     },
     /// Poll the configured price feeds once and print what is believed of what they told
-    #[command(after_help = "Example:\n  gallerist prices sync\n  gallerist prices sync --confirm")]
-    Sync {
-        /// Believe the prices that are held now, instead of polling
-        #[arg(long)]
-        confirm: bool,
-        #[command(flatten)]
-        place: Place,
-    },
+    #[command(
+        after_help = "Example:\n  gallerist prices sync\n  gallerist prices sync --dry-run\n  gallerist prices sync --confirm bfl/flux-1.1-pro picture"
+    )]
+    Sync(sync::SyncCommand),
     /// Read somebody else's price list: compare it with ours, or write it beside ours
     #[command(after_help = IMPORT_EXAMPLES)]
     Import {
@@ -145,9 +142,7 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
             changes::run(&catalogue, (*since, *until), provider.as_deref(), json)
         }
         Action::Check { dir, place } => check(dir.as_deref(), place, json),
-        Action::Sync { confirm, place } => {
-            sync::run(&Config::load(place, &Environment::of_process())?, *confirm, json)
-        }
+        Action::Sync(command) => sync::run(command, json),
         Action::Import { list, place } => {
             let config = Config::load(place, &Environment::of_process())?;
             import::run(list, &config.whole_catalogue()?, json)
@@ -253,14 +248,12 @@ fn default_picture(offer: &Offer, at: Timestamp) -> Option<OfferQuote> {
     if request.operation != Operation::Generate && able.inputs_max > 0 {
         request.ingredients.inputs.push(able.size_default);
     }
-    quotes(
-        &request,
-        PlanContext { offers, health: &health, insight: &NOTHING, at, now_ms: 0, price_only: true },
-    )
-    .ok()?
-    .offers
-    .into_iter()
-    .next()
+    let (insight, names) = (&NOTHING, &*PLAIN);
+    quotes(&request, PlanContext { offers, health: &health, insight, names, at, now_ms: 0, price_only: true })
+        .ok()?
+        .offers
+        .into_iter()
+        .next()
 }
 
 fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value {
@@ -310,7 +303,7 @@ fn state(offer: &Offer, at: Timestamp) -> String {
 
 /// The offers that a name speaks of.
 fn find(offers: &[Offer], name: &str) -> Result<Vec<Offer>> {
-    match gallerist_routing::target(name, offers) {
+    match gallerist_routing::target(name, &PLAIN, offers, Timestamp::now()).map(|named| named.target) {
         Ok(target) if !target.is_route() => {
             Ok(offers.iter().filter(|offer| target.speaks_of(offer)).cloned().collect())
         }
@@ -374,6 +367,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
     };
     let of_dir = || Origin { directory: dir.map(Path::to_owned), described: true };
     let origin = config.as_ref().map_or_else(of_dir, |config| config.origin.clone());
+    let remarks = config.as_ref().map(|config| config.remarks.clone()).unwrap_or_default();
     let ending =
         config.map(|config| retirements::retirements(&config, place, Timestamp::now())).unwrap_or_default();
     let dir = origin.directory.as_deref();
@@ -387,7 +381,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
             .map(|mistake| json!({"file": mistake.file, "line": mistake.line, "message": mistake.message}))
             .collect();
         let digest = catalogue.as_ref().map(|catalogue| &catalogue.digest);
-        output::json(&json!({"catalogue": digest, "mistakes": list, "ending": ending}));
+        output::json(&json!({"catalogue": digest, "mistakes": list, "ending": ending, "remarks": remarks}));
     } else {
         for mistake in &mistakes {
             let file = dir.map_or_else(|| PathBuf::from(&mistake.file), |dir| dir.join(&mistake.file));
@@ -402,6 +396,9 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
     if !as_json {
         tell_counts(&catalogue, dir);
         retirements::print(&ending);
+        for remark in &remarks {
+            output::remark(format!("Note: {remark}"));
+        }
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use gallerist_domain::ImageRequest;
 use gallerist_pricing::{Offer, offers, served_offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::report::{ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
-use gallerist_routing::{HealthBook, PlanContext, PlanError};
+use gallerist_routing::{HealthBook, NameBook, PlanContext, PlanError};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -71,8 +71,8 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
     }
     check_providers(&request, &config, &offered)?;
     let at = command.at.unwrap_or_else(Timestamp::now);
-    let report = report(&request, &offered, at, command.all)
-        .map_err(|failure| sold_elsewhere(&request, &config).unwrap_or(failure))?;
+    let report = report(&request, &offered, &config.names, at, command.all)
+        .map_err(|failure| sold_elsewhere(&request, &config, at).unwrap_or(failure))?;
     if json {
         output::json(&report);
     } else {
@@ -89,10 +89,10 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
 }
 
 /// A model that nobody who is on sells may be sold by others.
-fn sold_elsewhere(request: &ImageRequest, config: &Config) -> Option<Failure> {
+fn sold_elsewhere(request: &ImageRequest, config: &Config, at: Timestamp) -> Option<Failure> {
     let whole = config.whole_catalogue().ok()?;
     let all = offers(&whole, &everything(&whole, &config.providers));
-    let target = gallerist_routing::target(&request.model, &all).ok()?;
+    let target = gallerist_routing::target(&request.model, &config.names, &all, at).ok()?.target;
     let mut with_key: Vec<String> = Vec::new();
     let mut priced: Vec<String> = Vec::new();
     for offer in all.iter().filter(|offer| target.speaks_of(offer)) {
@@ -152,15 +152,21 @@ pub(super) fn unknown_provider(name: &str, known: Vec<String>) -> Failure {
 pub fn report(
     request: &ImageRequest,
     offered: &[Offer],
+    names: &NameBook,
     at: Timestamp,
     price_only: bool,
 ) -> Result<QuoteReport> {
     let health = HealthBook::new(offered.len());
-    let context =
-        PlanContext { offers: offered, health: &health, insight: &NOTHING, at, now_ms: 0, price_only };
+    let insight = &NOTHING;
+    let context = PlanContext { offers: offered, health: &health, insight, names, at, now_ms: 0, price_only };
     quotes(request, context).map_err(|error| match error {
-        PlanError::UnknownModel(unknown) => Failure::failed(format!("there is no model {:?}", unknown.name))
-            .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", "))),
+        PlanError::UnknownModel(unknown) => {
+            let led = unknown
+                .migrated_to
+                .map_or_else(String::new, |to| format!(", and none {to:?}, to which [migrations] leads"));
+            Failure::failed(format!("there is no model {:?}{led}", unknown.name))
+                .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", ")))
+        }
         PlanError::QualityWord(word) => {
             Failure::usage(format!("{word:?} is no quality of a route")).advise("low, medium, high or auto")
         }
@@ -196,6 +202,10 @@ type Told = fn(&str) -> String;
 
 /// `on` are the ids of the offers of configured providers.
 fn print(report: &QuoteReport, on: &BTreeSet<String>, verbose: bool, told: Told) {
+    let requested = &report.requested_model;
+    if let Some(to) = &report.migrated_to {
+        output::line(format!("{requested} is gone; the settings migrate it to {to}.\n"));
+    }
     if report.offers.is_empty() {
         output::line("No offer can make this as it is asked for.");
     } else {
@@ -214,7 +224,11 @@ fn print(report: &QuoteReport, on: &BTreeSet<String>, verbose: bool, told: Told)
     print_excluded(report, verbose, told);
     let seconds = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at);
     let marks = |mark| report.offers.iter().any(|offer| mark_of(offer, on) == mark);
-    let chosen = if marks("") { "→ would be chosen. " } else { "" };
+    let chosen = match &report.route {
+        Some(route) if marks("") => format!("→ would be chosen by the route {route}. "),
+        None if marks("") => "→ would be chosen. ".to_owned(),
+        _ => String::new(),
+    };
     if marks("+") {
         output::line("\n+ can be ordered once its provider's key is set.");
     }
@@ -230,9 +244,11 @@ fn print(report: &QuoteReport, on: &BTreeSet<String>, verbose: bool, told: Told)
 
 /// What is to know of the offers at the top; of all with `verbose`.
 fn print_warnings(report: &QuoteReport, verbose: bool) {
-    let warned = report.offers.iter().filter(|offer| !offer.warnings.is_empty());
+    // That the name was migrated is told once, above.
+    let told = usize::from(report.migrated_to.is_some());
+    let warned = report.offers.iter().filter(|offer| offer.warnings.len() > told);
     let warnings: Vec<String> =
-        warned.map(|offer| format!("  {}: {}", offer.offer, offer.warnings.join("; "))).collect();
+        warned.map(|offer| format!("  {}: {}", offer.offer, offer.warnings[told..].join("; "))).collect();
     let shown = if verbose { warnings.len() } else { warnings.len().min(WARNINGS_SHOWN_MAX) };
     if shown == 0 {
         return;

@@ -195,6 +195,9 @@ fn print_request(request: &Value) {
         text(&request["status"]),
         output::dollars_of(&request["charged_usd"]),
     ));
+    if let Some(led) = led(&request["plan"]) {
+        output::line(led);
+    }
     if let Some(prompt) = request["prompt"].as_str() {
         output::line(format!("Prompt: {prompt}"));
     }
@@ -226,6 +229,21 @@ fn print_request(request: &Value) {
         ]);
     }
     output::line(format!("\n{}", table.render()));
+}
+
+/// Where the name of the request led, if that is not plainly a model.
+fn led(plan: &Value) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(to) = plan["migrated_to"].as_str() {
+        parts.push(format!("{} is gone and was migrated to {to}", text(&plan["requested_model"])));
+    }
+    if let Some(route) = plan["route"].as_str() {
+        parts.push(format!("by the route {route}"));
+    }
+    for offer in rows(plan, "offers").iter().filter(|offer| !offer["sent_on_from"].is_null()) {
+        parts.push(format!("{} is served for {}", text(&offer["offer"]), text(&offer["sent_on_from"])));
+    }
+    (!parts.is_empty()).then(|| format!("  {}", parts.join("; ")))
 }
 
 /// The parameters, each with its value.

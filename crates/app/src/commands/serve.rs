@@ -10,7 +10,7 @@ use crate::first_keys::{self, FirstKeys};
 use crate::gateway::{self, GRACE_MS, Gateway};
 use crate::{output, signals};
 use clap::Args;
-use gallerist_domain::{ImageRequest, ProjectId, Ticks};
+use gallerist_domain::{ImageRequest, ProjectId, QualityClass, Ticks};
 use gallerist_pricing::Offer;
 use gallerist_routing::report::OfferQuote;
 use gallerist_store::Store;
@@ -41,12 +41,29 @@ The settings file, with every entry that there is; each is optional:
   moderation_failover = false          # try elsewhere what one provider refused
   store_prompts = false                # keep each prompt with its request, to be read in its record
   retention_days = 400                 # delete older requests; usage and balances keep their sums
+  [routes.thumbnails]                  # a policy of one's own: requests call it as their model
+  models = { only = [\"flux-schnell\", \"openai/gpt-image-1-mini\"], exclude = [] }
+  providers = { only = [], exclude = [\"stability\"] }
+  objective = \"latency\"              # cost, latency or quality
+  class = \"draft\"                    # the least: draft, standard or high; a request can only raise it
+  max_cost_usd = \"0.02\"              # of each request, which can only lower it
+  tier = \"auto\"                      # auto, batch, standard or priority
+  check = \"pixels\"                   # this and the two below: else as above
+  moderation_failover = true
+  baseline = \"openai/gpt-image-2\"
+  [routes.auto]                        # adjusts the route that always exists
+  providers = { exclude = [\"fal\"] }
+  [migrations]                         # followed once the old name is gone
+  \"dall-e-3\" = \"gpt-image-2\"
   [[providers]]                        # one more account, or one elsewhere
   name = \"openai-eu\"
   kind = \"openai\"
   base_url = \"https://eu.example/v1\"
   key_env = \"OPENAI_EU_KEY\"            # or key_file = \"/run/secrets/openai\"
-  concurrency_max = 8";
+  concurrency_max = 8
+  [[feeds]]                            # prices that are polled; docs/pricing.md has every entry
+  kind = \"fal\"
+  key_env = \"FAL_KEY\"";
 
 /// Run the gateway
 #[derive(Debug, Args)]
@@ -76,7 +93,7 @@ pub async fn run(command: ServeCommand, json: bool) -> Result<()> {
     let mut ended = signals::Ended::listen()?;
     let listener = gateway::bind(&config.listen).await?;
     let now = Timestamp::now();
-    let store = gateway::open_store(&config.data_dir, now)?;
+    let store = gateway::open_store(config.store_options(now))?;
     let on_terminal = std::io::stdout().is_terminal() && !json;
     let keys = first_keys::ensure(&store, &environment, on_terminal, now).await?;
     let cap = cap(&config, &store).await?;
@@ -132,6 +149,7 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
             "event": "ready",
             "base_url": base_url,
             "providers": providers,
+            "routes": config.names.routes().iter().map(|route| &route.name).collect::<Vec<_>>(),
             "cheapest": cheapest.as_ref().map(|quote| json!({
                 "offer": quote.offer, "size": quote.size, "expected_usd": quote.expected_usd,
             })),
@@ -142,6 +160,10 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
     } else {
         output::line(format!("Gallerist listens on {base_url}"));
         output::line(format!("  providers on: {}", providers.join(", ")));
+        let routes: Vec<&str> = config.names.routes().iter().map(|route| route.name.as_str()).collect();
+        if routes.len() > 1 {
+            output::line(format!("  routes: {}", routes.join(", ")));
+        }
         output::line(match &cheapest {
             Some(quote) => format!(
                 "  the cheapest standard picture costs {} now, at {} ({})",
@@ -152,7 +174,7 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
             None => "  no offer makes a standard picture now: `gallerist quote \"…\"` says why".to_owned(),
         });
         output::line(match cap {
-            None => "  no cap is set: `gallerist projects cap default 20` stops at 20 dollars".to_owned(),
+            None => "  no cap is set: `gallerist projects cap default 20` stops at 20 dollars,\n  `gallerist budgets create --usd 5 --every day` at 5 a day".to_owned(),
             Some(cap) => format!("  project default may spend {} in all", output::dollars(cap)),
         });
         output::line(match &config.baseline {
@@ -176,7 +198,8 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
 
 /// An offer that is on and stays, for the line that sets a baseline: OpenAI's where it is there.
 fn baseline_example(gateway: &Gateway) -> String {
-    let offers = gateway.engine.offers();
+    let market = gateway.engine.market();
+    let offers = &market.offers;
     let now = Timestamp::now();
     let standing = |offer: &&Offer| offer.model.lifecycle.retires_on.is_none() && !offer.is_retired(now);
     let usual = offers.iter().filter(standing).find(|offer| offer.id.provider == "openai");
@@ -185,7 +208,11 @@ fn baseline_example(gateway: &Gateway) -> String {
 }
 
 fn cheapest(gateway: &Gateway) -> Option<OfferQuote> {
-    let request = ImageRequest::new("auto", "a picture of nothing in particular");
-    let report = quote::report(&request, gateway.engine.offers(), Timestamp::now(), false).ok()?;
+    let engine = &gateway.engine;
+    let mut request = ImageRequest::new("auto", "a picture of nothing in particular");
+    // Whatever the settings make of `auto`.
+    request.class = Some(QualityClass::Standard);
+    let report =
+        quote::report(&request, &engine.market().offers, engine.names(), Timestamp::now(), false).ok()?;
     report.offers.into_iter().next()
 }

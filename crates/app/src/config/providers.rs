@@ -271,7 +271,8 @@ pub(crate) fn path(base_url: &str) -> &str {
     rest.find('/').map_or("", |at| rest[at..].trim_end_matches('/'))
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a word may be the name of a provider or a route.
+pub(super) fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }

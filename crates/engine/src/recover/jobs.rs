@@ -6,11 +6,15 @@
 use super::{dispute, end_attempt, finish, salvaged};
 use crate::answer::DeliveredImage;
 use crate::books::{self, Ended, HeldCall};
-use crate::deliver::Brought;
+use crate::deliver::{Brought, Delivery};
 use crate::exchange::{Asked, Exchange};
+use crate::feeds;
+use crate::market::Market;
+use crate::outcome;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::StreamExt as _;
 use gallerist_domain::{Billed, Fault, ImageCall, Outcome, RequestId, Ticks};
+use gallerist_imaging::Depth;
 use gallerist_pricing::{Facts, Offer};
 use gallerist_providers::Pending;
 use gallerist_routing::LearnedCall;
@@ -49,7 +53,8 @@ pub(super) async fn look_up_all(shared: &Shared, jobs: Vec<OpenAttempt>) {
 /// Asks for one job and ends its attempt if there is an answer.
 async fn look_up(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreError> {
     let reserved = attempt.status == AttemptStatus::Reserved;
-    let Some(job) = Job::of(shared, attempt) else {
+    let market = feeds::market_of(shared, &attempt.catalogue_digest);
+    let Some(job) = Job::of(shared, &market, attempt) else {
         if reserved {
             give_up(shared, attempt, "the job cannot be asked for with today's configuration").await?;
         }
@@ -83,6 +88,13 @@ async fn give_up(shared: &Shared, attempt: &OpenAttempt, reason: &str) -> Result
     finish_request_of(shared, attempt).await
 }
 
+/// How deep the pictures of a request are checked: as its route, by its stored plan, says today.
+async fn route_check(shared: &Shared, request: RequestId) -> Depth {
+    let detail = shared.store.request(request).await.ok().flatten();
+    let route = detail.and_then(|detail| outcome::planned_route(&detail.request.plan_json));
+    shared.check_depth(route.and_then(|name| shared.names.route(&name)))
+}
+
 /// What was found out about a job.
 enum Found {
     /// It runs, or its provider cannot be reached.
@@ -93,6 +105,8 @@ enum Found {
 /// A job with everything that is needed to ask for it.
 struct Job<'a> {
     attempt: &'a OpenAttempt,
+    /// The snapshot that it was quoted by.
+    market: &'a Market,
     provider: &'a ProviderRuntime,
     offer: &'a Offer,
     pending: Pending,
@@ -100,15 +114,16 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn of(shared: &'a Shared, attempt: &'a OpenAttempt) -> Option<Job<'a>> {
-        let (wanted, offers) = (&attempt.offer, &shared.offers);
+    fn of(shared: &'a Shared, market: &'a Market, attempt: &'a OpenAttempt) -> Option<Job<'a>> {
+        let (wanted, offers) = (&attempt.offer, &market.offers);
         let index = offers.iter().position(|offer| offer.id == *wanted).or_else(|| {
             let same = |offer: &Offer| offer.id.provider == wanted.provider && offer.id.model == wanted.model;
             offers.iter().position(same)
         })?;
         Some(Job {
             attempt,
-            provider: shared.provider_of(index),
+            market,
+            provider: shared.provider_of(market, index),
             offer: &offers[index],
             pending: serde_json::from_str(attempt.pending_json.as_deref()?).ok()?,
             call: serde_json::from_str(attempt.call_json.as_deref()?).ok()?,
@@ -126,7 +141,9 @@ impl<'a> Job<'a> {
             return Found::Nothing;
         }
         let deadline = Instant::now() + Duration::from_millis(shared.limits.look_up_ms);
-        let brought = Brought::of(shared, self.provider, &self.call, &mut result, deadline).await;
+        let check_depth = route_check(shared, self.attempt.request).await;
+        let delivery = Delivery { shared, provider: self.provider, deadline, check_depth };
+        let brought = delivery.bring(&self.call, &mut result).await;
         Found::Ended(result, brought)
     }
 
@@ -177,7 +194,7 @@ impl<'a> Job<'a> {
             offer: self.offer,
             call: &self.call,
             maximum: attempt.reserved,
-            digest: &shared.catalogue.digest,
+            digest: &self.market.catalogue.digest,
             at: attempt.request_created_at,
             learned: shared.insight().learned(&self.offer.id, LearnedCall::of(&facts)),
         };

@@ -12,10 +12,12 @@ async fn shared() -> Shared {
         store: Store::open_temporary(Timestamp::now()).expect("a temporary store"),
         clock: Arc::new(SystemClock),
         limits: Limits::default(),
+        names: gallerist_routing::NameBook::default(),
         baseline: None,
         check_depth: Depth::Header,
         moderation_failover: false,
         store_prompts: false,
+        feeds: crate::feeds::FeedSettings::default(),
     };
     Shared::new(settings).await.expect("it starts")
 }

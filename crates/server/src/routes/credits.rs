@@ -71,8 +71,8 @@ pub(crate) async fn forecast(State(state): State<AppState>, headers: HeaderMap) 
 
 /// The prices of a configured provider, else of the kind of that name.
 async fn sheet(state: &AppState, provider: &str) -> Result<Arc<ProviderSheet>, Failure> {
-    let offers = state.engine().offers();
-    if let Some(offer) = offers.iter().find(|offer| offer.id.provider == provider) {
+    let market = state.engine().market();
+    if let Some(offer) = market.offers.iter().find(|offer| offer.id.provider == provider) {
         return Ok(Arc::clone(&offer.provider));
     }
     let catalogue = state.whole_catalogue().await;

@@ -3,6 +3,7 @@
 // A test that cannot go on says so where it stands.
 #![allow(clippy::unwrap_used)]
 
+mod budgets;
 mod client;
 mod credits;
 mod disputes;
@@ -12,6 +13,7 @@ mod images;
 mod malformed;
 #[path = "../../src/wire/tests/mistakes.rs"]
 mod mistakes;
+mod names;
 mod native;
 mod reconciliations;
 mod repetition;

@@ -63,8 +63,10 @@ pub(crate) fn adjust(
             true => lot.cost_of_next(part),
             false => -Lot { remaining_millionths: remaining, ..lot.clone() }.cost_of_next(part),
         };
+        let credits_account = account(connection, provider, "credits")?;
+        let outside_account = account(connection, provider, "outside")?;
         connection.change_one(LOT_LEAVE, params![numbers[place], remaining])?;
-        connection.change(
+        connection.change_one(
             ADJUSTMENT_INSERT,
             params![
                 numbers[place],
@@ -73,8 +75,8 @@ pub(crate) fn adjust(
                 cost.get(),
                 note,
                 micros(now),
-                account(connection, provider, "credits")?,
-                account(connection, provider, "outside")?
+                credits_account,
+                outside_account
             ],
         )?;
     }

@@ -25,10 +25,10 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     LOTS_OPEN = "SELECT number, provider, currency, quantity, remaining, price_ticks, fee_rate_millionths,
         fee_minimum_ticks, list_ticks, purchased_at, expires_at
-        FROM credit_lots WHERE provider = ?1 AND remaining > 0 ORDER BY number";
+        FROM credit_lots WHERE provider = ?1 AND remaining > 0 ORDER BY number /* FOR UPDATE */";
     LOTS_OVER = "SELECT number, provider, currency, quantity, remaining, price_ticks, fee_rate_millionths,
         fee_minimum_ticks, list_ticks, purchased_at, expires_at
-        FROM credit_lots WHERE expires_at <= ?1 AND remaining > 0 ORDER BY number";
+        FROM credit_lots WHERE expires_at <= ?1 AND remaining > 0 ORDER BY number /* FOR UPDATE */";
     LOT_TAKE = "UPDATE credit_lots SET remaining = remaining - ?2 WHERE number = ?1 AND remaining >= ?2";
     LOT_EXPIRE = "UPDATE credit_lots SET remaining = 0, expired = remaining, expired_ticks = ?2
         WHERE number = ?1 AND remaining > 0";
@@ -186,7 +186,7 @@ impl Names {
         Ok(self.prepaid.as_ref().is_some_and(|prepaid| prepaid.contains(provider)))
     }
 
-    pub(super) fn forget_prepaid(&mut self) {
+    pub(crate) fn forget_prepaid(&mut self) {
         self.prepaid = None;
     }
 }

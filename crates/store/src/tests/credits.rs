@@ -7,10 +7,6 @@ use proptest::prelude::*;
 use super::support::*;
 use crate::*;
 
-fn store() -> Store {
-    Store::open_temporary(at(0)).unwrap()
-}
-
 fn usd(text: &str) -> Ticks {
     text.parse().unwrap()
 }
@@ -233,21 +229,6 @@ async fn credits_that_nobody_bought_are_refused() {
     check_books(&store).await;
 }
 
-#[test]
-fn a_store_of_the_first_schema_is_brought_up_to_date() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = crate::sqlite::database_path(dir.path());
-    {
-        let connection = rusqlite::Connection::open(&path).unwrap();
-        connection.execute_batch(include_str!("../schema/0001_first.sql")).unwrap();
-        connection.pragma_update(None, "user_version", 1).unwrap();
-    }
-    let mut connection = rusqlite::Connection::open(&path).unwrap();
-    assert!(!schema::migrate(&mut connection, at(0)).unwrap());
-    let lots: i64 = connection.query_row("SELECT count(*) FROM credit_lots", [], |row| row.get(0)).unwrap();
-    assert_eq!(lots, 0);
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Add { credits: i64, price: i64, expires: Option<i64> },
@@ -265,7 +246,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32 / super::CASES_FEWER, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_books_with_credits_balance(steps in prop::collection::vec(step(), 1..40)) {

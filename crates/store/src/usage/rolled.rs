@@ -22,7 +22,8 @@ statements! {
     TOUCH = "INSERT INTO usage_states (day, version) VALUES (?1, 1)
         ON CONFLICT (day) DO UPDATE SET version = usage_states.version + 1";
     STATES = "SELECT day, version, rolled_version, purged_at FROM usage_states ORDER BY day";
-    STATE = "SELECT version FROM usage_states WHERE day = ?1";
+    BEGIN = "INSERT INTO usage_states (day, version) VALUES (?1, 0) ON CONFLICT (day) DO NOTHING";
+    STATE = "SELECT version FROM usage_states WHERE day = ?1 AND purged_at IS NULL /* FOR UPDATE */";
     ROLLED = "INSERT INTO usage_states (day, version, rolled_version) VALUES (?1, ?2, ?2)
         ON CONFLICT (day) DO UPDATE SET rolled_version = ?2";
     FRESH = "SELECT day, purged_at FROM usage_states WHERE (rolled_version = version OR purged_at IS NOT NULL)
@@ -118,8 +119,9 @@ fn replace(
     (day, version): (i64, i64),
     cells: &[Vec<Cell>; 2],
 ) -> Result<bool, StoreError> {
-    let found = connection.query_opt(STATE, params![day], |row| row.get::<i64>(0))?;
-    if found.unwrap_or(0) != version {
+    // The day's row is locked, because another replica may sum up the same day.
+    connection.change(BEGIN, params![day])?;
+    if connection.query_opt(STATE, params![day], |row| row.get::<i64>(0))? != Some(version) {
         return Ok(false);
     }
     for (payers, cells) in [false, true].into_iter().zip(cells) {

@@ -13,7 +13,8 @@ use crate::table::Table;
 use gallerist_domain::{ImageRequest, Ticks};
 use gallerist_pricing::Offer;
 use gallerist_routing::insight::NOTHING;
-use gallerist_routing::{HealthBook, PlanContext, plan};
+use gallerist_routing::plan::plan_named;
+use gallerist_routing::{HealthBook, ModelName, NameBook, Named, PlanContext, Route, Target, target};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -81,10 +82,17 @@ pub fn retirements(config: &Config, place: &Place, now: Timestamp) -> Vec<Retire
     let used = if ending.is_empty() { None } else { used(place, &ending, now) };
     let in_use =
         |offer: &&&Offer| used.as_ref().is_none_or(|used| used.images.contains_key(&offer.id.to_string()));
-    ending.iter().filter(in_use).map(|offer| retirement(offer, &offers, used.as_ref(), now)).collect()
+    let one = |offer: &&Offer| retirement(offer, &offers, used.as_ref(), &config.names, now);
+    ending.iter().filter(in_use).map(one).collect()
 }
 
-fn retirement(offer: &Offer, offers: &[Offer], used: Option<&Used>, now: Timestamp) -> Retirement {
+fn retirement(
+    offer: &Offer,
+    offers: &[Offer],
+    used: Option<&Used>,
+    names: &NameBook,
+    now: Timestamp,
+) -> Retirement {
     let life = &offer.model.lifecycle;
     let successor = life.successors.iter().find_map(|name| {
         let same_host = |other: &&Offer| other.id.provider == offer.id.provider && other.model.is_named(name);
@@ -93,7 +101,7 @@ fn retirement(offer: &Offer, offers: &[Offer], used: Option<&Used>, now: Timesta
     let expected = |offer: &Offer| default_picture(offer, now).map(|quote| quote.expected_usd);
     let id = offer.id.to_string();
     let asked = used.and_then(|used| used.asked.get(&id));
-    let own = asked.zip(successor).map(|(asked, successor)| own(asked, offer, successor, now));
+    let own = asked.zip(successor).map(|(asked, successor)| own(asked, offer, successor, names, now));
     Retirement {
         retires_on: life.retires_on,
         deprecated_on: life.deprecated_on,
@@ -107,10 +115,10 @@ fn retirement(offer: &Offer, offers: &[Offer], used: Option<&Used>, now: Timesta
 }
 
 /// Prices what was asked at both offers.
-fn own(asked: &[(String, Value)], old: &Offer, new: &Offer, now: Timestamp) -> Own {
+fn own(asked: &[(String, Value)], old: &Offer, new: &Offer, names: &NameBook, now: Timestamp) -> Own {
     let mut own = Own::default();
     for (model, asked) in asked {
-        match expected(model, asked, old, now).zip(expected(model, asked, new, now)) {
+        match expected(model, asked, old, names, now).zip(expected(model, asked, new, names, now)) {
             Some((before, after)) => {
                 own.requests += 1;
                 own.expected_usd += before;
@@ -124,17 +132,21 @@ fn own(asked: &[(String, Value)], old: &Offer, new: &Offer, now: Timestamp) -> O
 }
 
 /// What the request would be expected to cost at one offer; `None` where that cannot make it so.
-fn expected(model: &str, asked: &Value, offer: &Offer, now: Timestamp) -> Option<Ticks> {
-    let mut request = request(asked)?;
-    // A route speaks of every offer, and reads quality words as classes; a name would not speak of the successor.
-    let route =
-        gallerist_routing::target(model, std::slice::from_ref(offer)).is_ok_and(|name| name.is_route());
-    request.model = if route { model.to_owned() } else { offer.id.to_string() };
-    let health = HealthBook::new(1);
+fn expected(model: &str, asked: &Value, offer: &Offer, names: &NameBook, now: Timestamp) -> Option<Ticks> {
+    let request = request(asked)?;
     let offers = std::slice::from_ref(offer);
+    // A route reads quality words as classes, and whom it chooses among is no matter here; a name would not speak
+    // of the successor.
+    let route = target(model, names, offers, now).ok().and_then(|named| named.target.route());
+    let route = route.map(|route| Route { tier: route.tier, ..route.unrestricted() });
+    let id = offer.id.to_string();
+    let target = route.as_ref().map_or_else(|| Target::Model(ModelName::parse(&id)), Target::Route);
+    let health = HealthBook::new(1);
+    let insight = &NOTHING;
     let context =
-        PlanContext { offers, health: &health, insight: &NOTHING, at: now, now_ms: 0, price_only: true };
-    Some(plan(&request, context).ok()?.offers.first()?.quote.expected)
+        PlanContext { offers, health: &health, insight, names, at: now, now_ms: 0, price_only: true };
+    let named = Named { requested: model, target, migrated: false };
+    Some(plan_named(&request, named, context).ok()?.offers.first()?.quote.expected)
 }
 
 /// The request as it was asked, with a prompt of the same length.
@@ -244,6 +256,8 @@ mod tests {
     use super::*;
     use crate::config::everything;
     use gallerist_pricing::{Catalogue, offers};
+    use gallerist_routing::Member;
+    use gallerist_routing::name_book::PLAIN;
     use serde_json::json;
 
     fn offer(id: &str) -> Offer {
@@ -258,10 +272,11 @@ mod tests {
         let now: Timestamp = "2026-11-28T00:00:00Z".parse().unwrap();
         let one = json!({"prompt_characters": 20, "n": 1, "size": "1024x1024", "quality": "low"});
         let four = json!({"prompt_characters": 20, "n": 4, "size": "1024x1536", "quality": "high"});
-        let price = |asked: &Value, offer: &Offer| expected("gpt-image-1.5", asked, offer, now).unwrap();
+        let price =
+            |asked: &Value, offer: &Offer| expected("gpt-image-1.5", asked, offer, &PLAIN, now).unwrap();
         assert!(price(&four, &old).get() > 8 * price(&one, &old).get(), "size, quality and number count");
         let asked = [("gpt-image-1.5".to_owned(), one.clone()), ("gpt-image-1.5".to_owned(), four.clone())];
-        let own = own(&asked, &old, &new, now);
+        let own = own(&asked, &old, &new, &PLAIN, now);
         assert_eq!((own.requests, own.not_comparable), (2, 0));
         assert_eq!(own.expected_usd, price(&one, &old) + price(&four, &old));
         assert_eq!(own.difference_usd, price(&one, &new) + price(&four, &new) - own.expected_usd);
@@ -272,6 +287,25 @@ mod tests {
         let (old, new) = (offer("openai/gpt-image-1.5"), offer("openai/gpt-image-2"));
         let now: Timestamp = "2026-11-28T00:00:00Z".parse().unwrap();
         let unknown = [("auto".to_owned(), Value::Null)];
-        assert_eq!(own(&unknown, &old, &new, now).not_comparable, 1);
+        assert_eq!(own(&unknown, &old, &new, &PLAIN, now).not_comparable, 1);
+    }
+
+    #[test]
+    fn requests_of_a_route_are_priced_by_its_class_whomever_it_allows() {
+        let (old, new) = (offer("openai/gpt-image-1.5"), offer("openai/gpt-image-2"));
+        let now: Timestamp = "2026-11-28T00:00:00Z".parse().unwrap();
+        let only = vec![Member::parse("gpt-image-1.5")];
+        let fine = Route {
+            models_only: only.clone(),
+            class: Some(gallerist_domain::QualityClass::High),
+            ..Route::named("fine")
+        };
+        let names =
+            NameBook::new(vec![fine, Route { models_only: only, ..Route::named("plain") }], BTreeMap::new());
+        let asked = json!({"prompt_characters": 20, "n": 1, "size": "1024x1024"});
+        let by = |route: &str| own(&[(route.to_owned(), asked.clone())], &old, &new, &names, now);
+        let (fine, plain) = (by("fine"), by("plain"));
+        assert_eq!((fine.requests, plain.requests), (1, 1));
+        assert!(fine.expected_usd > plain.expected_usd, "{fine:?} {plain:?}");
     }
 }
