@@ -4,7 +4,6 @@ use bytes::Bytes;
 use gallerist_domain::{Chunks, OutputFormat, Payer, ProjectId, RequestId, Ticks};
 
 use super::support::*;
-use crate::usage::statement;
 use crate::*;
 
 fn default() -> ProjectId {
