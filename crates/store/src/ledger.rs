@@ -19,13 +19,14 @@ mod apply;
 mod counters;
 pub(crate) mod credits;
 mod resolve;
+mod tell;
 
 pub(crate) use accounts::Names;
 pub(crate) use counters::LiveBudget;
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
     let plain = accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS);
-    plain.chain(counters::STATEMENTS).chain(credits::STATEMENTS).copied()
+    plain.chain(counters::STATEMENTS).chain(credits::STATEMENTS).chain(tell::STATEMENTS).copied()
 }
 
 /// How long an idempotency key is bound to its request.

@@ -12,6 +12,7 @@ pub mod alerts;
 pub mod books;
 pub mod budgets;
 pub mod credits;
+pub mod deliveries;
 pub mod error;
 pub mod keys;
 pub mod learning;
@@ -21,6 +22,8 @@ pub mod pictures;
 pub mod projects;
 pub mod requests;
 pub mod usage;
+pub mod watched;
+pub mod webhooks;
 pub mod words;
 
 mod schema;
@@ -39,6 +42,7 @@ pub use alerts::{AlertFilter, AlertPage, AlertRecord};
 pub use books::{AccountBalance, Books};
 pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};
 pub use credits::{DailyCharges, Expired, LotRecord};
+pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
 pub use keys::{KeyRecord, NewKey};
 pub use learning::SettledCharge;
@@ -53,7 +57,9 @@ pub use requests::{
     RequestRecord, UnfinishedRequest,
 };
 pub use usage::{UsageFigures, UsageKey, UsageQuery, UsageReport, UsageRow};
-pub use words::{AttemptStatus, KeyRole, Movement, RequestStatus};
+pub use watched::ModelDay;
+pub use webhooks::{NewWebhook, SigningSecret, WebhookChange, WebhookRecord, WebhookTarget};
+pub use words::{AttemptStatus, KeyRole, Movement, RequestStatus, WebhookFormat};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_credits.sql"),
     include_str!("schema/0005_budgets.sql"),
+    include_str!("schema/0007_webhooks.sql"),
 ];
 
 /// Brings the database up to date; whether it was empty before.

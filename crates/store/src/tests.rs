@@ -7,3 +7,4 @@ mod ledger;
 mod model;
 mod reading;
 mod support;
+mod webhooks;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
+use crate::alerts::{Raised, Told};
 use crate::budgets::LiveBudgets;
 use crate::keys::LiveKeys;
 use crate::ledger::Names;
@@ -66,12 +67,18 @@ pub(crate) struct Memory {
     pub(crate) calls_keep: bool,
     /// What was charged since the start, by what is committed.
     charged_ticks: Arc<AtomicI64>,
+    /// What the present transaction raises, and who tells it.
+    raised: Vec<Raised>,
+    told: Arc<Told>,
 }
 
 impl Memory {
     /// For the commands of one transaction.
     pub(crate) fn writing<'a>(&'a mut self, connection: &'a dyn Sql) -> Writing<'a> {
+        // Of an earlier transaction that was rolled back.
+        self.raised.clear();
         Writing {
+            raised: &mut self.raised,
             connection,
             names: &mut self.names,
             calls_keep: self.calls_keep,
@@ -96,9 +103,21 @@ pub(crate) struct Writing<'a> {
     pub(crate) changed: Changed,
     /// What the commands of this transaction have charged; counted when it is committed.
     pub(crate) charged: Ticks,
+    /// The alerts that they have raised; told when it is committed.
+    pub(crate) raised: &'a mut Vec<Raised>,
 }
 
 impl Writing<'_> {
+    /// Runs a command's work; what it raised is forgotten with it where it fails.
+    fn run<T>(&mut self, work: impl Fn(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let raised = self.raised.len();
+        let outcome = work(self);
+        if outcome.is_err() {
+            self.raised.truncate(raised);
+        }
+        outcome
+    }
+
     /// Budgets are other ones from here on.
     pub(crate) fn change_budgets(&mut self) {
         self.names.counters.forget_budgets();
@@ -142,7 +161,7 @@ where
     F: Fn(&mut Writing<'_>) -> Result<T, StoreError> + Send,
 {
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
-        let outcome = (self.work)(writing);
+        let outcome = writing.run(&self.work);
         let fine = outcome.is_ok();
         self.outcome = Some(outcome);
         fine
@@ -174,7 +193,7 @@ where
     G: FnOnce(StoreError) + Send,
 {
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
-        let outcome = (self.work)(writing);
+        let outcome = writing.run(&self.work);
         let fine = outcome.is_ok();
         self.outcome = Some(outcome);
         fine
@@ -197,6 +216,7 @@ pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Message>>,
     patient: Arc<Patient>,
     charged_ticks: Arc<AtomicI64>,
+    told: Arc<Told>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -211,19 +231,30 @@ impl Writer {
         let (queue, commands) = mpsc::channel(queue_max);
         let patient = Arc::new(Patient::default());
         let charged_ticks = Arc::new(AtomicI64::new(0));
-        let memory =
-            Memory { names: Names::default(), live, calls_keep, charged_ticks: Arc::clone(&charged_ticks) };
+        let told = Arc::new(Told::default());
+        let memory = Memory {
+            names: Names::default(),
+            live,
+            calls_keep,
+            charged_ticks: Arc::clone(&charged_ticks),
+            raised: Vec::new(),
+            told: Arc::clone(&told),
+        };
         let mut state = State { engine, memory, patient: Arc::clone(&patient) };
         let thread = std::thread::Builder::new()
             .name("gallerist-writer".to_owned())
             .spawn(move || run(&mut state, commands))
             .map_err(|error| StoreError::file("the writer's thread", error))?;
-        Ok(Writer { queue: Some(queue), patient, charged_ticks, thread: Mutex::new(Some(thread)) })
+        Ok(Writer { queue: Some(queue), patient, charged_ticks, told, thread: Mutex::new(Some(thread)) })
     }
 
     /// What was charged since the start, by what is committed.
     pub(crate) fn charged(&self) -> Ticks {
         Ticks::new(self.charged_ticks.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
     }
 
     pub(crate) async fn write<T: Send + 'static>(
@@ -331,6 +362,10 @@ fn write_group<E: Engine>(state: &mut State<E>, queued: &mut Vec<Box<dyn Command
         return;
     }
     let committed = state.engine.commit(&mut state.memory, &mut group);
+    match &committed {
+        Ok(()) => state.memory.told.tell(&mut state.memory.raised),
+        Err(_) => state.memory.raised.clear(),
+    }
     if let Err(error) = &committed {
         tracing::error!(%error, commands = group.len(), "a commit failed; nothing of it was written");
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::accounts::{Booking, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
 use super::counters::{self, Moving, Place};
 use super::credits::consume;
+use super::tell;
 use super::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved,
 };
@@ -35,7 +36,7 @@ statements! {
         status, reserved_ticks, created_at, catalogue_digest, call_json, images_asked, counters)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12)";
     ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis,
-            dispute_reason, counters FROM attempts WHERE id = ?1";
+            dispute_reason, counters, offer FROM attempts WHERE id = ?1";
     ATTEMPT_PENDING = "UPDATE attempts SET pending_json = ?2 WHERE id = ?1 AND status = 'reserved'";
     // The texts that only recovery needs go, unless they are to be kept. Calls hold prompts: without a job to
     // ask for, not even a dispute has a use for its call.
@@ -243,6 +244,7 @@ pub(super) struct FoundAttempt {
     dispute_reason: Option<String>,
     /// Counters of budgets that it counts in.
     pub(super) counters: u32,
+    pub(super) offer: String,
 }
 
 impl FoundAttempt {
@@ -280,6 +282,7 @@ pub(super) fn find_attempt(connection: &dyn Sql, attempt: AttemptId) -> Result<F
                 basis: row.get(6)?,
                 dispute_reason: row.get(7)?,
                 counters: row.get(8)?,
+                offer: row.get(9)?,
             })
         })?
         .ok_or(StoreError::UnknownAttempt(attempt))
@@ -384,7 +387,11 @@ fn end_attempt(
         let moving = Moving { attempt: *id, row: attempt.row, at: now, overrun };
         counters::move_shares(writing, &moving, Place::Held, to)?;
     }
-    Ok(())
+    match end {
+        End::Settled { charge, .. } => tell::overrun(writing, accounts, *id, attempt, *charge, now),
+        End::Released { .. } => Ok(()),
+        End::Disputed { reason, .. } => tell::dispute(writing, accounts, *id, attempt, reason, now),
+    }
 }
 
 /// Books the payment of a charge out of a held maximum: the rest goes back to `available`, an overrun

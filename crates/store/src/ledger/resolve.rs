@@ -9,6 +9,7 @@ use super::Resolution;
 use super::accounts::{Booking, Totals, move_totals};
 use super::apply::{check_amount, find_attempt, pay};
 use super::counters::{self, Moving, Place};
+use super::tell;
 use crate::StoreError;
 use crate::sql::params;
 use crate::words::{AttemptStatus, Movement, micros, statements};
@@ -76,6 +77,7 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
         let moving = Moving { attempt: *attempt, row: found.row, at: *now, overrun };
         counters::move_shares(writing, &moving, Place::Disputed, to)?;
     }
+    tell::overrun(writing, accounts, *attempt, &found, *charge, *now)?;
     let change = Totals { settled: *charge, disputed: -found.reserved, ..Totals::default() };
     move_totals(connection, accounts.number, change)?;
     writing.charged += *charge;

@@ -23,13 +23,16 @@ fn every_statement_prepares() {
         .chain(books::STATEMENTS.iter().copied())
         .chain(budgets::STATEMENTS.iter().copied())
         .chain(credits::STATEMENTS.iter().copied())
+        .chain(deliveries::STATEMENTS.iter().copied())
         .chain(learning::STATEMENTS.iter().copied())
         .chain(keys::STATEMENTS.iter().copied())
         .chain(meta::STATEMENTS.iter().copied())
         .chain(pictures::STATEMENTS.iter().copied())
         .chain(projects::STATEMENTS.iter().copied())
         .chain(requests::STATEMENTS.iter().copied())
-        .chain(usage::STATEMENTS.iter().copied());
+        .chain(usage::STATEMENTS.iter().copied())
+        .chain(watched::STATEMENTS.iter().copied())
+        .chain(webhooks::STATEMENTS.iter().copied());
     for text in plain {
         connection.prepare(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     }
