@@ -52,6 +52,8 @@ enum Command {
     Projects(commands::projects::ProjectsCommand),
     Requests(commands::requests::RequestsCommand),
     Credits(commands::credits::CreditsCommand),
+    Alerts(commands::alerts::AlertsCommand),
+    Webhooks(commands::webhooks::WebhooksCommand),
     Usage(commands::usage::UsageCommand),
     Fakes(commands::fakes::FakesCommand),
 }
@@ -82,6 +84,8 @@ fn run(cli: Cli) -> failure::Result<()> {
         Command::Projects(command) => commands::projects::run(&command, json),
         Command::Requests(command) => commands::requests::run(&command, json),
         Command::Credits(command) => commands::credits::run(&command, json),
+        Command::Alerts(command) => commands::alerts::run(&command, json),
+        Command::Webhooks(command) => commands::webhooks::run(&command, json),
         Command::Usage(command) => commands::usage::run(&command, json),
         Command::Fakes(command) => commands::block_on(commands::fakes::run(command, json)),
     }

@@ -38,6 +38,7 @@ The settings file, with every entry that there is; each is optional:
   check = \"header\"                     # or \"pixels\": decode every picture
   cap_usd = \"20\"                       # of the project default, set at each start
   moderation_failover = false          # try elsewhere what one provider refused
+  webhooks.allow_private = false       # alerts may go to private addresses, and without TLS
   [[providers]]                        # one more account, or one elsewhere
   name = \"openai-eu\"
   kind = \"openai\"

@@ -41,6 +41,8 @@ pub(super) struct Typed {
     pub cap_usd: Option<Written<String>>,
     /// Whether a prompt that one provider refused is tried at another; default false.
     pub moderation_failover: Option<bool>,
+    /// Whether webhooks may lead to private addresses, and be without TLS; default no.
+    pub webhooks_private: Option<bool>,
     pub providers: Vec<TypedProvider>,
     /// Where prices are polled.
     pub feeds: Vec<TypedFeed>,
@@ -105,13 +107,14 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
         check: reader.take(&mut table, "check"),
         cap_usd: reader.take(&mut table, "cap_usd"),
         moderation_failover: reader.take(&mut table, "moderation_failover").map(|written| written.value),
+        webhooks_private: reader.webhooks_private(&mut table),
         providers: reader.providers(&mut table),
         feeds: reader.feeds(&mut table),
     };
     reader.refuse_rest(
         table,
         "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
-         moderation_failover, providers, feeds",
+         moderation_failover, webhooks, providers, feeds",
     );
     typed
 }
@@ -144,6 +147,19 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// The one entry of `[webhooks]`.
+    fn webhooks_private(&mut self, table: &mut DeTable<'_>) -> Option<bool> {
+        let value = table.remove("webhooks")?;
+        let span = value.span();
+        let DeValue::Table(mut entries) = value.into_inner() else {
+            self.mistake(span, "webhooks is a table: write [webhooks] and its entries below");
+            return None;
+        };
+        let private = self.take(&mut entries, "allow_private").map(|written| written.value);
+        self.refuse_rest(entries, "allow_private");
+        private
     }
 
     fn providers(&mut self, table: &mut DeTable<'_>) -> Vec<TypedProvider> {

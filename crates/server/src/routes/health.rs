@@ -44,8 +44,9 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Fai
 }
 
 pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
-    let charged = state.engine().store().charged_since_opened();
-    let mut response = Response::new(Body::from(state.metrics().print(charged)));
+    let store = state.engine().store();
+    let text = state.metrics().print(store.charged_since_opened(), &store.alerts_since_opened());
+    let mut response = Response::new(Body::from(text));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
