@@ -256,3 +256,6 @@ fn expiry(
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,8 +51,9 @@ pub enum DeliveryEnd {
 statements! {
     LISTENERS = "SELECT number, kinds_json, project FROM webhooks
         WHERE removed_at IS NULL AND disabled_at IS NULL ORDER BY number";
+    ALERT_NUMBER = "SELECT number FROM alerts WHERE id = ?1";
     DELIVERY_INSERT = "INSERT INTO webhook_deliveries (webhook, alert, created_at, next_at)
-        SELECT ?1, number, ?3, ?3 FROM alerts WHERE id = ?2";
+        VALUES (?1, ?2, ?3, ?3)";
     // The oldest that is due of each webhook that has none in flight.
     DUE = "SELECT min(d.number) FROM webhook_deliveries d WHERE d.status = 'pending' AND d.next_at <= ?1
             AND NOT EXISTS (SELECT 1 FROM webhook_deliveries o
@@ -81,11 +82,16 @@ pub(crate) fn queue(connection: &dyn Sql, id: AlertId, alert: &NewAlert) -> Resu
     let listeners: Vec<(i64, KindFilter, Option<String>)> =
         connection
             .query_all(LISTENERS, params![], |row| Ok((row.get(0)?, words::json(row, 1)?, row.get(2)?)))?;
+    if listeners.is_empty() {
+        return Ok(());
+    }
+    let id = id.uuid();
+    let number: i64 = connection.query_row(ALERT_NUMBER, params![id.as_bytes()], |row| row.get(0))?;
     let project = alert.project.as_ref().map(ProjectId::as_str);
     for (webhook, kinds, only) in listeners {
         let concerned = only.is_none() || only.as_deref() == project;
         if concerned && kinds.admits(alert.fact.kind()) {
-            connection.change(DELIVERY_INSERT, params![webhook, id.uuid().as_bytes(), micros(alert.at)])?;
+            connection.change(DELIVERY_INSERT, params![webhook, number, micros(alert.at)])?;
         }
     }
     Ok(())

@@ -36,7 +36,7 @@ statements! {
         status, reserved_ticks, created_at, catalogue_digest, call_json, images_asked, counters)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12)";
     ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis,
-            dispute_reason, counters, offer FROM attempts WHERE id = ?1";
+            dispute_reason, counters FROM attempts WHERE id = ?1";
     ATTEMPT_PENDING = "UPDATE attempts SET pending_json = ?2 WHERE id = ?1 AND status = 'reserved'";
     // The texts that only recovery needs go, unless they are to be kept. Calls hold prompts: without a job to
     // ask for, not even a dispute has a use for its call.
@@ -244,7 +244,6 @@ pub(super) struct FoundAttempt {
     dispute_reason: Option<String>,
     /// Counters of budgets that it counts in.
     pub(super) counters: u32,
-    pub(super) offer: String,
 }
 
 impl FoundAttempt {
@@ -282,7 +281,6 @@ pub(super) fn find_attempt(connection: &dyn Sql, attempt: AttemptId) -> Result<F
                 basis: row.get(6)?,
                 dispute_reason: row.get(7)?,
                 counters: row.get(8)?,
-                offer: row.get(9)?,
             })
         })?
         .ok_or(StoreError::UnknownAttempt(attempt))
@@ -388,9 +386,9 @@ fn end_attempt(
         counters::move_shares(writing, &moving, Place::Held, to)?;
     }
     match end {
-        End::Settled { charge, .. } => tell::overrun(writing, accounts, *id, attempt, *charge, now),
+        End::Settled { charge, .. } => tell::overrun(writing, *id, attempt, *charge, now),
         End::Released { .. } => Ok(()),
-        End::Disputed { reason, .. } => tell::dispute(writing, accounts, *id, attempt, reason, now),
+        End::Disputed { reason, .. } => tell::dispute(writing, *id, attempt, reason, now),
     }
 }
 
