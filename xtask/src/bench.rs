@@ -4,6 +4,7 @@
 //! `../shared/bench`, which a plain clone has not: then it says so and is skipped. It takes some eight
 //! minutes, so without `--peers` its command is only printed.
 
+use crate::postgres::{self, Disk, Postgres};
 use crate::shell::{self, cargo, command, must, root, target};
 use anyhow::Result;
 use std::fs;
@@ -61,8 +62,14 @@ fn run_rooms() -> Result<()> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     rooms.sort();
+    // Where commits wait for the disk, as they do with SQLite.
+    let postgres = Postgres::start(Disk::Awaited)?;
     for room in rooms {
-        must(cargo().args(["bench", "--quiet", "--package", &format!("gallerist-{room}"), "--benches"]))?;
+        must(
+            cargo()
+                .args(["bench", "--quiet", "--package", &format!("gallerist-{room}"), "--benches"])
+                .env(postgres::TEST_URL, postgres.url()),
+        )?;
     }
     Ok(())
 }

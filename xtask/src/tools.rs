@@ -78,7 +78,7 @@ fn node() -> Result<String> {
 }
 
 /// Installs Debian's packages when we are root or may become it without a password.
-fn install_from_debian(packages: &[&str], needed: &str) -> Result<()> {
+pub fn install_from_debian(packages: &[&str], needed: &str) -> Result<()> {
     let root_already = command("id").arg("-u").output().is_ok_and(|id| id.stdout.starts_with(b"0\n"));
     let prefix: &[&str] = match root_already {
         true => &["env"],

@@ -4,6 +4,7 @@
 //! parser reads it, so that the command line and the API cannot disagree.
 
 use crate::failure::{Failure, Result};
+use crate::words;
 use clap::Args;
 use gallerist_domain::ImageRequest;
 use serde_json::{Map, Value, json};
@@ -41,6 +42,27 @@ pub struct Ask {
     /// Seed, where the model takes one
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
+    /// How closely the prompt is followed, where the model has it
+    #[arg(long, value_name = "NUMBER")]
+    pub guidance: Option<f64>,
+    /// What the picture must not show
+    #[arg(long, value_name = "TEXT")]
+    pub negative_prompt: Option<String>,
+    /// exact, or aspect: also models that know only ratios
+    #[arg(long, value_name = "WORD")]
+    pub size_match: Option<String>,
+    /// Width to height such as 3:2, with --size-match aspect
+    #[arg(long, value_name = "W:H")]
+    pub aspect_ratio: Option<String>,
+    /// Resolution class such as 2K, where the model has them
+    #[arg(long, value_name = "WORD")]
+    pub resolution: Option<String>,
+    /// Service tier: auto, batch, standard, priority
+    #[arg(long, value_name = "TIER")]
+    pub tier: Option<String>,
+    /// Refuse what is expected to take longer, in milliseconds
+    #[arg(long, value_name = "MS")]
+    pub max_latency_ms: Option<u64>,
 }
 
 impl Ask {
@@ -63,6 +85,13 @@ impl Ask {
         set(&mut extension, "class", &self.class);
         set(&mut extension, "max_cost_usd", &self.max_cost_usd);
         set(&mut extension, "seed", &self.seed);
+        set(&mut extension, "guidance", &self.guidance);
+        set(&mut extension, "negative_prompt", &self.negative_prompt);
+        set(&mut extension, "size_match", &self.size_match);
+        set(&mut extension, "aspect_ratio", &self.aspect_ratio);
+        set(&mut extension, "resolution", &self.resolution);
+        set(&mut extension, "tier", &self.tier);
+        set(&mut extension, "max_latency_ms", &self.max_latency_ms);
         if !self.providers.is_empty() {
             extension.insert("providers".to_owned(), json!({"only": self.providers}));
         }
@@ -79,13 +108,25 @@ fn set<T: Clone + Into<Value>>(object: &mut Map<String, Value>, name: &str, valu
     }
 }
 
+/// Reads a body that was made of flags, with the server's parser.
+///
+/// # Errors
+/// Everything that is wrong with it, each with its flag.
+pub fn parse_flags(body: &Value) -> Result<ImageRequest> {
+    parse_telling(body.to_string().as_bytes(), words::in_flags)
+}
+
 /// Reads a body with the server's parser.
 ///
 /// # Errors
 /// Everything that is wrong with it, each with its path.
 pub fn parse(body: &[u8]) -> Result<ImageRequest> {
+    parse_telling(body, str::to_owned)
+}
+
+fn parse_telling(body: &[u8], told: impl Fn(&str) -> String) -> Result<ImageRequest> {
     gallerist_server::parse_generation(body).map_err(|faults| {
-        let messages: Vec<String> = faults.into_iter().map(|fault| fault.message).collect();
+        let messages: Vec<String> = faults.iter().map(|fault| told(&fault.message)).collect();
         Failure::usage(messages.join("\n  "))
     })
 }
@@ -113,8 +154,27 @@ mod tests {
     #[test]
     fn mistakes_are_named_all_at_once() {
         let ask = Ask { size: Some("12x".into()), n: Some(99), ..Ask::default() };
-        let failure = parse(ask.body("x").to_string().as_bytes()).unwrap_err();
+        let failure = parse_flags(&ask.body("x")).unwrap_err();
         assert_eq!(failure.exit, 2);
-        assert!(failure.message.contains("size") && failure.message.contains("n must"), "{failure}");
+        assert!(failure.message.contains("--size must") && failure.message.contains("-n must"), "{failure}");
+    }
+
+    #[test]
+    fn every_flag_is_understood() {
+        let ask = Ask {
+            guidance: Some(3.5),
+            negative_prompt: Some("text".into()),
+            size_match: Some("aspect".into()),
+            aspect_ratio: Some("3:2".into()),
+            tier: Some("batch".into()),
+            max_latency_ms: Some(20_000),
+            resolution: Some("2K".into()),
+            ..Ask::default()
+        };
+        let request = parse_flags(&ask.body("a red kite")).unwrap();
+        assert_eq!((request.guidance_milli, request.max_latency_ms), (Some(3_500), Some(20_000)));
+        let wrong = Ask { class: Some("best".into()), ..Ask::default() };
+        let failure = parse_flags(&wrong.body("x")).unwrap_err();
+        assert!(failure.message.contains("--class") && !failure.message.contains("gallerist."), "{failure}");
     }
 }

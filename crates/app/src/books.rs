@@ -5,6 +5,7 @@
 //! which one it was. Never two writers: the lock decides. It refuses to make books by looking at them.
 
 mod here;
+mod limits;
 mod prepaid;
 mod telling;
 
@@ -14,7 +15,7 @@ use crate::failure::{Failure, Result};
 use crate::first_keys::{self, ADMIN_KEY};
 use crate::gateway::address_file;
 use gallerist_domain::Ticks;
-use gallerist_store::{AlertFilter, Store, StoreError, StoreOptions};
+use gallerist_store::{AlertFilter, Store, StoreError};
 use here::Here;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -59,13 +60,13 @@ impl Books {
         let environment = Environment::of_process();
         let config = Config::load(place, &environment)?;
         let data_dir = &config.data_dir.clone();
-        if !make && !data_dir.join("gallerist.sqlite").exists() {
+        if !make && config.store_url.is_none() && !data_dir.join("gallerist.sqlite").exists() {
             let advice = "start `gallerist serve`, or name their folder with --data-dir";
             return Err(
                 Failure::failed(format!("there are no books in {}", data_dir.display())).advise(advice)
             );
         }
-        match Store::open(StoreOptions::new(data_dir, Timestamp::now())) {
+        match Store::open(config.store_options(Timestamp::now())) {
             Ok(store) => Ok(Books::Here(Box::new(Here::new(store, config)?))),
             Err(StoreError::Locked(_)) => Ok(Books::Gateway(gateway(data_dir, &environment)?)),
             Err(error) => Err(error.into()),
@@ -129,6 +130,40 @@ impl Books {
         }
     }
 
+    pub fn budgets(&self) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", "/v1/budgets", None),
+            Books::Here(here) => here.budgets(),
+        }
+    }
+
+    /// `wish` is the body of `POST /v1/budgets`.
+    pub fn create_budget(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/budgets", Some(wish)),
+            Books::Here(here) => here.create_budget(wish),
+        }
+    }
+
+    /// `wish` is the body of `PATCH /v1/budgets/{id}`.
+    pub fn change_budget(&self, id: &str, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("PATCH", &format!("/v1/budgets/{}", escaped(id)), Some(wish))
+            }
+            Books::Here(here) => here.change_budget(id, wish),
+        }
+    }
+
+    pub fn remove_budget(&self, id: &str) -> Result<()> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("DELETE", &format!("/v1/budgets/{}", escaped(id)), None).map(drop)
+            }
+            Books::Here(here) => here.remove_budget(id),
+        }
+    }
+
     /// Every lot of prepaid credits.
     pub fn credits(&self) -> Result<Value> {
         match self {
@@ -142,6 +177,14 @@ impl Books {
         match self {
             Books::Gateway(client) => client.ask("POST", "/v1/credits", Some(wish)),
             Books::Here(here) => here.add_credits(wish),
+        }
+    }
+
+    /// `wish` is the body of `POST /v1/credits/adjustments`; answers every lot.
+    pub fn adjust_credits(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/credits/adjustments", Some(wish)),
+            Books::Here(here) => here.adjust_credits(wish),
         }
     }
 
@@ -226,6 +269,14 @@ impl Books {
         match self {
             Books::Gateway(client) => client.ask("GET", &format!("/v1/requests/{}", escaped(id)), None),
             Books::Here(here) => here.request(id),
+        }
+    }
+
+    /// A kept picture of a request; `index` counts from 0.
+    pub fn picture(&self, id: &str, index: u32) -> Result<Vec<u8>> {
+        match self {
+            Books::Gateway(client) => client.file(&format!("/v1/requests/{}/images/{index}", escaped(id))),
+            Books::Here(here) => here.picture(id, index),
         }
     }
 

@@ -47,8 +47,22 @@ impl Client {
     /// Sends a request to `path` and reads the answer, whatever its status.
     ///
     /// # Errors
-    /// When there is no answer, or none in JSON.
+    /// When there is no answer.
     pub fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Reply> {
+        let (status, bytes) = self.exchange(method, path, body)?;
+        Ok(Reply { status, body: read(&bytes) })
+    }
+
+    /// A file behind `path`.
+    ///
+    /// # Errors
+    /// What the gateway says.
+    pub fn file(&self, path: &str) -> Result<Vec<u8>> {
+        let (status, bytes) = self.exchange("GET", path, None)?;
+        if status == 200 { Ok(bytes) } else { Err(refusal(&Reply { status, body: read(&bytes) })) }
+    }
+
+    fn exchange(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Vec<u8>)> {
         let url = format!("{}{path}", self.origin);
         let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         let request = ureq::http::Request::builder()
@@ -65,14 +79,7 @@ impl Client {
         let mut answer = self.agent.run(request).map_err(gone)?;
         let status = answer.status().as_u16();
         let bytes = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(gone)?;
-        let body = match bytes.is_empty() {
-            true => Value::Null,
-            // A health check may answer in words.
-            false => serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-                Value::String(String::from_utf8_lossy(&bytes).chars().take(200).collect())
-            }),
-        };
-        Ok(Reply { status, body })
+        Ok((status, bytes))
     }
 
     /// As [`Client::send`], with anything but success as a failure.
@@ -82,6 +89,15 @@ impl Client {
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let reply = self.send(method, path, body)?;
         if (200..300).contains(&reply.status) { Ok(reply.body) } else { Err(refusal(&reply)) }
+    }
+}
+
+/// An answer's body; a health check may answer in words.
+fn read(bytes: &[u8]) -> Value {
+    match bytes.is_empty() {
+        true => Value::Null,
+        false => serde_json::from_slice(bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).chars().take(200).collect())),
     }
 }
 

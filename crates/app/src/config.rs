@@ -8,6 +8,7 @@
 pub mod environment;
 pub mod feeds;
 pub(crate) mod providers;
+mod routes;
 mod typed;
 
 #[cfg(test)]
@@ -17,15 +18,17 @@ pub use environment::Environment;
 pub use providers::everything;
 
 use crate::failure::{Failure, Result};
-use gallerist_domain::{OfferId, Ticks};
+use gallerist_domain::{Depth, OfferId, Ticks};
 use gallerist_engine::{Limits, ProviderSettings};
-use gallerist_imaging::Depth;
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::FeedBook;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
+use gallerist_routing::NameBook;
+use gallerist_store::{StoreOptions, StoreUrl};
+use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use typed::Typed;
+use typed::{Typed, Written};
 
 /// Where the gateway listens unless it is told otherwise.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
@@ -50,14 +53,21 @@ pub struct Config {
     /// `HOST:PORT`.
     pub listen: String,
     pub data_dir: PathBuf,
+    /// The database that holds the books instead of `data_dir`.
+    pub store_url: Option<StoreUrl>,
     pub catalogue: Arc<Catalogue>,
     /// What the catalogue is read from.
     pub origin: Origin,
     pub providers: Vec<ProviderSettings>,
+    /// Routes and migrations.
+    pub names: NameBook,
+    /// This and the two checks below are those of every route that does not say otherwise.
     pub baseline: Option<OfferId>,
     pub limits: Limits,
     pub check_depth: Depth,
     pub moderation_failover: bool,
+    /// Whether prompts are stored with their requests.
+    pub store_prompts: bool,
     /// Cap of the project `default`, set at each start of the gateway.
     pub cap: Option<Ticks>,
     /// Where prices are polled.
@@ -110,15 +120,23 @@ impl Config {
         let feed_book = feeds::book(&data_dir, &mut mistakes);
         let catalogue = catalogue(&origin, &mut mistakes).with_feeds(&feed_book);
         let mut remarks = Vec::new();
-        let providers = providers::switched_on(&typed, &catalogue, environment, &mut mistakes, &mut remarks);
+        let kinds = origin.kinds();
+        let providers =
+            providers::switched_on(&typed, &catalogue, &kinds, environment, &mut mistakes, &mut remarks);
+        let on = served(&catalogue, &providers);
+        let names = routes::names(&typed, &catalogue, &providers, &on, &mut mistakes, &mut remarks);
+        remarks.extend(environment::slips(environment, &kinds, &typed.variables()));
         let config = Config {
             listen: listen(&typed, environment, &mut mistakes),
             data_dir,
-            baseline: baseline(&typed, &catalogue, &providers, &mut mistakes),
+            store_url: store_url(&typed, environment, &mut mistakes),
+            baseline: offer_id(typed.baseline.as_ref(), &catalogue, &providers, &mut mistakes),
+            names,
             limits: limits(&typed, &mut mistakes),
-            check_depth: check_depth(&typed, &mut mistakes),
+            check_depth: depth(typed.check.as_ref(), &mut mistakes).unwrap_or_default(),
             moderation_failover: typed.moderation_failover.unwrap_or(false),
-            cap: cap(&typed, &mut mistakes),
+            store_prompts: typed.store_prompts.unwrap_or(false),
+            cap: amount(typed.cap_usd.as_ref(), "cap_usd", &mut mistakes),
             catalogue: Arc::new(catalogue),
             origin,
             providers,
@@ -127,6 +145,11 @@ impl Config {
             remarks,
         };
         if mistakes.0.is_empty() { Ok(config) } else { Err(mistakes.into_failure()) }
+    }
+
+    /// How the books are opened.
+    pub fn store_options(&self, now: Timestamp) -> StoreOptions {
+        StoreOptions { url: self.store_url.clone(), ..StoreOptions::new(&self.data_dir, now) }
     }
 
     /// Everything that has a price, also what cannot be ordered yet.
@@ -143,17 +166,17 @@ impl Config {
 
     /// What the configured providers offer.
     pub fn offers(&self) -> Vec<Offer> {
-        let configured: Vec<ConfiguredProvider> = self
-            .providers
-            .iter()
-            .map(|provider| ConfiguredProvider {
-                name: provider.name.clone(),
-                kind: provider.kind.clone(),
-                region: provider.region.clone(),
-            })
-            .collect();
-        served_offers(&self.catalogue, &configured)
+        served(&self.catalogue, &self.providers)
     }
+}
+
+fn served(catalogue: &Catalogue, providers: &[ProviderSettings]) -> Vec<Offer> {
+    let configured = providers.iter().map(|provider| ConfiguredProvider {
+        name: provider.name.clone(),
+        kind: provider.kind.clone(),
+        region: provider.region.clone(),
+    });
+    served_offers(catalogue, &configured.collect::<Vec<_>>())
 }
 
 fn read(path: &Path, mistakes: &mut Mistakes) -> Typed {
@@ -176,15 +199,18 @@ fn catalogue(origin: &Origin, mistakes: &mut Mistakes) -> Catalogue {
     })
 }
 
+/// Whether it is `HOST:PORT`.
+pub fn is_address(address: &str) -> bool {
+    address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
 fn listen(typed: &Typed, environment: &Environment, mistakes: &mut Mistakes) -> String {
     let (place, address) = match (environment.get("GALLERIST_LISTEN"), &typed.listen) {
         (Some(address), _) => ("GALLERIST_LISTEN".to_owned(), address),
         (None, Some(written)) => (written.place.clone(), written.value.clone()),
         (None, None) => return LISTEN_DEFAULT.to_owned(),
     };
-    let sound =
-        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if !sound {
+    if !is_address(&address) {
         mistakes.add(place, format!("{address:?} is no address: write HOST:PORT, such as {LISTEN_DEFAULT}"));
     }
     address
@@ -208,13 +234,31 @@ fn data_dir(place: &Place, typed: &Typed, environment: &Environment, mistakes: &
     })
 }
 
-fn baseline(
-    typed: &Typed,
+/// The address may hold a password, so no mistake shows it.
+fn store_url(typed: &Typed, environment: &Environment, mistakes: &mut Mistakes) -> Option<StoreUrl> {
+    const VARIABLE: &str = "GALLERIST_STORE_URL";
+    let (place, text) = match (environment.get(VARIABLE), &typed.store_url) {
+        (Some(text), _) => (VARIABLE.to_owned(), text),
+        (None, Some(written)) => (written.place.clone(), written.value.clone()),
+        (None, None) => return None,
+    };
+    match text.parse() {
+        Ok(url) => Some(url),
+        Err(wrong) => {
+            mistakes.add(place, format!("the address of the store {wrong}"));
+            None
+        }
+    }
+}
+
+/// The offer that a setting names.
+fn offer_id(
+    written: Option<&Written<String>>,
     catalogue: &Catalogue,
     providers: &[ProviderSettings],
     mistakes: &mut Mistakes,
 ) -> Option<OfferId> {
-    let written = typed.baseline.as_ref()?;
+    let written = written?;
     let id = match written.value.parse::<OfferId>() {
         Ok(id) => id,
         Err(error) => {
@@ -246,27 +290,28 @@ fn limits(typed: &Typed, mistakes: &mut Mistakes) -> Limits {
     limits
 }
 
-fn check_depth(typed: &Typed, mistakes: &mut Mistakes) -> Depth {
-    match typed.check.as_ref().map(|written| (written, written.value.as_str())) {
-        None | Some((_, "header")) => Depth::Header,
-        Some((_, "pixels")) => Depth::Pixels,
-        Some((written, word)) => {
-            mistakes.add(&written.place, format!("check is \"header\" or \"pixels\", not {word:?}"));
-            Depth::Header
-        }
+/// How deep pictures are checked, where a setting says.
+fn depth(written: Option<&Written<String>>, mistakes: &mut Mistakes) -> Option<Depth> {
+    let written = written?;
+    let depth = Depth::from_word(&written.value);
+    if depth.is_none() {
+        let word = &written.value;
+        mistakes.add(&written.place, format!("check is \"header\" or \"pixels\", not {word:?}"));
     }
+    depth
 }
 
-fn cap(typed: &Typed, mistakes: &mut Mistakes) -> Option<Ticks> {
-    let written = typed.cap_usd.as_ref()?;
+/// An amount of dollars.
+fn amount(written: Option<&Written<String>>, field: &str, mistakes: &mut Mistakes) -> Option<Ticks> {
+    let written = written?;
     match written.value.parse::<Ticks>() {
-        Ok(cap) if !cap.is_negative() => Some(cap),
+        Ok(amount) if !amount.is_negative() => Some(amount),
         Ok(_) => {
-            mistakes.add(&written.place, "cap_usd is not negative");
+            mistakes.add(&written.place, format!("{field} is not negative"));
             None
         }
         Err(error) => {
-            mistakes.add(&written.place, error);
+            mistakes.add(&written.place, format!("{field}: {error}"));
             None
         }
     }

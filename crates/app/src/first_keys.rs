@@ -8,7 +8,7 @@ use crate::config::Environment;
 use crate::failure::{Failure, Result};
 use gallerist_domain::ProjectId;
 use gallerist_server::{FreshKey, key_digest, new_key};
-use gallerist_store::{KeyRole, NewKey, Store};
+use gallerist_store::{KeyRole, NewKey, Store, StoreError};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use std::io::Write;
@@ -86,7 +86,12 @@ pub async fn ensure(
         keys.file = Some(write(store.data_dir(), &keys.fresh)?);
     }
     // Started together, they share a commit.
-    let mut pending = records.into_iter().map(|record| store.create_key(record, now));
+    let create = async |record: NewKey| match store.create_key(record, now).await {
+        // Another replica that starts at the same moment has been given the same key.
+        Err(StoreError::Exists(_)) if store.is_shared() => Ok(()),
+        outcome => outcome,
+    };
+    let mut pending = records.into_iter().map(create);
     match (pending.next(), pending.next()) {
         (Some(first), Some(second)) => {
             tokio::try_join!(first, second)?;

@@ -10,7 +10,7 @@ use gallerist_domain::SystemClock;
 use gallerist_engine::{Engine, EngineSettings};
 use gallerist_server::{AppSettings, AppState, ServeLimits};
 use gallerist_store::{Store, StoreError, StoreOptions};
-use jiff::Timestamp;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,24 +39,38 @@ pub async fn bind(address: &str) -> Result<TcpListener> {
         let failure = Failure::because(format!("cannot listen on {address}"), &error);
         match error.kind() {
             std::io::ErrorKind::AddrInUse => failure.advise(
-                "end what listens there, or set GALLERIST_LISTEN to another address such as 127.0.0.1:8081",
+                "end what listens there (`ss -ltnp` names it), or choose another port with --listen or \
+                 GALLERIST_LISTEN, such as 127.0.0.1:8081; port 0 takes any free one",
             ),
-            _ => failure.advise("set GALLERIST_LISTEN to an address of this machine such as 127.0.0.1:8080"),
+            std::io::ErrorKind::PermissionDenied => failure.advise(
+                "ports below 1024 need a privilege: choose one above with --listen or GALLERIST_LISTEN, such as \
+                 127.0.0.1:8080",
+            ),
+            _ => failure.advise(
+                "name an address of this machine with --listen or GALLERIST_LISTEN: 127.0.0.1:8080 for this \
+                 machine alone, 0.0.0.0:8080 for others too",
+            ),
         }
     })
 }
 
-/// Opens the books of a data directory.
+/// Opens the books.
 ///
 /// # Errors
 /// When another process has them open, or they cannot be read or made.
-pub fn open_store(data_dir: &Path, now: Timestamp) -> Result<Store> {
-    Store::open(StoreOptions::new(data_dir, now)).map_err(|error| match error {
-        StoreError::Locked(_) => {
+pub fn open_store(options: StoreOptions) -> Result<Store> {
+    let (data_dir, url) = (options.data_dir.clone(), options.url.clone());
+    Store::open(options).map_err(|error| match (error, url) {
+        (StoreError::Locked(_), _) => {
             Failure::failed(format!("the books in {} are open already", data_dir.display()))
                 .advise("end the gateway that runs there, or name another --data-dir")
         }
-        other => {
+        (error @ (StoreError::Database(_) | StoreError::Away(_) | StoreError::File { .. }), Some(url)) => {
+            Failure::because(format!("the books at {url}"), &error).advise(
+                "see that the server runs and takes this user: GALLERIST_STORE_URL, else url of [store]",
+            )
+        }
+        (other, _) => {
             let failure = Failure::from(other);
             match failure.advice.is_empty() {
                 true => failure
@@ -75,9 +89,11 @@ pub fn engine_settings(config: &Config, store: Store) -> EngineSettings {
         store,
         clock: Arc::new(SystemClock),
         limits: config.limits.clone(),
+        names: config.names.clone(),
         baseline: config.baseline.clone(),
         check_depth: config.check_depth,
         moderation_failover: config.moderation_failover,
+        store_prompts: config.store_prompts,
     }
 }
 

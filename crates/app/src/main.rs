@@ -18,6 +18,7 @@ mod pictures;
 mod progress;
 mod signals;
 mod table;
+mod words;
 
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
@@ -50,6 +51,7 @@ enum Command {
     Prices(commands::prices::PricesCommand),
     Keys(commands::keys::KeysCommand),
     Projects(commands::projects::ProjectsCommand),
+    Budgets(commands::budgets::BudgetsCommand),
     Requests(commands::requests::RequestsCommand),
     Credits(commands::credits::CreditsCommand),
     Alerts(commands::alerts::AlertsCommand),
@@ -82,6 +84,7 @@ fn run(cli: Cli) -> failure::Result<()> {
         Command::Prices(command) => commands::prices::run(&command, json),
         Command::Keys(command) => commands::keys::run(&command, json),
         Command::Projects(command) => commands::projects::run(&command, json),
+        Command::Budgets(command) => commands::budgets::run(&command, json),
         Command::Requests(command) => commands::requests::run(&command, json),
         Command::Credits(command) => commands::credits::run(&command, json),
         Command::Alerts(command) => commands::alerts::run(&command, json),

@@ -3,6 +3,9 @@
 use crate::failure::{Failure, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 
 /// Longest name made of a prompt, in characters.
 const SLUG_CHARACTERS_MAX: usize = 40;
@@ -16,6 +19,18 @@ pub fn from_base64(text: &str) -> Result<Vec<u8>> {
         Ok(bytes) if !bytes.is_empty() => Ok(bytes),
         _ => Err(Failure::failed("the answer holds no picture")),
     }
+}
+
+/// Writes a file that is not there yet.
+///
+/// # Errors
+/// When it is, or cannot be written.
+pub fn save_new(path: &Path, file: &[u8]) -> Result<()> {
+    let written = File::create_new(path).and_then(|mut out| out.write_all(file));
+    written.map_err(|error| {
+        Failure::because(format!("{} cannot be written", path.display()), &error)
+            .advise("name another file with --output")
+    })
 }
 
 /// The customary ending for a file, by its first bytes.

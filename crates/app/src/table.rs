@@ -173,7 +173,7 @@ fn length(text: &str) -> usize {
 }
 
 /// The lines of a cell; words longer than the width are cut, behind a hyphen or the like where there is one.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
     if length(text) <= width {
         return vec![text.to_owned()];
     }

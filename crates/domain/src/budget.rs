@@ -53,7 +53,8 @@ pub enum BudgetMode {
     Hard,
     /// Alerts only.
     Soft,
-    /// Above this share routes buy the cheapest draft that serves; at the limit it refuses as a hard one.
+    /// Above this share routes buy the cheapest draft that serves, or the cheapest of their own least class; at the
+    /// limit it refuses as a hard one.
     Degrade { share_percent: u8 },
 }
 
@@ -318,10 +319,14 @@ impl Budget {
         if TimeZone::get(&self.zone).is_err() {
             return fault("zone", format!("{:?} is not a time zone such as UTC or Europe/Vienna", self.zone));
         }
-        if let BudgetMode::Degrade { share_percent } = self.mode
-            && !(1..=99).contains(&share_percent)
-        {
-            return fault("share_percent", "is between 1 and 99".to_owned());
+        if let BudgetMode::Degrade { share_percent } = self.mode {
+            if !(1..=99).contains(&share_percent) {
+                return fault("share_percent", "is between 1 and 99".to_owned());
+            }
+            if self.scope.is_about_offers() {
+                let message = "degrade chooses among offers, so the scope names no provider and no model";
+                return fault("mode", message.to_owned());
+            }
         }
         let ascending = self.thresholds_percent.windows(2).all(|pair| pair[0] < pair[1]);
         let in_range = self.thresholds_percent.iter().all(|percent| (1..=1_000).contains(percent));

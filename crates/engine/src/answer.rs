@@ -2,7 +2,11 @@
 
 use crate::refusal::Refusal;
 use gallerist_domain::{Chunks, ImageData, OutputFormat, RequestId, Size, Ticks};
-use serde::{Deserialize, Serialize};
+use jiff::civil::Date;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// A delivered request. Clones share everything.
@@ -30,7 +34,14 @@ pub struct AnswerMeta {
     /// Seconds since 1970, as OpenAI's `created`.
     pub created: i64,
     pub provider: String,
+    /// The model that made it.
     pub model: String,
+    /// The name that the request called for; empty in rows of before this was kept.
+    #[serde(default)]
+    pub requested_model: String,
+    /// The route that it is, or leads to.
+    #[serde(default)]
+    pub route: Option<String>,
     pub offer: String,
     pub size: Size,
     /// The vendor's label, empty where there is none.
@@ -56,7 +67,7 @@ pub struct AnswerMeta {
 pub struct Cost {
     pub charged_usd: Ticks,
     pub basis: String,
-    pub lines: Vec<CostLine>,
+    pub lines: CostLines,
     /// Held because nobody knows whether it was billed; absent when nothing is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub disputed_usd: Option<Ticks>,
@@ -74,6 +85,66 @@ pub struct CostLine {
     pub unit_price_usd: String,
     pub amount_usd: Ticks,
     pub source: String,
+    /// How sure the price is (`official`, `third_party`, `derived`, `unverified`) …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Cow<'static, str>>,
+    /// … and the day on which it was read. Both are absent where the provider itself said what it charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Date>,
+}
+
+/// The lines of a charge, written as JSON once: the same text goes into the books, into what a replay needs and
+/// into the answer. Clones share it.
+#[derive(Clone, Debug)]
+pub struct CostLines {
+    lines: Arc<[CostLine]>,
+    json: Arc<RawValue>,
+}
+
+impl CostLines {
+    /// Those of several charges, one after the other.
+    pub(crate) fn joined<'a>(each: impl ExactSizeIterator<Item = &'a CostLines>) -> CostLines {
+        let mut each = each.peekable();
+        match (each.len(), each.peek()) {
+            (1, Some(only)) => (*only).clone(),
+            _ => CostLines::from(each.flat_map(|lines| lines.iter().cloned()).collect::<Vec<_>>()),
+        }
+    }
+}
+
+impl From<Vec<CostLine>> for CostLines {
+    fn from(lines: Vec<CostLine>) -> CostLines {
+        let json = serde_json::value::to_raw_value(&lines).expect("lines are plain data");
+        CostLines { lines: lines.into(), json: json.into() }
+    }
+}
+
+impl Deref for CostLines {
+    type Target = [CostLine];
+
+    fn deref(&self) -> &[CostLine] {
+        &self.lines
+    }
+}
+
+impl PartialEq for CostLines {
+    fn eq(&self, other: &CostLines) -> bool {
+        self.lines == other.lines
+    }
+}
+
+impl Eq for CostLines {}
+
+impl Serialize for CostLines {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for CostLines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CostLines, D::Error> {
+        Vec::deserialize(deserializer).map(CostLines::from)
+    }
 }
 
 /// Pictures that were asked for and not delivered.

@@ -4,15 +4,16 @@
 //! on disk before the first call is sent.
 
 use crate::answer::DeliveredImage;
-use crate::books::{self, Ended, HeldCall};
-use crate::deliver::Brought;
+use crate::books::{self, Charged, Ended, HeldCall};
+use crate::deliver::Delivery;
 use crate::events::EventSink;
 use crate::exchange::{Exchange, Exchanged};
 use crate::refusal::FailedAttempt;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::future::join_all;
 use gallerist_domain::{AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, RequestId, Ticks};
-use gallerist_pricing::{Charge, Facts, bounds};
+use gallerist_imaging::Depth;
+use gallerist_pricing::{Facts, bounds};
 use gallerist_routing::PlannedOffer;
 use gallerist_store::{AttemptEnd, NewAttempt};
 use jiff::Timestamp;
@@ -32,7 +33,7 @@ pub(crate) struct PlannedCall {
 pub(crate) struct Called {
     pub images: Vec<DeliveredImage>,
     pub end: AttemptEnd,
-    pub charge: Option<Charge>,
+    pub charge: Option<Charged>,
     pub overrun: Option<Ticks>,
     pub disputed: Option<Ticks>,
     pub failed: Option<FailedAttempt>,
@@ -111,6 +112,7 @@ pub(crate) struct Surroundings<'a> {
     pub request: RequestId,
     pub at: Timestamp,
     pub deadline: Instant,
+    pub check_depth: Depth,
 }
 
 impl Surroundings<'_> {
@@ -165,7 +167,13 @@ impl Surroundings<'_> {
     ) -> Called {
         let Exchanged { mut result, job, latency_ms } = exchanged;
         let call = &planned_call.call;
-        let brought = Brought::of(self.shared, provider, call, &mut result, self.deadline).await;
+        let delivery = Delivery {
+            shared: self.shared,
+            provider,
+            deadline: self.deadline,
+            check_depth: self.check_depth,
+        };
+        let brought = delivery.bring(call, &mut result).await;
         let held = HeldCall {
             request: self.request,
             attempt: planned_call.attempt,

@@ -1,13 +1,13 @@
 //! What a call cost, and how its attempt ends in the ledger: paid, free, or disputed with a reason.
 
-use crate::answer::CostLine;
+use crate::answer::{CostLine, CostLines};
 use crate::deliver::Brought;
 use gallerist_domain::{
     AttemptId, Billed, Decimal, Fault, FaultKind, ImageCall, Meter, Operation, Outcome, ReportedCost,
     RequestId, Size, Ticks,
 };
 use gallerist_pricing::sheet::Range;
-use gallerist_pricing::{Charge, Evidence, Facts, Offer, Unpriced, settle};
+use gallerist_pricing::{Basis, Charge, Evidence, Facts, Offer, Unpriced, settle};
 use gallerist_store::{AMOUNT_MAX, End};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
     pub end: End,
-    pub charge: Option<Charge>,
+    pub charge: Option<Charged>,
     /// Whether its maximum stays held.
     pub disputed: bool,
     /// What was charged beyond the maximum.
@@ -26,9 +26,34 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    fn of(end: End, charge: Option<Charge>) -> Ended {
+    fn of(end: End, charge: Option<Charged>) -> Ended {
         let disputed = matches!(end, End::Disputed { .. });
         Ended { end, charge, disputed, overrun: None, fault: None }
+    }
+}
+
+/// What a call cost, with its lines as they are stored and answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Charged {
+    pub amount: Ticks,
+    pub basis: Basis,
+    pub lines: CostLines,
+}
+
+impl From<Charge> for Charged {
+    fn from(charge: Charge) -> Charged {
+        let line = |line: gallerist_pricing::ChargeLine| CostLine {
+            line: line.line,
+            meter: line.meter.to_owned(),
+            quantity: line.quantity,
+            unit_price_usd: line.unit_price,
+            amount_usd: line.amount,
+            source: line.source,
+            confidence: line.trust.map(|(confidence, _)| confidence.as_str().into()),
+            as_of: line.trust.map(|(_, date)| date),
+        };
+        let lines: Vec<CostLine> = charge.lines.into_iter().map(line).collect();
+        Charged { amount: charge.amount, basis: charge.basis, lines: lines.into() }
     }
 }
 
@@ -49,12 +74,12 @@ pub(crate) struct HeldCall<'a> {
 }
 
 /// The arithmetic of a charge, as it is stored.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct StoredCharge<'a> {
     catalogue: &'a str,
     offer: String,
     call: StoredCall,
-    lines: Vec<CostLine>,
+    lines: &'a CostLines,
 }
 
 /// What of the call its quantities depend on.
@@ -200,6 +225,7 @@ fn conclude(
             provider_request_id,
         ),
         Ok(charge) => {
+            let charge = Charged::from(charge);
             let end = End::Settled {
                 charge: charge.amount,
                 basis: charge.basis.as_str().to_owned(),
@@ -243,27 +269,14 @@ fn credit_digits() -> u32 {
     Meter::Credits.base_units_per_unit().ilog10()
 }
 
-/// The lines of a charge as answers show them.
-pub(crate) fn cost_lines(charge: &Charge) -> Vec<CostLine> {
-    let line = |line: &gallerist_pricing::ChargeLine| CostLine {
-        line: line.line.clone(),
-        meter: line.meter.to_owned(),
-        quantity: line.quantity.clone(),
-        unit_price_usd: line.unit_price.clone(),
-        amount_usd: line.amount,
-        source: line.source.clone(),
-    };
-    charge.lines.iter().map(line).collect()
-}
-
 /// JSON text of lines and digest: enough to recompute the charge.
-fn stored(held: &HeldCall<'_>, images: u32, charge: &Charge) -> String {
+fn stored(held: &HeldCall<'_>, images: u32, charge: &Charged) -> String {
     let ImageCall { operation, size, steps, .. } = *held.call;
     let stored = StoredCharge {
         catalogue: held.digest,
         offer: held.offer.id.to_string(),
         call: StoredCall { operation, size, steps, images },
-        lines: cost_lines(charge),
+        lines: &charge.lines,
     };
     serde_json::to_string(&stored).expect("a charge is plain data")
 }

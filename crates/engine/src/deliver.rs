@@ -31,20 +31,23 @@ pub(crate) struct Brought {
     pub rejected: Vec<Fault>,
 }
 
-impl Brought {
+/// Where pictures are brought in from, until when, and how they are checked.
+#[derive(Clone, Copy)]
+pub(crate) struct Delivery<'a> {
+    pub shared: &'a Shared,
+    pub provider: &'a ProviderRuntime,
+    pub deadline: Instant,
+    pub check_depth: Depth,
+}
+
+impl Delivery<'_> {
     /// Brings in the pictures of an outcome, which are taken out of it.
-    pub(crate) async fn of(
-        shared: &Shared,
-        provider: &ProviderRuntime,
-        call: &ImageCall,
-        result: &mut Result<Outcome, Fault>,
-        deadline: Instant,
-    ) -> Brought {
+    pub(crate) async fn bring(self, call: &ImageCall, result: &mut Result<Outcome, Fault>) -> Brought {
         let Ok(outcome) = result else { return Brought::default() };
         let mut brought = Brought { made: Pictures::made_by(outcome), ..Brought::default() };
         // More than was asked for would be charged, but is nobody's: it is not even fetched.
         let wanted = std::mem::take(&mut outcome.images).into_iter().take(call.n as usize);
-        let delivered = join_all(wanted.map(|made| deliver(shared, provider, call, made, deadline)));
+        let delivered = join_all(wanted.map(|made| self.deliver(call, made)));
         for (place, image) in delivered.await.into_iter().enumerate() {
             match image {
                 Ok(image) => brought.images.push((place, image)),
@@ -54,6 +57,47 @@ impl Brought {
         brought
     }
 
+    /// Brings one made picture in and checks it.
+    async fn deliver(self, call: &ImageCall, made: MadeImage) -> Result<DeliveredImage, Fault> {
+        let Delivery { shared, provider, deadline, check_depth } = self;
+        let data = match made.data {
+            ImageData::Url(url) => ImageData::Bytes(fetch(shared, provider, &url, deadline).await?),
+            data => data,
+        };
+        let policy = CheckPolicy {
+            expected_size: call.size_named.then_some(call.size),
+            depth: check_depth,
+            pixels_max: shared.limits.picture_pixels_max,
+            bytes_max: shared.limits.picture_bytes_max,
+        };
+        let inspected = inspect(&data, &policy).map_err(fault)?;
+        let checked = inspected.checked;
+        check_format(call, &checked)?;
+        let data = if inspected.undecided || policy.depth == Depth::Pixels {
+            let permit = shared.decodes.acquire().await;
+            let decoded = tokio::task::spawn_blocking(move || {
+                let verdict = check_pixels(&data, &policy, &checked);
+                verdict.map(|()| data)
+            });
+            let verdict = decoded
+                .await
+                .map_err(|_| Fault::new(FaultKind::ImageRejected, "the picture broke the decoder"))?;
+            drop(permit);
+            verdict.map_err(fault)?
+        } else {
+            data
+        };
+        Ok(DeliveredImage {
+            data,
+            format: checked.format,
+            size: checked.size,
+            revised_prompt: made.revised_prompt,
+            url_path: None,
+        })
+    }
+}
+
+impl Brought {
     /// Whether a picture could not be fetched that may well be there a moment later.
     pub(crate) fn may_come_later(&self) -> bool {
         self.rejected
@@ -64,50 +108,6 @@ impl Brought {
     pub(crate) fn delivered(&self) -> u32 {
         u32::try_from(self.images.len()).unwrap_or(u32::MAX)
     }
-}
-
-/// Brings one made picture in and checks it.
-async fn deliver(
-    shared: &Shared,
-    provider: &ProviderRuntime,
-    call: &ImageCall,
-    made: MadeImage,
-    deadline: Instant,
-) -> Result<DeliveredImage, Fault> {
-    let data = match made.data {
-        ImageData::Url(url) => ImageData::Bytes(fetch(shared, provider, &url, deadline).await?),
-        data => data,
-    };
-    let policy = CheckPolicy {
-        expected_size: call.size_named.then_some(call.size),
-        depth: shared.check_depth,
-        pixels_max: shared.limits.picture_pixels_max,
-        bytes_max: shared.limits.picture_bytes_max,
-    };
-    let inspected = inspect(&data, &policy).map_err(fault)?;
-    let checked = inspected.checked;
-    check_format(call, &checked)?;
-    let data = if inspected.undecided || policy.depth == Depth::Pixels {
-        let permit = shared.decodes.acquire().await;
-        let decoded = tokio::task::spawn_blocking(move || {
-            let verdict = check_pixels(&data, &policy, &checked);
-            verdict.map(|()| data)
-        });
-        let verdict = decoded
-            .await
-            .map_err(|_| Fault::new(FaultKind::ImageRejected, "the picture broke the decoder"))?;
-        drop(permit);
-        verdict.map_err(fault)?
-    } else {
-        data
-    };
-    Ok(DeliveredImage {
-        data,
-        format: checked.format,
-        size: checked.size,
-        revised_prompt: made.revised_prompt,
-        url_path: None,
-    })
 }
 
 /// Whoever named a format writes it into a file of that name; where none was named, the answer tells it.

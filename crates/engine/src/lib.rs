@@ -17,6 +17,7 @@ pub mod settings;
 pub mod webhooks;
 
 mod admit;
+mod asked;
 mod attempt;
 mod books;
 mod deliver;
@@ -37,7 +38,8 @@ mod transport;
 mod watch;
 
 pub use answer::{
-    Answer, AnswerMeta, Cost, CostLine, DeliveredImage, Missing, StreamEvent, StreamOrigin, TokenUsage,
+    Answer, AnswerMeta, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent, StreamOrigin,
+    TokenUsage,
 };
 pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};
 pub use request::Incoming;
@@ -45,8 +47,8 @@ pub use settings::{EngineSettings, Limits, ProviderSettings};
 
 use gallerist_domain::{Clock, ImageRequest, RequestId, WebhookId};
 use gallerist_pricing::{Catalogue, Offer};
-use gallerist_routing::PlanContext;
 use gallerist_routing::report::QuoteReport;
+use gallerist_routing::{NameBook, PlanContext};
 use gallerist_store::{Store, StoreError};
 use jiff::Timestamp;
 use shared::Shared;
@@ -122,6 +124,7 @@ impl Engine {
             offers: &self.shared.offers,
             health: &health,
             insight: &insight,
+            names: &self.shared.names,
             at: at.unwrap_or_else(|| self.shared.clock.now()),
             now_ms: self.shared.now_ms(),
             price_only: false,
@@ -174,6 +177,11 @@ impl Engine {
 
     pub fn offers(&self) -> &[Offer] {
         &self.shared.offers
+    }
+
+    /// Routes and migrations.
+    pub fn names(&self) -> &NameBook {
+        &self.shared.names
     }
 
     pub fn catalogue(&self) -> &Catalogue {

@@ -4,8 +4,10 @@
 //! attributes allow it and the request's cost limit still holds. The settlement follows the answer within
 //! milliseconds; with an `Idempotency-Key` it comes first.
 
-use crate::answer::{Answer, AnswerMeta, Cost, DeliveredImage, Missing, StreamEvent};
+use crate::answer::{DeliveredImage, StreamEvent};
+use crate::asked;
 use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
+use crate::books::Charged;
 use crate::events::EventSink;
 use crate::joining::Ending;
 use crate::outcome;
@@ -15,15 +17,16 @@ use crate::request::Incoming;
 use crate::shared::Shared;
 use crate::thrift;
 use gallerist_domain::{FaultKind, Metered, RequestId, Retry, Ticks};
-use gallerist_pricing::Charge;
+use gallerist_imaging::Depth;
 use gallerist_routing::{Plan, PlanContext, PlannedOffer, plan};
 use gallerist_store::{
     AttemptEnd, Conclusion, NewRequest, RequestEnd, RequestStatus, Reservation, Reserved, StoreError,
 };
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+mod answer;
 
 /// A request in life.
 pub(crate) struct Life {
@@ -31,6 +34,12 @@ pub(crate) struct Life {
     pub id: RequestId,
     pub incoming: Incoming,
     pub deadline: Instant,
+    /// The policy of its route, known once it is planned: the most that it may hold and charge …
+    max_cost: Option<Ticks>,
+    /// … how deep its pictures are checked …
+    check_depth: Depth,
+    /// … and whether a prompt that one provider refused is tried at another.
+    moderation_failover: bool,
     /// Pictures delivered so far.
     pub images: Vec<DeliveredImage>,
     pub failed: Vec<FailedAttempt>,
@@ -38,7 +47,7 @@ pub(crate) struct Life {
     pub charged: Ticks,
     pub disputed: Ticks,
     pub overrun: Ticks,
-    pub charges: Vec<Charge>,
+    pub charges: Vec<Charged>,
     pub usage: Vec<Metered>,
     /// Ends that are not in the ledger yet.
     pub ends: Vec<AttemptEnd>,
@@ -90,6 +99,9 @@ impl Life {
             id,
             incoming,
             deadline,
+            max_cost: None,
+            check_depth: Depth::default(),
+            moderation_failover: false,
             images: Vec::new(),
             failed: Vec::new(),
             attempts: 0,
@@ -118,6 +130,7 @@ impl Life {
             offers: &shared.offers,
             health: &health,
             insight: &insight,
+            names: &shared.names,
             at: self.incoming.accepted_at,
             now_ms: shared.now_ms(),
             price_only: false,
@@ -131,8 +144,12 @@ impl Life {
             Ok(plan) => plan,
             Err(error) => return self.refused(outcome::plan_refusal(error), events).await,
         };
+        let route = plan.named.target.route();
+        self.max_cost = plan.max_cost;
+        self.check_depth = shared.check_depth(route);
+        self.moderation_failover = shared.moderation_failover(route);
         if plan.offers.is_empty() {
-            return self.refused(outcome::no_offer(&request, &plan), events).await;
+            return self.refused(outcome::no_offer(&plan), events).await;
         }
         let served = match self.try_offers(&plan, events.as_mut()).await {
             Ok(served) => served,
@@ -145,7 +162,7 @@ impl Life {
             Err(Stopped::Existing { request, same_body }) => return Lived::Existing { request, same_body },
         };
         let (list, saved) =
-            outcome::saving(&shared, &request, &plan.target, self.charged + self.disputed, context.at);
+            outcome::saving(&shared, &request, &plan.named, self.charged + self.disputed, context.at);
         let Some(served) = served else {
             let failed = outcome::Failed {
                 request: self.id,
@@ -156,7 +173,7 @@ impl Life {
             let refusal = outcome::failure(&failed, &plan);
             return self.refused(refusal, events).await;
         };
-        let answer = self.answer(&plan.offers[served], saved);
+        let answer = self.answer(&plan.named, &plan.offers[served], saved);
         let answer = self.keep_if_wanted(answer).await;
         let mut end = Some(self.request_end(&answer, list, saved));
         if self.incoming.idempotency_key.is_some() {
@@ -231,7 +248,7 @@ impl Life {
 
     /// Whether held and charged money and the maxima of these calls stay within the request's limit.
     fn affordable(&self, calls: &[PlannedCall]) -> bool {
-        let Some(limit) = self.incoming.request.max_cost else { return true };
+        let Some(limit) = self.max_cost else { return true };
         let so_far = self.charged.checked_add(self.disputed);
         let total = calls.iter().fold(so_far, |sum, call| sum?.checked_add(call.maximum));
         total.is_some_and(|total| total <= limit)
@@ -286,7 +303,13 @@ impl Life {
             Err(error) => return Err(Stopped::Refused(Box::new(self.store_refusal(error)))),
         }
         self.attempts += u32::try_from(calls.len()).unwrap_or(u32::MAX);
-        let surroundings = Surroundings { shared: &shared, request: self.id, at, deadline: self.deadline };
+        let surroundings = Surroundings {
+            shared: &shared,
+            request: self.id,
+            at,
+            deadline: self.deadline,
+            check_depth: self.check_depth,
+        };
         let called = surroundings.make(planned, &calls, events).await;
         if called.iter().any(Called::speaks_against_provider) {
             self.avoided.push(planned.offer.id.provider.clone());
@@ -315,8 +338,8 @@ impl Life {
                     failed.fault.kind,
                     FaultKind::ModerationInput | FaultKind::ModerationOutput | FaultKind::ModerationUnknown
                 );
-                go_on &= failed.fault.retry != Retry::Never
-                    || (refused_by_filter && self.shared.moderation_failover);
+                go_on &=
+                    failed.fault.retry != Retry::Never || (refused_by_filter && self.moderation_failover);
                 self.failed.push(failed);
             }
         }
@@ -332,6 +355,8 @@ impl Life {
             operation: self.incoming.request.operation,
             n: self.incoming.request.n,
             plan_json: outcome::plan_json(plan),
+            asked_json: Some(asked::json(&self.incoming.request)),
+            prompt: self.shared.store_prompts.then(|| self.incoming.request.prompt.clone()),
             fingerprint: self.incoming.fingerprint,
             idempotency_key: self.incoming.idempotency_key.clone(),
         }
@@ -369,86 +394,6 @@ impl Life {
             events.send(StreamEvent::Failed(refusal.clone())).await;
         }
         Lived::Ended(Err(refusal), end)
-    }
-
-    fn answer(&self, served: &PlannedOffer<'_>, saved: Option<Ticks>) -> Answer {
-        let missing = self.incoming.request.n - u32::try_from(self.images.len()).unwrap_or(0);
-        let last_fault = || self.failed.last().map(|failed| failed.fault.detail.clone());
-        let reason = self.held_back.clone().or_else(last_fault).unwrap_or_default();
-        let first = &self.images[0];
-        let meta = AnswerMeta {
-            request_id: self.id,
-            created: self.incoming.accepted_at.as_second(),
-            provider: served.offer.id.provider.clone(),
-            model: served.offer.id.model.clone(),
-            offer: served.offer.id.to_string(),
-            size: first.size,
-            quality: served.resolved.facts.quality.to_owned(),
-            output_format: first.format,
-            cost: Cost {
-                charged_usd: self.charged,
-                basis: outcome::basis(&self.charges),
-                lines: self.charges.iter().flat_map(crate::books::cost_lines).collect(),
-                disputed_usd: (!self.disputed.is_zero()).then_some(self.disputed),
-                overrun_usd: (!self.overrun.is_zero()).then_some(self.overrun),
-            },
-            attempts: self.attempts,
-            saved_usd: saved,
-            cached: false,
-            warnings: self.warnings(served),
-            missing: (missing > 0).then_some(Missing { count: missing, reason }),
-            usage: outcome::token_usage(&self.usage),
-            revised_prompts: self.images.iter().map(|image| image.revised_prompt.clone()).collect(),
-        };
-        Answer { images: self.images.clone(), meta: Arc::new(meta) }
-    }
-
-    fn warnings(&self, served: &PlannedOffer<'_>) -> Vec<String> {
-        let at = self.incoming.accepted_at;
-        let mut warnings = gallerist_routing::report::warnings(served.offer, &served.resolved.facts, at);
-        warnings.extend(self.told.iter().cloned());
-        warnings
-    }
-
-    /// Puts the pictures on disk first, where the client wants addresses or a replayable answer.
-    async fn keep_if_wanted(&self, answer: Answer) -> Answer {
-        let by_url = self.incoming.request.response_format == gallerist_domain::ResponseFormat::Url;
-        let wanted = by_url || self.incoming.idempotency_key.is_some();
-        let kept = wanted && self.shared.keep(&answer).await;
-        // Where the disk is full the pictures go out in the answer itself: they are paid.
-        if by_url && kept { self.shared.with_addresses(answer).await } else { answer }
-    }
-
-    fn request_end(&self, answer: &Answer, list: Option<Ticks>, saved: Option<Ticks>) -> RequestEnd {
-        let status = match answer.meta.missing {
-            Some(_) => RequestStatus::Partial,
-            None => RequestStatus::Succeeded,
-        };
-        RequestEnd {
-            status,
-            http_status: 200,
-            error_code: None,
-            answer_json: Some(self.stored_meta(&answer.meta)),
-            images_delivered: u32::try_from(answer.images.len()).unwrap_or(u32::MAX),
-            list,
-            saved,
-            free_idempotency_key: false,
-        }
-    }
-
-    /// JSON text of what is kept of an answer. Prompts are not stored, and a revised one is a prompt: only the
-    /// replay that an idempotency key promises has it.
-    fn stored_meta(&self, meta: &AnswerMeta) -> String {
-        let as_it_is =
-            self.incoming.idempotency_key.is_some() || meta.revised_prompts.iter().all(Option::is_none);
-        let kept = match as_it_is {
-            true => Cow::Borrowed(meta),
-            false => {
-                let revised_prompts = vec![None; meta.revised_prompts.len()];
-                Cow::Owned(AnswerMeta { revised_prompts, ..meta.clone() })
-            }
-        };
-        serde_json::to_string(&*kept).expect("the meta is plain data")
     }
 
     /// Writes what is known: ends of attempts and, with `finish`, the end of the request. What cannot be

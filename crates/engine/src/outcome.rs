@@ -1,23 +1,33 @@
 //! Words for how a request ends: the refusals, the savings, and what is stored of a plan.
 
 use crate::answer::TokenUsage;
+use crate::books::Charged;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::shared::Shared;
 use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, RequestId, Ticks};
-use gallerist_pricing::{Charge, Offer};
+use gallerist_pricing::Offer;
 use gallerist_routing::insight::NOTHING;
+use gallerist_routing::plan::plan_named;
 use gallerist_routing::report::ExcludedOffer;
-use gallerist_routing::{Exclusion, HealthBook, Plan, PlanContext, PlanError, Reason, Target, plan};
+use gallerist_routing::{
+    Exclusion, HealthBook, ModelName, Named, Plan, PlanContext, PlanError, Reason, Route, Target,
+};
 use gallerist_store::{Breach, StoreError};
 use jiff::Timestamp;
 use std::fmt::Write as _;
+
+/// When to ask again while the database is away.
+const STORE_AWAY_MS: u64 = 2_000;
 
 /// The refusal of a request whose name or quality word means nothing.
 pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
     match error {
         PlanError::UnknownModel(unknown) => {
-            let nearest = unknown.nearest.join(", ");
-            let message = format!("The model '{}' does not exist. The nearest are: {nearest}.", unknown.name);
+            let (name, nearest) = (&unknown.name, unknown.nearest.join(", "));
+            let led = unknown.migrated_to.map_or_else(String::new, |to| {
+                format!(" and '{to}', to which the settings migrate it, does not either")
+            });
+            let message = format!("The model '{name}' does not exist{led}. The nearest are: {nearest}.");
             Refusal::new(RefusalKind::ModelNotFound, message).with_parameter("model")
         }
         PlanError::QualityWord(word) => {
@@ -28,21 +38,29 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
 }
 
 /// The refusal when no offer is left, by the reasons.
-pub(crate) fn no_offer(request: &ImageRequest, plan: &Plan<'_>) -> Refusal {
+pub(crate) fn no_offer(plan: &Plan<'_>) -> Refusal {
     let excluded: Vec<Exclusion<'_>> = plan.excluded().collect();
     let cheapest = cheapest(&excluded);
     let unknown = excluded.iter().any(|exclusion| matches!(exclusion.reason, Reason::PriceUnknown(_)));
-    let refusal = if let (Some(cheapest), Some(limit)) = (cheapest, request.max_cost) {
-        let message = format!(
-            "The cheapest offer could cost {} USD, more than gallerist.max_cost_usd ({}).",
-            cheapest.short(),
-            limit.short()
-        );
-        Refusal::new(RefusalKind::CostLimitExceeded, message).with_parameter("gallerist.max_cost_usd")
+    let refusal = if let (Some(cheapest), Some(limit)) = (cheapest, plan.max_cost) {
+        // The lower limit is in force; whose it is stands in the reasons.
+        let mut over = excluded.iter().filter(|exclusion| exclusion.quote_over_limit().is_some());
+        let of_route = over.find_map(|exclusion| exclusion.by_route);
+        let whose = of_route.map_or("gallerist.max_cost_usd".to_owned(), |route| {
+            format!("max_cost_usd of the route '{route}'")
+        });
+        let (cheapest, limit) = (cheapest.short(), limit.short());
+        let message = format!("The cheapest offer could cost {cheapest} USD, more than {whose} ({limit}).");
+        let parameter = if of_route.is_some() { "model" } else { "gallerist.max_cost_usd" };
+        Refusal::new(RefusalKind::CostLimitExceeded, message).with_parameter(parameter)
     } else if unknown {
         let message = "The offers that could serve this request have no known price, and an unknown price is \
                        never zero. Add it to the catalogue, or ask for another size, quality or model.";
         Refusal::new(RefusalKind::PriceUnknown, message)
+    } else if let (Some(route), true) = (plan.named.target.route(), excluded.is_empty()) {
+        let name = &route.name;
+        let message = format!("No provider that is on offers what the route '{name}' allows.");
+        Refusal::new(RefusalKind::NoOffer, message).with_parameter("model")
     } else {
         let message = format!("No offer can serve this request.{}", reasons(&excluded));
         Refusal::new(RefusalKind::NoOffer, message)
@@ -52,29 +70,38 @@ pub(crate) fn no_offer(request: &ImageRequest, plan: &Plan<'_>) -> Refusal {
 
 /// The least maximum among the offers that are out only because they could cost too much.
 fn cheapest(excluded: &[Exclusion<'_>]) -> Option<Ticks> {
-    let over = excluded.iter().filter_map(|exclusion| match exclusion.reason {
-        Reason::OverMaxCost { quote_max } => Some(quote_max),
-        _ => None,
-    });
-    over.min()
+    excluded.iter().filter_map(Exclusion::quote_over_limit).min()
 }
+
+/// Reasons that a message tells; the list of all goes with it.
+const REASONS_TOLD_MAX: usize = 5;
+/// Offers that are named with a reason; the others are counted.
+const OFFERS_NAMED_MAX: usize = 2;
 
 /// Each reason once, with the offers that it leaves out and the change that would admit them.
 fn reasons(excluded: &[Exclusion<'_>]) -> String {
     let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
-    for Exclusion { offer, reason } in excluded {
-        let text = format!("{reason} ({})", reason.change());
+    for exclusion in excluded {
+        let text = format!("{} ({})", exclusion.why(), exclusion.change());
+        let offer = exclusion.offer.to_string();
         match grouped.iter_mut().find(|(known, _)| *known == text) {
-            Some((_, offers)) => offers.push(offer.to_string()),
-            None => grouped.push((text, vec![offer.to_string()])),
+            Some((_, offers)) => offers.push(offer),
+            None => grouped.push((text, vec![offer])),
         }
     }
+    // What keeps most of them out comes first.
+    grouped.sort_by_key(|(_, offers)| std::cmp::Reverse(offers.len()));
     let mut message = String::new();
-    for (text, offers) in grouped.iter().take(8) {
-        let more = if offers.len() > 3 { format!(" and {} more", offers.len() - 3) } else { String::new() };
-        let named = offers.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    for (text, offers) in grouped.iter().take(REASONS_TOLD_MAX) {
+        let (named, rest) = offers.split_at(offers.len().min(OFFERS_NAMED_MAX));
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
         // Writing to a String cannot fail.
-        let _ = write!(message, " {named}{more}: {text}.");
+        let _ = write!(message, " {}{more}: {text}.", named.join(", "));
+    }
+    let untold: usize = grouped.iter().skip(REASONS_TOLD_MAX).map(|(_, offers)| offers.len()).sum();
+    if untold > 0 {
+        let offers = if untold == 1 { "offer has its" } else { "offers have their" };
+        let _ = write!(message, " {untold} more {offers} own reasons: gallerist.excluded lists every one.");
     }
     message
 }
@@ -152,6 +179,13 @@ fn said(failed: &[FailedAttempt]) -> String {
 pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
     match error {
         StoreError::BudgetExceeded(breach) => budget_refusal(breach),
+        // Nothing can be held, so nothing is bought; a moment later it may be back.
+        StoreError::Away(_) => {
+            tracing::error!(error = error as &dyn std::error::Error, "the store cannot be reached");
+            let message = "The ledger cannot be reached at the moment; nothing was bought. Ask again soon.";
+            let refusal = Refusal::new(RefusalKind::Overloaded, message);
+            Refusal { retry_after_ms: Some(STORE_AWAY_MS), ..refusal }
+        }
         error => {
             tracing::error!(%error, "the store refused a reservation");
             Refusal::new(RefusalKind::Internal, "The ledger could not be written; nothing was bought.")
@@ -178,44 +212,79 @@ fn budget_refusal(breach: &Breach) -> Refusal {
 pub(crate) fn saving(
     shared: &Shared,
     request: &ImageRequest,
-    target: &Target<'_>,
+    named: &Named<'_>,
     spent: Ticks,
     at: Timestamp,
 ) -> (Option<Ticks>, Option<Ticks>) {
-    let offer = match target {
-        Target::Route(_) => shared.baseline.as_ref().and_then(|id| {
+    let offer = match named.target {
+        Target::Route(route) => route.baseline.as_ref().or(shared.baseline.as_ref()).and_then(|id| {
             let known = shared.offers.iter().chain(&shared.maker_offers);
             known.into_iter().find(|offer| offer.id == *id)
         }),
-        Target::Model { model, .. } => shared.maker_offers.iter().find(|offer| offer.model.is_named(model)),
+        Target::Model(name) => shared.maker_offers.iter().find(|offer| offer.model.is_named(name.model)),
     };
-    let list = offer.and_then(|offer| expected(offer, request, target, at));
+    let list = offer.and_then(|offer| expected(shared, offer, request, named, at));
     (list, list.map(|list| list - spent))
 }
 
 /// The expected price of the request at one offer, if that can serve it.
-fn expected(offer: &Offer, request: &ImageRequest, target: &Target<'_>, at: Timestamp) -> Option<Ticks> {
-    let health = HealthBook::new(1);
-    let offers = std::slice::from_ref(offer);
-    let context = PlanContext { offers, health: &health, insight: &NOTHING, at, now_ms: 0, price_only: true };
+fn expected(
+    shared: &Shared,
+    offer: &Offer,
+    request: &ImageRequest,
+    named: &Named<'_>,
+    at: Timestamp,
+) -> Option<Ticks> {
+    // Where the maker serves another model under this name, that one is among its offers.
+    let offers = match offer.redirect(at) {
+        Some(_) => &shared.maker_offers,
+        None => std::slice::from_ref(offer),
+    };
+    let health = HealthBook::new(offers.len());
+    let (insight, names) = (&NOTHING, &shared.names);
+    let context = PlanContext { offers, health: &health, insight, names, at, now_ms: 0, price_only: true };
     // The baseline stands for what one would have bought, wherever the request was allowed to go.
     let unrestricted = ImageRequest {
-        model: if target.is_route() { request.model.clone() } else { offer.model.id.clone() },
         providers_only: Vec::new(),
         providers_exclude: Vec::new(),
         max_cost: None,
         max_latency_ms: None,
-        prompt: request.prompt.clone(),
         ..request.clone()
     };
-    let plan = plan(&unrestricted, context).ok()?;
+    let (id, route) = (offer.id.to_string(), named.target.route().map(Route::unrestricted));
+    let target = match &route {
+        Some(route) => Target::Route(route),
+        None => Target::Model(ModelName::parse(&id)),
+    };
+    let plan = plan_named(&unrestricted, Named { target, ..*named }, context).ok()?;
     plan.offers.first().map(|planned| planned.quote.expected)
+}
+
+/// The route that a stored plan is one of.
+pub(crate) fn planned_route(plan_json: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct OfRoute {
+        route: Option<String>,
+    }
+    serde_json::from_str::<OfRoute>(plan_json).ok()?.route
 }
 
 /// The plan as it is stored: offers with their figures, and the excluded with code and reason.
 pub(crate) fn plan_json(plan: &Plan<'_>) -> String {
-    let mut text = String::with_capacity(96 * plan.offers.len() + 32);
-    text.push_str("{\"offers\":[");
+    let mut text = String::with_capacity(96 * plan.offers.len() + 64);
+    // Writing to a String cannot fail, here and below.
+    text.push_str("{\"requested_model\":\"");
+    let _ = write!(Escaped(&mut text), "{}", plan.named.requested);
+    text.push('"');
+    if let Some(route) = plan.named.target.route() {
+        let _ = write!(text, ",\"route\":\"{}\"", route.name);
+    }
+    if plan.named.migrated {
+        text.push_str(",\"migrated_to\":\"");
+        let _ = write!(Escaped(&mut text), "{}", plan.named.target);
+        text.push('"');
+    }
+    text.push_str(",\"offers\":[");
     for (index, planned) in plan.offers.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
         // Offer ids and figures hold nothing that JSON would have to escape: the catalogue checks names.
@@ -224,6 +293,9 @@ pub(crate) fn plan_json(plan: &Plan<'_>) -> String {
             "{comma}{{\"offer\":\"{}\",\"expected_usd\":\"{}\",\"max_usd\":\"{}\",\"latency_ms\":{}",
             planned.offer.id, planned.quote.expected, planned.quote.max, planned.latency_ms
         );
+        if let Some(sent_on) = planned.sent_on {
+            let _ = write!(text, ",\"sent_on_from\":\"{}\"", sent_on.named.id);
+        }
         if let Some(reason) = planned.routing_reason() {
             // Words and figures of ours.
             let _ = write!(text, ",\"routed_usd\":\"{}\",\"routing\":\"{reason}\"", planned.routed);
@@ -235,7 +307,7 @@ pub(crate) fn plan_json(plan: &Plan<'_>) -> String {
         let comma = if index > 0 { "," } else { "" };
         let (offer, code) = (exclusion.offer, exclusion.reason.code());
         let _ = write!(text, "{comma}{{\"offer\":\"{offer}\",\"code\":\"{code}\",\"reason\":\"");
-        let _ = write!(Escaped(&mut text), "{}", exclusion.reason);
+        let _ = write!(Escaped(&mut text), "{}", exclusion.why());
         text.push_str("\"}");
     }
     text.push_str("]}");
@@ -270,7 +342,7 @@ pub(crate) fn refusal_json(refusal: &Refusal) -> String {
 }
 
 /// The weakest basis among the charges, because the sum is no better than that.
-pub(crate) fn basis(charges: &[Charge]) -> String {
+pub(crate) fn basis(charges: &[Charged]) -> String {
     charges.iter().map(|charge| charge.basis).max().map_or("computed", |basis| basis.as_str()).to_owned()
 }
 
@@ -288,4 +360,36 @@ pub(crate) fn token_usage(usage: &[Metered]) -> Option<TokenUsage> {
         image_output_tokens: sum(&[Meter::ImageOutputTokens]),
     };
     (tokens != TokenUsage::default()).then_some(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gallerist_domain::{OfferId, QualityClass};
+
+    #[test]
+    fn many_reasons_are_grouped_and_the_rest_is_counted() {
+        let slow: Vec<OfferId> = (0..9).map(|at| OfferId::new("fal", &format!("slow-{at}"))).collect();
+        let plain: Vec<OfferId> = (0..5).map(|at| OfferId::new("bfl", &format!("plain-{at}"))).collect();
+        let mut excluded: Vec<Exclusion<'_>> = slow
+            .iter()
+            .zip(1_000..)
+            .map(|(offer, expected_ms)| Exclusion {
+                offer,
+                reason: Reason::TooSlow { expected_ms },
+                by_route: None,
+            })
+            .collect();
+        excluded.extend(plain.iter().map(|offer| Exclusion {
+            offer,
+            reason: Reason::ClassTooLow { asked: QualityClass::High, best: Some(QualityClass::Draft) },
+            by_route: None,
+        }));
+        let message = reasons(&excluded);
+        let first = " bfl/plain-0, bfl/plain-1 and 3 more: its best class is draft, not high";
+        assert!(message.starts_with(first), "{message}");
+        let last = "5 more offers have their own reasons: gallerist.excluded lists every one.";
+        assert!(message.ends_with(last), "{message}");
+        assert!(message.len() < 700, "{}", message.len());
+    }
 }

@@ -1,7 +1,7 @@
 //! A known end that the disk refused is written again: it is what somebody paid.
 //!
-//! It happens in a task of the engine, never while a client waits, and a few times only: what cannot be written
-//! then stays reserved and is disputed by the next sweep or start (`recover.rs`).
+//! It happens in a task of the engine, never while a client waits, and a few times only, unless the database is
+//! away: what cannot be written then stays reserved and is disputed by the next sweep or start (`recover.rs`).
 
 use crate::shared::Shared;
 use gallerist_store::{Conclusion, StoreError};
@@ -19,13 +19,22 @@ const PAUSES: &[Duration] = &[
     Duration::from_secs(10),
 ];
 
+/// Pause between two tries while the database is away.
+const AWAY_PAUSE: Duration = Duration::from_secs(3);
+
 /// Goes on trying to write a conclusion whose first try failed with `error`. Must be called inside tokio.
 pub(crate) fn in_background(shared: &Arc<Shared>, conclusion: Conclusion, error: StoreError) {
     let shared_by_task = Arc::clone(shared);
     shared.tasks.spawn(async move {
         let request = conclusion.request;
         let write = || shared_by_task.store.conclude(conclusion.clone());
-        match persist(PAUSES, error, write).await {
+        let mut written = persist(PAUSES, error, write).await;
+        // A database that is away keeps the sweeps from reading, too: there is all the time until it is back.
+        while let Err(StoreError::Away(_)) = written {
+            sleep(AWAY_PAUSE).await;
+            written = write().await;
+        }
+        match written {
             Ok(()) => tracing::warn!(%request, "the end of a request was written after all"),
             Err(error) => tracing::error!(%request, %error, "the end of a request could not be written"),
         }

@@ -3,11 +3,13 @@
 //! A job whose id was stored is asked for until it has ended (`recover/jobs.rs`), and settled by what it turns
 //! out to be; any other attempt may or may not have reached its provider and is disputed. Nothing here stops a
 //! job: whoever started it is gone, and it is being paid for. The sweep goes on asking for disputed jobs,
-//! more and more rarely, ends what broke off while the gateway runs, deletes what has expired, and has learned anew what the books teach.
+//! more and more rarely, ends what broke off while the gateway runs, takes over what a replica that is gone has
+//! left, deletes what has expired, and has learned anew what the books teach.
 
 use crate::answer::{AnswerMeta, Cost, Missing};
 use crate::books;
 use crate::insight;
+use crate::outcome;
 use crate::shared::Shared;
 use gallerist_domain::{AttemptId, Chunks, ImageData, RequestId};
 use gallerist_imaging::{CheckPolicy, Depth, inspect};
@@ -28,6 +30,7 @@ const ASKED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// Ends what can be ended at once; returns the attempts whose jobs must be looked up.
 pub(crate) async fn at_start(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreError> {
+    shared.store.take_over().await?;
     let mut jobs = Vec::new();
     for attempt in shared.store.open_attempts().await? {
         if attempt.pending_json.is_some() {
@@ -96,6 +99,11 @@ async fn due_jobs(
     suspects: &mut BTreeSet<RequestId>,
     asked: &mut BTreeMap<AttemptId, Timestamp>,
 ) -> Result<Vec<OpenAttempt>, StoreError> {
+    let left = shared.store.take_over().await?;
+    if !left.is_empty() {
+        tracing::warn!(requests = left.len(), "another replica is gone; what it left is ended here");
+        suspects.extend(left);
+    }
     let broken_off = end_broken_off(shared, suspects).await?;
     let mut jobs = shared.store.open_attempts().await?;
     jobs.retain(|job| job.pending_json.is_some() && broken_off.contains(&job.request));
@@ -229,6 +237,8 @@ pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<
         created: request.created_at.as_second(),
         provider: offer.provider.clone(),
         model: offer.model.clone(),
+        requested_model: request.model.clone(),
+        route: outcome::planned_route(&request.plan_json),
         offer: offer.to_string(),
         size: checked.size,
         quality: String::new(),
@@ -236,7 +246,7 @@ pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<
         cost: Cost {
             charged_usd: request.charged,
             basis: charged.clone().find_map(|attempt| attempt.basis.clone()).unwrap_or_default(),
-            lines: lines.flat_map(books::stored_lines).collect(),
+            lines: lines.flat_map(books::stored_lines).collect::<Vec<_>>().into(),
             disputed_usd: (!disputed.is_zero()).then_some(disputed),
             overrun_usd: None,
         },

@@ -8,7 +8,7 @@
 //! that is the price of never buying a second time. What failed for free is repeated by nobody: trying again
 //! costs nothing.
 //!
-//! The memory (`joining.rs`) is asked first, then the store. It decides nothing: `admit.rs` waits for what
+//! The memory (`joining.rs`) is asked first, then the store; what runs at another replica is waited for there. It decides nothing: `admit.rs` waits for what
 //! runs and begins a life where nothing is repeated. What a row answers is told by `replay.rs`.
 
 use crate::joining::{Ending, EndingWatch, Found, JoinKey};
@@ -20,12 +20,18 @@ use gallerist_domain::{RequestId, ResponseFormat};
 use gallerist_store::RequestDetail;
 use jiff::SignedDuration;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// How long after its acceptance a request can be repeated by an SDK and joined.
 const REPETITION: SignedDuration = SignedDuration::from_mins(15);
 /// How long after its end a request that was answered is what an SDK repeats, rather than a new wish. An SDK
 /// repeats after seconds, and after a minute at most.
 pub(crate) const JUST_FINISHED: SignedDuration = SignedDuration::from_mins(2);
+
+/// Between two looks at a request that another replica is at work on.
+const ELSEWHERE_PAUSE_MIN: Duration = Duration::from_millis(50);
+const ELSEWHERE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What a request repeats.
 pub(crate) enum Repeats {
@@ -83,6 +89,9 @@ pub(crate) async fn bound(
     if let Some(watch) = shared.joining.running(request) {
         return Repeats::Running(watch);
     }
+    if let Some(refused) = end_elsewhere(shared, request).await {
+        return refused;
+    }
     let detail = shared.store.request(request).await.ok().flatten();
     let ending = match detail {
         Some(detail) => replay::from_store(shared, &detail).await,
@@ -109,6 +118,9 @@ async fn in_store(shared: &Shared, incoming: &Incoming) -> Repeats {
     if let Some(watch) = shared.joining.running(request) {
         return Repeats::Running(watch);
     }
+    if let Some(refused) = end_elsewhere(shared, request).await {
+        return refused;
+    }
     let Ok(Some(detail)) = shared.store.request(request).await else { return Repeats::Nothing };
     match replay::from_store(shared, &detail).await {
         Some(Ok(answer)) => {
@@ -120,6 +132,31 @@ async fn in_store(shared: &Shared, incoming: &Incoming) -> Repeats {
         }
         Some(refused) => Repeats::finished(refused),
         None => pictures_gone(incoming, &detail),
+    }
+}
+
+/// Waits while another replica is at work on the request, so that its row says how it ended. Answers only if
+/// that takes longer than any life, or cannot be known.
+async fn end_elsewhere(shared: &Shared, request: RequestId) -> Option<Repeats> {
+    let waited = Instant::now();
+    let mut pause = ELSEWHERE_PAUSE_MIN;
+    loop {
+        let unclear = match shared.store.runs_elsewhere(request).await {
+            Ok(false) => return None,
+            Ok(true) => "Another replica is still at work on this request.",
+            Err(_) => "Another replica may be at work on this request, and the store cannot be asked.",
+        };
+        if waited.elapsed() >= Duration::from_millis(shared.limits.deadline_ms)
+            || shared.stopping.is_cancelled()
+            || !shared.store.is_reached()
+        {
+            let message = format!("{unclear} Ask again in a moment; it is not bought again.");
+            let refusal = Refusal::new(RefusalKind::Overloaded, message).with_request(request);
+            let refusal = Refusal { retry_after_ms: Some(replay::LOOK_UP_MS), ..refusal };
+            return Some(Repeats::finished(Err(refusal)));
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(ELSEWHERE_PAUSE_MAX);
     }
 }
 

@@ -10,7 +10,7 @@ use gallerist_store::{AttemptStatus, RequestDetail, RequestStatus};
 use std::sync::Arc;
 
 /// When to ask again for a request whose jobs are being looked up after a restart.
-const LOOK_UP_MS: u64 = 5_000;
+pub(crate) const LOOK_UP_MS: u64 = 5_000;
 
 /// A request from its row; `None` when its pictures are gone.
 pub(crate) async fn from_store(shared: &Shared, detail: &RequestDetail) -> Option<Ending> {

@@ -3,6 +3,7 @@
 use gallerist_domain::{Clock, OfferId};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
+use gallerist_routing::NameBook;
 use gallerist_store::Store;
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -92,9 +93,13 @@ pub struct EngineSettings {
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
     /// The offer that savings of routes are measured against.
+    /// Routes and migrations. What a route does not say is as below.
+    pub names: NameBook,
     pub baseline: Option<OfferId>,
     /// How deep pictures are checked by default.
     pub check_depth: Depth,
     /// Whether a prompt that one provider's filter refused may be tried at another.
     pub moderation_failover: bool,
+    /// Whether prompts are stored with their requests.
+    pub store_prompts: bool,
 }

@@ -8,7 +8,7 @@ use gallerist_domain::{Clock, Fault, FaultKind, OfferId};
 use gallerist_imaging::Depth;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
 use gallerist_providers::{Endpoint, Provider, by_kind};
-use gallerist_routing::{HealthBook, Insight};
+use gallerist_routing::{HealthBook, Insight, NameBook, Route};
 use gallerist_store::Store;
 use secrecy::ExposeSecret;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,14 +24,16 @@ pub(crate) struct Shared {
     /// By index of the offer.
     pub offer_providers: Vec<usize>,
     pub providers: Vec<ProviderRuntime>,
+    pub names: NameBook,
     pub baseline: Option<OfferId>,
     /// The makers' offers of the catalogue, configured or not: what savings are measured against.
     pub maker_offers: Vec<Offer>,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
-    pub check_depth: Depth,
-    pub moderation_failover: bool,
+    check_depth: Depth,
+    moderation_failover: bool,
+    pub store_prompts: bool,
     pub transport: Arc<Transport>,
     pub joining: Joining,
     pub lives: Arc<Semaphore>,
@@ -112,9 +114,11 @@ impl Shared {
             store,
             clock,
             limits,
+            names,
             baseline,
             check_depth,
             moderation_failover,
+            store_prompts,
         } = settings;
         let runtimes: Vec<ProviderRuntime> = providers
             .iter()
@@ -144,6 +148,7 @@ impl Shared {
             offers,
             offer_providers,
             providers: runtimes,
+            names,
             baseline,
             transport: Arc::new(
                 Transport::new(limits.connect_timeout_ms, limits.reply_bytes_max)
@@ -161,6 +166,7 @@ impl Shared {
             limits,
             check_depth,
             moderation_failover,
+            store_prompts,
             started: Instant::now(),
         })
     }
@@ -180,6 +186,16 @@ impl Shared {
     /// Milliseconds of the monotonic clock that health is kept by.
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How deep pictures of a route are checked; `None` is a request that named a model.
+    pub(crate) fn check_depth(&self, route: Option<&Route>) -> Depth {
+        route.and_then(|route| route.check).unwrap_or(self.check_depth)
+    }
+
+    /// Whether a prompt that one provider refused is tried at another.
+    pub(crate) fn moderation_failover(&self, route: Option<&Route>) -> bool {
+        route.and_then(|route| route.moderation_failover).unwrap_or(self.moderation_failover)
     }
 
     pub(crate) fn provider_of(&self, offer: usize) -> &ProviderRuntime {

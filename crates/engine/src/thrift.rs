@@ -1,11 +1,11 @@
-//! What budgets change about a plan: below a degrading one routes buy drafts, and a refusal names what would
-//! still fit.
+//! What budgets change about a plan: below a degrading one routes buy drafts, or the cheapest of their own class,
+//! and a refusal names what would still fit.
 
 use crate::refusal::Fitting;
 use crate::request::Incoming;
 use crate::shared::Shared;
 use gallerist_domain::{Budget, BudgetUnit, ImageRequest, Objective, Payer, QualityClass, Ticks};
-use gallerist_routing::{Plan, PlanContext, plan};
+use gallerist_routing::{PlanContext, Route, plan, target};
 use gallerist_store::Breach;
 use jiff::Timestamp;
 
@@ -16,8 +16,8 @@ pub(crate) async fn thrifty(
     context: PlanContext<'_>,
 ) -> Option<(ImageRequest, String)> {
     let budget = degrading(shared, &incoming.payer, context.at).await?;
-    let plan = plan(&incoming.request, context).ok()?;
-    degrade(&incoming.request, &plan, &budget)
+    let named = target(&incoming.request.model, context.names, context.offers, context.at).ok()?;
+    degrade(&incoming.request, named.target.route()?, &budget)
 }
 
 /// The degrading budget whose share this payer has used up.
@@ -32,20 +32,23 @@ async fn degrading(shared: &Shared, payer: &Payer, at: Timestamp) -> Option<Budg
     }
 }
 
-/// The request as it is bought above a degrading budget's share, with what to tell of it: the cheapest draft.
-/// `None` where the client has named the model or the class, since nothing is dropped silently.
-fn degrade(request: &ImageRequest, plan: &Plan<'_>, budget: &Budget) -> Option<(ImageRequest, String)> {
+/// The request as it is bought above a degrading budget's share, with what to tell of it: the cheapest draft, or
+/// the cheapest of the class below which its route never goes. `None` where the client has named the class, since
+/// nothing is dropped silently, and where the route buys as cheaply anyway.
+fn degrade(request: &ImageRequest, route: &Route, budget: &Budget) -> Option<(ImageRequest, String)> {
     let named = request.class.is_some() || request.quality.as_deref().is_some_and(|word| word != "auto");
-    if !plan.target.is_route() || named {
+    let least = route.class.unwrap_or(QualityClass::Draft);
+    let by_cost = request.objective.or(route.objective).unwrap_or(Objective::Cost) == Objective::Cost;
+    if named || (route.class.is_some() && by_cost) {
         return None;
     }
-    let thrifty = ImageRequest {
-        class: Some(QualityClass::Draft),
-        objective: Some(Objective::Cost),
-        ..request.clone()
+    let thrifty = ImageRequest { class: Some(least), objective: Some(Objective::Cost), ..request.clone() };
+    let bought = match least {
+        QualityClass::Draft => "draft".to_owned(),
+        class => format!("of class {class}"),
     };
     let told =
-        format!("the budget of {} is nearly used up, so the cheapest draft was bought", budget.words());
+        format!("the budget of {} is nearly used up, so the cheapest {bought} was bought", budget.words());
     Some((thrifty, told))
 }
 
@@ -55,7 +58,8 @@ pub(crate) fn fitting(request: &ImageRequest, context: PlanContext<'_>, breach: 
     if breach.unit != BudgetUnit::Usd || left.is_zero() {
         return None;
     }
-    let is_route = plan(request, context).is_ok_and(|plan| plan.target.is_route());
+    let is_route = target(&request.model, context.names, context.offers, context.at)
+        .is_ok_and(|named| named.target.is_route());
     let counts = if request.n > 1 { vec![request.n, 1] } else { vec![1] };
     counts.into_iter().find_map(|n| {
         let mut wish = ImageRequest { n, ..request.clone() };

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use gallerist_domain::{Billed, Chunks, Fault, FaultKind, Retry};
 use gallerist_providers::{CallBody, HttpCall, HttpReply, Part};
 use http::HeaderMap;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -25,7 +27,12 @@ pub(crate) struct Transport {
     /// Refuses private addresses; for pictures at addresses that a provider named.
     public_client: reqwest::Client,
     reply_bytes_max: usize,
+    /// Where calls are sent to, parsed: a few addresses for each provider.
+    submissions: Mutex<HashMap<String, reqwest::Url>>,
 }
+
+/// Addresses that are remembered; those of more than so many are parsed anew each time.
+const SUBMISSIONS_MAX: usize = 256;
 
 /// A reply whose body has not been read.
 pub(crate) struct Opened {
@@ -52,12 +59,34 @@ impl Transport {
             provider_client: builder().build()?,
             public_client: builder().dns_resolver(addresses::PublicOnly).build()?,
             reply_bytes_max,
+            submissions: Mutex::default(),
         })
+    }
+
+    /// The address of a call that submits something; `None` for one that is no address.
+    fn submission(&self, address: &str) -> Option<reqwest::Url> {
+        let mut known = self.submissions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(url) = known.get(address) {
+            return Some(url.clone());
+        }
+        let url = reqwest::Url::parse(address).ok()?;
+        if known.len() < SUBMISSIONS_MAX {
+            known.insert(address.to_owned(), url.clone());
+        }
+        Some(url)
     }
 
     /// Sends a call and waits for the head of its reply.
     pub(crate) async fn open(&self, call: HttpCall, deadline: Instant) -> Result<Opened, Fault> {
-        let mut request = self.provider_client.request(call.method, &call.url);
+        let submission = match &call.body {
+            // Each question about a job has an address of its own.
+            CallBody::Empty => None,
+            CallBody::Json(_) | CallBody::Multipart(_) => self.submission(&call.url),
+        };
+        let mut request = match submission {
+            Some(url) => self.provider_client.request(call.method, url),
+            None => self.provider_client.request(call.method, &call.url),
+        };
         for (name, value) in call.headers {
             request = request.header(name, value);
         }

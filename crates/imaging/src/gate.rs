@@ -11,18 +11,8 @@ use crate::base64::Base64Fault;
 use crate::header::{Header, read_header};
 use crate::pixels::examine;
 use crate::source::Source;
-use gallerist_domain::{ImageData, OutputFormat, Size};
+use gallerist_domain::{Depth, ImageData, OutputFormat, Size};
 use thiserror::Error;
-
-/// How deep [`check`] looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Depth {
-    /// Header, end marker and plausibility; decodes only what looks blank.
-    #[default]
-    Header,
-    /// Decodes every picture.
-    Pixels,
-}
 
 /// What is demanded of a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]

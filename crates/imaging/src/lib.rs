@@ -16,6 +16,5 @@ mod pixels;
 mod source;
 
 pub use base64::{Base64Fault, decode_base64, encode_base64};
-pub use gate::{
-    CheckFault, CheckFaultKind, CheckPolicy, Checked, Depth, Inspected, check, check_pixels, inspect,
-};
+pub use gallerist_domain::Depth;
+pub use gate::{CheckFault, CheckFaultKind, CheckPolicy, Checked, Inspected, check, check_pixels, inspect};

@@ -14,7 +14,7 @@ mod read;
 mod words;
 
 pub use check::makes as makes_size;
-pub use origin::Origin;
+pub use origin::{Kind, Origin};
 
 use crate::sheet::{Currency, Outcomes, PriceSheet, Source};
 use gallerist_domain::{Capabilities, Operation, QualityClass};

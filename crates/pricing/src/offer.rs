@@ -1,6 +1,6 @@
 //! Offers: one configured provider's way to serve a model at a tier. The thing that is bought.
 
-use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet};
+use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet, Redirect};
 use gallerist_domain::id::STANDARD_TIER;
 use gallerist_domain::{OfferId, Operation};
 use jiff::Timestamp;
@@ -53,6 +53,16 @@ impl Offer {
     pub fn is_retired(&self, at: Timestamp) -> bool {
         let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
         self.model.lifecycle.retires_on.is_some_and(|day| day <= today)
+    }
+
+    /// The model that the provider serves at `at` to those who name this one, where it is another.
+    pub fn redirect(&self, at: Timestamp) -> Option<&Redirect> {
+        self.model.lifecycle.redirect.as_ref().filter(|redirect| redirect.since <= at)
+    }
+
+    /// Whether nobody has this very model from here any more: retired, switched off, or served as another.
+    pub fn is_gone(&self, at: Timestamp) -> bool {
+        self.is_retired(at) || self.model.lifecycle.switched_off.is_some() || self.redirect(at).is_some()
     }
 }
 

@@ -6,9 +6,10 @@
 use crate::facts::Facts;
 use crate::quantity::{derived, estimated};
 use crate::quote::{Scale, Selection, Unpriced, minimum, missing_to_minimum};
-use crate::sheet::{Currency, PriceLine, PriceSheet};
+use crate::sheet::{Confidence, Currency, PriceLine, PriceSheet};
 use gallerist_domain::{Meter, Metered, Outcome, ReportedCost, Ticks};
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 /// Where a settled figure comes from, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +63,8 @@ pub struct ChargeLine {
     pub unit_price: String,
     pub amount: Ticks,
     pub source: String,
+    /// How sure the price is, and when it was read; absent where the provider itself said what it charged.
+    pub trust: Option<(Confidence, Date)>,
 }
 
 /// What a call cost.
@@ -131,6 +134,7 @@ fn charge_line(line: &PriceLine, quantity: i64, amount: Ticks) -> ChargeLine {
         unit_price: line.unit_price_usd(),
         amount,
         source: line.source.what.clone(),
+        trust: Some((line.source.confidence, line.source.date)),
     }
 }
 
@@ -198,6 +202,7 @@ fn reported(
         unit_price: rate.product_ticks(gallerist_domain::Decimal::ONE).unwrap_or(Ticks::ZERO).to_string(),
         amount,
         source,
+        trust: None,
     };
     Ok(Some(Charge { amount, basis: Basis::ProviderReported, lines: vec![line] }))
 }

@@ -7,6 +7,7 @@ use gallerist_domain::{ImageRequest, Size, SizeChoice};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, bounds, offers, served_offers};
 use gallerist_routing::insight::NOTHING;
+use gallerist_routing::name_book::PLAIN;
 use gallerist_routing::{HealthBook, PlanContext, plan, report};
 use jiff::Timestamp;
 
@@ -31,7 +32,7 @@ fn instant() -> Timestamp {
 }
 
 fn context<'a>(offers: &'a [Offer], health: &'a HealthBook, price_only: bool) -> PlanContext<'a> {
-    PlanContext { offers, health, insight: &NOTHING, at: instant(), now_ms: 0, price_only }
+    PlanContext { offers, health, insight: &NOTHING, names: &PLAIN, at: instant(), now_ms: 0, price_only }
 }
 
 /// A hundred offers of what can be ordered, with more accounts until there are enough. With `all_in` only such

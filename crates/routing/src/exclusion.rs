@@ -9,6 +9,34 @@ use std::fmt;
 pub struct Exclusion<'a> {
     pub offer: &'a OfferId,
     pub reason: Reason<'a>,
+    /// The route that demands it, where no change of the request would be enough.
+    pub by_route: Option<&'a str>,
+}
+
+impl Exclusion<'_> {
+    /// The change that would admit the offer, for people.
+    pub fn change(&self) -> String {
+        match self.by_route {
+            Some(route) => format!("use another route, or change [routes.{route}]"),
+            None => self.reason.change(),
+        }
+    }
+
+    /// What the offer could cost, where that is why it is out.
+    pub fn quote_over_limit(&self) -> Option<Ticks> {
+        match self.reason {
+            Reason::OverMaxCost { quote_max } => Some(quote_max),
+            _ => None,
+        }
+    }
+
+    /// The reason in a sentence's words, with the route that demands it.
+    pub fn why(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| match self.by_route {
+            Some(route) => write!(f, "{}, as the route {route} demands", self.reason),
+            None => write!(f, "{}", self.reason),
+        })
+    }
 }
 
 /// The reason. It borrows from the offer and the request; texts are made only when somebody reads them, so
@@ -88,6 +116,10 @@ pub enum Reason<'a> {
     BreakerOpen {
         for_ms: u64,
     },
+    /// The provider serves another model under this name, which cannot be had here.
+    SentOn {
+        to: &'a str,
+    },
 }
 
 impl Reason<'_> {
@@ -123,6 +155,7 @@ impl Reason<'_> {
             Reason::PriceUnknown(_) => "price_unknown",
             Reason::OverMaxCost { .. } => "over_max_cost",
             Reason::BreakerOpen { .. } => "breaker_open",
+            Reason::SentOn { .. } => "sent_on",
         }
     }
 
@@ -157,27 +190,29 @@ impl Reason<'_> {
             }
             Reason::CompressionUnsupported => "leave out output_compression".into(),
             Reason::TransparencyUnsupported => "leave out background, or ask for png or webp".into(),
-            Reason::SeedUnsupported { max } => limit(max.map(|max| (0, max)), "seed"),
-            Reason::StepsUnsupported { range } => limit(*range, "steps"),
+            Reason::SeedUnsupported { max } => limit(max.map(|max| (0, max)), "gallerist.seed"),
+            Reason::StepsUnsupported { range } => limit(*range, "gallerist.steps"),
             Reason::GuidanceUnsupported { range_milli: Some((low, high)) } => {
-                format!("set guidance between {} and {}", milli(*low), milli(*high))
+                format!("set gallerist.guidance between {} and {}", milli(*low), milli(*high))
             }
-            Reason::GuidanceUnsupported { range_milli: None } => "leave out guidance".into(),
-            Reason::NegativePromptUnsupported => "leave out negative_prompt".into(),
+            Reason::GuidanceUnsupported { range_milli: None } => "leave out gallerist.guidance".into(),
+            Reason::NegativePromptUnsupported => "leave out gallerist.negative_prompt".into(),
             Reason::OperationUnsupported { .. } => "choose a model that does it".into(),
             Reason::NotServed => "choose an offer that is served".into(),
             Reason::ToolsUnsupported => "leave out the tool calls".into(),
-            Reason::LorasUnsupported => "leave out loras".into(),
-            Reason::ControlsUnsupported => "leave out controls".into(),
-            Reason::ReferencesUnsupported => "leave out references".into(),
+            Reason::LorasUnsupported => "leave out gallerist.loras".into(),
+            Reason::ControlsUnsupported => "leave out gallerist.controls".into(),
+            Reason::ReferencesUnsupported => "leave out gallerist.references".into(),
             Reason::PromptTooLong { characters_max } => {
                 format!("shorten the prompt to {characters_max} characters")
             }
             Reason::OptionUnknown { known, .. } => match known.is_empty() {
-                true => "leave out provider_options for this provider".into(),
+                true => "leave out gallerist.provider_options for this provider".into(),
                 false => format!("use only {}", known.join(", ")),
             },
-            Reason::OptionMissing { kind, option } => format!("set provider_options.{kind}.{option}"),
+            Reason::OptionMissing { kind, option } => {
+                format!("set gallerist.provider_options.{kind}.{option}")
+            }
             Reason::TierUnavailable => "set gallerist.tier to \"auto\"".into(),
             Reason::TooSlow { expected_ms } => format!("raise gallerist.max_latency_ms to {expected_ms}"),
             Reason::PriceUnknown(_) => "add the price to the catalogue".into(),
@@ -185,6 +220,7 @@ impl Reason<'_> {
                 format!("raise gallerist.max_cost_usd to {}", quote_max.short())
             }
             Reason::BreakerOpen { for_ms } => format!("wait {for_ms} ms"),
+            Reason::SentOn { to } => format!("use {to}"),
         }
     }
 }
@@ -250,6 +286,7 @@ impl fmt::Display for Reason<'_> {
             Reason::PriceUnknown(why) => write!(f, "its price is not known: {why}"),
             Reason::OverMaxCost { quote_max } => write!(f, "it could cost {} USD", quote_max.short()),
             Reason::BreakerOpen { for_ms } => write!(f, "it failed repeatedly and rests for {for_ms} ms"),
+            Reason::SentOn { to } => write!(f, "its provider serves {to} in its place"),
         }
     }
 }

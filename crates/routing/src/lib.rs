@@ -1,7 +1,8 @@
 //! Who should make it: from a request and the offers to an ordered plan, with a reason for each offer
 //! that was left out.
 //!
-//! This room owns the reading of model names ([`names`]), the match of a request with a model's limits
+//! This room owns the reading of model names ([`names`], [`name_book`]), the policies that routes are
+//! ([`mod@route`]), the match of a request with a model's limits
 //! ([`resolve`]), the order ([`plan`]), what is known of each offer's health ([`health`]) and what the books
 //! teach ([`insight`]). All of it
 //! is pure: time is an argument. It refuses sockets, clocks and storage.
@@ -9,17 +10,24 @@
 pub mod exclusion;
 pub mod health;
 pub mod insight;
+pub mod name_book;
 pub mod names;
+pub mod nearest;
 pub mod plan;
 pub mod report;
 pub mod resolve;
+pub mod route;
+pub mod warnings;
 
 pub use exclusion::{Exclusion, Reason};
 pub use health::{Health, HealthBook, Verdict};
 pub use insight::{Insight, LearnedCall};
-pub use names::{Target, UnknownModel, target};
+pub use name_book::NameBook;
+pub use names::{ModelName, Named, Target, UnknownModel, target};
+pub use nearest::{nearest, slip_of};
 pub use plan::{Plan, PlanContext, PlanError, PlannedOffer, plan};
-pub use resolve::{Resolved, resolve};
+pub use resolve::{Resolved, SentOn, resolve};
+pub use route::{Member, Route};
 
 #[cfg(test)]
 mod testing;

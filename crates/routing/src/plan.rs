@@ -6,9 +6,11 @@
 use crate::exclusion::{Exclusion, Reason};
 use crate::health::{HealthBook, Verdict};
 use crate::insight::{Insight, LearnedCall};
-use crate::names::{Target, UnknownModel, target};
-use crate::resolve::{PromptLength, Resolved, resolve};
-use gallerist_domain::{ImageRequest, Objective, QualityClass, Ticks};
+use crate::name_book::NameBook;
+use crate::names::{Named, Target, UnknownModel, target};
+use crate::resolve::{PromptLength, Resolved, SentOn, resolve};
+use crate::route::Route;
+use gallerist_domain::{ImageRequest, Objective, QualityClass, Ticks, TierChoice};
 use gallerist_pricing::credits::RoutingPrice;
 use gallerist_pricing::{Bounds, Facts, Offer, Unpriced, bounds};
 use jiff::Timestamp;
@@ -21,6 +23,8 @@ pub struct PlanContext<'a> {
     pub health: &'a HealthBook,
     /// What the books teach; [`NOTHING`](crate::insight::NOTHING) where there are none.
     pub insight: &'a Insight,
+    /// Routes and migrations; [`PLAIN`](crate::name_book::PLAIN) where there are none of one's own.
+    pub names: &'a NameBook,
     /// The price instant.
     pub at: Timestamp,
     /// The monotonic clock of `health`.
@@ -35,6 +39,8 @@ pub struct PlannedOffer<'a> {
     /// Index into the offers.
     pub index: usize,
     pub offer: &'a Offer,
+    /// The offer that was named, where its provider serves this one for it.
+    pub sent_on: Option<SentOn<'a>>,
     pub resolved: Resolved<'a>,
     /// For the whole request: all calls together.
     pub quote: Bounds,
@@ -59,7 +65,9 @@ impl PlannedOffer<'_> {
 /// The plan of a request.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
-    pub target: Target<'a>,
+    pub named: Named<'a>,
+    /// The most that the request may hold and charge, by itself and by its route.
+    pub max_cost: Option<Ticks>,
     /// Best first.
     pub offers: Vec<PlannedOffer<'a>>,
     asking: Asking<'a>,
@@ -71,13 +79,14 @@ impl<'a> Plan<'a> {
     /// Every offer that the name speaks of and that is not in, with its reason. Found anew each time: a plan
     /// over the whole catalogue holds nothing of the hundreds that do not match.
     pub fn excluded(&self) -> impl Iterator<Item = Exclusion<'a>> {
-        self.asking.offers(&self.target).filter_map(|(index, offer)| {
-            let reason = match self.asking.consider(&self.target, index, offer) {
+        self.asking.offers().filter_map(|(index, offer)| {
+            let reason = match self.asking.consider(index, offer) {
                 Err(reason) => reason,
                 Ok((_, Verdict::Resting { for_ms })) if !self.resting_in => Reason::BreakerOpen { for_ms },
                 Ok(_) => return None,
             };
-            Some(Exclusion { offer: &offer.id, reason })
+            let by_route = self.asking.demands.route_behind(&reason);
+            Some(Exclusion { offer: &offer.id, reason, by_route })
         })
     }
 }
@@ -86,10 +95,8 @@ impl<'a> Plan<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Asking<'a> {
     request: &'a ImageRequest,
+    demands: Demands<'a>,
     context: PlanContext<'a>,
-    /// The least class that a route may choose.
-    least: QualityClass,
-    length: PromptLength,
 }
 
 /// What makes a plan impossible before any offer is looked at.
@@ -105,13 +112,25 @@ pub enum PlanError {
 /// # Errors
 /// [`PlanError`] for a name that nothing answers to, or a quality word that a route does not know.
 pub fn plan<'a>(request: &'a ImageRequest, context: PlanContext<'a>) -> Result<Plan<'a>, PlanError> {
-    let target = target(&request.model, context.offers).map_err(PlanError::UnknownModel)?;
-    let least = least_class(request, &target)?;
-    let asking = Asking { request, context, least, length: PromptLength::of(request) };
-    let mut plan = Plan { target, offers: Vec::new(), asking, resting_in: false };
+    let named = target(&request.model, context.names, context.offers, context.at);
+    plan_named(request, named.map_err(PlanError::UnknownModel)?, context)
+}
+
+/// As [`plan`], for a name that is understood already; the one in the request is not read.
+///
+/// # Errors
+/// [`PlanError::QualityWord`].
+pub fn plan_named<'a>(
+    request: &'a ImageRequest,
+    named: Named<'a>,
+    context: PlanContext<'a>,
+) -> Result<Plan<'a>, PlanError> {
+    let demands = Demands::of(request, named.target)?;
+    let asking = Asking { request, demands, context };
+    let mut plan = Plan { named, max_cost: demands.max_cost, offers: Vec::new(), asking, resting_in: false };
     let mut resting = Vec::new();
-    for (index, offer) in asking.offers(&target) {
-        match asking.consider(&target, index, offer) {
+    for (index, offer) in asking.offers() {
+        match asking.consider(index, offer) {
             Ok((planned, Verdict::Resting { .. })) => resting.push(planned),
             Ok((planned, _)) => plan.offers.push(planned),
             // Told when somebody asks.
@@ -123,39 +142,102 @@ pub fn plan<'a>(request: &'a ImageRequest, context: PlanContext<'a>) -> Result<P
         plan.offers = resting;
         plan.resting_in = true;
     }
-    sort(&mut plan.offers, request.objective.unwrap_or(Objective::Cost));
+    let by_route = named.target.route().and_then(|route| route.objective);
+    sort(&mut plan.offers, request.objective.or(by_route).unwrap_or(Objective::Cost));
     Ok(plan)
 }
 
-/// The least class that a route may choose; `auto` without anything means standard.
-fn least_class(request: &ImageRequest, target: &Target<'_>) -> Result<QualityClass, PlanError> {
-    let from_word = match request.quality.as_deref() {
-        None => None,
-        Some("low") => Some(QualityClass::Draft),
-        Some("medium" | "auto" | "standard") => Some(QualityClass::Standard),
-        Some("high" | "hd") => Some(QualityClass::High),
-        Some(word) if target.is_route() => return Err(PlanError::QualityWord(word.to_owned())),
-        Some(_) => None,
-    };
-    Ok(request.class.max(from_word).unwrap_or(QualityClass::Standard))
+/// What a request and its route demand of an offer together: always the stricter of the two.
+#[derive(Clone, Copy, Debug)]
+struct Demands<'a> {
+    target: Target<'a>,
+    /// The least class that a route may choose.
+    least: QualityClass,
+    max_cost: Option<Ticks>,
+    length: PromptLength,
 }
+
+impl<'a> Demands<'a> {
+    fn of(request: &ImageRequest, target: Target<'a>) -> Result<Demands<'a>, PlanError> {
+        let route = target.route();
+        let route_class = route.and_then(|route| route.class);
+        let from_word = match request.quality.as_deref() {
+            None => None,
+            Some("low") => Some(QualityClass::Draft),
+            // What the route does by itself; standard where it does not say.
+            Some("auto") if route_class.is_some() => None,
+            Some("auto") => Some(QualityClass::Standard),
+            Some("medium" | "standard") => Some(QualityClass::Standard),
+            Some("high" | "hd") => Some(QualityClass::High),
+            Some(word) if target.is_route() => return Err(PlanError::QualityWord(word.to_owned())),
+            Some(_) => None,
+        };
+        let asked = request.class.max(from_word);
+        let route_max = route.and_then(|route| route.max_cost);
+        let max_cost = [request.max_cost, route_max].into_iter().flatten().min();
+        Ok(Demands {
+            target,
+            least: asked.max(route_class).unwrap_or(QualityClass::Standard),
+            max_cost,
+            length: PromptLength::of(request),
+        })
+    }
+
+    /// The route that demands what the reason says, where no change of the request would be enough.
+    fn route_behind(&self, reason: &Reason<'_>) -> Option<&'a str> {
+        let demands_it = |route: &&Route| match reason {
+            Reason::ClassTooLow { best, .. } => *best < route.class,
+            Reason::OverMaxCost { quote_max } => route.max_cost.is_some_and(|max| *quote_max > max),
+            Reason::TierUnavailable => route.tier != TierChoice::Auto,
+            _ => false,
+        };
+        self.target.route().filter(demands_it).map(|route| route.name.as_str())
+    }
+}
+
+/// Times that a name is sent on at most; more is a circle in the catalogue.
+const SENT_ON_MAX: usize = 8;
 
 impl<'a> Asking<'a> {
     /// The offers that the name speaks of, with their index.
-    fn offers(&self, target: &Target<'a>) -> impl Iterator<Item = (usize, &'a Offer)> + use<'a> {
-        let target = *target;
+    fn offers(&self) -> impl Iterator<Item = (usize, &'a Offer)> + use<'a> {
+        let target = self.demands.target;
         self.context.offers.iter().enumerate().filter(move |(_, offer)| target.speaks_of(offer))
     }
 
+    /// What the provider serves for the offer at the plan's instant, if that is another one. Only a model that
+    /// is named is sent on: a route finds the other one by itself.
+    fn served(&self, named: &'a Offer) -> Result<Option<(usize, SentOn<'a>)>, Reason<'a>> {
+        let (offers, at) = (self.context.offers, self.context.at);
+        let mut found: Option<(usize, SentOn<'a>)> = None;
+        let mut steps = 0;
+        while let Some(redirect) = found.map_or(named, |(i, _)| &offers[i]).redirect(at) {
+            let other = |offer: &Offer| {
+                offer.id.provider == named.id.provider
+                    && offer.id.tier == named.id.tier
+                    && offer.model.is_named(&redirect.to)
+            };
+            let may_follow = steps < SENT_ON_MAX && !self.demands.target.is_route();
+            let Some(index) = may_follow.then(|| offers.iter().position(other)).flatten() else {
+                return Err(match named.is_retired(at) {
+                    true => Reason::Retired { successors: &named.model.lifecycle.successors },
+                    false => Reason::SentOn { to: &redirect.to },
+                });
+            };
+            steps += 1;
+            found = Some((index, SentOn { named, redirect }));
+        }
+        Ok(found)
+    }
+
     /// The offer as it would serve the request, and whether it may be asked now; else why it is out.
-    fn consider(
-        &self,
-        target: &Target<'a>,
-        index: usize,
-        offer: &'a Offer,
-    ) -> Result<(PlannedOffer<'a>, Verdict), Reason<'a>> {
-        let Asking { request, context, least, length } = *self;
-        let mut resolved = resolve(request, target, least, length, offer, context.at)?;
+    fn consider(&self, index: usize, offer: &'a Offer) -> Result<(PlannedOffer<'a>, Verdict), Reason<'a>> {
+        let Asking { request, demands, context } = *self;
+        let sent_on = self.served(offer)?;
+        let (index, sent_on) = sent_on.map_or((index, None), |(index, sent_on)| (index, Some(sent_on)));
+        let offer = &context.offers[index];
+        let Demands { target, least, max_cost, length } = demands;
+        let mut resolved = resolve(request, &target, least, length, offer, sent_on, context.at)?;
         let insight = context.insight;
         if !insight.learned.is_empty() {
             resolved.facts.learned = insight.learned(&offer.id, LearnedCall::of(&resolved.facts));
@@ -179,7 +261,7 @@ impl<'a> Asking<'a> {
         };
         let quote = call_quote.times(i64::from(resolved.full_calls)).and_then(|full| full.plus(rest_quote));
         let quote = quote.ok_or(Reason::PriceUnknown(Unpriced::OutOfRange))?;
-        if request.max_cost.is_some_and(|max| quote.max > max) {
+        if max_cost.is_some_and(|max| quote.max > max) {
             return Err(Reason::OverMaxCost { quote_max: quote.max });
         }
         let verdict = health.verdict(context.now_ms);
@@ -188,6 +270,7 @@ impl<'a> Asking<'a> {
         let planned = PlannedOffer {
             index,
             offer,
+            sent_on,
             resolved,
             quote,
             call_quote,

@@ -5,8 +5,8 @@
 
 use crate::exclusion::Exclusion;
 use crate::plan::{PlanContext, PlanError, plan};
+use crate::warnings;
 use gallerist_domain::{ImageRequest, QualityClass, Ticks};
-use gallerist_pricing::sheet::Confidence;
 use gallerist_pricing::{Facts, Offer, QuoteLine, quote};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -15,6 +15,14 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QuoteReport {
     pub instant: Timestamp,
+    /// The name as it was sent.
+    pub requested_model: String,
+    /// The route that it is, or leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Where a migration of the settings leads, where the name is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migrated_to: Option<String>,
     /// Sorted as the plan would try them.
     pub offers: Vec<OfferQuote>,
     pub excluded: Vec<ExcludedOffer>,
@@ -27,6 +35,9 @@ pub struct OfferQuote {
     pub provider: String,
     pub model: String,
     pub tier: String,
+    /// The offer that was named, where its provider serves this one for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_on_from: Option<String>,
     pub class: Option<QualityClass>,
     pub size: String,
     pub quality: String,
@@ -74,14 +85,11 @@ impl From<Exclusion<'_>> for ExcludedOffer {
         ExcludedOffer {
             offer: exclusion.offer.to_string(),
             code: exclusion.reason.code(),
-            reason: exclusion.reason.to_string(),
-            change: exclusion.reason.change(),
+            reason: exclusion.why().to_string(),
+            change: exclusion.change(),
         }
     }
 }
-
-/// A price that was read longer ago is told as old.
-const OLD_DAYS: i32 = 90;
 
 /// How long a quote is held to be good when no dated price changes before.
 const VALID_FOR: SignedDuration = SignedDuration::from_hours(1);
@@ -109,6 +117,7 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
             provider: planned.offer.id.provider.clone(),
             model: planned.offer.id.model.clone(),
             tier: planned.offer.id.tier.clone(),
+            sent_on_from: planned.sent_on.map(|sent_on| sent_on.named.id.to_string()),
             class: resolved.class,
             size: resolved.facts.size.to_string(),
             quality: resolved.facts.quality.to_owned(),
@@ -120,14 +129,19 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
             routed_usd: planned.routing_reason().map(|_| planned.routed),
             routing: planned.routing_reason(),
             lines,
-            warnings: warnings(planned.offer, &resolved.facts, context.at),
+            warnings: warnings::of(&plan.named, planned, context.at),
         }
     });
     // A price of an offer that is out today may begin as well.
-    let spoken_of: Vec<&Offer> = context.offers.iter().filter(|offer| plan.target.speaks_of(offer)).collect();
+    let target = plan.named.target;
+    let named = context.offers.iter().filter(|offer| target.speaks_of(offer));
+    let spoken_of: Vec<&Offer> = named.chain(plan.offers.iter().map(|planned| planned.offer)).collect();
     let valid_until = next_change(&spoken_of, context.at);
     Ok(QuoteReport {
         instant: context.at,
+        requested_model: plan.named.requested.to_owned(),
+        route: target.route().map(|route| route.name.clone()),
+        migrated_to: plan.named.migrated.then(|| target.to_string()),
         offers: offers.collect(),
         excluded: plan.excluded().map(ExcludedOffer::from).collect(),
         valid_until,
@@ -162,38 +176,7 @@ fn merge(lines: &mut Vec<LineQuote>, quoted: &QuoteLine<'_>, calls: i64) {
     });
 }
 
-/// Days before a retirement from which on it is warned of, and after which a price counts as old.
-const WARN_DAYS: i32 = 90;
-
-/// What a buyer should know of an offer.
-pub fn warnings(offer: &Offer, facts: &Facts<'_>, at: Timestamp) -> Vec<String> {
-    let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let mut warnings = Vec::new();
-    let lifecycle = &offer.model.lifecycle;
-    if let Some(day) = lifecycle.retires_on {
-        let days = today.until(day).map_or(i32::MAX, |span| span.get_days());
-        if days <= WARN_DAYS {
-            let successors = lifecycle.successors.join(" or ");
-            warnings.push(format!("{} retires on {day}; use {successors}", offer.model.id));
-        }
-    } else if lifecycle.deprecated_on.is_some_and(|day| day <= today) {
-        warnings.push(format!("{} is deprecated", offer.model.id));
-    }
-    let Ok(priced) = quote(&offer.model.sheet, facts, at) else { return warnings };
-    for line in priced.lines.iter().map(|quoted| quoted.line) {
-        let source = &line.source;
-        let age_days = source.date.until(today).map_or(0, |span| span.get_days());
-        if source.confidence > Confidence::ThirdParty {
-            let (word, date) = (source.confidence.as_str(), source.date);
-            warnings.push(format!("price line {:?} is {word}, as of {date}", line.id));
-        } else if age_days > OLD_DAYS {
-            warnings.push(format!("price line {:?} was last read on {}", line.id, source.date));
-        }
-    }
-    warnings
-}
-
-/// The next instant at which a dated price of these offers begins or ends or one of them retires, at most
+/// The next instant at which a dated price of these offers begins or ends or one of them retires or becomes another, at most
 /// [`VALID_FOR`] ahead.
 fn next_change(offers: &[&Offer], at: Timestamp) -> Timestamp {
     let horizon = at.checked_add(VALID_FOR).unwrap_or(at);
@@ -204,7 +187,8 @@ fn next_change(offers: &[&Offer], at: Timestamp) -> Timestamp {
         let day = offer.model.lifecycle.retires_on?;
         Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     });
-    instants.chain(retirements).filter(|instant| *instant > at).fold(horizon, Timestamp::min)
+    let redirects = offers.iter().filter_map(|offer| Some(offer.model.lifecycle.redirect.as_ref()?.since));
+    instants.chain(retirements).chain(redirects).filter(|instant| *instant > at).fold(horizon, Timestamp::min)
 }
 
 #[cfg(test)]

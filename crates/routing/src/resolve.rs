@@ -11,6 +11,7 @@ use gallerist_domain::{
     Background, Capabilities, ImageCall, ImageRequest, OptionWord, OutputFormat, QualityClass, RatioSize,
     Size, SizeChoice, Sizes, TierChoice,
 };
+use gallerist_pricing::catalogue::Redirect;
 use gallerist_pricing::quantity::estimated;
 use gallerist_pricing::{Facts, Offer, makes_size};
 use jiff::Timestamp;
@@ -31,6 +32,15 @@ pub struct Resolved<'a> {
     pub rest: u32,
 }
 
+/// That an offer is served under the name of another one.
+#[derive(Clone, Copy, Debug)]
+pub struct SentOn<'a> {
+    /// The offer that the name speaks of.
+    pub named: &'a Offer,
+    /// The last redirect on the way, which says the label that the name gets.
+    pub redirect: &'a Redirect,
+}
+
 /// Length of a prompt, counted once per request.
 #[derive(Clone, Copy, Debug)]
 pub struct PromptLength {
@@ -49,7 +59,7 @@ impl PromptLength {
     }
 }
 
-/// Matches a request with an offer's limits. `least` is the class that a route asks for.
+/// Matches a request with the limits of the offer that serves it. `least` is the class that a route asks for.
 ///
 /// # Errors
 /// The first [`Reason`] that leaves the offer out.
@@ -59,15 +69,21 @@ pub fn resolve<'a>(
     least: QualityClass,
     length: PromptLength,
     offer: &'a Offer,
+    sent_on: Option<SentOn<'a>>,
     at: Timestamp,
 ) -> Result<Resolved<'a>, Reason<'a>> {
     let able = &*offer.model.capabilities;
     availability(request, target, offer, at)?;
-    let upstream = upstream(target, offer);
+    // A version that is named is one of the model that is named.
+    let version = target.version_at(offer).filter(|_| sent_on.is_none());
+    let upstream = version.map_or(&*offer.model.upstream, |version| upstream(version, offer));
     let (size, ratio_row, size_named) = choose_size(&request.size, able)?;
     let (aspect_ratio, resolution) =
         ratio_row.map_or(("", ""), |row| (row.ratio.as_str(), row.resolution.as_str()));
-    let (quality, class) = choose_quality(request, target, least, offer, resolution)?;
+    let (quality, class) = match target.is_route() {
+        true => least_quality(least, offer, resolution)?,
+        false => named_quality(request, offer, sent_on, resolution)?,
+    };
     let output_format = choose_format(request, able)?;
     parameters(request, able, length)?;
     ingredients(request, able)?;
@@ -133,23 +149,18 @@ fn availability<'a>(
     if let Some(why) = &offer.model.lifecycle.switched_off {
         return Err(Reason::SwitchedOff(why));
     }
-    let tier_fits = match request.tier {
-        // Another tier is slower or dearer than what was asked for, unless the name speaks of it.
-        TierChoice::Auto => offer.id.tier == STANDARD_TIER || target.names_tier(),
-        tier => offer.id.tier == tier.as_str(),
-    };
-    if tier_fits { Ok(()) } else { Err(Reason::TierUnavailable) }
+    let fits = |choice: TierChoice| choice == TierChoice::Auto || offer.id.tier == choice.as_str();
+    let by_route = target.route().map_or(TierChoice::Auto, |route| route.tier);
+    let chosen = request.tier != TierChoice::Auto || by_route != TierChoice::Auto;
+    // Another tier is slower or dearer than what was asked for, unless the name speaks of it.
+    let by_itself = chosen || offer.id.tier == STANDARD_TIER || target.names_tier_of(offer);
+    if fits(request.tier) && fits(by_route) && by_itself { Ok(()) } else { Err(Reason::TierUnavailable) }
 }
 
-/// The vendor's id of the version that is named, else of the model.
-fn upstream<'a>(target: &Target<'a>, offer: &'a Offer) -> &'a str {
-    match target {
-        Target::Model { version: Some(version), .. } => {
-            let known = offer.model.versions.iter().find(|(name, _)| name == version);
-            &known.expect("a name speaks only of offers that have its version").1
-        }
-        _ => &offer.model.upstream,
-    }
+/// The vendor's id of a version.
+fn upstream<'a>(version: &str, offer: &'a Offer) -> &'a str {
+    let known = offer.model.versions.iter().find(|(name, _)| name == version);
+    &known.expect("a name speaks only of offers that have its version").1
 }
 
 type ChosenSize<'a> = (Size, Option<&'a RatioSize>, bool);
@@ -210,29 +221,44 @@ fn aspect_size(able: &Capabilities, ratio: (u32, u32), resolution: Option<&str>)
     }
 }
 
-fn choose_quality<'a>(
+/// On a model that is named, quality is the vendor's own word.
+fn named_quality<'a>(
     request: &'a ImageRequest,
-    target: &Target<'_>,
+    offer: &'a Offer,
+    sent_on: Option<SentOn<'a>>,
+    resolution: &str,
+) -> Result<(&'a str, Option<QualityClass>), Reason<'a>> {
+    let asked = request.quality.as_deref().filter(|asked| *asked != "auto");
+    let label_of = |able: &'a Capabilities| match asked {
+        None => Ok(able.quality_default.as_str()),
+        Some(asked) => {
+            let known = able.qualities.iter().find(|label| *label == asked).map(String::as_str);
+            known.ok_or(Reason::QualityUnsupported { asked, known: &able.qualities })
+        }
+    };
+    let label = match sent_on.map(|sent_on| (sent_on, sent_on.redirect.quality.as_deref())) {
+        Some((sent_on, Some(label))) => {
+            // The word is one of the model that is named; the label is what that name gets today.
+            label_of(&sent_on.named.model.capabilities)?;
+            label
+        }
+        _ => label_of(&offer.model.capabilities)?,
+    };
+    let class = offer.model.class_of(label, resolution);
+    // A label is the vendor's word, but a class that was asked for is a promise.
+    match (request.class, class) {
+        (Some(asked), Some(best)) if best < asked => Err(Reason::ClassTooLow { asked, best: Some(best) }),
+        _ => Ok((label, class)),
+    }
+}
+
+/// On a route, it is the cheapest label that reaches the class.
+fn least_quality<'a>(
     least: QualityClass,
     offer: &'a Offer,
     resolution: &str,
 ) -> Result<(&'a str, Option<QualityClass>), Reason<'a>> {
     let (model, able) = (&*offer.model, &*offer.model.capabilities);
-    if !target.is_route() {
-        let label = match request.quality.as_deref() {
-            None | Some("auto") => able.quality_default.as_str(),
-            Some(asked) => {
-                let known = able.qualities.iter().find(|label| *label == asked).map(String::as_str);
-                known.ok_or(Reason::QualityUnsupported { asked, known: &able.qualities })?
-            }
-        };
-        let class = model.class_of(label, resolution);
-        // A label is the vendor's word, but a class that was asked for is a promise.
-        return match (request.class, class) {
-            (Some(asked), Some(best)) if best < asked => Err(Reason::ClassTooLow { asked, best: Some(best) }),
-            _ => Ok((label, class)),
-        };
-    }
     static UNLABELLED: [String; 1] = [String::new()];
     let labels: &[String] = if able.qualities.is_empty() { &UNLABELLED } else { &able.qualities };
     let mut best = None;

@@ -3,6 +3,7 @@
 use crate::exclusion::Reason;
 use crate::health::HealthBook;
 use crate::insight::NOTHING;
+use crate::name_book::PLAIN;
 use crate::plan::{Plan, PlanContext, plan};
 use gallerist_domain::{ImageRequest, Size, SizeChoice};
 use gallerist_pricing::catalogue::Origin;
@@ -30,7 +31,15 @@ pub fn now() -> Timestamp {
 }
 
 pub fn context(at: Timestamp) -> PlanContext<'static> {
-    PlanContext { offers: &OFFERS, health: &WELL, insight: &NOTHING, at, now_ms: 0, price_only: false }
+    PlanContext {
+        offers: &OFFERS,
+        health: &WELL,
+        insight: &NOTHING,
+        names: &PLAIN,
+        at,
+        now_ms: 0,
+        price_only: false,
+    }
 }
 
 /// One square picture.

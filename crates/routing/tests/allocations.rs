@@ -2,15 +2,29 @@
 //! costs the same allocations among those two as among all.
 
 use allocation_counter::{AllocationInfo, measure};
-use gallerist_domain::{ImageRequest, OutputFormat, QualityClass, Size, SizeChoice};
+use gallerist_domain::{ImageRequest, OutputFormat, QualityClass, Size, SizeChoice, TierChoice};
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, offers};
 use gallerist_routing::insight::NOTHING;
-use gallerist_routing::{HealthBook, PlanContext, plan};
-use std::collections::BTreeSet;
+use gallerist_routing::{HealthBook, Member, NameBook, PlanContext, Route, plan};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+/// A route that demands all that a route can.
+static NAMES: LazyLock<NameBook> = LazyLock::new(|| {
+    let strict = Route {
+        models_exclude: vec![Member::parse("gpt-image-1")],
+        providers_exclude: vec!["stability".to_owned()],
+        class: Some(QualityClass::High),
+        max_cost: Some(square_limit()),
+        tier: TierChoice::Standard,
+        ..Route::named("strict")
+    };
+    NameBook::new(vec![strict], BTreeMap::new())
+});
 
 fn context<'a>(offers: &'a [Offer], health: &'a HealthBook) -> PlanContext<'a> {
     let at = "2026-11-22T12:00:00Z".parse().expect("an instant");
-    PlanContext { offers, health, insight: &NOTHING, at, now_ms: 0, price_only: true }
+    PlanContext { offers, health, insight: &NOTHING, names: &NAMES, at, now_ms: 0, price_only: true }
 }
 
 /// What a plan allocates, and which of the offers are in.
@@ -18,8 +32,8 @@ fn planning(request: &ImageRequest, offers: &[Offer]) -> (AllocationInfo, BTreeS
     let health = HealthBook::new(offers.len());
     let context = context(offers, &health);
     let mut places = BTreeSet::new();
-    let allocated = measure(|| drop(plan(request, context).expect("auto is known")));
-    let planned = plan(request, context).expect("auto is known").offers;
+    let allocated = measure(|| drop(plan(request, context).expect("the name is known")));
+    let planned = plan(request, context).expect("the name is known").offers;
     places.extend(planned.iter().map(|planned| planned.index));
     (allocated, places)
 }
@@ -56,6 +70,8 @@ fn wishes() -> Vec<ImageRequest> {
             max_latency_ms: Some(4_000),
             ..square()
         },
+        ImageRequest::new("strict", "a red kite over a hill"),
+        ImageRequest::new("gpt-image-2", "a red kite over a hill"),
     ]
 }
 
@@ -97,7 +113,7 @@ fn the_reasons_are_told_without_an_allocation() {
     let all = offers(&catalogue, &kinds);
     let health = HealthBook::new(all.len());
     for wish in wishes() {
-        let plan = plan(&wish, context(&all, &health)).expect("auto is known");
+        let plan = plan(&wish, context(&all, &health)).expect("the name is known");
         let mut told = 0;
         let allocated = measure(|| told = plan.excluded().map(|out| out.reason.code().len()).sum());
         assert!(told > 0);

@@ -1,16 +1,16 @@
 //! A delivered request as OpenAI's answer: headers, small JSON, the pictures in the buffers they came in.
 //!
 //! The body knows when it was dropped before its end: then the client has gone, and the engine is told so
-//! that the pictures are kept for it. For that they are held in memory while they are sent, within a budget;
-//! beyond it they are kept on disk first, and each frame is let go as it is sent. What happens after the last
-//! frame was handed to the connection cannot be seen here.
+//! that the pictures are kept for it (`retention.rs` holds them until then). What happens after the last frame
+//! was handed to the connection cannot be seen here.
 
 use crate::parts::{Parts, Writer};
+use crate::retention::Retained;
 use crate::state::AppState;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use gallerist_domain::{Background, ImageData, ResponseFormat};
+use gallerist_domain::{Background, ResponseFormat};
 use gallerist_engine::{Answer, AnswerMeta, Cost, DeliveredImage, Missing, TokenUsage};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
@@ -18,7 +18,6 @@ use serde::Serialize;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -42,18 +41,8 @@ pub(crate) async fn response(state: &AppState, answer: Answer, echo: Echo, base:
     let parts = body(&answer, echo, base);
     state.metrics().delivered(answer.images.len());
     let headers = headers(&answer.meta);
-    let undelivered = match Undelivered::new(state, answer) {
-        Ok(undelivered) => Some(undelivered),
-        Err(answer) => {
-            let request = answer.meta.request_id;
-            if !state.engine().keep(answer).await {
-                // It is paid, so it is sent all the same; the engine has told why it could not be kept.
-                tracing::warn!(%request, "an answer is sent that is lost when its client leaves before its end");
-            }
-            None
-        }
-    };
-    let mut response = Response::new(Body::new(AnswerBody { state: state.clone(), parts, undelivered }));
+    let retained = state.retention().take(state, answer).await;
+    let mut response = Response::new(Body::new(AnswerBody { parts, retained }));
     *response.headers_mut() = headers;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
@@ -150,6 +139,10 @@ pub(crate) struct Details<'a> {
     request_id: gallerist_domain::RequestId,
     provider: &'a str,
     model: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    requested_model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<&'a str>,
     offer: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<&'a Cost>,
@@ -168,6 +161,8 @@ impl<'a> From<&'a AnswerMeta> for Details<'a> {
             request_id: meta.request_id,
             provider: &meta.provider,
             model: &meta.model,
+            requested_model: &meta.requested_model,
+            route: meta.route.as_deref(),
             offer: &meta.offer,
             cost: Some(&meta.cost),
             attempts: meta.attempts,
@@ -224,41 +219,9 @@ impl Usage {
     }
 }
 
-/// Tells the engine that nobody took these pictures.
-pub(crate) fn keep_undelivered(state: &AppState, answer: Answer) {
-    state.metrics().undelivered();
-    // While the process ends there may be no runtime left to keep anything with.
-    if tokio::runtime::Handle::try_current().is_ok() {
-        state.engine().undelivered(answer);
-    }
-}
-
-/// An answer that is being sent, held so that it can be kept.
-struct Undelivered {
-    answer: Answer,
-    /// Its place in the budget.
-    _room: OwnedSemaphorePermit,
-}
-
-impl Undelivered {
-    /// The answer itself when the budget is used up.
-    fn new(state: &AppState, answer: Answer) -> Result<Undelivered, Answer> {
-        let bytes = answer.images.iter().map(|image| match &image.data {
-            ImageData::Base64(held) | ImageData::Bytes(held) => held.len(),
-            ImageData::Url(_) => 0,
-        });
-        match state.retain(bytes.sum()) {
-            Some(room) => Ok(Undelivered { answer, _room: room }),
-            None => Err(answer),
-        }
-    }
-}
-
 struct AnswerBody {
-    state: AppState,
     parts: Parts,
-    /// Absent where the pictures are on disk; taken away with the last frame.
-    undelivered: Option<Undelivered>,
+    retained: Retained,
 }
 
 impl http_body::Body for AnswerBody {
@@ -271,7 +234,7 @@ impl http_body::Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let frame = self.parts.next_frame();
         if self.parts.is_empty() {
-            self.undelivered = None;
+            self.retained.delivered();
         }
         Poll::Ready(frame.map(|frame| Ok(Frame::data(frame))))
     }
@@ -282,16 +245,6 @@ impl http_body::Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.parts.length())
-    }
-}
-
-impl Drop for AnswerBody {
-    fn drop(&mut self) {
-        match self.undelivered.take() {
-            Some(Undelivered { answer, .. }) => keep_undelivered(&self.state, answer),
-            None if !self.parts.is_empty() => self.state.metrics().undelivered(),
-            None => {}
-        }
     }
 }
 

@@ -24,6 +24,14 @@ pub(crate) fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Arc<
     })
 }
 
+/// Lets the store look for a key that this replica has not heard of yet, ahead of [`authenticate`].
+pub(crate) async fn learn_key(state: &AppState, headers: &HeaderMap) {
+    let engine = state.engine();
+    if let (true, Some(key)) = (engine.store().is_shared(), bearer(headers)) {
+        engine.store().find_key(&key_digest(key), engine.clock().now()).await;
+    }
+}
+
 /// As [`authenticate`], for what only an admin key may do.
 pub(crate) fn authenticate_admin(state: &AppState, headers: &HeaderMap) -> Result<Arc<KeyRecord>, Failure> {
     let key = authenticate(state, headers)?;

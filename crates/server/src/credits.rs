@@ -7,7 +7,7 @@ use gallerist_domain::{Decimal, LotId, Ticks};
 use gallerist_engine::credits::ProviderForecast;
 use gallerist_pricing::credits::{FeeRule, Purchase, RECENT_DAYS};
 use gallerist_pricing::quote::display_quantity;
-use gallerist_store::LotRecord;
+use gallerist_store::{Adjustment, LotRecord};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -55,6 +55,36 @@ impl LotWish {
             purchased_at: instant("purchased_at", self.purchased_at)?.unwrap_or(now),
             expires_at: instant("expires_at", self.expires_at)?,
         })
+    }
+}
+
+/// Credits that moved without an attempt, as it is said: `use` or `balance`, one of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdjustmentWish {
+    pub provider: String,
+    r#use: Option<Box<RawValue>>,
+    balance: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub note: String,
+}
+
+impl AdjustmentWish {
+    /// # Errors
+    /// The first parameter that cannot be read.
+    pub fn adjustment(&self) -> Result<Adjustment, Mistake> {
+        let millionths = |name: &'static str, written: &RawValue| {
+            let units = figure(name, written)?.to_units_exact(6).and_then(|units| i64::try_from(units).ok());
+            units.ok_or_else(|| (name, format!("{name} must be credits with at most six digits.")))
+        };
+        match (&self.r#use, &self.balance) {
+            (Some(written), None) => Ok(Adjustment::Use(millionths("use", written)?)),
+            (None, Some(written)) => Ok(Adjustment::Balance(millionths("balance", written)?)),
+            _ => Err((
+                "use",
+                "Say either use, the credits that were used, or balance, those that are left.".to_owned(),
+            )),
+        }
     }
 }
 
@@ -108,6 +138,9 @@ pub struct LotShown {
     /// Credits that nobody used in time, and what they were bought for.
     expired: String,
     expired_usd: Ticks,
+    /// Credits that moved without an attempt (used outside, or corrected), and what they were bought for.
+    outside: String,
+    outside_usd: Ticks,
 }
 
 impl From<&LotRecord> for LotShown {
@@ -132,6 +165,8 @@ impl From<&LotRecord> for LotShown {
             remaining_usd: lot.cost_remaining(),
             expired: credits(record.expired_millionths),
             expired_usd: record.expired,
+            outside: credits(record.outside_millionths),
+            outside_usd: record.outside,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! A failure that may have cost something, or that would only happen again, tells the SDKs not to retry by
 //! themselves. `problem.rs` writes the bodies. No message here holds a key.
 
-pub(crate) mod budget;
+mod budget;
 
 use crate::wire::ParameterFault;
 use budget::{BudgetDetails, FittingDetails};
@@ -265,6 +265,14 @@ impl From<StoreError> for Failure {
                 retry_after_ms: Some(RETRY_AFTER_MS),
                 ..Failure::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The gateway is shutting down.")
             },
+            StoreError::Away(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the store cannot be reached");
+                let message = "The ledger cannot be reached at the moment. Ask again soon.";
+                Failure {
+                    retry_after_ms: Some(RETRY_AFTER_MS),
+                    ..Failure::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
+                }
+            }
             error => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
                 Failure::internal()

@@ -7,12 +7,14 @@
 //! (who answers what) and `routes/images.rs` (the hot path).
 
 pub mod alerts;
+pub mod budgets;
 pub mod credits;
 pub mod keys;
 pub mod serve;
 pub mod state;
 pub mod wire;
 
+mod amount;
 mod answer;
 mod auth;
 mod failure;
@@ -20,6 +22,7 @@ mod intake;
 mod metrics;
 mod parts;
 mod problem;
+mod retention;
 mod routes;
 mod stream;
 

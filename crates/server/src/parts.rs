@@ -11,7 +11,7 @@ use gallerist_domain::{Chunks, ImageData};
 use std::collections::VecDeque;
 
 /// Pictures up to this length are copied into the JSON around them: one write instead of several.
-const COPY_BYTES_MAX: usize = 8 << 10;
+pub(crate) const COPY_BYTES_MAX: usize = 8 << 10;
 /// Base64 text per frame; a multiple of four.
 const FRAME_BYTES: usize = 64 << 10;
 

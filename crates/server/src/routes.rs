@@ -1,6 +1,7 @@
 //! Who answers what. One handler file per resource; errors below OpenAI's paths take OpenAI's form.
 
 mod alerts;
+mod budgets;
 mod credits;
 mod disputes;
 mod health;
@@ -17,17 +18,29 @@ mod webhooks;
 
 pub(crate) use parameters::present;
 
+use crate::auth;
 use crate::failure::Failure;
 use crate::intake;
 use crate::state::AppState;
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, delete, get, patch, post};
 use http::StatusCode;
 
-/// Every route. It needs no layers: limits and errors are the handlers' own.
+/// Every route. Limits and errors are the handlers' own.
 pub(crate) fn router(state: AppState) -> Router {
+    let router = routes();
+    // Where others write to the same store, a key may be newer than what is known of it here.
+    let router = match state.engine().store().is_shared() {
+        true => router.layer(from_fn_with_state(state.clone(), learn_key)),
+        false => router,
+    };
+    router.with_state(state)
+}
+
+fn routes() -> Router<AppState> {
     Router::new()
         .route("/v1/images/generations", post(images::generate).fallback(method_not_allowed))
         .route("/v1/images/edits", post(images::not_yet).fallback(method_not_allowed))
@@ -48,7 +61,13 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v1/keys/{id}", delete(keys::revoke).fallback(method_not_allowed))
         .route("/v1/projects", get(projects::list).post(projects::create).fallback(method_not_allowed))
         .route("/v1/projects/{id}", patch(projects::change).get(projects::show).fallback(method_not_allowed))
+        .route("/v1/budgets", get(budgets::list).post(budgets::create).fallback(method_not_allowed))
+        .route(
+            "/v1/budgets/{id}",
+            get(budgets::show).patch(budgets::change).delete(budgets::remove).fallback(method_not_allowed),
+        )
         .route("/v1/credits", get(credits::list).post(credits::create).fallback(method_not_allowed))
+        .route("/v1/credits/adjustments", post(credits::adjust).fallback(method_not_allowed))
         .route("/v1/credits/forecast", get(credits::forecast).fallback(method_not_allowed))
         .route("/v1/alerts", get(alerts::list).fallback(method_not_allowed))
         .route("/v1/webhooks", get(webhooks::list).post(webhooks::create).fallback(method_not_allowed))
@@ -64,12 +83,17 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/readyz", get(health::ready).fallback(method_not_allowed))
         .route("/metrics", get(health::metrics).fallback(method_not_allowed))
         .fallback(any(no_such_path))
-        .with_state(state)
+}
+
+async fn learn_key(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    auth::learn_key(&state, request.headers()).await;
+    next.run(request).await
 }
 
 /// First parts of our own paths; whatever else stands below `/v1/` was meant for OpenAI.
 const NATIVE: &[&str] = &[
-    "quotes", "requests", "pictures", "usage", "keys", "projects", "credits", "prices", "alerts", "webhooks",
+    "quotes", "requests", "pictures", "usage", "keys", "projects", "budgets", "credits", "prices", "alerts",
+    "webhooks",
 ];
 
 /// Whether errors of this path take OpenAI's form.
@@ -95,7 +119,7 @@ async fn method_not_allowed(State(state): State<AppState>, request: Request) -> 
 fn allowed(path: &str) -> &'static str {
     match path {
         "/v1/quotes" => "POST",
-        "/v1/keys" | "/v1/projects" | "/v1/credits" | "/v1/webhooks" => "GET, POST",
+        "/v1/keys" | "/v1/projects" | "/v1/budgets" | "/v1/credits" | "/v1/webhooks" => "GET, POST",
         _ if path.starts_with("/v1/webhooks/") && (path.ends_with("/rotate") || path.ends_with("/test")) => {
             "POST"
         }
@@ -104,6 +128,7 @@ fn allowed(path: &str) -> &'static str {
         _ if path.starts_with("/v1/requests/") && path.ends_with("/resolve") => "POST",
         _ if path.starts_with("/v1/keys/") => "DELETE",
         _ if path.starts_with("/v1/projects/") => "GET, PATCH",
+        _ if path.starts_with("/v1/budgets/") => "GET, PATCH, DELETE",
         _ => "GET",
     }
 }

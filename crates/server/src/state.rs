@@ -1,12 +1,12 @@
 //! What every handler shares: the engine, the settings of the HTTP side, the counters.
 
 use crate::metrics::Metrics;
+use crate::retention::Retention;
 use gallerist_engine::Engine;
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::catalogue::Origin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How the HTTP side is set up. Make it with [`AppSettings::new`] and change what differs.
 #[derive(Clone)]
@@ -25,9 +25,9 @@ pub struct AppSettings {
     /// For the whole of a body, in milliseconds. Default 60,000.
     pub body_read_ms_max: u64,
     /// Pictures that are held in memory until their client has them whole, in bytes over all answers, so that
-    /// one cut off on the way can be kept. Beyond it a picture is put on disk before it is sent, which costs its
-    /// answer some milliseconds. When its answer begins a picture is in memory anyway, so only clients that
-    /// read slowly make this grow. Default 256 MiB.
+    /// one cut off on the way can be kept. Where it is used up, answers wait for their turn, and those of slow
+    /// clients are put on disk while they are sent. What is larger than all of it is put on disk first, which
+    /// costs its answer some milliseconds. Default 64 MiB.
     pub retained_bytes_max: usize,
 }
 
@@ -40,7 +40,7 @@ impl AppSettings {
             body_bytes_max: 8 << 20,
             drain_bytes_max: 128 << 20,
             body_read_ms_max: 60_000,
-            retained_bytes_max: 256 << 20,
+            retained_bytes_max: 64 << 20,
         }
     }
 }
@@ -57,19 +57,18 @@ struct Inner {
     stopping: AtomicBool,
     /// Read when somebody first looks at the prices.
     whole_catalogue: OnceLock<Arc<Catalogue>>,
-    /// Room for pictures that are held until their client has them, in KiB.
-    retained: Arc<Semaphore>,
+    retention: Retention,
 }
 
 impl AppState {
     pub fn new(settings: AppSettings) -> AppState {
-        let retained = Arc::new(Semaphore::new(settings.retained_bytes_max >> 10));
+        let retention = Retention::new(settings.retained_bytes_max);
         let inner = Inner {
             settings,
             metrics: Metrics::default(),
             stopping: AtomicBool::new(false),
             whole_catalogue: OnceLock::new(),
-            retained,
+            retention,
         };
         AppState { inner: Arc::new(inner) }
     }
@@ -104,10 +103,8 @@ impl AppState {
         &self.inner.metrics
     }
 
-    /// Room to hold this many bytes of pictures, if there is some.
-    pub(crate) fn retain(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kibibytes = u32::try_from(bytes >> 10).ok()?;
-        Arc::clone(&self.inner.retained).try_acquire_many_owned(kibibytes).ok()
+    pub(crate) fn retention(&self) -> &Retention {
+        &self.inner.retention
     }
 
     /// From now on `/readyz` says no, so that balancers send nothing more.

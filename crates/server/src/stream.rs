@@ -8,6 +8,7 @@
 use crate::answer::{self, Details, Usage};
 use crate::failure::Failure;
 use crate::parts::{Parts, Writer};
+use crate::retention;
 use crate::state::AppState;
 use axum::body::Body;
 use axum::response::Response;
@@ -149,7 +150,7 @@ impl Drop for EventBody {
             }
         }
         if let Some(answer) = self.taken.take().filter(|_| cut_off) {
-            answer::keep_undelivered(&self.state, answer);
+            retention::keep_undelivered(&self.state, answer);
         }
     }
 }

@@ -75,6 +75,24 @@ pub fn parse_generation(body: &[u8]) -> Result<ImageRequest, Vec<ParameterFault>
     if faults.is_empty() { Ok(request) } else { Err(faults.into_list()) }
 }
 
+/// The members of a body.
+const KNOWN: [&str; 14] = [
+    "prompt",
+    "model",
+    "n",
+    "size",
+    "quality",
+    "output_format",
+    "output_compression",
+    "background",
+    "moderation",
+    "stream",
+    "partial_images",
+    "response_format",
+    "user",
+    "gallerist",
+];
+
 /// What can be judged only when the whole body has been read.
 #[derive(Default)]
 struct Draft {
@@ -141,7 +159,12 @@ fn refuse(name: &str, faults: &mut Faults) {
                 format!("{name} is not supported by this gateway yet: {remedy}"),
             );
         }
-        None => faults.unknown("", name),
+        None if extension::KNOWN.contains(&name) => {
+            let message =
+                format!("{name} is no parameter of its own: write {{\"gallerist\": {{\"{name}\": …}}}}");
+            faults.add(name, code::UNKNOWN, message);
+        }
+        None => faults.unknown("", name, &KNOWN),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `pairs` drives the public commands with 1, 32 and 256 concurrent callers; `bare` writes rows of the same
 //! volume with the engine alone, in transactions of as many pairs, on the same file system. Afterwards it
-//! prints the processor time of one pair, the time to add up usage and the time to open an empty store.
+//! prints the processor time of one pair, the time to add up usage and the time to open an empty store, and
+//! pairs on PostgreSQL where a server is named.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -25,14 +26,25 @@ fn main() {
     divan::main();
     processor_time();
     opening_time();
+    match std::env::var(SERVER) {
+        Ok(server) => postgres(&server),
+        Err(_) => println!("PostgreSQL: skipped, {SERVER} is not set (`cargo xtask bench` starts a server)"),
+    }
 }
+
+/// A PostgreSQL server on which databases may be made, and whose commits wait for the disk.
+const SERVER: &str = "GALLERIST_TEST_POSTGRES_URL";
 
 fn folder() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder takes a folder")
 }
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a run-time starts")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a run-time starts")
 }
 
 fn open(dir: &TempDir) -> Store {
@@ -52,6 +64,8 @@ async fn pair(store: &Store) {
         operation: Operation::Generate,
         n: 1,
         plan_json: "p".repeat(PLAN_BYTES),
+        asked_json: None,
+        prompt: None,
         fingerprint: [attempt.uuid().as_bytes()[15]; 32],
         idempotency_key: None,
     };
@@ -147,6 +161,84 @@ fn bare(bencher: Bencher<'_, '_>, group: usize) {
             commit(CHARGE_BYTES + ANSWER_BYTES + 300);
         }
     });
+}
+
+/// Pairs a second on PostgreSQL with 1, 32 and 256 callers, by one and by three replicas, beside rows of the
+/// same volume written by a bare session in transactions of as many pairs.
+fn postgres(server: &str) {
+    let runtime = runtime();
+    let session = |url: &str| {
+        let (client, connection) =
+            runtime.block_on(tokio_postgres::connect(url, tokio_postgres::NoTls)).expect("it connects");
+        runtime.spawn(connection);
+        client
+    };
+    let name = format!("bench_{}", uuid::Uuid::now_v7().simple());
+    let url = format!("{}/{name}", server.rsplit_once('/').expect("an address names a database").0);
+    let admin = session(server);
+    runtime.block_on(admin.batch_execute(&format!("CREATE DATABASE {name}"))).expect("a database is made");
+    let bare = session(&url);
+    let make = "CREATE TABLE rows (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, text BYTEA NOT NULL);
+        ALTER TABLE rows ALTER COLUMN text SET STORAGE EXTERNAL";
+    runtime.block_on(bare.batch_execute(make)).expect("the table is made");
+    for callers in [1, 32, 256] {
+        let rounds = 1_024 / callers.max(8);
+        let pairs = f64::from(u32::try_from(callers * rounds).expect("it is a small number"));
+        let start = Instant::now();
+        runtime.block_on(async {
+            for _ in 0..rounds {
+                bare_commit(&bare, callers, PLAN_BYTES + CALL_BYTES + 300).await;
+                bare_commit(&bare, callers, CHARGE_BYTES + ANSWER_BYTES + 300).await;
+            }
+        });
+        print!("PostgreSQL, {callers:>3} callers: bare {:.0} pairs/s", pairs / start.elapsed().as_secs_f64());
+        for replicas in [1, 3] {
+            let dirs: Vec<TempDir> = (0..replicas).map(|_| folder()).collect();
+            let url: StoreUrl = url.parse().expect("it was made so");
+            let stores: Vec<Store> = dirs
+                .iter()
+                .map(|dir| {
+                    let options = StoreOptions::new(dir.path(), Timestamp::UNIX_EPOCH);
+                    Store::open(StoreOptions { url: Some(url.clone()), ..options }).expect("it opens")
+                })
+                .collect();
+            for store in &stores {
+                storm(&runtime, store, 8, 2);
+            }
+            let start = Instant::now();
+            std::thread::scope(|scope| {
+                for store in &stores {
+                    let share = callers.div_ceil(replicas);
+                    scope.spawn(move || storm(&self::runtime(), store, share, rounds));
+                }
+            });
+            let pairs =
+                f64::from(u32::try_from(callers.div_ceil(replicas) * replicas * rounds).expect("small"));
+            print!(", {replicas} replicas {:.0}", pairs / start.elapsed().as_secs_f64());
+            runtime.block_on(async {
+                for store in &stores {
+                    store.close().await.expect("it ends");
+                }
+            });
+        }
+        println!();
+    }
+    drop(bare);
+    let drop_it = format!("DROP DATABASE {name} WITH (FORCE)");
+    runtime.block_on(admin.batch_execute(&drop_it)).expect("the database goes");
+}
+
+/// One transaction of `group` rows, whose statements do not wait for each other.
+async fn bare_commit(client: &tokio_postgres::Client, group: usize, bytes: usize) {
+    client.batch_execute("BEGIN").await.expect("a transaction begins");
+    let text = vec![b'x'; bytes];
+    let insert = client.prepare("INSERT INTO rows (text) VALUES ($1)").await.expect("it prepares");
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&text];
+    let rows = (0..group).map(|_| client.execute(&insert, &values));
+    for written in futures_util::future::join_all(rows).await {
+        written.expect("the disk has room");
+    }
+    client.batch_execute("COMMIT").await.expect("the disk has room");
 }
 
 /// Processor time of this process so far; zero where the system does not tell.

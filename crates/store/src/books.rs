@@ -2,7 +2,7 @@
 
 use gallerist_domain::Ticks;
 
-use crate::sql::{Sql, params};
+use crate::sql::{Dialect, Sql, params};
 use crate::words::{self, statements};
 use crate::{Store, StoreError};
 
@@ -34,13 +34,15 @@ impl Books {
 
 statements! {
     BALANCES = "SELECT c.name, coalesce(sum(e.amount), 0) FROM accounts c
-        LEFT JOIN (SELECT account, amount FROM entries UNION ALL SELECT account, amount FROM credit_entries) e
+        LEFT JOIN (SELECT account, amount FROM entries UNION ALL SELECT account, amount FROM credit_entries
+            UNION ALL SELECT credits_account, -cost_ticks FROM credit_adjustments
+            UNION ALL SELECT outside_account, cost_ticks FROM credit_adjustments) e
             ON e.account = c.number GROUP BY c.number ORDER BY c.name";
     OPEN_COUNTS = "SELECT count(*) FILTER (WHERE status = 'reserved'),
             count(*) FILTER (WHERE status = 'disputed') FROM attempts";
     // The checks below answer one text a contradiction.
     UNBALANCED = "SELECT 'movement ' || kind || ' of attempt ' || hex(t.id) || ' sums to ' || sum(e.amount)
-        FROM entries e JOIN attempts t ON t.row = e.attempt GROUP BY e.attempt, e.kind
+        FROM entries e JOIN attempts t ON t.row = e.attempt GROUP BY t.row, e.kind
         HAVING sum(e.amount) <> 0";
     TOTALS_OF_ATTEMPTS = "SELECT 'totals of project ' || p.name || ' differ from its attempts' FROM projects p
         WHERE (p.settled, p.held, p.disputed) <> (
@@ -55,7 +57,7 @@ statements! {
             OR -(p.settled + p.held + p.disputed)
                 <> (SELECT coalesce(sum(amount), 0) FROM entries WHERE account = p.available_account)";
     PAYABLE = "SELECT 'payable to ' || provider || ' differs from its attempts'
-        FROM (SELECT provider, sum(charged_ticks) AS charged FROM attempts GROUP BY provider)
+        FROM (SELECT provider, sum(charged_ticks) AS charged FROM attempts GROUP BY provider) AS sums
         WHERE charged <> (SELECT coalesce(sum(e.amount), 0) FROM accounts c JOIN entries e
             ON e.account = c.number WHERE c.name = 'provider:' || provider || ':payable')";
     STRAY = "SELECT 'attempt ' || hex(a.id) || ' is reserved but its request is ' || r.status
@@ -64,18 +66,21 @@ statements! {
     DANGLING = "SELECT 'a row of ' || \"table\" || ' refers to a missing row of ' || parent
         FROM pragma_foreign_key_check";
     CREDITS_UNBALANCED = "SELECT kind || ' of lot ' || hex(l.id) || ' sums to ' || sum(e.amount)
-        FROM credit_entries e JOIN credit_lots l ON l.number = e.lot GROUP BY e.lot, e.attempt, e.kind
+        FROM credit_entries e JOIN credit_lots l ON l.number = e.lot GROUP BY l.number, e.attempt, e.kind
         HAVING sum(e.amount) <> 0";
     LOTS_OF_USES = "SELECT 'lot ' || hex(l.id) || ' differs from what was taken from it' FROM credit_lots l
         WHERE l.remaining + l.expired
                 <> l.quantity - (SELECT coalesce(sum(quantity), 0) FROM credit_uses u WHERE u.lot = l.number)
+                    - (SELECT coalesce(sum(quantity), 0) FROM credit_adjustments x WHERE x.lot = l.number)
             OR (l.remaining = 0 AND l.expired_ticks
                 <> l.cost_ticks - (SELECT coalesce(sum(cost_ticks), 0) FROM credit_uses u
-                    WHERE u.lot = l.number))";
+                    WHERE u.lot = l.number)
+                    - (SELECT coalesce(sum(cost_ticks), 0) FROM credit_adjustments x
+                        WHERE x.lot = l.number))";
     CREDITS_OF_LOTS = "SELECT 'credits of ' || provider || ' differ from its lots'
         FROM (SELECT provider, sum(cost_ticks - expired_ticks - (SELECT coalesce(sum(u.cost_ticks), 0)
                 FROM credit_uses u WHERE u.lot = credit_lots.number)) AS left_ticks
-            FROM credit_lots GROUP BY provider)
+            FROM credit_lots GROUP BY provider) AS sums
         WHERE left_ticks <> (SELECT coalesce(sum(e.amount), 0) FROM accounts c JOIN credit_entries e
             ON e.account = c.number WHERE c.name = 'provider:' || provider || ':credits')";
     COVERED = "SELECT 'attempt ' || hex(a.id) || ' took credits for more than its charge' FROM attempts a
@@ -112,10 +117,12 @@ fn audit(connection: &dyn Sql) -> Result<Books, StoreError> {
         Ok((count(0)?, count(1)?))
     })?;
     let mut mismatches: Vec<String> = Vec::new();
-    let attempts = [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED, DANGLING];
+    let attempts = [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED];
+    // PostgreSQL checks references at each statement.
+    let references = (connection.dialect() == Dialect::Sqlite).then_some(DANGLING);
     let credits = [CREDITS_UNBALANCED, LOTS_OF_USES, CREDITS_OF_LOTS, COVERED];
     let budgets = [COUNTERS_OF_SHARES, SHARES_OF_ATTEMPTS];
-    for check in attempts.into_iter().chain(credits).chain(budgets) {
+    for check in attempts.into_iter().chain(references).chain(credits).chain(budgets) {
         let contradictions: Vec<String> = connection.query_all(check, params![], |row| row.get(0))?;
         mismatches.extend(contradictions);
     }

@@ -8,6 +8,7 @@ use gallerist_domain::{LotId, Ticks};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
+use crate::ledger::adjust::{Adjustment, adjust};
 use crate::ledger::credits as rules;
 use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
@@ -26,6 +27,10 @@ pub struct LotRecord {
     pub expired_millionths: i64,
     /// What the credits that nobody used in time had been bought for.
     pub expired: Ticks,
+    /// Credits that moved without an attempt: used outside, or corrected; negative where more came back.
+    pub outside_millionths: i64,
+    /// What they had been bought for.
+    pub outside: Ticks,
 }
 
 /// What became lost.
@@ -49,7 +54,9 @@ statements! {
             coalesce((SELECT sum(covered_ticks) FROM credit_uses u WHERE u.lot = l.number), 0),
             l.expired, l.expired_ticks,
             l.provider, l.currency, l.quantity, l.remaining, l.price_ticks, l.fee_rate_millionths,
-            l.fee_minimum_ticks, l.list_ticks, l.purchased_at, l.expires_at
+            l.fee_minimum_ticks, l.list_ticks, l.purchased_at, l.expires_at,
+            coalesce((SELECT sum(quantity) FROM credit_adjustments x WHERE x.lot = l.number), 0),
+            coalesce((SELECT sum(cost_ticks) FROM credit_adjustments x WHERE x.lot = l.number), 0)
         FROM credit_lots l ORDER BY l.provider, l.expires_at IS NULL, l.expires_at, l.number";
     // A settlement counts on the day on which its request was accepted; so the index of those is of use.
     DAILY = "SELECT a.provider, (r.created_at - ?1) / 86400000000, sum(a.charged_ticks)
@@ -63,6 +70,19 @@ impl Store {
     /// Enters credits that were bought. Refused with [`StoreError::Invalid`] where no provider sells that.
     pub async fn add_lot(&self, id: LotId, lot: Lot, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |writing| rules::add(writing, id, &lot, now)).await
+    }
+
+    /// Books credits of a provider that moved without an attempt. Refused with [`StoreError::Invalid`] where the
+    /// lots cannot bear it.
+    pub async fn adjust_credits(
+        &self,
+        provider: &str,
+        adjustment: Adjustment,
+        note: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (provider, note) = (provider.to_owned(), note.to_owned());
+        self.write(move |writing| adjust(writing, &provider, adjustment, &note, now)).await
     }
 
     /// All lots, also those that are used or lost: by provider, what expires first in front.
@@ -108,5 +128,7 @@ fn record(row: &Row<'_>) -> Result<LotRecord, StoreError> {
         expired_millionths: row.get(4)?,
         expired: words::ticks(row, 5)?,
         lot: rules::lot(row, 6)?,
+        outside_millionths: row.get(16)?,
+        outside: words::ticks(row, 17)?,
     })
 }

@@ -55,6 +55,9 @@ pub enum StoreError {
     Invalid(String),
     #[error("the database failed")]
     Database(#[source] EngineError),
+    /// Nothing was written, or what was is said otherwise.
+    #[error("the database cannot be reached")]
+    Away(#[source] EngineError),
     #[error("{} failed", .path.display())]
     File {
         path: PathBuf,
@@ -116,11 +119,15 @@ impl StoreError {
     /// Whether the disk or the database failed, so that the same command may succeed a moment later. The rest
     /// are refusals, which repeating does not change.
     pub fn may_pass(&self) -> bool {
-        matches!(self, StoreError::Database(_) | StoreError::File { .. })
+        matches!(self, StoreError::Database(_) | StoreError::Away(_) | StoreError::File { .. })
     }
 
     pub(crate) fn database(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
         StoreError::Database(Arc::from(error.into()))
+    }
+
+    pub(crate) fn away(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+        StoreError::Away(Arc::from(error.into()))
     }
 
     /// A column that holds what this version never wrote.

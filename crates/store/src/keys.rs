@@ -1,12 +1,13 @@
 //! Client keys: kept as SHA-256 digests, looked up in memory, written through the writer.
 //!
 //! The map in memory holds the keys that are not revoked; the writer reads it again after each commit that
-//! changed a key and before that change is answered. No key itself is ever seen here.
+//! changed a key and before that change is answered; what other replicas change is read within a second. No key itself is ever seen here.
 
 use gallerist_domain::ProjectId;
 use jiff::Timestamp;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use crate::sql::{Row, Sql, params};
 use crate::words::{self, KeyRole, micros, statements};
@@ -49,14 +50,20 @@ statements! {
         FROM keys k JOIN projects p ON p.number = k.project ORDER BY k.created_at, k.id";
 }
 
+/// Pause between two readings of all keys because one was not known.
+const KEYS_READ_PAUSE: Duration = Duration::from_millis(100);
+
 /// The keys that are not revoked, by digest.
 #[derive(Default)]
 pub(crate) struct LiveKeys {
+    /// Held while the keys are read, so that what was read last is also kept last.
+    loading: Mutex<()>,
     by_digest: RwLock<HashMap<[u8; 32], Arc<KeyRecord>>>,
 }
 
 impl LiveKeys {
     pub(crate) fn load(&self, connection: &dyn Sql) -> Result<(), StoreError> {
+        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh = HashMap::new();
         let all: Vec<_> =
             connection.query_all(KEYS, params![], |row| Ok((row.get::<[u8; 32]>(8)?, record(row)?)))?;
@@ -78,6 +85,30 @@ impl Store {
         let key = keys.get(sha256)?;
         let live = key.expires_at.is_none_or(|at| now < at);
         live.then(|| Arc::clone(key))
+    }
+
+    /// As [`Store::key_by_digest`], but a key that is not known is looked for in a database that others write
+    /// to, too. However many ask at once, it is read by one of them.
+    pub async fn find_key(&self, sha256: &[u8; 32], now: Timestamp) -> Option<Arc<KeyRecord>> {
+        if let Some(found) = self.key_by_digest(sha256, now) {
+            return Some(found);
+        }
+        self.inner.replica.as_ref()?;
+        let asked = Instant::now();
+        let mut read = self.inner.keys_read.lock().await;
+        if read.is_none_or(|read| read < asked) {
+            // Whoever guesses keys must not keep the database busy.
+            let since = read.map_or(KEYS_READ_PAUSE, |read| read.elapsed());
+            tokio::time::sleep(KEYS_READ_PAUSE.saturating_sub(since)).await;
+            *read = Some(Instant::now());
+            let keys = Arc::clone(&self.inner.keys);
+            let loaded = self.inner.readers.read(move |connection| keys.load(connection)).await;
+            if let Err(error) = loaded {
+                tracing::warn!(%error, "the keys could not be read again");
+            }
+        }
+        drop(read);
+        self.key_by_digest(sha256, now)
     }
 
     /// Whether any key that is not revoked exists; false on a new store.

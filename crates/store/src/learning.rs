@@ -22,7 +22,7 @@ pub struct SettledCharge {
 statements! {
     SETTLED = "SELECT offer, basis, charged_ticks, charge_json FROM attempts
         WHERE row > (SELECT coalesce(max(row), 0) FROM attempts) - ?1 AND status = 'settled'
-            AND basis NOTNULL AND charge_json NOTNULL ORDER BY row DESC";
+            AND basis IS NOT NULL AND charge_json IS NOT NULL ORDER BY row DESC";
 }
 
 impl Store {

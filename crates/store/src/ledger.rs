@@ -11,10 +11,14 @@ use gallerist_domain::{AttemptId, OfferId, Operation, Payer, RequestId, Ticks};
 use jiff::Timestamp;
 use std::sync::Arc;
 
+use crate::sql::Lookups;
 use crate::words::RequestStatus;
+use crate::writer::Rule;
 use crate::{Store, StoreError};
 
 mod accounts;
+pub(crate) mod adjust;
+mod amounts;
 mod apply;
 mod counters;
 pub(crate) mod credits;
@@ -26,7 +30,8 @@ pub(crate) use counters::LiveBudget;
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
     let plain = accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS);
-    plain.chain(counters::STATEMENTS).chain(credits::STATEMENTS).chain(tell::STATEMENTS).copied()
+    let plain = plain.chain(counters::STATEMENTS).chain(credits::STATEMENTS);
+    plain.chain(adjust::STATEMENTS).chain(tell::STATEMENTS).copied()
 }
 
 /// How long an idempotency key is bound to its request.
@@ -49,6 +54,10 @@ pub struct NewRequest {
     pub n: u32,
     /// JSON text: offers and excluded.
     pub plan_json: String,
+    /// JSON text: the parameters that decide about the price, without the client's words.
+    pub asked_json: Option<String>,
+    /// Only where prompts are to be stored.
+    pub prompt: Option<String>,
     /// Digest of everything in the body that makes two requests the same.
     pub fingerprint: [u8; 32],
     /// The client's `Idempotency-Key`; bound to this request for [`IDEMPOTENCY_HOURS`].
@@ -193,7 +202,8 @@ impl Store {
     /// Holds the maxima of all attempts, or refuses with [`StoreError::BudgetExceeded`]. A refusal leaves
     /// no row of the request either.
     pub async fn reserve(&self, reservation: Reservation) -> Result<Reserved, StoreError> {
-        self.write(move |writing| apply::reserve(writing, &reservation)).await
+        let (run, look_ahead) = (apply::reserve, apply::ahead_of_reserve);
+        self.apply(Rule { argument: reservation, run, look_ahead }).await
     }
 
     /// Keeps what is needed to ask a provider again about a running call. The attempt must be reserved.
@@ -207,7 +217,8 @@ impl Store {
     }
 
     pub async fn conclude(&self, conclusion: Conclusion) -> Result<(), StoreError> {
-        self.write(move |writing| apply::conclude(writing, &conclusion)).await
+        let (run, look_ahead) = (apply::conclude, apply::ahead_of_conclude);
+        self.apply(Rule { argument: conclusion, run, look_ahead }).await
     }
 
     /// As [`Store::conclude`], for ends that nobody waits for: it is committed within milliseconds, together
@@ -221,7 +232,11 @@ impl Store {
         let conclusion = Arc::new(conclusion);
         let kept = Arc::clone(&conclusion);
         self.write_later(
-            move |writing| apply::conclude(writing, &conclusion),
+            Rule {
+                argument: conclusion,
+                run: |writing, conclusion| apply::conclude(writing, conclusion),
+                look_ahead: |conclusion, names, lookups| apply::ahead_of_conclude(conclusion, names, lookups),
+            },
             // The command's own share is gone by then.
             move |error| on_failure(Arc::unwrap_or_clone(kept), error),
         );
@@ -233,7 +248,10 @@ impl Store {
     }
 
     pub async fn resolve_dispute(&self, resolution: Resolution) -> Result<(), StoreError> {
-        self.write(move |writing| resolve::resolve(writing, &resolution)).await
+        let look_ahead = |resolution: &Resolution, names: &Names, lookups: &mut Lookups| {
+            apply::ahead_of_end(resolution.attempt, names, lookups);
+        };
+        self.apply(Rule { argument: resolution, run: resolve::resolve, look_ahead }).await
     }
 
     /// What was charged since the store was opened: each settled attempt and each resolved dispute once, when

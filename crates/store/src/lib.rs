@@ -1,9 +1,10 @@
 //! What must survive: projects, keys, requests, attempts, the double-entry ledger, pictures.
 //!
-//! One SQLite database and a folder of picture files in one data directory, locked to one process. One
-//! writer thread takes commands from a bounded queue and commits all that wait together (`writer.rs`);
-//! readers are a few read-only connections (`sqlite/`). The rules speak to the engine through `sql.rs` alone. Only this room changes money: [`ledger`] holds
-//! its rules, `schema/` the tables.
+//! By default one SQLite database and a folder of picture files in one data directory, locked to one process
+//! (`sqlite/`); or a PostgreSQL database that several processes share (`postgres/`). One writer thread takes
+//! commands from a bounded queue and commits all that wait together (`writer.rs`); readers have a few
+//! connections of their own. Only this room changes money: [`ledger`] holds its rules, which speak to the engine
+//! through `sql.rs` alone; `schema/` holds the tables.
 //!
 //! It refuses HTTP, the time of day (every command brings `now`), and deciding prices or routes. JSON that
 //! it keeps is text to it. Every write is on disk when its future returns.
@@ -26,6 +27,7 @@ pub mod watched;
 pub mod webhooks;
 pub mod words;
 
+mod postgres;
 mod schema;
 mod sql;
 mod sqlite;
@@ -34,6 +36,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use gallerist_domain::RequestId;
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,11 +49,13 @@ pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
 pub use keys::{KeyRecord, NewKey};
 pub use learning::SettledCharge;
+pub use ledger::adjust::Adjustment;
 pub use ledger::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, NewAttempt, NewRequest, RequestEnd,
     Reservation, Reserved, Resolution,
 };
 pub use pictures::{NewPicture, Picture, Swept};
+pub use postgres::StoreUrl;
 pub use projects::ProjectRecord;
 pub use requests::{
     AttemptRecord, EntryRecord, IdempotentRequest, OpenAttempt, RequestDetail, RequestFilter, RequestPage,
@@ -76,6 +81,8 @@ pub struct StoreOptions {
     pub durable: bool,
     /// When the default project of a new store was made.
     pub now: Timestamp,
+    /// A PostgreSQL database that this process shares with others, instead of SQLite in `data_dir`.
+    pub url: Option<StoreUrl>,
 }
 
 impl StoreOptions {
@@ -88,6 +95,7 @@ impl StoreOptions {
             calls_keep: false,
             durable: true,
             now,
+            url: None,
         }
     }
 }
@@ -101,9 +109,13 @@ pub struct Store {
 struct Inner {
     // Fields drop in this order: the writer ends and unlocks before a temporary folder is deleted.
     writer: writer::Writer,
-    readers: sqlite::Readers,
+    readers: Readers,
+    /// This process among others on one PostgreSQL.
+    replica: Option<postgres::Replica>,
     keys: Arc<keys::LiveKeys>,
     budgets: Arc<budgets::LiveBudgets>,
+    /// When the keys were last read because one was not known.
+    keys_read: tokio::sync::Mutex<Option<std::time::Instant>>,
     data_dir: PathBuf,
     _temporary: Option<TemporaryDir>,
 }
@@ -136,18 +148,44 @@ impl Store {
     fn open_with(options: StoreOptions, temporary: Option<TemporaryDir>) -> Result<Store, StoreError> {
         check(&options)?;
         let keys = Arc::new(keys::LiveKeys::default());
-        let engine = sqlite::Sqlite::open(&options.data_dir, options.durable, options.now)?;
-        keys.load(engine.connection())?;
         let budgets = Arc::new(budgets::LiveBudgets::default());
-        budgets.load(engine.connection())?;
-        let (queue_max, calls_keep) = (options.queue_max, options.calls_keep);
         let live = writer::Live { keys: Arc::clone(&keys), budgets: Arc::clone(&budgets) };
-        let writer = writer::Writer::start(engine, live, queue_max, calls_keep)?;
-        let readers = sqlite::Readers::new(sqlite::database_path(&options.data_dir), options.readers_max);
-        let data_dir = options.data_dir;
-        Ok(Store {
-            inner: Arc::new(Inner { writer, readers, keys, budgets, data_dir, _temporary: temporary }),
-        })
+        let (queue_max, calls_keep) = (options.queue_max, options.calls_keep);
+        let start = |engine: Box<dyn writer::Engine>| {
+            writer::Writer::start(engine, live.clone(), queue_max, calls_keep)
+        };
+        let (writer, readers, replica) = match &options.url {
+            None => {
+                let engine = sqlite::Sqlite::open(&options.data_dir, options.durable, options.now)?;
+                live.load(engine.connection(), writer::Changed::ALL)?;
+                let path = sqlite::database_path(&options.data_dir);
+                let readers = sqlite::Readers::new(path, options.readers_max);
+                (start(Box::new(engine))?, Readers::Sqlite(readers), None)
+            }
+            Some(url) => {
+                sqlite::make_private_dir(&options.data_dir)
+                    .map_err(|error| StoreError::file(&options.data_dir, error))?;
+                // Not on the caller's thread, which may drive tasks and so must not wait for others.
+                let opening = || postgres::open(url, options.durable, options.now, &live);
+                let shared = std::thread::scope(|scope| scope.spawn(opening).join())
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                let replica = postgres::Replica::start(Arc::clone(&shared), live.clone())?;
+                let engine = postgres::Postgres::new(Arc::clone(&shared));
+                let readers = postgres::Readers::new(shared, options.readers_max);
+                (start(Box::new(engine))?, Readers::Postgres(readers), Some(replica))
+            }
+        };
+        let inner = Inner {
+            writer,
+            readers,
+            replica,
+            keys,
+            budgets,
+            keys_read: tokio::sync::Mutex::default(),
+            data_dir: options.data_dir,
+            _temporary: temporary,
+        };
+        Ok(Store { inner: Arc::new(inner) })
     }
 
     /// Waits until everything that was queued before is on disk.
@@ -158,7 +196,36 @@ impl Store {
     /// Commits what waits, ends the writer and unlocks the folder. Later commands answer
     /// [`StoreError::Closed`].
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.inner.writer.close().await
+        self.inner.writer.close().await?;
+        let inner = Arc::clone(&self.inner);
+        let ending = move || inner.replica.as_ref().map(postgres::Replica::end);
+        tokio::task::spawn_blocking(ending).await.map_err(|_| StoreError::Closed)?;
+        Ok(())
+    }
+
+    /// Whether other processes may have the same database open.
+    pub fn is_shared(&self) -> bool {
+        self.inner.replica.is_some()
+    }
+
+    /// Whether the database answered when it was last asked. A file is always at hand.
+    pub fn is_reached(&self) -> bool {
+        self.inner.replica.as_ref().is_none_or(postgres::Replica::is_reached)
+    }
+
+    /// Makes this process look after what others on the same database left that are gone: their open attempts
+    /// and running requests are then among [`Store::open_attempts`] and [`Store::unfinished_requests`]. Returns
+    /// those requests, of which nobody leads a life any more; with SQLite none.
+    pub async fn take_over(&self) -> Result<Vec<RequestId>, StoreError> {
+        let Some(replica) = &self.inner.replica else { return Ok(Vec::new()) };
+        let take_over = replica.take_over();
+        self.write(move |writing| take_over(writing.connection)).await
+    }
+
+    /// Whether another process on the same database is at work on this request.
+    pub async fn runs_elsewhere(&self, request: RequestId) -> Result<bool, StoreError> {
+        let Some(replica) = &self.inner.replica else { return Ok(false) };
+        self.inner.readers.read(replica.runs_elsewhere(request)).await
     }
 
     /// The folder that holds everything.
@@ -175,10 +242,18 @@ impl Store {
         self.inner.writer.write(work).await
     }
 
+    /// As [`Store::write`], for a rule that says ahead what it looks up.
+    pub(crate) async fn apply<A: Send + 'static, T: Send + 'static>(
+        &self,
+        rule: writer::Rule<A, T>,
+    ) -> Result<T, StoreError> {
+        self.inner.writer.write(rule).await
+    }
+
     /// As [`Store::write`], with some milliseconds of patience; only a failure is answered.
     pub(crate) fn write_later(
         &self,
-        work: impl Fn(&mut writer::Writing<'_>) -> Result<(), StoreError> + Send + 'static,
+        work: impl writer::Work<()> + 'static,
         on_failure: impl FnOnce(StoreError) + Send + 'static,
     ) {
         self.inner.writer.write_later(work, on_failure);
@@ -192,6 +267,24 @@ impl Store {
     ) -> Result<T, StoreError> {
         self.flush().await?;
         self.inner.readers.read(work).await
+    }
+}
+
+/// Where is read from.
+enum Readers {
+    Sqlite(sqlite::Readers),
+    Postgres(postgres::Readers),
+}
+
+impl Readers {
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn sql::Sql) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self {
+            Readers::Sqlite(readers) => readers.read(work).await,
+            Readers::Postgres(readers) => readers.read(work).await,
+        }
     }
 }
 

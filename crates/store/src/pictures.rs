@@ -1,4 +1,5 @@
-//! Picture files: written whole or not at all, found by request and index, deleted when they expire.
+//! Pictures: written whole or not at all, found by request and index, deleted when they expire. With PostgreSQL
+//! they lie in the database (`postgres/pictures.rs`); what follows is about files.
 //!
 //! A file lies under `pictures/<last two hex digits of the request>/<request>-<index>.<ext>`. It is written
 //! beside its place, synced and renamed, and only then its row is committed. A crash between leaves a file
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sql::params;
 use crate::sqlite::make_private_dir;
 use crate::words::{self, micros, statements};
-use crate::{Store, StoreError};
+use crate::{Readers, Store, StoreError, postgres};
 
 /// Expired pictures that one sweep deletes at most.
 pub const SWEEP_MAX: u32 = 1_000;
@@ -61,7 +62,8 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
         ON CONFLICT (request, position) DO UPDATE SET format = excluded.format, bytes = excluded.bytes,
             path = excluded.path, created_at = excluded.created_at,
-            expires_at = max(expires_at, excluded.expires_at)";
+            expires_at = CASE WHEN pictures.expires_at > excluded.expires_at
+                THEN pictures.expires_at ELSE excluded.expires_at END";
     PICTURE = "SELECT format, path, created_at, expires_at FROM pictures
         WHERE request = ?1 AND position = ?2 AND expires_at > ?3";
     PICTURE_EXPIRIES = "SELECT expires_at FROM pictures WHERE request = ?1 ORDER BY position";
@@ -76,6 +78,9 @@ statements! {
 impl Store {
     /// Keeps a picture; when this returns, file and row are on disk.
     pub async fn put_picture(&self, picture: NewPicture) -> Result<(), StoreError> {
+        if let Readers::Postgres(sessions) = &self.inner.readers {
+            return sessions.write(move |sql| postgres::pictures::put(sql, &picture)).await;
+        }
         let path = relative_path(picture.request, picture.index, picture.format);
         let target = self.inner.data_dir.join(&path);
         let NewPicture { request, index, format, data, expires_at, now } = picture;
@@ -106,6 +111,9 @@ impl Store {
         index: u32,
         now: Timestamp,
     ) -> Result<Option<Picture>, StoreError> {
+        if let Readers::Postgres(_) = &self.inner.readers {
+            return self.read(move |sql| postgres::pictures::get(sql, request, index, now)).await;
+        }
         let data_dir = self.inner.data_dir.clone();
         self.read(move |connection| {
             let found = connection.query_opt(
@@ -149,23 +157,32 @@ impl Store {
 
     /// Deletes pictures (at most [`SWEEP_MAX`]) and idempotency keys that have expired at `now`.
     pub async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
+        let in_database = match &self.inner.readers {
+            Readers::Sqlite(_) => None,
+            Readers::Postgres(sessions) => {
+                Some(sessions.write(move |sql| postgres::pictures::sweep(sql, now)).await?)
+            }
+        };
         let (paths, mut swept) = self
             .write(move |writing| {
                 let connection = writing.connection;
+                let floor = crate::requests::idempotency_floor(now);
+                let keys = connection.execute(IDEMPOTENCY_SWEEP, params![floor])?;
+                let idempotency_keys = u32::try_from(keys).unwrap_or(u32::MAX);
+                if let Some(swept) = in_database {
+                    return Ok((Vec::new(), Swept { idempotency_keys, ..swept }));
+                }
                 let rows: Vec<_> =
                     connection.query_all(PICTURES_SWEEP, params![micros(now), SWEEP_MAX], |row| {
                         Ok((row.get::<String>(0)?, row.get::<i64>(1)?))
                     })?;
-                let mut swept = Swept::default();
+                let mut swept = Swept { idempotency_keys, ..Swept::default() };
                 let mut paths = Vec::new();
                 for (path, bytes) in rows {
                     paths.push(path);
                     swept.pictures += 1;
                     swept.bytes += u64::try_from(bytes).unwrap_or(0);
                 }
-                let floor = crate::requests::idempotency_floor(now);
-                let keys = connection.execute(IDEMPOTENCY_SWEEP, params![floor])?;
-                swept.idempotency_keys = u32::try_from(keys).unwrap_or(u32::MAX);
                 Ok((paths, swept))
             })
             .await?;
@@ -191,6 +208,9 @@ impl Store {
     ///
     /// Returns how many there were.
     pub async fn delete_strays(&self) -> Result<u32, StoreError> {
+        if let Readers::Postgres(_) = &self.inner.readers {
+            return Ok(0);
+        }
         let folder = self.inner.data_dir.join("pictures");
         let known: HashSet<PathBuf> = {
             let data_dir = self.inner.data_dir.clone();

@@ -31,6 +31,10 @@ pub struct RequestRecord {
     pub list: Option<Ticks>,
     pub saved: Option<Ticks>,
     pub plan_json: String,
+    /// The parameters that decide about the price, as JSON text; absent before schema 3.
+    pub asked_json: Option<String>,
+    /// Only where the settings say that prompts are stored.
+    pub prompt: Option<String>,
     pub answer_json: Option<String>,
     /// Sum of the charges of its attempts.
     pub charged: Ticks,
@@ -148,7 +152,7 @@ macro_rules! request_columns {
                 WHERE a.request = r.number AND a.status = 'reserved'),
             (SELECT coalesce(sum(reserved_ticks), 0) FROM attempts a
                 WHERE a.request = r.number AND a.status = 'disputed'),
-            r.number
+            r.number, r.asked_json, r.prompt
         FROM requests r JOIN projects p ON p.number = r.project "
     };
 }
@@ -162,19 +166,20 @@ macro_rules! open_columns {
 
 statements! {
     REQUEST = concat!(request_columns!(), "WHERE r.id = ?1");
-    // A null filter means all; the newest number has no successor.
-    REQUEST_PAGE = concat!(request_columns!(), "WHERE r.number < ?1 AND (?2 IS NULL OR p.name = ?2)
-        ORDER BY r.number DESC LIMIT ?3");
-    REQUEST_NUMBER = "SELECT number FROM requests WHERE id = ?1";
+    // A null filter means all. Numbers alone are no order: each replica takes them in blocks.
+    REQUEST_PAGE = concat!(request_columns!(), "WHERE (r.created_at, r.number) < (?1, ?2)
+            AND (?3 IS NULL OR p.name = ?3)
+        ORDER BY r.created_at DESC, r.number DESC LIMIT ?4");
+    REQUEST_PLACE = "SELECT created_at, number FROM requests WHERE id = ?1";
     // What failed for free is left out: it hides what was paid from a repetition that looks for it.
     REPEATABLE = "SELECT r.id FROM requests r JOIN projects p ON p.number = r.project
-        WHERE r.fingerprint = ?1 AND p.name = ?2 AND r.key_id IS ?3 AND r.created_at >= ?4
+        WHERE r.fingerprint = ?1 AND p.name = ?2 AND r.key_id IS NOT DISTINCT FROM ?3 AND r.created_at >= ?4
             AND (r.status <> 'failed' OR EXISTS (SELECT 1 FROM attempts a WHERE a.request = r.number
                 AND (a.charged_ticks > 0 OR a.status = 'reserved' OR a.status = 'disputed')))
         ORDER BY r.status = 'running' DESC, r.number DESC LIMIT 1";
     ATTEMPTS = "SELECT id, number, offer, status, reserved_ticks, charged_ticks, images, created_at, ended_at,
             basis, dispute_reason, provider_request_id, catalogue_digest, fault_json, charge_json,
-            pending_json NOTNULL
+            pending_json IS NOT NULL
         FROM attempts WHERE request = ?1 ORDER BY number";
     // What credits paid stands behind the movement that they paid.
     ENTRIES = "SELECT t.id, c.name, e.amount, e.at AS at, e.kind, t.number AS number, e.place AS place
@@ -188,14 +193,14 @@ statements! {
     // Requests finish after their attempts, so a reserved attempt has a running request.
     OPEN_RESERVED = concat!(open_columns!(), "FROM requests r INDEXED BY requests_running
         CROSS JOIN attempts a ON a.request = r.number JOIN projects p ON p.number = r.project
-        WHERE r.status = 'running' AND a.status = 'reserved' ORDER BY a.row");
+        WHERE r.status = 'running' AND a.status = 'reserved' /* MINE a */ ORDER BY a.row");
     OPEN_DISPUTED = concat!(open_columns!(), "FROM attempts a INDEXED BY attempts_disputed
         CROSS JOIN requests r ON r.number = a.request JOIN projects p ON p.number = r.project
-        WHERE a.status = 'disputed' ORDER BY a.row");
+        WHERE a.status = 'disputed' /* MINE a */ ORDER BY a.row");
     UNFINISHED = "SELECT r.id, p.name, r.n, r.created_at,
             (SELECT count(*) FROM attempts a WHERE a.request = r.number AND a.status = 'reserved')
         FROM requests r INDEXED BY requests_running JOIN projects p ON p.number = r.project
-        WHERE r.status = 'running' ORDER BY r.number";
+        WHERE r.status = 'running' /* MINE r */ ORDER BY r.number";
     IDEMPOTENT = "SELECT r.id, i.fingerprint, i.created_at
         FROM projects p JOIN idempotency i ON i.project = p.number JOIN requests r ON r.number = i.request
         WHERE p.name = ?1 AND i.key = ?2 AND i.created_at > ?3";
@@ -264,17 +269,19 @@ impl Store {
         .await
     }
 
-    /// The attempts that are still reserved. At start these are what a crash left behind.
+    /// The attempts that are still reserved, of those that this process looks after. At start these are what
+    /// a crash left behind.
     pub async fn open_attempts(&self) -> Result<Vec<OpenAttempt>, StoreError> {
         self.read(|connection| open(connection, OPEN_RESERVED)).await
     }
 
-    /// The attempts of which nobody knows the charge, oldest first.
+    /// The attempts of which nobody knows the charge, oldest first, of those that this process looks after.
     pub async fn disputed_attempts(&self) -> Result<Vec<OpenAttempt>, StoreError> {
         self.read(|connection| open(connection, OPEN_DISPUTED)).await
     }
 
-    /// The requests that are still running, oldest first. At start these must be finished.
+    /// The requests that are still running, oldest first, of those that this process looks after. At start
+    /// these must be finished.
     pub async fn unfinished_requests(&self) -> Result<Vec<UnfinishedRequest>, StoreError> {
         self.read(|connection| {
             connection.query_all(UNFINISHED, params![], |row| {
@@ -307,15 +314,15 @@ fn detail(connection: &dyn Sql, id: RequestId) -> Result<Option<RequestDetail>, 
 
 fn page(connection: &dyn Sql, filter: &RequestFilter) -> Result<RequestPage, StoreError> {
     let limit = filter.limit.clamp(1, PAGE_ROWS_MAX);
-    let below = match filter.after {
-        None => i64::MAX,
+    let (created_at, number): (i64, i64) = match filter.after {
+        None => (i64::MAX, i64::MAX),
         Some(after) => connection
-            .query_opt(REQUEST_NUMBER, params![after.uuid().as_bytes()], |row| row.get(0))?
+            .query_opt(REQUEST_PLACE, params![after.uuid().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?
             .ok_or(StoreError::UnknownRequest(after))?,
     };
     let project = filter.project.as_ref().map(ProjectId::as_str);
     let mut requests: Vec<RequestRecord> =
-        connection.query_all(REQUEST_PAGE, params![below, project, limit + 1], record)?;
+        connection.query_all(REQUEST_PAGE, params![created_at, number, project, limit + 1], record)?;
     let shown = usize::try_from(limit).expect("it is at most a thousand");
     let has_more = requests.len() > shown;
     requests.truncate(shown);
@@ -345,6 +352,8 @@ fn record(row: &Row<'_>) -> Result<RequestRecord, StoreError> {
         charged: words::ticks(row, 18)?,
         held: words::ticks(row, 19)?,
         disputed: words::ticks(row, 20)?,
+        asked_json: row.get(22)?,
+        prompt: row.get(23)?,
     })
 }
 

@@ -11,7 +11,8 @@ use crate::projects;
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_credits.sql"),
-    include_str!("schema/0005_budgets.sql"),
+    include_str!("schema/0003_asked.sql"),
+    include_str!("schema/0004_budgets.sql"),
     include_str!("schema/0007_webhooks.sql"),
 ];
 

@@ -5,6 +5,7 @@
 //! that neither costs an allocation. It refuses to build SQL and to know what a row means.
 
 use gallerist_domain::Ticks;
+use std::collections::HashMap;
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -21,11 +22,26 @@ pub(crate) enum Value<'a> {
     Blob(&'a [u8]),
 }
 
+/// The values of a statement, as a borrowed array: `?1` is the first.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { &[$($crate::sql::ToValue::to_value(&$value)),*] };
+}
+pub(crate) use params;
+
+/// Whose SQL it is, for the few statements that have no common form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
 /// An open transaction of an engine.
 ///
 /// The names of statements and their values are those of the caller; what may be done later than it was asked
 /// for ([`Sql::put`]) is done before anything is read and at the commit at the latest.
 pub(crate) trait Sql {
+    fn dialect(&self) -> Dialect;
+
     /// Runs a statement that changes rows; how many there were.
     fn execute(&self, statement: &str, values: &[Value<'_>]) -> Result<u64, StoreError>;
 
@@ -33,11 +49,107 @@ pub(crate) trait Sql {
     /// changed rows would mean that the books are wrong.
     fn put(&self, statement: &str, values: &[Value<'_>], rows: Option<u64>) -> Result<(), StoreError>;
 
+    /// Changes the one row that meets the statement's conditions; false if there is none. An engine may say yes
+    /// before it knows, if it has everything run again where that was wrong.
+    fn try_one(&self, statement: &str, values: &[Value<'_>]) -> Result<bool, StoreError> {
+        Ok(self.execute(statement, values)? == 1)
+    }
+
+    /// Adds to the running totals of a row; with `within` only where its limit allows that, else false. As
+    /// [`Sql::try_one`], an engine may say yes first, and add up what a whole group changes.
+    fn tally(
+        &self,
+        tally: &'static Tally,
+        row: i64,
+        change: [i64; 3],
+        within: bool,
+    ) -> Result<bool, StoreError> {
+        let [one, two, three] = change;
+        let values = params![row, one, two, three];
+        if within {
+            return self.try_one(tally.within, values);
+        }
+        self.put(tally.plain, values, Some(1)).map(|()| true)
+    }
+
     /// Runs an `INSERT INTO table (…) VALUES (…)` of one row, without its number; which number it got.
     fn insert(&self, statement: &str, values: &[Value<'_>]) -> Result<i64, StoreError>;
 
     /// Shows each row to `each` until that breaks.
     fn query(&self, statement: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StoreError>;
+}
+
+/// Running totals of rows, of which many commands change the same: two statements that take the row's number
+/// as `?1` and what is added to three columns as `?2` to `?4`.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// Changes nothing where the limit would be passed.
+    pub(crate) within: &'static str,
+    pub(crate) plain: &'static str,
+}
+
+/// A value that outlives its owner.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Owned {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Text(Box<str>),
+    Blob(Box<[u8]>),
+}
+
+impl From<Value<'_>> for Owned {
+    fn from(value: Value<'_>) -> Owned {
+        match value {
+            Value::Null => Owned::Null,
+            Value::Boolean(yes) => Owned::Boolean(yes),
+            Value::Integer(number) => Owned::Integer(number),
+            Value::Text(text) => Owned::Text(text.into()),
+            Value::Blob(bytes) => Owned::Blob(bytes.into()),
+        }
+    }
+}
+
+impl Owned {
+    pub(crate) fn borrowed(&self) -> Value<'_> {
+        match self {
+            Owned::Null => Value::Null,
+            Owned::Boolean(yes) => Value::Boolean(*yes),
+            Owned::Integer(number) => Value::Integer(*number),
+            Owned::Text(text) => Value::Text(text),
+            Owned::Blob(bytes) => Value::Blob(bytes),
+        }
+    }
+}
+
+/// A statement that reads, with its values.
+pub(crate) type Lookup = (&'static str, Box<[Owned]>);
+
+/// What the commands of a group will look up, each with the first statement that it runs for a row.
+///
+/// An answer is used once, by the command that wanted it: what two want, the first may change, so it is not
+/// looked up ahead.
+#[derive(Default)]
+pub(crate) struct Lookups {
+    wanted: HashMap<Lookup, u32>,
+}
+
+impl Lookups {
+    pub(crate) fn want(&mut self, statement: &'static str, values: &[Value<'_>]) {
+        let values = values.iter().map(|value| Owned::from(*value)).collect();
+        *self.wanted.entry((statement, values)).or_default() += 1;
+    }
+
+    /// As [`Lookups::want`], for an answer that is remembered for the whole group.
+    pub(crate) fn want_shared(&mut self, statement: &'static str, values: &[Value<'_>]) {
+        let values = values.iter().map(|value| Owned::from(*value)).collect();
+        self.wanted.insert((statement, values), 1);
+    }
+
+    /// What can be looked up ahead.
+    pub(crate) fn single(self) -> impl Iterator<Item = Lookup> {
+        self.wanted.into_iter().filter_map(|(lookup, times)| (times == 1).then_some(lookup))
+    }
 }
 
 /// What looks at rows.
@@ -271,12 +383,6 @@ impl<T: ToValue> ToValue for Option<T> {
         self.as_ref().map_or(Value::Null, ToValue::to_value)
     }
 }
-
-/// The values of a statement, as a borrowed array: `?1` is the first.
-macro_rules! params {
-    ($($value:expr),* $(,)?) => { &[$($crate::sql::ToValue::to_value(&$value)),*] };
-}
-pub(crate) use params;
 
 /// Why a database failed, in the words of its engine.
 pub type EngineError = Arc<dyn Error + Send + Sync>;

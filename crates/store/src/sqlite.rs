@@ -10,7 +10,7 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 use std::ops::ControlFlow;
 
 use crate::StoreError;
-use crate::sql::{Columns, Each, Row, Sql, Value};
+use crate::sql::{Columns, Dialect, Each, Row, Sql, Value};
 
 pub(crate) use engine::{Sqlite, database_path, make_private_dir};
 pub(crate) use reader::Readers;
@@ -25,6 +25,10 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl Sql for Connection {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
     fn execute(&self, statement: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
         Ok(self.prepare_cached(statement)?.execute(params_from_iter(values))? as u64)
     }

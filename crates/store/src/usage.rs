@@ -88,14 +88,14 @@ pub struct UsageFigures {
     pub images: u64,
     pub attempts: u64,
     /// What the baseline would have cost, where there is one.
-    pub list: Ticks,
+    pub list: Option<Ticks>,
     /// Charged for certain, with `wasted`.
     pub charged: Ticks,
     /// Charged for attempts that delivered nothing.
     pub wasted: Ticks,
     /// The maxima of the attempts of which nobody knows the charge.
     pub disputed: Ticks,
-    pub saved: Ticks,
+    pub saved: Option<Ticks>,
     /// The part of `charged` that prepaid credits paid …
     pub covered: Ticks,
     /// … and what those credits had been bought for.
@@ -166,11 +166,11 @@ pub(crate) fn statement(group_by: &[UsageKey]) -> String {
         if group_by.is_empty() { String::new() } else { format!("GROUP BY {places} ORDER BY {places}") };
     format!(
         "SELECT {columns} count(DISTINCT r.number), coalesce(sum(a.images), 0), count(a.row),
-            coalesce(sum(r.list_ticks) FILTER (WHERE {CARRIES}), 0),
+            sum(r.list_ticks) FILTER (WHERE {CARRIES}),
             coalesce(sum(a.charged_ticks), 0),
             coalesce(sum(a.charged_ticks) FILTER (WHERE a.images = 0), 0),
             coalesce(sum(a.reserved_ticks) FILTER (WHERE a.status = 'disputed'), 0),
-            coalesce(sum(r.saved_ticks) FILTER (WHERE {CARRIES}), 0),
+            sum(r.saved_ticks) FILTER (WHERE {CARRIES}),
             coalesce(sum((SELECT sum(u.covered_ticks) FROM credit_uses u WHERE u.attempt = a.row)), 0),
             coalesce(sum((SELECT sum(u.cost_ticks) FROM credit_uses u WHERE u.attempt = a.row)), 0)
         FROM requests r JOIN projects p ON p.number = r.project
@@ -186,7 +186,7 @@ statements! {
 }
 
 /// Whether this attempt stands for its request.
-const CARRIES: &str = "a.row IS (SELECT c.row FROM attempts c WHERE c.request = r.number
+const CARRIES: &str = "a.row IS NOT DISTINCT FROM (SELECT c.row FROM attempts c WHERE c.request = r.number
                 ORDER BY c.images = 0, c.number LIMIT 1)";
 
 /// What expired, by provider and day; a loss falls on the instant of the expiry, whenever it was booked.
@@ -224,11 +224,11 @@ fn usage_row(row: &Row<'_>, keys: usize) -> Result<UsageRow, StoreError> {
         requests: count(0)?,
         images: count(1)?,
         attempts: count(2)?,
-        list: words::ticks(row, keys + 3)?,
+        list: words::ticks_opt(row, keys + 3)?,
         charged: words::ticks(row, keys + 4)?,
         wasted: words::ticks(row, keys + 5)?,
         disputed: words::ticks(row, keys + 6)?,
-        saved: words::ticks(row, keys + 7)?,
+        saved: words::ticks_opt(row, keys + 7)?,
         covered: words::ticks(row, keys + 8)?,
         consumed: words::ticks(row, keys + 9)?,
         expired: Ticks::ZERO,

@@ -92,7 +92,7 @@ statements! {
     WEBHOOKS = "SELECT w.id, w.url, w.kinds_json, w.project, w.format, w.created_at, w.previous_until,
             w.disabled_at, w.disabled_reason, w.last_delivered_at, w.last_failed_at, w.last_failure,
             (SELECT count(*) FROM webhook_deliveries d WHERE d.webhook = w.number AND d.status = 'pending')
-        FROM webhooks w WHERE w.removed_at IS NULL ORDER BY w.number";
+        FROM webhooks w WHERE w.removed_at IS NULL ORDER BY w.created_at, w.number";
     WEBHOOK_COUNT = "SELECT count(*) FROM webhooks WHERE removed_at IS NULL";
     WEBHOOK_INSERT = "INSERT INTO webhooks (id, url, kinds_json, project, format, secret, created_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";

@@ -144,7 +144,7 @@ pub(crate) fn format(row: &Row<'_>, column: usize) -> Result<OutputFormat, Store
 /// Declares the statements of a module as constants, with the list that the test prepares one by one.
 macro_rules! statements {
     ($($name:ident = $text:expr;)+) => {
-        $(const $name: &str = $text;)+
+        $(pub(crate) const $name: &str = $text;)+
         #[cfg(test)]
         pub(crate) const STATEMENTS: &[&str] = &[$($name),+];
     };

@@ -20,7 +20,7 @@ use crate::alerts::{Raised, Told};
 use crate::budgets::LiveBudgets;
 use crate::keys::LiveKeys;
 use crate::ledger::Names;
-use crate::sql::Sql;
+use crate::sql::{Lookups, Sql};
 
 /// Commands in one transaction; bounds the wait of the first one answered.
 pub(crate) const COMMANDS_PER_COMMIT_MAX: usize = 256;
@@ -35,6 +35,7 @@ pub(crate) trait Engine: Send + 'static {
 }
 
 /// What is looked up in memory, outside of transactions too.
+#[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) keys: Arc<LiveKeys>,
     pub(crate) budgets: Arc<LiveBudgets>,
@@ -58,6 +59,14 @@ impl Live {
 pub(crate) struct Changed {
     pub(crate) keys: bool,
     pub(crate) budgets: bool,
+}
+
+impl Changed {
+    pub(crate) const ALL: Changed = Changed { keys: true, budgets: true };
+
+    pub(crate) const fn is_any(self) -> bool {
+        self.keys || self.budgets
+    }
 }
 
 /// What the writer remembers between transactions.
@@ -87,9 +96,10 @@ impl Memory {
         }
     }
 
-    /// Counts what a committed transaction has charged.
-    pub(crate) fn count(&self, charged: Ticks) {
+    /// Counts what a committed transaction has charged, and tells what it has raised.
+    pub(crate) fn committed(&mut self, charged: Ticks) {
         self.charged_ticks.fetch_add(charged.get(), Ordering::Relaxed);
+        self.told.tell(&mut self.raised);
     }
 }
 
@@ -109,9 +119,9 @@ pub(crate) struct Writing<'a> {
 
 impl Writing<'_> {
     /// Runs a command's work; what it raised is forgotten with it where it fails.
-    fn run<T>(&mut self, work: impl Fn(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn run<T>(&mut self, work: &impl Work<T>) -> Result<T, StoreError> {
         let raised = self.raised.len();
-        let outcome = work(self);
+        let outcome = work.run(self);
         if outcome.is_err() {
             self.raised.truncate(raised);
         }
@@ -140,31 +150,71 @@ struct Patient {
     nudge_comes: AtomicBool,
 }
 
+/// What a command does. A closure looks nothing up ahead.
+pub(crate) trait Work<T>: Send {
+    /// May be run again after a rollback, so it changes nothing but the database.
+    fn run(&self, writing: &mut Writing<'_>) -> Result<T, StoreError>;
+
+    /// Names what [`Work::run`] will look up, so that an engine may do that for a whole group at once.
+    fn look_ahead(&self, _names: &Names, _lookups: &mut Lookups) {}
+}
+
+impl<T, F: Fn(&mut Writing<'_>) -> Result<T, StoreError> + Send> Work<T> for F {
+    fn run(&self, writing: &mut Writing<'_>) -> Result<T, StoreError> {
+        self(writing)
+    }
+}
+
+/// A rule with its argument.
+pub(crate) struct Rule<A, T> {
+    pub(crate) argument: A,
+    pub(crate) run: fn(&mut Writing<'_>, &A) -> Result<T, StoreError>,
+    pub(crate) look_ahead: fn(&A, &Names, &mut Lookups),
+}
+
+impl<A: Send, T> Work<T> for Rule<A, T> {
+    fn run(&self, writing: &mut Writing<'_>) -> Result<T, StoreError> {
+        (self.run)(writing, &self.argument)
+    }
+
+    fn look_ahead(&self, names: &Names, lookups: &mut Lookups) {
+        (self.look_ahead)(&self.argument, names, lookups);
+    }
+}
+
 /// A queued command with the place for its answer.
 pub(crate) trait Command: Send {
     /// Runs the work and keeps its outcome; false if it was refused or failed. May be run again after a
     /// rollback.
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool;
+    /// As [`Work::look_ahead`].
+    fn look_ahead(&self, names: &Names, lookups: &mut Lookups);
+    /// Replaces the outcome: what the work has written could not be kept.
+    fn refuse(&mut self, error: StoreError);
     /// Answers, after the commit (or its failure).
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-struct Asked<T, F> {
-    work: F,
+struct Asked<T, W> {
+    work: W,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T, F> Command for Asked<T, F>
-where
-    T: Send,
-    F: Fn(&mut Writing<'_>) -> Result<T, StoreError> + Send,
-{
+impl<T: Send, W: Work<T>> Command for Asked<T, W> {
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
         let outcome = writing.run(&self.work);
         let fine = outcome.is_ok();
         self.outcome = Some(outcome);
         fine
+    }
+
+    fn look_ahead(&self, names: &Names, lookups: &mut Lookups) {
+        self.work.look_ahead(names, lookups);
+    }
+
+    fn refuse(&mut self, error: StoreError) {
+        self.outcome = Some(Err(error));
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -181,22 +231,26 @@ where
 }
 
 /// A command that nobody waits for, unless it fails.
-struct Unasked<F, G> {
-    work: F,
+struct Unasked<W, G> {
+    work: W,
     outcome: Option<Result<(), StoreError>>,
     on_failure: G,
 }
 
-impl<F, G> Command for Unasked<F, G>
-where
-    F: Fn(&mut Writing<'_>) -> Result<(), StoreError> + Send,
-    G: FnOnce(StoreError) + Send,
-{
+impl<W: Work<()>, G: FnOnce(StoreError) + Send> Command for Unasked<W, G> {
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
         let outcome = writing.run(&self.work);
         let fine = outcome.is_ok();
         self.outcome = Some(outcome);
         fine
+    }
+
+    fn look_ahead(&self, names: &Names, lookups: &mut Lookups) {
+        self.work.look_ahead(names, lookups);
+    }
+
+    fn refuse(&mut self, error: StoreError) {
+        self.outcome = Some(Err(error));
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -223,7 +277,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts the thread. At most `queue_max` commands wait; further callers wait for a place.
     pub(crate) fn start(
-        engine: impl Engine,
+        engine: Box<dyn Engine>,
         live: Live,
         queue_max: usize,
         calls_keep: bool,
@@ -259,7 +313,7 @@ impl Writer {
 
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        work: impl Fn(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl Work<T> + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let command = Box::new(Asked { work, outcome: None, reply });
@@ -272,7 +326,7 @@ impl Writer {
     /// aside for [`PATIENCE`], and goes ahead of everything that is queued after it.
     pub(crate) fn write_later(
         &self,
-        work: impl Fn(&mut Writing<'_>) -> Result<(), StoreError> + Send + 'static,
+        work: impl Work<()> + 'static,
         on_failure: impl FnOnce(StoreError) + Send + 'static,
     ) {
         let waiting = {
@@ -329,13 +383,13 @@ impl Drop for Writer {
     }
 }
 
-struct State<E> {
-    engine: E,
+struct State {
+    engine: Box<dyn Engine>,
     memory: Memory,
     patient: Arc<Patient>,
 }
 
-fn run<E: Engine>(state: &mut State<E>, mut commands: mpsc::Receiver<Message>) {
+fn run(state: &mut State, mut commands: mpsc::Receiver<Message>) {
     let mut queued: Vec<Box<dyn Command>> = Vec::with_capacity(COMMANDS_PER_COMMIT_MAX);
     while let Some(first) = commands.blocking_recv() {
         let mut next = Some(first);
@@ -354,7 +408,7 @@ fn run<E: Engine>(state: &mut State<E>, mut commands: mpsc::Receiver<Message>) {
 }
 
 /// Commits the patient commands and then the queued ones together, and answers.
-fn write_group<E: Engine>(state: &mut State<E>, queued: &mut Vec<Box<dyn Command>>) {
+fn write_group(state: &mut State, queued: &mut Vec<Box<dyn Command>>) {
     let mut group =
         std::mem::take(&mut *state.patient.commands.lock().unwrap_or_else(PoisonError::into_inner));
     group.append(queued);
@@ -362,10 +416,6 @@ fn write_group<E: Engine>(state: &mut State<E>, queued: &mut Vec<Box<dyn Command
         return;
     }
     let committed = state.engine.commit(&mut state.memory, &mut group);
-    match &committed {
-        Ok(()) => state.memory.told.tell(&mut state.memory.raised),
-        Err(_) => state.memory.raised.clear(),
-    }
     if let Err(error) = &committed {
         tracing::error!(%error, commands = group.len(), "a commit failed; nothing of it was written");
     }

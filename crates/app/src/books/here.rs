@@ -121,6 +121,12 @@ impl Here {
         detail.as_ref().map(whole).ok_or_else(|| gallerist_store::StoreError::UnknownRequest(id).into())
     }
 
+    pub fn picture(&self, id: &str, index: u32) -> Result<Vec<u8>> {
+        let kept = self.runtime.block_on(self.store.picture(parsed(id)?, index, Timestamp::now()))?;
+        let kept = kept.map(|picture| picture.data.to_vec());
+        kept.ok_or_else(|| Failure::failed("There is no such picture, or its time is over."))
+    }
+
     pub fn resolve(&self, id: &str, number: u32, charged_usd: &str) -> Result<Value> {
         let request = parsed(id)?;
         let charge = parsed(charged_usd)?;
@@ -310,6 +316,10 @@ fn whole(detail: &RequestDetail) -> Value {
     let mut request = summary(&detail.request);
     let plan = serde_json::from_str(&detail.request.plan_json)
         .unwrap_or_else(|_| json!({"offers": [], "excluded": []}));
+    if let Some(prompt) = &detail.request.prompt {
+        request.insert("prompt".to_owned(), prompt.as_str().into());
+    }
+    request.insert("asked".to_owned(), kept(&detail.request.asked_json));
     request.insert("plan".to_owned(), plan);
     request.insert("attempts".to_owned(), attempts.into());
     request.insert("entries".to_owned(), entries.into());

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Result};
 use gallerist_domain::LotId;
 use gallerist_engine::credits::forecasts;
 use gallerist_pricing::credits::RECENT_DAYS;
-use gallerist_server::credits::{LotShown, LotWish, forecast_shown, lot_list};
+use gallerist_server::credits::{AdjustmentWish, LotShown, LotWish, forecast_shown, lot_list};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -36,6 +36,15 @@ impl Here {
         let made = lots.iter().find(|record| record.id == id);
         let made = made.ok_or_else(|| Failure::failed("the lot is gone"))?;
         Ok(value(&LotShown::from(made)))
+    }
+
+    pub fn adjust_credits(&self, wish: &Value) -> Result<Value> {
+        let wish: AdjustmentWish = serde_json::from_str(&wish.to_string())
+            .map_err(|error| Failure::usage(format!("the movement is not what is expected: {error}")))?;
+        let adjustment = wish.adjustment().map_err(|(_, message)| Failure::usage(message))?;
+        let adjusted = self.store().adjust_credits(&wish.provider, adjustment, &wish.note, Timestamp::now());
+        self.wait(adjusted)?;
+        self.credits()
     }
 
     pub fn credit_forecast(&self) -> Result<Value> {

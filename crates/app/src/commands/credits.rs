@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 const EXAMPLES: &str = "Examples:
   gallerist credits add bfl 1000 9.00 --expires-at 2027-06-01
   gallerist credits add openrouter 100 100 --fee-percent 5.5 --fee-minimum-usd 0.80
+  gallerist credits use bfl 120 --note \"playground, November\"
+  gallerist credits balance bfl 380
   gallerist credits list
   gallerist credits forecast";
 
@@ -36,12 +38,32 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Record credits that were used outside of the gateway, what expires first in front
+    #[command(after_help = "Example:\n  gallerist credits use bfl 120 --note \"playground, November\"")]
+    Use(Movement),
+    /// Correct the books to what the provider says is left
+    #[command(after_help = "Example:\n  gallerist credits balance bfl 380 --note \"dashboard, 2026-11-28\"")]
+    Balance(Movement),
     /// Which lots will be used before they expire, and what a credit counts until then
     #[command(after_help = "Example:\n  gallerist credits forecast")]
     Forecast {
         #[command(flatten)]
         place: Place,
     },
+}
+
+#[derive(Debug, Args)]
+struct Movement {
+    /// The provider as offers name it
+    provider: String,
+    /// How many credits
+    #[arg(value_parser = figure)]
+    credits: String,
+    /// What it was, for whoever reads the books later
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    note: String,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +104,8 @@ pub fn run(command: &CreditsCommand, json: bool) -> Result<()> {
         Action::Add(purchase) => {
             (Books::open(&purchase.place, true)?.add_credits(&wish(purchase))?, print_lots)
         }
+        Action::Use(movement) => (moved("use", movement)?, print_lots),
+        Action::Balance(movement) => (moved("balance", movement)?, print_lots),
         Action::List { place } => (Books::open(place, false)?.credits()?, print_lots),
         Action::Forecast { place } => (Books::open(place, false)?.credit_forecast()?, print_forecast),
     };
@@ -91,6 +115,11 @@ pub fn run(command: &CreditsCommand, json: bool) -> Result<()> {
         print(&answer);
     }
     Ok(())
+}
+
+fn moved(kind: &str, movement: &Movement) -> Result<Value> {
+    let wish = json!({"provider": movement.provider, kind: movement.credits, "note": movement.note});
+    Books::open(&movement.place, false)?.adjust_credits(&wish)
 }
 
 fn wish(purchase: &Purchase) -> Value {
@@ -140,6 +169,7 @@ fn print_lots(answer: &Value) {
         .figure("cost")
         .figure("left, at cost")
         .spare_figure("paid")
+        .spare_figure("used elsewhere")
         .figure("lost")
         .text("expires");
     for lot in lots {
@@ -152,6 +182,7 @@ fn print_lots(answer: &Value) {
             dollars("cost_usd"),
             dollars("remaining_usd"),
             dollars("covered_usd"),
+            text(&lot["outside"]),
             dollars("expired_usd"),
             day(&lot["expires_at"]),
         ]);

@@ -15,7 +15,12 @@ const EXAMPLES: &str = "Examples:
   gallerist fakes --port openai=9100 --latency 100
   gallerist fakes --json --tls authority.pem
 
-Each stand-in keeps a bill (GET /_fake/bill) and takes a fault script (PUT /_fake/faults).";
+Each stand-in keeps a bill (GET /_fake/bill) and takes a fault script, a list whose entries name a fault and
+where they matter a probability, how many requests it meets (count), after how many (after) and its own figures:
+  gallerist fakes --port openai=9100 &
+  curl -X PUT http://127.0.0.1:9100/_fake/faults -d '[{\"fault\": \"429\", \"count\": 2}, {\"fault\": \"latency\", \"ms\": 3000}]'
+  curl http://127.0.0.1:9100/_fake/faults                 every fault that it knows, and the script
+  curl -X DELETE http://127.0.0.1:9100/_fake/faults       all is well again";
 
 /// Start stand-ins of all providers on loopback, and nothing else
 #[derive(Debug, Args)]

@@ -3,19 +3,23 @@
 //! A gateway that runs is asked through its API (the one that `--server` names, else that of the data
 //! directory); without one an engine in this process does the same work on the same books.
 
+mod waiting;
+
 use crate::ask::{self, Ask};
 use crate::client::Client;
 use crate::config::{Config, Environment, Place};
 use crate::failure::{ASK_FOR_REASONS, Failure, RAISE_CAP, Result};
 use crate::first_keys::{self, API_KEY};
-use crate::{gateway, output, pictures, progress, signals};
+use crate::{gateway, output, pictures, progress, signals, words};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use gallerist_domain::{Chunks, ImageData, Payer, ProjectId, Ticks};
 use gallerist_engine::{Answer, Engine, Incoming, Refusal, RefusalKind};
-use gallerist_store::{Store, StoreError, StoreOptions};
+use gallerist_store::{Store, StoreError};
+use indicatif::ProgressBar;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -47,6 +51,9 @@ pub struct GenerateCommand {
     place: Place,
 }
 
+/// Days after which a price counts as old.
+const PRICE_OLD_DAYS: i32 = 90;
+
 /// What came of it, whichever way it was made.
 struct Made {
     files: Vec<Vec<u8>>,
@@ -57,17 +64,19 @@ struct Made {
 pub fn run(command: &GenerateCommand, json: bool) -> Result<()> {
     let environment = Environment::of_process();
     let body = body(command)?;
-    ask::parse(body.to_string().as_bytes())?;
+    ask::parse_flags(&body)?;
     check_folder(command.output.as_deref())?;
     let way = way(command, &environment)?;
     let model = body["model"].as_str().unwrap_or("auto");
     let spinner = progress::spinner(&format!("{model}: {}", command.prompt));
-    let made = match way {
-        Way::Gateway(client) => through(&client, &body),
-        Way::Here(config, store) => crate::commands::block_on(here(&config, store, &body)),
-    };
+    let made = crate::commands::block_on(async {
+        match way {
+            Way::Gateway(client) => through(client, &body, command.server.as_deref(), &spinner).await,
+            Way::Here(config, store) => here(&config, store, &body, &spinner).await,
+        }
+    });
     spinner.finish_and_clear();
-    let made = made?;
+    let made = made.map_err(in_flags)?;
     let paths = save(command, &made.files)?;
     if json {
         output::json(&json!({"paths": paths, "gallerist": made.told}));
@@ -75,6 +84,11 @@ pub fn run(command: &GenerateCommand, json: bool) -> Result<()> {
         tell(&made, &paths);
     }
     Ok(())
+}
+
+/// The gateway speaks of parameters; here they were flags.
+fn in_flags(failure: Failure) -> Failure {
+    Failure { message: words::in_flags(&failure.message), ..failure }
 }
 
 fn body(command: &GenerateCommand) -> Result<Value> {
@@ -142,10 +156,11 @@ fn way(command: &GenerateCommand, environment: &Environment) -> Result<Way> {
     let config = Config::load(&command.place, environment)?;
     let data_dir = &config.data_dir;
     let address = std::fs::read_to_string(gateway::address_file(data_dir)).ok();
+    output::notes(&config.remarks);
     if config.providers.is_empty() && address.is_none() {
         return Err(nobody());
     }
-    match (Store::open(StoreOptions::new(data_dir, Timestamp::now())), address) {
+    match (Store::open(config.store_options(Timestamp::now())), address) {
         (Ok(store), _) => Ok(Way::Here(Box::new(config), store)),
         (Err(StoreError::Locked(_)), Some(address)) => {
             let address = address.trim();
@@ -163,15 +178,24 @@ fn way(command: &GenerateCommand, environment: &Environment) -> Result<Way> {
     }
 }
 
-fn through(client: &Client, body: &Value) -> Result<Made> {
-    let answer = client.ask("POST", "/v1/images/generations", Some(body))?;
+async fn through(client: Client, body: &Value, remote: Option<&str>, progress: &ProgressBar) -> Result<Made> {
+    let mut ended = signals::Ended::listen()?;
+    let begun = Timestamp::now();
+    let asking = tokio::task::spawn_blocking({
+        let (client, body) = (client.clone(), body.clone());
+        move || client.ask("POST", "/v1/images/generations", Some(&body))
+    });
+    let Some(answer) = waiting::wait(asking, &mut ended, progress).await else {
+        return Err(waiting::left_with_gateway(&client, begun, remote));
+    };
+    let answer = answer.map_err(|error| Failure::because("the request broke off", &error))??;
     let images = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
     let files =
         images.iter().map(|image| pictures::from_base64(image["b64_json"].as_str().unwrap_or_default()));
     Ok(Made { files: files.collect::<Result<_>>()?, told: answer["gallerist"].clone() })
 }
 
-async fn here(config: &Config, store: Store, body: &Value) -> Result<Made> {
+async fn here(config: &Config, store: Store, body: &Value, progress: &ProgressBar) -> Result<Made> {
     if config.providers.is_empty() {
         return Err(nobody());
     }
@@ -179,27 +203,26 @@ async fn here(config: &Config, store: Store, body: &Value) -> Result<Made> {
         .await
         .map_err(|error| Failure::because("the engine cannot start", &error))?;
     let text = body.to_string();
+    let begun = Timestamp::now();
     let incoming = Incoming {
         payer: Arc::new(Payer::of(ProjectId::default_project())),
         request: ask::parse(text.as_bytes())?,
         fingerprint: gallerist_server::key_digest(&text),
         idempotency_key: None,
         retry_count: 0,
-        accepted_at: Timestamp::now(),
+        accepted_at: begun,
     };
     let mut ended = signals::Ended::listen()?;
-    let made = tokio::select! {
-        made = engine.generate(incoming) => made.map_err(|refusal| refused(&refusal)),
-        () = ended.first() => {
-            output::remark("Ending: what was asked for has 30 seconds to be settled; a second signal ends at once.");
-            Err(Failure::failed("interrupted; `gallerist requests list` says what became of it"))
-        }
+    let made = match waiting::wait(engine.generate(incoming), &mut ended, progress).await {
+        Some(made) => made.map_err(|refusal| refused(&refusal)),
+        None => Err(waiting::left_here(&engine, begun).await),
     };
+    // Whoever left has waited already; else only the settlement is to be written.
+    let left = made.as_ref().is_err_and(|failure| failure.exit == waiting::INTERRUPTED);
+    let grace_ms = if left { 0 } else { gateway::GRACE_MS };
     tokio::select! {
-        () = engine.shut_down(gateway::GRACE_MS) => engine.store().close().await?,
-        () = ended.first() => {
-            return Err(Failure::failed("ended at once; what was under way is settled at the next start"));
-        }
+        () = engine.shut_down(grace_ms) => engine.store().close().await?,
+        () = ended.first() => output::remark("Ended at once; what was under way is settled at the next start."),
     }
     let answer = made?;
     let told = serde_json::to_value(&*answer.meta).expect("an answer has text keys");
@@ -285,7 +308,13 @@ fn tell(made: &Made, paths: &[PathBuf]) {
     if let Some(attempts) = told["attempts"].as_u64().filter(|attempts| *attempts > 1) {
         line.push_str(&format!(", {attempts} attempts"));
     }
+    if let Some(doubt) = doubt(&cost["lines"], Timestamp::now()) {
+        line.push_str(&format!("; {doubt}"));
+    }
     output::remark(line);
+    for warning in told["warnings"].as_array().into_iter().flatten() {
+        output::remark(format!("To know: {}", warning.as_str().unwrap_or_default()));
+    }
     if let Some(count) = told["missing"]["count"].as_u64() {
         output::remark(format!(
             "{count} missing: {}",
@@ -294,9 +323,37 @@ fn tell(made: &Made, paths: &[PathBuf]) {
     }
 }
 
+/// What is to be known of the prices behind a cost: those below official, and those that were read long ago.
+fn doubt(lines: &Value, now: Timestamp) -> Option<String> {
+    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let told = |line: &Value| {
+        let (confidence, read) = (line["confidence"].as_str()?, line["as_of"].as_str()?);
+        let age_days = read.parse::<Date>().ok()?.until(today).map_or(0, |span| span.get_days());
+        let old = age_days > PRICE_OLD_DAYS;
+        (confidence != "official" || old).then(|| format!("{} price of {read}", confidence.replace('_', " ")))
+    };
+    let mut doubts: Vec<String> = lines.as_array()?.iter().filter_map(told).collect();
+    doubts.sort();
+    doubts.dedup();
+    (!doubts.is_empty()).then(|| doubts.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_price_below_official_or_old_is_told() {
+        let now: Timestamp = "2026-11-28T00:00:00Z".parse().unwrap();
+        let line = |confidence: &str, as_of: &str| json!([{"confidence": confidence, "as_of": as_of}]);
+        assert_eq!(doubt(&line("official", "2026-11-22"), now), None);
+        assert_eq!(
+            doubt(&line("third_party", "2026-11-22"), now).unwrap(),
+            "third party price of 2026-11-22"
+        );
+        assert_eq!(doubt(&line("official", "2026-08-01"), now).unwrap(), "official price of 2026-08-01");
+        assert_eq!(doubt(&json!([{"line": "reported"}]), now), None);
+    }
 
     #[test]
     fn several_pictures_are_numbered() {

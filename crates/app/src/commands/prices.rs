@@ -18,13 +18,15 @@ use clap::{Args, Subcommand};
 use gallerist_domain::id::STANDARD_TIER;
 use gallerist_domain::{ImageRequest, Operation, QualityClass};
 use gallerist_pricing::catalogue::Origin;
-use gallerist_pricing::{Catalogue, Offer, offers};
+use gallerist_pricing::{Catalogue, Offer, ProviderSheet, offers};
 use gallerist_routing::insight::NOTHING;
+use gallerist_routing::name_book::PLAIN;
 use gallerist_routing::report::{OfferQuote, quotes};
 use gallerist_routing::{HealthBook, PlanContext};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const EXAMPLES: &str = "Examples:
   gallerist prices list
@@ -199,18 +201,21 @@ fn list(place: &Place, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Res
         .optional("default picture")
         .figure("expected")
         .figure("max")
-        .optional("as of")
+        .optional("price is")
+        .optional("of")
         .flexible("state");
     for (offer, quote) in rows {
         let quote = quote.as_ref();
+        let trust = quote.and_then(|quote| super::quote::weakest(&quote.lines));
         table.row([
             named_with_tier(offer),
             offer.id.provider.clone(),
             quote.and_then(|quote| quote.class).map(|class| class.to_string()).unwrap_or_default(),
             quote.map(|quote| format!("{} {}", quote.size, quote.quality)).unwrap_or_default(),
-            quote.map_or_else(String::new, |quote| output::dollars(quote.expected_usd)),
-            quote.map_or_else(String::new, |quote| output::dollars(quote.max_usd)),
-            offer.provider.as_of.to_string(),
+            quote.map_or_else(String::new, |quote| output::rounded(quote.expected_usd)),
+            quote.map_or_else(String::new, |quote| output::rounded(quote.max_usd)),
+            trust.map(|line| line.confidence.replace('_', " ")).unwrap_or_default(),
+            trust.map_or_else(|| offer.provider.as_of.to_string(), |line| line.as_of.clone()),
             state(offer, at),
         ]);
     }
@@ -227,8 +232,7 @@ fn list(place: &Place, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Res
 }
 
 fn unknown_kind(catalogue: &Catalogue, kind: &str) -> Failure {
-    let kinds: Vec<&str> = catalogue.providers.iter().map(|sheet| sheet.kind.as_str()).collect();
-    Failure::usage(format!("there is no kind of provider {kind:?}")).advise(kinds.join(", "))
+    super::quote::unknown_provider(kind, catalogue.providers.iter().map(|sheet| sheet.kind.clone()).collect())
 }
 
 /// The model, with its tier where that is not the usual one.
@@ -250,18 +254,17 @@ fn default_picture(offer: &Offer, at: Timestamp) -> Option<OfferQuote> {
     if request.operation != Operation::Generate && able.inputs_max > 0 {
         request.ingredients.inputs.push(able.size_default);
     }
-    quotes(
-        &request,
-        PlanContext { offers, health: &health, insight: &NOTHING, at, now_ms: 0, price_only: true },
-    )
-    .ok()?
-    .offers
-    .into_iter()
-    .next()
+    let (insight, names) = (&NOTHING, &*PLAIN);
+    quotes(&request, PlanContext { offers, health: &health, insight, names, at, now_ms: 0, price_only: true })
+        .ok()?
+        .offers
+        .into_iter()
+        .next()
 }
 
 fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value {
     let lifecycle = &offer.model.lifecycle;
+    let trust = quote.and_then(|quote| super::quote::weakest(&quote.lines));
     json!({
         "offer": offer.id.to_string(),
         "provider": offer.id.provider,
@@ -277,6 +280,8 @@ fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value
         "expected_usd": quote.map(|quote| quote.expected_usd),
         "max_usd": quote.map(|quote| quote.max_usd),
         "as_of": offer.provider.as_of,
+        "confidence": trust.map(|line| line.confidence),
+        "price_as_of": trust.map(|line| &line.as_of),
         "retired": offer.is_retired(at),
         "deprecated_on": lifecycle.deprecated_on,
         "retires_on": lifecycle.retires_on,
@@ -304,7 +309,7 @@ fn state(offer: &Offer, at: Timestamp) -> String {
 
 /// The offers that a name speaks of.
 fn find(offers: &[Offer], name: &str) -> Result<Vec<Offer>> {
-    match gallerist_routing::target(name, offers) {
+    match gallerist_routing::target(name, &PLAIN, offers, Timestamp::now()).map(|named| named.target) {
         Ok(target) if !target.is_route() => {
             Ok(offers.iter().filter(|offer| target.speaks_of(offer)).cloned().collect())
         }
@@ -313,6 +318,46 @@ fn find(offers: &[Offer], name: &str) -> Result<Vec<Offer>> {
         }
         Err(unknown) => Err(Failure::failed(format!("there is no model {name:?}"))
             .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", ")))),
+    }
+}
+
+/// What was read: of the folder, and in all.
+fn tell_counts(catalogue: &Catalogue, dir: Option<&Path>) {
+    let all = Counts::of(catalogue.providers.iter());
+    let Some(dir) = dir else {
+        return output::line(format!("{all}, no mistake."));
+    };
+    let own = Counts::of(
+        catalogue.providers.iter().filter(|sheet| dir.join(format!("{}.toml", sheet.kind)).exists()),
+    );
+    output::line(format!("{}: {own}, no mistake. With the built-in files: {all}.", dir.display()));
+}
+
+/// How much a part of the catalogue holds.
+#[derive(Clone, Copy)]
+struct Counts {
+    kinds: usize,
+    models: usize,
+    lines: usize,
+}
+
+impl Counts {
+    fn of<'a>(sheets: impl Iterator<Item = &'a Arc<ProviderSheet>>) -> Counts {
+        sheets.fold(Counts { kinds: 0, models: 0, lines: 0 }, |sum, sheet| Counts {
+            kinds: sum.kinds + 1,
+            models: sum.models + sheet.models.len(),
+            lines: sum.lines + sheet.models.iter().map(|model| model.sheet.lines.len()).sum::<usize>(),
+        })
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Counts { kinds, models, lines } = self;
+        let some =
+            |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
+        let (models, lines) = (some(*models, "model"), some(*lines, "price line"));
+        write!(f, "{models} with {lines} at {kinds} kind{} of provider", if *kinds == 1 { "" } else { "s" })
     }
 }
 
@@ -328,6 +373,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
     };
     let of_dir = || Origin { directory: dir.map(Path::to_owned), described: true };
     let origin = config.as_ref().map_or_else(of_dir, |config| config.origin.clone());
+    let remarks = config.as_ref().map(|config| config.remarks.clone()).unwrap_or_default();
     let ending =
         config.map(|config| retirements::retirements(&config, place, Timestamp::now())).unwrap_or_default();
     let dir = origin.directory.as_deref();
@@ -341,7 +387,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
             .map(|mistake| json!({"file": mistake.file, "line": mistake.line, "message": mistake.message}))
             .collect();
         let digest = catalogue.as_ref().map(|catalogue| &catalogue.digest);
-        output::json(&json!({"catalogue": digest, "mistakes": list, "ending": ending}));
+        output::json(&json!({"catalogue": digest, "mistakes": list, "ending": ending, "remarks": remarks}));
     } else {
         for mistake in &mistakes {
             let file = dir.map_or_else(|| PathBuf::from(&mistake.file), |dir| dir.join(&mistake.file));
@@ -354,10 +400,11 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
         return Err(Failure::failed(format!("{count} {noun} in the catalogue")));
     };
     if !as_json {
-        let models: usize = catalogue.providers.iter().map(|sheet| sheet.models.len()).sum();
-        let providers = catalogue.providers.len();
-        output::line(format!("{models} models at {providers} kinds of provider, no mistake."));
+        tell_counts(&catalogue, dir);
         retirements::print(&ending);
+        for remark in &remarks {
+            output::remark(format!("Note: {remark}"));
+        }
     }
     Ok(())
 }

@@ -8,12 +8,13 @@ use crate::config::{Config, Environment, Place, everything};
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
+use crate::words;
 use clap::Args;
 use gallerist_domain::ImageRequest;
 use gallerist_pricing::{Offer, offers, served_offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::report::{ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
-use gallerist_routing::{HealthBook, PlanContext, PlanError};
+use gallerist_routing::{HealthBook, NameBook, PlanContext, PlanError};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -56,6 +57,7 @@ pub struct QuoteCommand {
 
 pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
     let config = Config::load(&command.place, &Environment::of_process())?;
+    output::notes(&config.remarks);
     let request = request(command)?;
     let mut offered = config.offers();
     if command.all {
@@ -69,13 +71,15 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
     }
     check_providers(&request, &config, &offered)?;
     let at = command.at.unwrap_or_else(Timestamp::now);
-    let report = report(&request, &offered, at, command.all)
-        .map_err(|failure| sold_elsewhere(&request, &config).unwrap_or(failure))?;
+    let report = report(&request, &offered, &config.names, at, command.all)
+        .map_err(|failure| sold_elsewhere(&request, &config, at).unwrap_or(failure))?;
     if json {
         output::json(&report);
     } else {
         let on = config.offers().into_iter().map(|offer| offer.id.to_string()).collect();
-        print(&report, &on, command.verbose);
+        // A body is corrected in its own words.
+        let told: Told = if command.body.is_some() { str::to_owned } else { words::in_flags };
+        print(&report, &on, command.verbose, told);
     }
     match report.offers.is_empty() {
         true => Err(Failure::failed("no offer can make this")
@@ -85,10 +89,10 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
 }
 
 /// A model that nobody who is on sells may be sold by others.
-fn sold_elsewhere(request: &ImageRequest, config: &Config) -> Option<Failure> {
+fn sold_elsewhere(request: &ImageRequest, config: &Config, at: Timestamp) -> Option<Failure> {
     let whole = config.whole_catalogue().ok()?;
     let all = offers(&whole, &everything(&whole, &config.providers));
-    let target = gallerist_routing::target(&request.model, &all).ok()?;
+    let target = gallerist_routing::target(&request.model, &config.names, &all, at).ok()?.target;
     let mut with_key: Vec<String> = Vec::new();
     let mut priced: Vec<String> = Vec::new();
     for offer in all.iter().filter(|offer| target.speaks_of(offer)) {
@@ -124,12 +128,20 @@ fn check_providers(request: &ImageRequest, config: &Config, offered: &[Offer]) -
                 .advise(format!("set {}, or ask with --all", sheet.key_variables.join(" or "))),
             None => {
                 let known = everything(&config.catalogue, &config.providers);
-                let names: Vec<&str> = known.iter().map(|one| one.name.as_str()).collect();
-                Failure::usage(format!("there is no provider {name:?}")).advise(names.join(", "))
+                unknown_provider(name, known.iter().map(|one| one.name.clone()).collect())
             }
         });
     }
     Ok(())
+}
+
+/// A name that no provider has; the likeliest ones, else all.
+pub(super) fn unknown_provider(name: &str, known: Vec<String>) -> Failure {
+    let failure = Failure::usage(format!("there is no provider {name:?}"));
+    match gallerist_routing::slip_of(name, known.iter().cloned()) {
+        Some(meant) => failure.advise(meant),
+        None => failure.advise(known.join(", ")),
+    }
 }
 
 /// The report of `POST /v1/quotes` for offers whose health nobody has measured yet. With `price_only`, what the
@@ -140,15 +152,21 @@ fn check_providers(request: &ImageRequest, config: &Config, offered: &[Offer]) -
 pub fn report(
     request: &ImageRequest,
     offered: &[Offer],
+    names: &NameBook,
     at: Timestamp,
     price_only: bool,
 ) -> Result<QuoteReport> {
     let health = HealthBook::new(offered.len());
-    let context =
-        PlanContext { offers: offered, health: &health, insight: &NOTHING, at, now_ms: 0, price_only };
+    let insight = &NOTHING;
+    let context = PlanContext { offers: offered, health: &health, insight, names, at, now_ms: 0, price_only };
     quotes(request, context).map_err(|error| match error {
-        PlanError::UnknownModel(unknown) => Failure::failed(format!("there is no model {:?}", unknown.name))
-            .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", "))),
+        PlanError::UnknownModel(unknown) => {
+            let led = unknown
+                .migrated_to
+                .map_or_else(String::new, |to| format!(", and none {to:?}, to which [migrations] leads"));
+            Failure::failed(format!("there is no model {:?}{led}", unknown.name))
+                .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", ")))
+        }
         PlanError::QualityWord(word) => {
             Failure::usage(format!("{word:?} is no quality of a route")).advise("low, medium, high or auto")
         }
@@ -165,10 +183,7 @@ fn request(command: &QuoteCommand) -> Result<ImageRequest> {
             }
             ask::parse(&read_body(path)?)
         }
-        (None, prompt) => {
-            let body = command.ask.body(prompt.as_deref().unwrap_or_default());
-            ask::parse(body.to_string().as_bytes())
-        }
+        (None, prompt) => ask::parse_flags(&command.ask.body(prompt.as_deref().unwrap_or_default())),
     }
 }
 
@@ -182,8 +197,15 @@ fn read_body(path: &Path) -> Result<Vec<u8>> {
     Ok(body)
 }
 
+/// How a hint is worded.
+type Told = fn(&str) -> String;
+
 /// `on` are the ids of the offers of configured providers.
-fn print(report: &QuoteReport, on: &BTreeSet<String>, verbose: bool) {
+fn print(report: &QuoteReport, on: &BTreeSet<String>, verbose: bool, told: Told) {
+    let requested = &report.requested_model;
+    if let Some(to) = &report.migrated_to {
+        output::line(format!("{requested} is gone; the settings migrate it to {to}.\n"));
+    }
     if report.offers.is_empty() {
         output::line("No offer can make this as it is asked for.");
     } else {
@@ -199,10 +221,14 @@ fn print(report: &QuoteReport, on: &BTreeSet<String>, verbose: bool) {
         }
         print_warnings(report, verbose);
     }
-    print_excluded(report, verbose);
+    print_excluded(report, verbose, told);
     let seconds = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at);
     let marks = |mark| report.offers.iter().any(|offer| mark_of(offer, on) == mark);
-    let chosen = if marks("") { "→ would be chosen. " } else { "" };
+    let chosen = match &report.route {
+        Some(route) if marks("") => format!("→ would be chosen by the route {route}. "),
+        None if marks("") => "→ would be chosen. ".to_owned(),
+        _ => String::new(),
+    };
     if marks("+") {
         output::line("\n+ can be ordered once its provider's key is set.");
     }
@@ -218,9 +244,11 @@ fn print(report: &QuoteReport, on: &BTreeSet<String>, verbose: bool) {
 
 /// What is to know of the offers at the top; of all with `verbose`.
 fn print_warnings(report: &QuoteReport, verbose: bool) {
-    let warned = report.offers.iter().filter(|offer| !offer.warnings.is_empty());
+    // That the name was migrated is told once, above.
+    let told = usize::from(report.migrated_to.is_some());
+    let warned = report.offers.iter().filter(|offer| offer.warnings.len() > told);
     let warnings: Vec<String> =
-        warned.map(|offer| format!("  {}: {}", offer.offer, offer.warnings.join("; "))).collect();
+        warned.map(|offer| format!("  {}: {}", offer.offer, offer.warnings[told..].join("; "))).collect();
     let shown = if verbose { warnings.len() } else { warnings.len().min(WARNINGS_SHOWN_MAX) };
     if shown == 0 {
         return;
@@ -232,7 +260,7 @@ fn print_warnings(report: &QuoteReport, verbose: bool) {
 }
 
 /// Many offers that are out are told by their reasons.
-fn print_excluded_in_groups(others: &[&ExcludedOffer]) {
+fn print_excluded_in_groups(others: &[&ExcludedOffer], told: Told) {
     let mut groups: Vec<(&str, Vec<&ExcludedOffer>)> = Vec::new();
     for excluded in others {
         match groups.iter_mut().find(|(code, _)| *code == excluded.code) {
@@ -243,26 +271,26 @@ fn print_excluded_in_groups(others: &[&ExcludedOffer]) {
     groups.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
     let mut table = Table::new().figure("offers").text("left out because").flexible("such as");
     for (code, members) in groups {
-        let example = format!("{}: {}; {}", members[0].offer, members[0].reason, members[0].change);
-        table.row([members.len().to_string(), code.replace('_', " "), example]);
+        let example = format!("{}: {}; {}", members[0].offer, members[0].reason, told(&members[0].change));
+        table.row([members.len().to_string(), words::why(code), example]);
     }
     output::line(table.render());
     output::line("-v lists each of them.");
 }
 
 /// Offers that the request itself names out are only counted.
-fn print_excluded(report: &QuoteReport, verbose: bool) {
+fn print_excluded(report: &QuoteReport, verbose: bool, told: Told) {
     let (named, others): (Vec<_>, Vec<_>) =
         report.excluded.iter().partition(|excluded| excluded.code == "provider_excluded");
     if !others.is_empty() {
         output::line("\nLeft out:");
     }
     if others.len() > EXCLUDED_SHOWN_MAX && !verbose {
-        print_excluded_in_groups(&others);
+        print_excluded_in_groups(&others, told);
     } else if !others.is_empty() {
         let mut table = Table::new().text("offer").flexible("reason").flexible("what would admit it");
         for excluded in others {
-            table.row([excluded.offer.clone(), excluded.reason.clone(), excluded.change.clone()]);
+            table.row([excluded.offer.clone(), excluded.reason.clone(), told(&excluded.change)]);
         }
         output::line(table.render());
     }
@@ -303,9 +331,9 @@ fn offer_table(report: &QuoteReport, on: &BTreeSet<String>) -> Table {
             offer.class.map(|class| class.to_string()).unwrap_or_default(),
             offer.size.clone(),
             offer.quality.clone(),
-            output::dollars(offer.min_usd),
-            output::dollars(offer.expected_usd),
-            output::dollars(offer.max_usd),
+            output::rounded(offer.min_usd),
+            output::rounded(offer.expected_usd),
+            output::rounded(offer.max_usd),
             format!("{}.{} s", offer.latency_ms / 1_000, offer.latency_ms % 1_000 / 100),
             weakest.map(|line| line.confidence.replace('_', " ")).unwrap_or_default(),
             weakest.map(|line| line.as_of.clone()).unwrap_or_default(),
@@ -329,7 +357,7 @@ fn line_table(offer: &OfferQuote) -> Table {
             line.quantity.clone(),
             line.meter.replace('_', " "),
             unit_price(&line.unit_price_usd),
-            output::dollars(line.amount_usd),
+            output::rounded(line.amount_usd),
             format!("{}, {}", line.confidence.replace('_', " "), line.as_of),
             line.source.clone(),
         ]);
@@ -345,7 +373,7 @@ fn unit_price(text: &str) -> String {
 }
 
 /// The line that one should trust least.
-fn weakest(lines: &[LineQuote]) -> Option<&LineQuote> {
+pub(super) fn weakest(lines: &[LineQuote]) -> Option<&LineQuote> {
     const ORDER: [&str; 4] = ["official", "third_party", "derived", "unverified"];
     lines.iter().max_by_key(|line| ORDER.iter().position(|word| *word == line.confidence))
 }

@@ -5,14 +5,18 @@ use crate::books::{Books, disputed};
 use crate::config::Place;
 use crate::failure::{Failure, Result};
 use crate::output;
+use crate::pictures;
 use crate::table::Table;
+use crate::words;
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
   gallerist requests list --limit 5
   gallerist requests list --disputed
   gallerist requests show 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b
+  gallerist requests picture 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b -o kite.png
   gallerist requests resolve 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b 1 --charged-usd 0.04";
 
 /// Offers of a plan that are shown to people.
@@ -53,6 +57,21 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Save a picture whose client went away; it is kept for an hour
+    #[command(
+        after_help = "Example:\n  gallerist requests picture 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b -o kite.png"
+    )]
+    Picture {
+        id: String,
+        /// Which of several, from 1 on
+        #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
+        number: u32,
+        /// Where to save it [default: named after the request]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
     /// End a dispute: say what the provider's bill has for an attempt
     #[command(after_help = RESOLVE_HELP)]
     Resolve {
@@ -90,6 +109,15 @@ pub fn run(command: &RequestsCommand, json: bool) -> Result<()> {
             let request = Books::open(place, false)?.request(id)?;
             if json { output::json(&request) } else { print_request(&request) }
         }
+        Action::Picture { id, number, output, place } => {
+            let file = Books::open(place, false)?.picture(id, number - 1);
+            let file = file.map_err(|failure| advised(failure, id))?;
+            let path = output
+                .clone()
+                .unwrap_or_else(|| PathBuf::from(format!("{id}-{number}.{}", pictures::extension(&file))));
+            pictures::save_new(&path, &file)?;
+            if json { output::json(&json!({"path": path})) } else { output::line(path.display().to_string()) }
+        }
         Action::Resolve { id, attempt, charged_usd, place } => {
             let resolved = Books::open(place, false)?.resolve(id, *attempt, charged_usd);
             let request = resolved.map_err(|failure| advised(failure, id))?;
@@ -101,7 +129,7 @@ pub fn run(command: &RequestsCommand, json: bool) -> Result<()> {
 
 fn advised(failure: Failure, id: &str) -> Failure {
     match failure.advice.is_empty() {
-        true => failure.advise(format!("`gallerist requests show {id}` shows the attempts")),
+        true => failure.advise(format!("`gallerist requests show {id}` shows what became of it")),
         false => failure,
     }
 }
@@ -167,6 +195,15 @@ fn print_request(request: &Value) {
         text(&request["status"]),
         output::dollars_of(&request["charged_usd"]),
     ));
+    if let Some(led) = led(&request["plan"]) {
+        output::line(led);
+    }
+    if let Some(prompt) = request["prompt"].as_str() {
+        output::line(format!("Prompt: {prompt}"));
+    }
+    if let Some(asked) = asked(&request["asked"]) {
+        output::line(format!("Asked: {asked}"));
+    }
     for attempt in rows(request, "attempts") {
         print_attempt(attempt);
         if attempt["status"] == "disputed" {
@@ -194,6 +231,31 @@ fn print_request(request: &Value) {
     output::line(format!("\n{}", table.render()));
 }
 
+/// Where the name of the request led, if that is not plainly a model.
+fn led(plan: &Value) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(to) = plan["migrated_to"].as_str() {
+        parts.push(format!("{} is gone and was migrated to {to}", text(&plan["requested_model"])));
+    }
+    if let Some(route) = plan["route"].as_str() {
+        parts.push(format!("by the route {route}"));
+    }
+    for offer in rows(plan, "offers").iter().filter(|offer| !offer["sent_on_from"].is_null()) {
+        parts.push(format!("{} is served for {}", text(&offer["offer"]), text(&offer["sent_on_from"])));
+    }
+    (!parts.is_empty()).then(|| format!("  {}", parts.join("; ")))
+}
+
+/// The parameters, each with its value.
+fn asked(asked: &Value) -> Option<String> {
+    let members = asked.as_object()?;
+    let inside = asked["gallerist"].as_object();
+    let outside = members.iter().filter(|(name, _)| *name != "gallerist");
+    let all = outside.chain(inside.into_iter().flatten());
+    let told = all.map(|(name, value)| format!("{} {}", name.replace('_', " "), text(value)));
+    Some(told.collect::<Vec<_>>().join(", "))
+}
+
 /// The beginning of the plan; there may be dozens.
 fn planned(offers: &[String]) -> String {
     let shown = offers.len().min(PLANNED_MAX);
@@ -216,8 +278,8 @@ fn print_excluded(excluded: &[Value]) {
         }
     }
     if !by_code.is_empty() {
-        let mut table = Table::new().text("left out for").flexible("offers");
-        by_code.into_iter().for_each(|(code, offers)| table.row([code, offers.join(", ")]));
+        let mut table = Table::new().text("left out because").flexible("offers");
+        by_code.into_iter().for_each(|(code, offers)| table.row([words::why(&code), offers.join(", ")]));
         output::line(format!("\n{}", table.render()));
     }
 }
@@ -250,8 +312,13 @@ fn print_attempt(attempt: &Value) {
     if lines.is_empty() {
         return;
     }
-    let mut table =
-        Table::new().text("  line").figure("quantity").text("meter").figure("unit price").figure("amount");
+    let mut table = Table::new()
+        .text("  line")
+        .figure("quantity")
+        .text("meter")
+        .figure("unit price")
+        .figure("amount")
+        .optional("price is");
     for line in lines {
         table.row([
             format!("  {}", text(&line["line"])),
@@ -259,6 +326,10 @@ fn print_attempt(attempt: &Value) {
             text(&line["meter"]).replace('_', " "),
             text(&line["unit_price_usd"]),
             output::dollars_of(&line["amount_usd"]),
+            // The provider's own figure has neither.
+            line["confidence"].as_str().map_or_else(String::new, |confidence| {
+                format!("{}, {}", confidence.replace('_', " "), text(&line["as_of"]))
+            }),
         ]);
     }
     output::line(table.render());

@@ -10,7 +10,8 @@ use crate::first_keys::{self, FirstKeys};
 use crate::gateway::{self, GRACE_MS, Gateway};
 use crate::{output, signals};
 use clap::Args;
-use gallerist_domain::{ImageRequest, ProjectId, Ticks};
+use gallerist_domain::{ImageRequest, ProjectId, QualityClass, Ticks};
+use gallerist_pricing::Offer;
 use gallerist_routing::report::OfferQuote;
 use gallerist_store::Store;
 use jiff::Timestamp;
@@ -39,6 +40,21 @@ The settings file, with every entry that there is; each is optional:
   cap_usd = \"20\"                       # of the project default, set at each start
   moderation_failover = false          # try elsewhere what one provider refused
   webhooks.allow_private = false       # alerts may go to private addresses, and without TLS
+  store_prompts = false                # keep each prompt with its request, to be read in its record
+  [routes.thumbnails]                  # a policy of one's own: requests call it as their model
+  models = { only = [\"flux-schnell\", \"openai/gpt-image-1-mini\"], exclude = [] }
+  providers = { only = [], exclude = [\"stability\"] }
+  objective = \"latency\"              # cost, latency or quality
+  class = \"draft\"                    # the least: draft, standard or high; a request can only raise it
+  max_cost_usd = \"0.02\"              # of each request, which can only lower it
+  tier = \"auto\"                      # auto, batch, standard or priority
+  check = \"pixels\"                   # this and the two below: else as above
+  moderation_failover = true
+  baseline = \"openai/gpt-image-2\"
+  [routes.auto]                        # adjusts the route that always exists
+  providers = { exclude = [\"fal\"] }
+  [migrations]                         # followed once the old name is gone
+  \"dall-e-3\" = \"gpt-image-2\"
   [[providers]]                        # one more account, or one elsewhere
   name = \"openai-eu\"
   kind = \"openai\"
@@ -61,6 +77,11 @@ pub async fn run(command: ServeCommand, json: bool) -> Result<()> {
     let environment = Environment::of_process();
     let mut config = Config::load(&command.place, &environment)?;
     if let Some(listen) = command.listen {
+        if !crate::config::is_address(&listen) {
+            let example = crate::config::LISTEN_DEFAULT;
+            return Err(Failure::usage(format!("--listen: {listen:?} is no address"))
+                .advise(format!("write HOST:PORT, such as {example}")));
+        }
         config.listen = listen;
     }
     if config.providers.is_empty() {
@@ -69,7 +90,7 @@ pub async fn run(command: ServeCommand, json: bool) -> Result<()> {
     let mut ended = signals::Ended::listen()?;
     let listener = gateway::bind(&config.listen).await?;
     let now = Timestamp::now();
-    let store = gateway::open_store(&config.data_dir, now)?;
+    let store = gateway::open_store(config.store_options(now))?;
     let on_terminal = std::io::stdout().is_terminal() && !json;
     let keys = first_keys::ensure(&store, &environment, on_terminal, now).await?;
     let cap = cap(&config, &store).await?;
@@ -125,27 +146,40 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
             "event": "ready",
             "base_url": base_url,
             "providers": providers,
+            "routes": config.names.routes().iter().map(|route| &route.name).collect::<Vec<_>>(),
             "cheapest": cheapest.as_ref().map(|quote| json!({
                 "offer": quote.offer, "size": quote.size, "expected_usd": quote.expected_usd,
             })),
             "cap_usd": cap,
+            "baseline": config.baseline.as_ref().map(ToString::to_string),
             "keys_file": keys.file,
         }));
     } else {
         output::line(format!("Gallerist listens on {base_url}"));
         output::line(format!("  providers on: {}", providers.join(", ")));
+        let routes: Vec<&str> = config.names.routes().iter().map(|route| route.name.as_str()).collect();
+        if routes.len() > 1 {
+            output::line(format!("  routes: {}", routes.join(", ")));
+        }
         output::line(match &cheapest {
             Some(quote) => format!(
                 "  the cheapest standard picture costs {} now, at {} ({})",
-                output::dollars(quote.expected_usd),
+                output::rounded(quote.expected_usd),
                 quote.offer,
                 quote.size
             ),
             None => "  no offer makes a standard picture now: `gallerist quote \"…\"` says why".to_owned(),
         });
         output::line(match cap {
-            None => "  no cap is set: `gallerist projects cap default 20` stops at 20 dollars".to_owned(),
+            None => "  no cap is set: `gallerist projects cap default 20` stops at 20 dollars,\n  `gallerist budgets create --usd 5 --every day` at 5 a day".to_owned(),
             Some(cap) => format!("  project default may spend {} in all", output::dollars(cap)),
+        });
+        output::line(match &config.baseline {
+            Some(offer) => format!("  savings are measured against {offer}"),
+            None => format!(
+                "  no baseline is set: a line such as baseline = \"{}\" in the settings file measures savings",
+                baseline_example(gateway)
+            ),
         });
         for (variable, key) in keys.fresh.iter().filter(|_| keys.file.is_none()) {
             output::line(format!("  {variable}={}   (shown once)", key.expose_secret()));
@@ -159,8 +193,21 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
     }
 }
 
+/// An offer that is on and stays, for the line that sets a baseline: OpenAI's where it is there.
+fn baseline_example(gateway: &Gateway) -> String {
+    let offers = gateway.engine.offers();
+    let now = Timestamp::now();
+    let standing = |offer: &&Offer| offer.model.lifecycle.retires_on.is_none() && !offer.is_retired(now);
+    let usual = offers.iter().filter(standing).find(|offer| offer.id.provider == "openai");
+    let any = usual.or_else(|| offers.iter().find(standing));
+    any.map_or_else(|| "openai/gpt-image-2".to_owned(), |offer| offer.id.to_string())
+}
+
 fn cheapest(gateway: &Gateway) -> Option<OfferQuote> {
-    let request = ImageRequest::new("auto", "a picture of nothing in particular");
-    let report = quote::report(&request, gateway.engine.offers(), Timestamp::now(), false).ok()?;
+    let engine = &gateway.engine;
+    let mut request = ImageRequest::new("auto", "a picture of nothing in particular");
+    // Whatever the settings make of `auto`.
+    request.class = Some(QualityClass::Standard);
+    let report = quote::report(&request, engine.offers(), engine.names(), Timestamp::now(), false).ok()?;
     report.offers.into_iter().next()
 }

@@ -84,8 +84,7 @@ fn table(group_by: &str, report: &Value) -> Table {
     table = AMOUNTS.iter().fold(table, |table, (_, title)| table.figure(title));
     table = table.figure("saved").spare_figure("baseline");
     let figures = |row: &Value| -> Vec<String> {
-        let nothing = output::dollars_of(&row["list_usd"]) == "$0.00";
-        let compared = |name: &str| match nothing {
+        let compared = |name: &str| match row[name].is_null() {
             true => "–".to_owned(),
             false => output::dollars_of(&row[name]),
         };

@@ -6,8 +6,9 @@
 use super::typed::{Typed, TypedProvider, Written};
 use super::{Environment, Mistakes};
 use gallerist_engine::ProviderSettings;
-use gallerist_pricing::catalogue::ProviderSheet;
+use gallerist_pricing::catalogue::{Kind, ProviderSheet};
 use gallerist_pricing::{Catalogue, ConfiguredProvider};
+use gallerist_routing::slip_of;
 use secrecy::SecretString;
 use std::path::Path;
 
@@ -21,17 +22,19 @@ pub fn everything(catalogue: &Catalogue, configured: &[ProviderSettings]) -> Vec
         .collect()
 }
 
-/// The providers that are on, those of the file first.
+/// The providers that are on, those of the file first. `kinds` are all that there are, also those whose prices
+/// alone are known.
 pub(super) fn switched_on(
     typed: &Typed,
     catalogue: &Catalogue,
+    kinds: &[Kind],
     environment: &Environment,
     mistakes: &mut Mistakes,
     remarks: &mut Vec<String>,
 ) -> Vec<ProviderSettings> {
     let mut on: Vec<ProviderSettings> = Vec::new();
     for written in &typed.providers {
-        let Some(settings) = from_file(written, catalogue, environment, mistakes) else { continue };
+        let Some(settings) = from_file(written, (catalogue, kinds), environment, mistakes) else { continue };
         if on.iter().any(|earlier| earlier.name == settings.name) {
             let advice = "give each its own name";
             mistakes.add(&written.place, format!("provider {:?} stands twice: {advice}", settings.name));
@@ -45,7 +48,36 @@ pub(super) fn switched_on(
             on.push(settings);
         }
     }
+    remarks.extend(priced_only(kinds, environment));
     on
+}
+
+/// What the environment seems to switch on, but cannot be ordered from.
+fn priced_only(kinds: &[Kind], environment: &Environment) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let mut by_key = Vec::new();
+    for kind in kinds.iter().filter(|kind| !kind.served) {
+        let variable = base_url_variable(&kind.name);
+        if environment.get(&variable).is_some() {
+            remarks.push(format!(
+                "{variable} is set, but {} has prices here and no adapter yet: nothing can be ordered there",
+                kind.name
+            ));
+        } else if let Some(key) = kind.key_variables.iter().find(|name| environment.get(name).is_some()) {
+            // The key may well be there for other software, or for a kind that shares it.
+            let shared = kinds.iter().any(|other| other.served && other.key_variables.contains(key));
+            if !shared {
+                by_key.push(format!("{} ({key})", kind.name));
+            }
+        }
+    }
+    if !by_key.is_empty() {
+        let list = by_key.join(", ");
+        remarks.push(format!(
+            "keys are set for kinds that have prices here and no adapter yet, so nothing is ordered there: {list}"
+        ));
+    }
+    remarks
 }
 
 fn from_environment(
@@ -91,7 +123,7 @@ fn from_environment(
 
 fn from_file(
     written: &TypedProvider,
-    catalogue: &Catalogue,
+    (catalogue, kinds): (&Catalogue, &[Kind]),
     environment: &Environment,
     mistakes: &mut Mistakes,
 ) -> Option<ProviderSettings> {
@@ -106,7 +138,7 @@ fn from_file(
     });
     let written_url = written.base_url.as_ref();
     let base_url = written_url.map(|url| checked_address(&url.place, &url.value, mistakes));
-    let Some(sheet) = sheet(written, catalogue, mistakes) else {
+    let Some(sheet) = sheet(written, catalogue, kinds, mistakes) else {
         check_variable(written, environment, mistakes);
         return None;
     };
@@ -128,22 +160,28 @@ fn from_file(
 fn sheet<'a>(
     written: &TypedProvider,
     catalogue: &'a Catalogue,
+    kinds: &[Kind],
     mistakes: &mut Mistakes,
 ) -> Option<&'a ProviderSheet> {
     let Some(kind) = &written.kind else {
-        mistakes.add(&written.place, format!("kind is missing; known are {}", kinds(catalogue)));
+        mistakes.add(&written.place, format!("kind is missing; known are {}", orderable(catalogue)));
         return None;
     };
     let sheet = catalogue.provider(&kind.value).map(|sheet| &**sheet);
-    if sheet.is_none() {
-        let known = kinds(catalogue);
-        mistakes.add(&kind.place, format!("there is no kind {:?}; known are {known}", kind.value));
-    }
-    if sheet.is_some_and(|sheet| sheet.serves.is_empty()) {
-        let known = kinds(catalogue);
-        let message = format!("{:?} can be priced, but not ordered from yet; known are {known}", kind.value);
+    let known = orderable(catalogue);
+    if kinds.iter().any(|one| one.name == kind.value && !one.served) {
+        let message = format!(
+            "{:?} has prices here and no adapter yet, so nothing can be ordered there; kinds that can are {known}",
+            kind.value
+        );
         mistakes.add(&kind.place, message);
         return None;
+    }
+    if sheet.is_none() {
+        let names = catalogue.providers.iter().map(|sheet| sheet.kind.clone());
+        let meant =
+            slip_of(&kind.value, names).map_or_else(String::new, |meant| format!(": is {meant:?} meant?"));
+        mistakes.add(&kind.place, format!("there is no kind {:?}{meant}; known are {known}", kind.value));
     }
     sheet
 }
@@ -233,12 +271,13 @@ pub(crate) fn path(base_url: &str) -> &str {
     rest.find('/').map_or("", |at| rest[at..].trim_end_matches('/'))
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a word may be the name of a provider or a route.
+pub(super) fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }
 
-fn kinds(catalogue: &Catalogue) -> String {
+fn orderable(catalogue: &Catalogue) -> String {
     let orderable = catalogue.providers.iter().filter(|sheet| !sheet.serves.is_empty());
     orderable.map(|sheet| sheet.kind.as_str()).collect::<Vec<_>>().join(", ")
 }

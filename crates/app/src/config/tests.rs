@@ -190,3 +190,159 @@ fn the_example_of_the_help_is_sound() {
     assert_eq!(mistakes.len(), 1, "only its folder does not exist: {failure}");
     assert!(mistakes[0].contains("my-catalogue"), "{failure}");
 }
+
+fn keys() -> Environment {
+    Environment::from([("OPENAI_API_KEY", "sk-1"), ("BFL_API_KEY", "b-1"), ("FAL_KEY", "f-1")])
+}
+
+#[test]
+fn routes_are_read_and_what_they_leave_out_stays_open() {
+    let text = "check = \"pixels\"\nbaseline = \"openai/gpt-image-2\"\n\
+                [routes.thumbs]\nmodels = { only = [\"flux-schnell\", \"openai/gpt-image-1-mini\"] }\n\
+                providers = { exclude = [\"bfl\"] }\nobjective = \"latency\"\nclass = \"draft\"\n\
+                max_cost_usd = \"0.02\"\ntier = \"standard\"\ncheck = \"header\"\nmoderation_failover = true\n\
+                baseline = \"bfl/flux-1.1-pro\"\n[routes.auto]\nclass = \"high\"\n[routes.wide]\n";
+    let config = load(text, keys()).unwrap();
+    let names: Vec<&str> = config.names.routes().iter().map(|route| route.name.as_str()).collect();
+    assert_eq!(names, ["auto", "thumbs", "wide"]);
+    let thumbs = config.names.route("thumbs").unwrap();
+    let allowed: Vec<String> = config
+        .offers()
+        .iter()
+        .filter(|offer| thumbs.allows(offer))
+        .map(|offer| offer.id.to_string())
+        .collect();
+    assert_eq!(allowed, ["fal/flux-1-schnell", "openai/gpt-image-1-mini"]);
+    assert_eq!(thumbs.objective, Some(gallerist_domain::Objective::Latency));
+    assert_eq!(thumbs.class, Some(gallerist_domain::QualityClass::Draft));
+    assert_eq!(thumbs.max_cost, Some("0.02".parse().unwrap()));
+    assert_eq!((thumbs.check, thumbs.moderation_failover), (Some(Depth::Header), Some(true)));
+    assert_eq!(thumbs.baseline, Some("bfl/flux-1.1-pro".parse().unwrap()));
+    let auto = config.names.route("auto").unwrap();
+    assert_eq!(auto.class, Some(gallerist_domain::QualityClass::High));
+    assert_eq!(config.names.route("wide"), Some(&gallerist_routing::Route::named("wide")));
+    assert_eq!(config.remarks, Vec::<String>::new());
+}
+
+#[test]
+fn each_mistake_of_a_route_names_its_field() {
+    let text = "[routes.\"a/b\"]\n[routes.gpt-image-2]\n[routes.flux-schnell]\n[routes.bad]\n\
+                models = { only = [\"gpt-imag-2\"], exclude = [\"gpt-image-2@2026-04-21\"] }\n\
+                providers = { only = [\"opnai\"] }\nobjective = \"price\"\nclass = \"medium\"\n\
+                max_cost_usd = \"-1\"\ntier = \"slow\"\ncheck = \"eyes\"\nmoderation_failover = \"yes\"\n\
+                baseline = \"nobody/nothing\"\nprovider = 1\n[routes.odd]\nmodels = [\"gpt-image-2\"]\n";
+    let message = load(text, keys()).unwrap_err().message;
+    for expected in [
+        "gallerist.toml:1: a route's name has 1 to 64 characters",
+        "gallerist.toml:2: \"gpt-image-2\" is a model already (gpt-image-2)",
+        "gallerist.toml:3: \"flux-schnell\" is a model already (flux-1-schnell)",
+        "gallerist.toml:5: models: the catalogue has no \"gpt-imag-2\"; the nearest are gpt-image-2",
+        "gallerist.toml:5: models: \"gpt-image-2@2026-04-21\" cannot be excluded",
+        "gallerist.toml:6: providers: there is no provider \"opnai\"",
+        "gallerist.toml:7: objective is one of cost, latency, quality",
+        "gallerist.toml:8: class is one of draft, standard, high",
+        "gallerist.toml:9: max_cost_usd is not negative",
+        "gallerist.toml:10: tier is one of auto, batch, standard, priority",
+        "gallerist.toml:11: check is \"header\" or \"pixels\"",
+        "gallerist.toml:12: moderation_failover",
+        "gallerist.toml:13: the catalogue has no offer nobody/nothing",
+        "gallerist.toml:14: unknown entry \"provider\"",
+        "gallerist.toml:16: models",
+    ] {
+        assert!(message.contains(expected), "{expected}\nis not in\n{message}");
+    }
+}
+
+#[test]
+fn migrations_are_followed_in_one_step_to_what_there_is() {
+    let text = "[routes.sketch]\nclass = \"draft\"\n[migrations]\n\"dall-e-3\" = \"gpt-image-2\"\n\
+                \"dall-e-2\" = \"sketch\"\n\"gpt-image-2\" = \"flux-2-pro\"\n";
+    let message = load(text, keys()).unwrap_err().message;
+    let chain = "gallerist.toml:4: migrations: a chain: dall-e-3 → gpt-image-2 → flux-2-pro: \
+                 write \"dall-e-3\" = \"flux-2-pro\"";
+    assert!(message.contains(chain), "{message}");
+    let text = "[routes.sketch]\n[migrations]\n\"dall-e-3\" = \"dall-e-2\"\n\"dall-e-2\" = \"dall-e-3\"\n\
+                \"x\" = \"x\"\n\"sketch\" = \"auto\"\n\"y\" = \"gpt-imag-2\"\n\"z\" = 7\n";
+    let message = load(text, keys()).unwrap_err().message;
+    for expected in [
+        "gallerist.toml:3: migrations: a circle: dall-e-3 → dall-e-2 → dall-e-3",
+        "gallerist.toml:4: migrations: a circle: dall-e-2 → dall-e-3 → dall-e-2",
+        "gallerist.toml:5: migrations: a circle: x → x",
+        "gallerist.toml:6: migrations: \"sketch\" is a route",
+        "gallerist.toml:7: migrations: the catalogue has no \"gpt-imag-2\"; the nearest are gpt-image-2",
+        "gallerist.toml:8: migrations: the new name of \"z\" is text in quotes",
+    ] {
+        assert!(message.contains(expected), "{expected}\nis not in\n{message}");
+    }
+}
+
+#[test]
+fn a_migration_that_is_not_needed_is_remarked() {
+    let text = "[migrations]\n\"gpt-image-2\" = \"flux-2-pro\"\n\"dall-e-3\" = \"dall-e-2\"\n\
+                [routes.none]\nproviders = { only = [\"stability\"] }\n";
+    let config = load(text, keys()).unwrap();
+    assert_eq!(
+        config.remarks,
+        [
+            "route \"none\" allows no offer of the providers that are on",
+            "the migration of gpt-image-2 is not followed: gpt-image-2 still works",
+            "the migration of dall-e-3 leads to dall-e-2, which is gone too",
+        ]
+    );
+}
+
+#[test]
+fn a_variable_that_means_nothing_is_told_with_the_nearest_name() {
+    let environment = Environment::from([
+        ("OPENAI_API_KEY", "sk-1"),
+        ("GALLERIST_LISTN", "127.0.0.1:9"),
+        ("GALLERIST_OPENAI_URL", "sk-secret"),
+        ("GALLERIST_EU_KEY", "sk-2"),
+        ("GALLERIST_LOG", "debug"),
+        ("GALLERIST_RUNWARE_BASE_URL", ""),
+    ]);
+    let text = "[[providers]]\nname = \"eu\"\nkind = \"openai\"\nkey_env = \"GALLERIST_EU_KEY\"\n";
+    let remarks = load(text, environment).unwrap().remarks;
+    assert_eq!(remarks.len(), 2, "{remarks:?}");
+    assert!(remarks.iter().any(|remark| remark.ends_with("the nearest known name is GALLERIST_LISTEN")));
+    assert!(remarks.iter().any(|remark| remark.ends_with("is GALLERIST_OPENAI_BASE_URL")), "{remarks:?}");
+    assert!(!remarks.concat().contains("sk-"), "{remarks:?}");
+}
+
+#[test]
+fn what_has_prices_alone_is_not_silently_off() {
+    let environment = Environment::from([
+        ("RUNWARE_API_KEY", "r-1"),
+        ("GALLERIST_RECRAFT_BASE_URL", "http://127.0.0.1:1"),
+        ("OPENAI_API_KEY", "sk-1"),
+    ]);
+    let remarks = load("", environment).unwrap().remarks.join("\n");
+    assert!(remarks.contains("runware (RUNWARE_API_KEY)"), "{remarks}");
+    assert!(remarks.contains("recraft has prices here and no adapter yet"), "{remarks}");
+    assert!(!remarks.contains("OPENAI"), "{remarks}");
+    let failure = load("[[providers]]\nkind = \"runware\"\n", Environment::default()).unwrap_err();
+    assert!(failure.message.contains("\"runware\" has prices here and no adapter yet"), "{failure}");
+    let failure = load("[[providers]]\nkind = \"opnai\"\n", Environment::default()).unwrap_err();
+    assert!(failure.message.contains("is \"openai\" meant?"), "{failure}");
+    let failure = load("basline = \"x\"\n", Environment::default()).unwrap_err();
+    assert!(failure.message.contains("is \"baseline\" meant?"), "{failure}");
+}
+
+#[test]
+fn the_store_is_named_by_the_variable_else_by_the_file_and_no_mistake_shows_its_password() {
+    let none = load("", Environment::default()).unwrap();
+    assert!(none.store_url.is_none());
+    let file = "[store]\nurl = \"postgres://me@db.example/books\"\n";
+    let config = load(file, Environment::default()).unwrap();
+    assert_eq!(config.store_url.unwrap().to_string(), "postgres://db.example:5432/books");
+    let environment =
+        || Environment::from([("GALLERIST_STORE_URL", "postgres://me:s3cret@other:5433/books")]);
+    let config = load(file, environment()).unwrap();
+    assert_eq!(config.store_url.as_ref().unwrap().to_string(), "postgres://other:5433/books");
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let wrong = "[store]\nurl = \"mysql://me:s3cret@db.example/books\"\npool = 3\n";
+    let told = load(wrong, Environment::default()).unwrap_err().to_string();
+    assert!(told.contains("gallerist.toml:2: the address of the store is not of the form"), "{told}");
+    assert!(told.contains("gallerist.toml:3: unknown entry \"pool\""), "{told}");
+    assert!(!told.contains("s3cret"), "{told}");
+}

@@ -6,6 +6,8 @@
 
 use super::Mistakes;
 use super::feeds::TypedMapping;
+use gallerist_routing::slip_of;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::ops::Range;
@@ -25,6 +27,8 @@ pub(super) struct Written<T> {
 pub(super) struct Typed {
     /// `HOST:PORT`; default 127.0.0.1:8080.
     pub listen: Option<Written<String>>,
+    /// Database that several gateways share: `url` of `[store]`; default SQLite in `data_dir`.
+    pub store_url: Option<Written<String>>,
     /// Folder of the books.
     pub data_dir: Option<Written<PathBuf>>,
     /// Folder with catalogue files that replace or join the embedded ones.
@@ -43,9 +47,57 @@ pub(super) struct Typed {
     pub moderation_failover: Option<bool>,
     /// Whether webhooks may lead to private addresses, and be without TLS; default no.
     pub webhooks_private: Option<bool>,
+    /// Whether prompts are stored with their requests; default false.
+    pub store_prompts: Option<bool>,
     pub providers: Vec<TypedProvider>,
     /// Where prices are polled.
     pub feeds: Vec<TypedFeed>,
+    /// Named policies; `auto` may be among them.
+    pub routes: Vec<TypedRoute>,
+    /// From a name that is gone to the one that takes its place.
+    pub migrations: Vec<(String, Written<String>)>,
+}
+
+/// One table `[routes.NAME]`.
+#[derive(Clone, Debug)]
+pub(super) struct TypedRoute {
+    /// File and line of the name.
+    pub place: String,
+    pub name: String,
+    /// Names of models or ids of offers; default all.
+    pub models: Option<Written<TypedChoice>>,
+    /// Names of providers; default all.
+    pub providers: Option<Written<TypedChoice>>,
+    /// `cost` (default), `latency` or `quality`.
+    pub objective: Option<Written<String>>,
+    /// The least class, `draft`, `standard` or `high`; default `standard`, which a request may lower.
+    pub class: Option<Written<String>>,
+    /// Most dollars that a request may hold and charge, as text; default none.
+    pub max_cost_usd: Option<Written<String>>,
+    /// `auto` (default), `batch`, `standard` or `priority`.
+    pub tier: Option<Written<String>>,
+    /// As the entries of the same names above; default theirs.
+    pub check: Option<Written<String>>,
+    pub moderation_failover: Option<Written<bool>>,
+    pub baseline: Option<Written<String>>,
+}
+
+/// `{ only = [...], exclude = [...] }`, as in a request.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TypedChoice {
+    /// Empty for all.
+    pub only: Vec<String>,
+    pub exclude: Vec<String>,
+}
+
+impl Typed {
+    /// The variables that it names.
+    pub(super) fn variables(&self) -> Vec<&str> {
+        let of_providers = self.providers.iter().filter_map(|one| one.key_env.as_ref());
+        let of_feeds = self.feeds.iter().filter_map(|one| one.key_env.as_ref());
+        of_providers.chain(of_feeds).map(|written| written.value.as_str()).collect()
+    }
 }
 
 /// One entry of `[[feeds]]`.
@@ -99,6 +151,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     let mut table = table.into_inner();
     let typed = Typed {
         listen: reader.take(&mut table, "listen"),
+        store_url: reader.store_url(&mut table),
         data_dir: reader.take(&mut table, "data_dir"),
         catalogue_dir: reader.take(&mut table, "catalogue_dir"),
         catalogue_described: reader.take(&mut table, "catalogue_described").map(|written| written.value),
@@ -108,13 +161,16 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
         cap_usd: reader.take(&mut table, "cap_usd"),
         moderation_failover: reader.take(&mut table, "moderation_failover").map(|written| written.value),
         webhooks_private: reader.webhooks_private(&mut table),
+        store_prompts: reader.take(&mut table, "store_prompts").map(|written| written.value),
         providers: reader.providers(&mut table),
         feeds: reader.feeds(&mut table),
+        routes: reader.routes(&mut table),
+        migrations: reader.migrations(&mut table),
     };
     reader.refuse_rest(
         table,
         "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
-         moderation_failover, webhooks, providers, feeds",
+         moderation_failover, store_prompts, store, webhooks, providers, feeds, routes, migrations",
     );
     typed
 }
@@ -160,6 +216,18 @@ impl Reader<'_> {
         let private = self.take(&mut entries, "allow_private").map(|written| written.value);
         self.refuse_rest(entries, "allow_private");
         private
+    }
+
+    fn store_url(&mut self, table: &mut DeTable<'_>) -> Option<Written<String>> {
+        let value = table.remove("store")?;
+        let span = value.span();
+        let DeValue::Table(mut store) = value.into_inner() else {
+            self.mistake(span, "store is a table: write [store] and its entries below");
+            return None;
+        };
+        let url = self.take(&mut store, "url");
+        self.refuse_rest(store, "url");
+        url
     }
 
     fn providers(&mut self, table: &mut DeTable<'_>) -> Vec<TypedProvider> {
@@ -225,9 +293,85 @@ impl Reader<'_> {
         Some(feed)
     }
 
+    fn routes(&mut self, table: &mut DeTable<'_>) -> Vec<TypedRoute> {
+        let entries = self.named_tables(table, "routes", "write [routes.NAME] and its entries below");
+        entries.into_iter().filter_map(|(name, entry)| self.route(name, entry)).collect()
+    }
+
+    fn route(&mut self, name: Written<String>, entry: Spanned<DeValue<'_>>) -> Option<TypedRoute> {
+        let span = entry.span();
+        let DeValue::Table(mut table) = entry.into_inner() else {
+            self.mistake(span, "a route is a table: write [routes.NAME] and its entries below");
+            return None;
+        };
+        let route = TypedRoute {
+            place: name.place,
+            name: name.value,
+            models: self.take(&mut table, "models"),
+            providers: self.take(&mut table, "providers"),
+            objective: self.take(&mut table, "objective"),
+            class: self.take(&mut table, "class"),
+            max_cost_usd: self.take(&mut table, "max_cost_usd"),
+            tier: self.take(&mut table, "tier"),
+            check: self.take(&mut table, "check"),
+            moderation_failover: self.take(&mut table, "moderation_failover"),
+            baseline: self.take(&mut table, "baseline"),
+        };
+        self.refuse_rest(
+            table,
+            "models, providers, objective, class, max_cost_usd, tier, check, moderation_failover, baseline",
+        );
+        Some(route)
+    }
+
+    fn migrations(&mut self, table: &mut DeTable<'_>) -> Vec<(String, Written<String>)> {
+        let advice = "write [migrations] and \"old-name\" = \"new-name\" below";
+        let mut migrations = Vec::new();
+        for (name, entry) in self.named_tables(table, "migrations", advice) {
+            let span = entry.span();
+            match entry.into_inner() {
+                DeValue::String(to) => {
+                    let to = Written { value: to.into_owned(), place: self.place(&span) };
+                    migrations.push((name.value, to));
+                }
+                _ => self
+                    .mistake(span, format!("migrations: the new name of {:?} is text in quotes", name.value)),
+            }
+        }
+        migrations
+    }
+
+    /// The entries of a table whose names are free, in the order of the file.
+    fn named_tables<'t>(
+        &mut self,
+        table: &mut DeTable<'t>,
+        field: &str,
+        advice: &str,
+    ) -> Vec<(Written<String>, Spanned<DeValue<'t>>)> {
+        let Some(value) = table.remove(field) else { return Vec::new() };
+        let span = value.span();
+        let DeValue::Table(entries) = value.into_inner() else {
+            self.mistake(span, format!("{field} is a table: {advice}"));
+            return Vec::new();
+        };
+        let mut named: Vec<_> = entries.into_iter().collect();
+        named.sort_by_key(|(name, _)| name.span().start);
+        let written = |name: Spanned<std::borrow::Cow<'_, str>>, reader: &Self| {
+            let place = reader.place(&name.span());
+            Written { value: name.into_inner().into_owned(), place }
+        };
+        named.into_iter().map(|(name, entry)| (written(name, self), entry)).collect()
+    }
+
     fn refuse_rest(&mut self, table: DeTable<'_>, known: &str) {
         for (name, _) in table {
-            self.mistake(name.span(), format!("unknown entry {:?}; known are {known}", name.get_ref()));
+            let names = known.split(", ").map(|known| known.trim().to_owned());
+            let meant = slip_of(name.get_ref(), names);
+            let meant = meant.map_or_else(String::new, |meant| format!(": is {meant:?} meant?"));
+            self.mistake(
+                name.span(),
+                format!("unknown entry {:?}{meant}; known are {known}", name.get_ref()),
+            );
         }
     }
 }

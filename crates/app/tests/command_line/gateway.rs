@@ -236,6 +236,14 @@ fn credits_are_entered_and_forecast_without_a_gateway() {
         let told = run(world.gallerist().args(command));
         assert!(told.code == 0 && told.out.contains("openrouter"), "{}", told.out);
     }
+    let moved = world.json(&["credits", "use", "openrouter", "40", "--note", "by hand"]);
+    assert_eq!(
+        moved["data"].as_array().unwrap().iter().filter(|lot| lot["outside"] == "40").count(),
+        1,
+        "{moved}"
+    );
+    let refused = run(world.gallerist().args(["credits", "balance", "openrouter", "1000000"]));
+    assert!(refused.code != 0 && refused.err.contains("ever bought"), "{}", refused.err);
     let refused = run(world.gallerist().args(["credits", "add", "nobody", "1", "1"]));
     assert_eq!(refused.code, 1, "{}", refused.err);
     let refused = run(world.gallerist().args(["credits", "add", "bfl", "1", "1", "--currency", "neuron"]));
@@ -270,6 +278,39 @@ fn a_cap_of_the_settings_is_enforced() {
     let refused = run(world.gallerist().args(["generate", "x"]));
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains("cap"), "{}", refused.err);
+}
+
+#[test]
+fn a_route_and_a_migration_of_the_settings_are_served_quoted_and_shown() {
+    let world = World::start();
+    let settings = "[routes.thumbs]\nmodels = { only = [\"gpt-image-2.5-flare\"] }\nclass = \"draft\"\n\
+                    [migrations]\n\"dall-e-3\" = \"thumbs\"\n\"gpt-image-2\" = \"flux-2-pro\"\n";
+    std::fs::write(world.home.path().join("g.toml"), settings).unwrap();
+    let serve = Running::start(world.gallerist().args(["serve", "--json", "--config", "g.toml"]));
+    assert_eq!(serve.ready["routes"], json!(["auto", "thumbs"]));
+    let made = world.json(&["generate", "a kite", "--model", "thumbs"]);
+    assert_eq!(made["gallerist"]["offer"], "openai/gpt-image-2.5-flare");
+    assert_eq!(made["gallerist"]["route"], "thumbs");
+    let led = run(world.gallerist().args(["generate", "a kite", "--model", "dall-e-3", "-o", "led.png"]));
+    let warning = "To know: dall-e-3 is gone; the settings migrate it to thumbs";
+    assert!(led.code == 0 && led.err.contains(warning), "{}", led.err);
+    let requests = world.json(&["requests", "list"]);
+    assert_eq!(requests["data"][0]["model"], "dall-e-3");
+    let shown =
+        run(world.gallerist().args(["requests", "show", requests["data"][0]["id"].as_str().unwrap()]));
+    assert!(
+        shown.out.contains("dall-e-3 is gone and was migrated to thumbs; by the route thumbs"),
+        "{}",
+        shown.out
+    );
+    let quoted = world.json(&["quote", "a kite", "--model", "thumbs", "--config", "g.toml"]);
+    assert_eq!(
+        (&quoted["route"], &quoted["offers"][0]["offer"]),
+        (&json!("thumbs"), &json!("openai/gpt-image-2.5-flare"))
+    );
+    let checked = run(world.gallerist().args(["prices", "check", "--config", "g.toml"]));
+    let note = "the migration of gpt-image-2 is not followed: gpt-image-2 still works";
+    assert!(checked.code == 0 && checked.err.contains(note), "{}{}", checked.out, checked.err);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 mod demo;
 mod gateway;
+mod interrupted;
 mod offline;
 mod prices;
+mod prompts;
 mod support;

@@ -18,7 +18,10 @@ fn quote(home: &Path, arguments: &[&str]) -> Value {
 fn a_quote_has_the_form_of_the_api_without_keys_and_server() {
     let home = tempfile::tempdir().unwrap();
     let report = quote(home.path(), &["a kite", "--size", "1024x1024", "--at", "2026-11-25T00:00:00Z"]);
-    assert_eq!(members(&report), ["instant", "offers", "excluded", "valid_until"]);
+    assert_eq!(
+        members(&report),
+        ["instant", "requested_model", "route", "offers", "excluded", "valid_until"]
+    );
     let offers = report["offers"].as_array().unwrap();
     assert!(offers.len() >= 5);
     for name in
@@ -89,7 +92,11 @@ fn prices_are_listed_and_shown() {
     assert!(shown["offers"].as_array().unwrap().len() >= 2, "several hosts");
     assert!(shown["offers"][0]["lines"][0]["source"].is_string());
     let table = run(gallerist(home.path()).args(["prices", "show", "gpt-image-2"]));
-    assert!(table.out.contains("image-out") && table.out.contains("CONFIDENCE"), "{}", table.out);
+    assert!(
+        table.out.contains("image-out") && table.out.contains("[1]") && table.out.contains("third party, 20"),
+        "{}",
+        table.out
+    );
     assert_eq!(run(gallerist(home.path()).args(["prices", "show", "no-such-model"])).code, 1);
 }
 

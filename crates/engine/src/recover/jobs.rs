@@ -6,11 +6,13 @@
 use super::{dispute, end_attempt, finish, salvaged};
 use crate::answer::DeliveredImage;
 use crate::books::{self, Ended, HeldCall};
-use crate::deliver::Brought;
+use crate::deliver::{Brought, Delivery};
 use crate::exchange::{Asked, Exchange};
+use crate::outcome;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::StreamExt as _;
 use gallerist_domain::{Billed, Fault, ImageCall, Outcome, RequestId, Ticks};
+use gallerist_imaging::Depth;
 use gallerist_pricing::{Facts, Offer};
 use gallerist_providers::Pending;
 use gallerist_routing::LearnedCall;
@@ -83,6 +85,13 @@ async fn give_up(shared: &Shared, attempt: &OpenAttempt, reason: &str) -> Result
     finish_request_of(shared, attempt).await
 }
 
+/// How deep the pictures of a request are checked: as its route, by its stored plan, says today.
+async fn route_check(shared: &Shared, request: RequestId) -> Depth {
+    let detail = shared.store.request(request).await.ok().flatten();
+    let route = detail.and_then(|detail| outcome::planned_route(&detail.request.plan_json));
+    shared.check_depth(route.and_then(|name| shared.names.route(&name)))
+}
+
 /// What was found out about a job.
 enum Found {
     /// It runs, or its provider cannot be reached.
@@ -126,7 +135,9 @@ impl<'a> Job<'a> {
             return Found::Nothing;
         }
         let deadline = Instant::now() + Duration::from_millis(shared.limits.look_up_ms);
-        let brought = Brought::of(shared, self.provider, &self.call, &mut result, deadline).await;
+        let check_depth = route_check(shared, self.attempt.request).await;
+        let delivery = Delivery { shared, provider: self.provider, deadline, check_depth };
+        let brought = delivery.bring(&self.call, &mut result).await;
         Found::Ended(result, brought)
     }
 

@@ -12,9 +12,11 @@ async fn shared() -> Shared {
         store: Store::open_temporary(Timestamp::now()).expect("a temporary store"),
         clock: Arc::new(SystemClock),
         limits: Limits::default(),
+        names: gallerist_routing::NameBook::default(),
         baseline: None,
         check_depth: Depth::Header,
         moderation_failover: false,
+        store_prompts: false,
     };
     Shared::new(settings).await.expect("it starts")
 }
@@ -30,6 +32,8 @@ async fn reserve(shared: &Shared) -> RequestId {
         operation: Operation::Generate,
         n: 1,
         plan_json: "{}".to_owned(),
+        asked_json: None,
+        prompt: None,
         fingerprint: [7; 32],
         idempotency_key: None,
     };

@@ -11,24 +11,24 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// A small generator, so that a run can be repeated from its seed (xorshift64*).
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % sides
     }
 
-    fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+    pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         let count = u64::try_from(choices.len()).expect("a short list");
         &choices[usize::try_from(self.roll(count)).expect("a short list")]
     }
 }
 
 /// What any provider may do; the parts of a provider's own follow.
-fn script(kind: &str) -> serde_json::Value {
+pub fn script(kind: &str) -> serde_json::Value {
     let mut faults = vec![
         json!({"fault": "429", "probability": 0.02, "retry_after_s": 0}),
         json!({"fault": "500", "probability": 0.03}),
@@ -54,7 +54,7 @@ fn script(kind: &str) -> serde_json::Value {
     json!(faults)
 }
 
-fn mixed(dice: &mut Dice) -> ImageRequest {
+pub fn mixed(dice: &mut Dice) -> ImageRequest {
     let models = [
         "auto",
         "auto",

@@ -14,7 +14,9 @@
 //! - `health`: offers that rest
 //! - `options`: what only one vendor knows, and what a vendor had cached
 //! - `compatible`: an upstream that speaks another kind's protocol at prices of its own
+//! - `replicas`: two gateways on one PostgreSQL
 //! - `restart`: crashes in the middle of a call
+//! - `routes`: named routes, names that are gone, names that a provider sends on
 
 mod alerts;
 mod budgets;
@@ -28,7 +30,9 @@ mod limits;
 mod options;
 mod overruns;
 mod repetition;
+mod replicas;
 mod restart;
+mod routes;
 mod several;
 mod streams;
 

@@ -39,6 +39,16 @@ impl House {
         folder: Arc<tempfile::TempDir>,
         adjust: impl FnOnce(&mut EngineSettings),
     ) -> House {
+        House::at(fakes, folder, None, adjust).await
+    }
+
+    /// As [`House::on`], with the books in a PostgreSQL database where one is named.
+    pub async fn at(
+        fakes: Arc<Fakes>,
+        folder: Arc<tempfile::TempDir>,
+        store_url: Option<&str>,
+        adjust: impl FnOnce(&mut EngineSettings),
+    ) -> House {
         let keys = fakes.keys();
         let providers = fakes.origins().into_iter().map(|(kind, origin)| {
             let path = PATHS.iter().find(|(known, _)| *known == kind).map_or("", |(_, path)| path);
@@ -53,7 +63,9 @@ impl House {
                 concurrency_max: None,
             }
         });
-        let options = StoreOptions { durable: false, ..StoreOptions::new(folder.path(), Timestamp::now()) };
+        let url = store_url.map(|url| url.parse().expect("an address"));
+        let options = StoreOptions::new(folder.path(), Timestamp::now());
+        let options = StoreOptions { durable: false, url, ..options };
         let store = Store::open(options).expect("the store opens");
         let mut settings = EngineSettings {
             catalogue: Arc::new(Catalogue::embedded()),
@@ -61,9 +73,11 @@ impl House {
             store: store.clone(),
             clock: Arc::new(SystemClock),
             limits: Limits { deadline_ms: 20_000, ..Limits::default() },
+            names: gallerist_routing::NameBook::default(),
             baseline: Some(OfferId::new("openai", "gpt-image-2")),
             check_depth: Depth::Header,
             moderation_failover: false,
+            store_prompts: false,
         };
         adjust(&mut settings);
         let engine = Engine::start(settings).await.expect("the engine starts");

@@ -4,11 +4,14 @@
 //! - `receiver`: takes webhooks and checks their signatures by itself
 //! - `paid`: one picture at each provider, exact to the last digit
 //! - `balance`: 1,000 mixed requests with seeded faults and disconnects; the books balance
+//! - `overspend`: 1,000 concurrent requests against nested budgets, with faults; no limit is ever passed
 //! - `behaviour`: failover, limits, caps, repetition, streams, overruns
 
 mod balance;
 mod behaviour;
 mod comparison;
+mod database;
 mod house;
+mod overspend;
 mod paid;
 mod receiver;

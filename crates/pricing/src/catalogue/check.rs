@@ -205,6 +205,20 @@ pub(super) fn models(reader: &mut Reader<'_>, models: &[(Span<usize>, Arc<ModelS
         {
             reader.mistake(span.clone(), format!("model {:?} retires: name its `successors`", model.id));
         }
+        if let Some(redirect) = &lifecycle.redirect {
+            let to = models.iter().map(|(_, other)| other).find(|other| other.is_named(&redirect.to));
+            let labels = to.map(|to| &to.capabilities.qualities);
+            let wrong = match (labels, &redirect.quality) {
+                (None, _) => Some(format!("there is no model {:?} in this file", redirect.to)),
+                (Some(known), Some(label)) if !known.contains(label) => {
+                    Some(format!("{:?} has no quality {label:?}", redirect.to))
+                }
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                reader.mistake(span.clone(), format!("`redirect` of model {:?}: {wrong}", model.id));
+            }
+        }
         if model.classes.is_empty() {
             reader.mistake(span.clone(), format!("model {:?}: `classes` needs at least one row", model.id));
         }

@@ -20,6 +20,30 @@ pub struct Origin {
 
 type File = (String, String);
 
+/// A kind of provider, as the head of its file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    pub name: String,
+    /// Customary variables of its key.
+    pub key_variables: Vec<String>,
+    /// Whether the gateway can order there; else its prices alone are known.
+    pub served: bool,
+}
+
+impl Kind {
+    fn of(text: &str) -> Option<Kind> {
+        let end = text.find("\n[").map_or(text.len(), |at| at + 1);
+        let head: toml::Table = text[..end].parse().ok()?;
+        let variables = head.get("key_variables").and_then(toml::Value::as_array);
+        let words = variables.into_iter().flatten().filter_map(|word| Some(word.as_str()?.to_owned()));
+        Some(Kind {
+            name: head.get("kind")?.as_str()?.to_owned(),
+            key_variables: words.collect(),
+            served: is_served(text),
+        })
+    }
+}
+
 impl Origin {
     /// Everything that has a price.
     ///
@@ -44,6 +68,12 @@ impl Origin {
             files.retain(|(name, text)| own.contains(name) || is_served(text));
         }
         Catalogue::read(&files, digest)
+    }
+
+    /// Every kind that has a file, read no further than its first table; files with mistakes are left out.
+    pub fn kinds(&self) -> Vec<Kind> {
+        let files = self.files().map(|(files, _)| files).unwrap_or_default();
+        files.iter().filter_map(|(_, text)| Kind::of(text)).collect()
     }
 
     /// All files in order, and the names of those of the directory.
@@ -118,6 +148,19 @@ mod tests {
         };
         assert_eq!(kinds(&whole), kinds(&served));
         assert!(whole.providers.len() > served.providers.len());
+    }
+
+    #[test]
+    fn the_head_of_a_file_says_its_kind() {
+        let (whole, kinds) = (Origin::default().whole().expect("sound"), Origin::default().kinds());
+        assert_eq!(kinds.len(), whole.providers.len());
+        for kind in kinds {
+            let sheet = whole.provider(&kind.name).expect("it has a file");
+            assert_eq!(
+                (kind.key_variables, kind.served),
+                (sheet.key_variables.clone(), !sheet.serves.is_empty())
+            );
+        }
     }
 
     #[test]

@@ -368,3 +368,18 @@ fn maxima_are_near_expectations_except_where_listed() {
     }
     assert_eq!(wide, open_megapixels);
 }
+
+#[test]
+fn a_redirect_leads_to_a_model_and_a_label_of_its_file() {
+    let message = |redirect: &str| {
+        let redirect =
+            format!("id = \"easel\"\nredirect = {{ {redirect}, since = \"2026-11-01\", source = \"page\" }}");
+        let text = SOUND.replace("id = \"easel\"", &redirect);
+        read(&text).map(drop).map_err(|mistakes| mistakes[0].message.clone())
+    };
+    let error = message("to = \"canvas\"").expect_err("there is none");
+    assert_eq!(error, "`redirect` of model \"easel\": there is no model \"canvas\" in this file");
+    let error = message("to = \"easel\", quality = \"lush\"").expect_err("it has no labels");
+    assert_eq!(error, "`redirect` of model \"easel\": \"easel\" has no quality \"lush\"");
+    assert_eq!(message("to = \"easel\""), Ok(()));
+}

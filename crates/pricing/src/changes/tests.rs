@@ -54,6 +54,24 @@ redirect = { to = "other", quality = "low", since = "2027-01-01", source = "list
 classes = [{ class = "draft", source = "list" }]
 latency_ms = 1000
 source = "list"
+[shapes.labelled]
+images_per_call_max = 1
+prompt_characters_max = 100
+sizes = { listed = ["512x512"] }
+size_default = "512x512"
+qualities = ["low"]
+quality_default = "low"
+formats = ["png"]
+format_default = "png"
+[sheets.other]
+prices = [{ line = "picture", meter = "images", amount = "0.02", source = "list" }]
+[[models]]
+id = "other"
+shape = "labelled"
+sheet = "other"
+classes = [{ class = "draft", source = "list" }]
+latency_ms = 1000
+source = "list"
 "#;
 
 fn catalogue() -> Catalogue {

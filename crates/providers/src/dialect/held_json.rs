@@ -111,8 +111,10 @@ impl Skeleton {
     pub fn base64(&self, text: &HeldText<'_>) -> Chunks {
         let held = self.held(text);
         let verbatim = self.lifted_by(text).is_some_and(|lifted| lifted.verbatim);
-        let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
-        if verbatim || held.parts().iter().all(|part| part.iter().all(plain)) { held } else { Chunks::new() }
+        let plain = |byte: u8| (b'!'..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\');
+        // To the end without a branch, so that the compiler looks at many bytes at once.
+        let all_plain = |part: &Bytes| part.iter().fold(true, |so_far, byte| so_far & plain(*byte));
+        if verbatim || held.parts().iter().all(all_plain) { held } else { Chunks::new() }
     }
 
     /// The string as text; copies it if it was lifted. Bytes that are not UTF-8 are replaced.

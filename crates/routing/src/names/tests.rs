@@ -1,13 +1,10 @@
 use super::*;
-use crate::testing::{OFFERS, order};
+use crate::name_book::PLAIN;
+use crate::testing::{OFFERS, now, order};
 use gallerist_domain::ImageRequest;
 
-#[test]
-fn distance_counts_edits() {
-    assert_eq!(edit_distance("flux", "flux"), 0);
-    assert_eq!(edit_distance("flxu", "flux"), 2);
-    assert_eq!(edit_distance("", "abc"), 3);
-    assert_eq!(edit_distance("gpt-image", "gpt-image-2"), 2);
+fn understood<'a>(name: &'a str, offers: &[Offer]) -> Result<Target<'a>, UnknownModel> {
+    target(name, &PLAIN, offers, now()).map(|named| named.target)
 }
 
 fn hosts(name: &str) -> Vec<String> {
@@ -18,7 +15,7 @@ fn hosts(name: &str) -> Vec<String> {
 
 #[test]
 fn a_name_speaks_of_a_route_a_model_or_a_host() {
-    assert!(target("auto", &OFFERS).expect("it always exists").is_route());
+    assert!(understood("auto", &OFFERS).expect("it always exists").is_route());
     assert_eq!(hosts("flux-2-pro"), ["bfl/flux-2-pro", "fal/flux-2-pro"]);
     assert_eq!(hosts("fal/flux-2-pro"), ["fal/flux-2-pro"]);
     // Aliases are names too.
@@ -32,7 +29,7 @@ fn a_name_speaks_of_a_route_a_model_or_a_host() {
 fn every_offer_answers_to_its_own_id() {
     for offer in OFFERS.iter() {
         let id = offer.id.to_string();
-        let target = target(&id, &OFFERS).expect("an offer's id is a name");
+        let target = understood(&id, &OFFERS).expect("an offer's id is a name");
         assert!(target.speaks_of(offer), "{id}");
         assert_eq!(OFFERS.iter().filter(|other| target.speaks_of(other)).count(), 1, "{id}");
     }
@@ -42,11 +39,11 @@ fn every_offer_answers_to_its_own_id() {
 fn a_tier_in_the_name_counts() {
     assert_eq!(hosts("bfl/flux-2-pro#standard"), ["bfl/flux-2-pro"]);
     // Nothing is sold at that tier, so the name must not silently buy another.
-    assert!(target("openai/gpt-image-2#batch", &OFFERS).is_err());
+    assert!(understood("openai/gpt-image-2#batch", &OFFERS).is_err());
     let mut batch = OFFERS.iter().find(|offer| offer.id.model == "gpt-image-2").expect("known").clone();
     batch.id.tier = "batch".to_owned();
     let offers = [OFFERS.to_vec(), vec![batch]].concat();
-    let target = target("openai/gpt-image-2#batch", &offers).expect("it is sold now");
+    let target = understood("openai/gpt-image-2#batch", &offers).expect("it is sold now");
     let spoken_of: Vec<_> = offers.iter().filter(|offer| target.speaks_of(offer)).collect();
     assert_eq!(spoken_of.len(), 1);
     assert_eq!(spoken_of[0].id.tier, "batch");
@@ -55,12 +52,12 @@ fn a_tier_in_the_name_counts() {
 #[test]
 fn an_unknown_version_is_an_unknown_name() {
     for name in ["gpt-image-2@9999", "openai/gpt-image-2@9999", "fal/flux-2-pro@9999", "gpt-image-2@"] {
-        assert!(target(name, &OFFERS).is_err(), "{name}");
+        assert!(understood(name, &OFFERS).is_err(), "{name}");
     }
-    let unknown = target("gpt-image-2@2026-04-12", &OFFERS).expect_err("nothing answers to it");
+    let unknown = understood("gpt-image-2@2026-04-12", &OFFERS).expect_err("nothing answers to it");
     assert_eq!(unknown.nearest[0], "gpt-image-2@2026-04-21");
     assert!(
-        target("gpt-image-2@9999", &OFFERS).expect_err("neither").nearest.contains(&"gpt-image-2".into())
+        understood("gpt-image-2@9999", &OFFERS).expect_err("neither").nearest.contains(&"gpt-image-2".into())
     );
 }
 
@@ -74,7 +71,7 @@ fn an_unknown_name_says_the_nearest() {
         ("sd3.5", "sd3.5-flash"),
     ];
     for (name, nearest) in table {
-        let unknown = target(name, &OFFERS).expect_err("nothing answers to it");
+        let unknown = understood(name, &OFFERS).expect_err("nothing answers to it");
         assert_eq!(unknown.name, name);
         assert_eq!(unknown.nearest.len(), 3, "{name}");
         assert!(unknown.nearest.iter().any(|known| known == nearest), "{name}: {:?}", unknown.nearest);
@@ -86,7 +83,7 @@ fn strange_names_are_unknown_and_short_in_the_answer() {
     let long = "ä".repeat(100_000);
     for name in ["", "/", "@", "#", "auto/", "/flux-2-pro", "flux-2-pro/", "a/b/c", "bfl//flux-2-pro", &long]
     {
-        let unknown = target(name, &OFFERS).expect_err("nothing answers to it");
+        let unknown = understood(name, &OFFERS).expect_err("nothing answers to it");
         assert!(unknown.name.chars().count() <= 80);
         assert!(!unknown.nearest.is_empty());
     }

@@ -178,7 +178,7 @@ proptest! {
         let at = Timestamp::from_second(at_s).expect("this decade");
         let context = PlanContext { health: &health, now_ms: 500, ..context(at) };
         let Ok(plan) = plan(&request, context) else { return Ok(()) };
-        let spoken_of = OFFERS.iter().filter(|offer| plan.target.speaks_of(offer)).count();
+        let spoken_of = OFFERS.iter().filter(|offer| plan.named.target.speaks_of(offer)).count();
         prop_assert_eq!(plan.offers.len() + plan.excluded().count(), spoken_of);
         prop_assert!(keys(&plan, request.objective.unwrap_or(Objective::Cost)).is_sorted());
         for planned in &plan.offers {

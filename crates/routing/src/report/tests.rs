@@ -1,6 +1,7 @@
 use super::*;
-use crate::testing::{ask, context, instant, now};
+use crate::testing::{OFFERS, ask, context, index, instant, now};
 use gallerist_domain::ImageRequest;
+use jiff::ToSpan as _;
 
 fn report(request: &ImageRequest, at: Timestamp) -> QuoteReport {
     quotes(request, context(at)).expect("a known name")
@@ -52,6 +53,31 @@ fn a_buyer_is_warned_of_a_retirement() {
     assert!(warned.offers[0].warnings.iter().any(|warning| warning.contains("retires on 2026-12-01")));
     let early = report(&ask("openai/gpt-image-1.5"), instant("2026-08-01T00:00:00Z"));
     assert!(early.offers[0].warnings.iter().all(|warning| !warning.contains("retires")));
+}
+
+#[test]
+fn a_buyer_is_warned_of_prices_that_are_no_official_word_or_old() {
+    let warned = report(&ask("openai/gpt-image-2"), now());
+    assert_eq!(warned.offers[0].warnings, ["price lines text-in, image-out: third party, as of 2026-11-22"]);
+    let official = |at: &str| report(&ask("openai/gpt-image-1-mini"), instant(at)).offers[0].warnings.clone();
+    let of_prices = |warnings: Vec<String>| {
+        warnings.into_iter().filter(|warning| warning.starts_with("price line")).collect::<Vec<_>>()
+    };
+    assert_eq!(of_prices(official("2026-11-25T00:00:00Z")), Vec::<String>::new());
+    let read = OFFERS[index("openai/gpt-image-1-mini")].model.sheet.lines[0].source.date;
+    let (last, first) = (read.saturating_add(90.days()), read.saturating_add(91.days()));
+    let mut offers = OFFERS.clone();
+    let model = std::sync::Arc::make_mut(&mut offers[index("openai/gpt-image-1-mini")].model);
+    model.lifecycle = gallerist_pricing::catalogue::Lifecycle::default();
+    let at = |day: jiff::civil::Date| {
+        let at = day.to_zoned(jiff::tz::TimeZone::UTC).expect("a day").timestamp();
+        let request = ask("openai/gpt-image-1-mini");
+        let report = quotes(&request, PlanContext { offers: &offers, ..context(at) }).expect("known");
+        of_prices(report.offers[0].warnings.clone())
+    };
+    assert_eq!(at(last), Vec::<String>::new());
+    assert_eq!(at(first).len(), 1);
+    assert!(at(first)[0].ends_with(&format!("last read on {read}")), "{:?}", at(first));
 }
 
 #[test]

@@ -36,11 +36,16 @@ const TABLE: &[Row] = &[
         "transparency_unsupported",
         "background",
     ),
-    (|r| r.seed = Some(1), "openai/gpt-image-2", "seed_unsupported", "leave out seed"),
+    (|r| r.seed = Some(1), "openai/gpt-image-2", "seed_unsupported", "leave out gallerist.seed"),
     (|r| r.seed = Some(u64::MAX), "bfl/flux-2-pro", "seed_unsupported", "between 0 and 4294967295"),
-    (|r| r.steps = Some(20), "bfl/flux-2-pro", "steps_unsupported", "leave out steps"),
+    (|r| r.steps = Some(20), "bfl/flux-2-pro", "steps_unsupported", "leave out gallerist.steps"),
     (|r| r.steps = Some(51), "bfl/flux-2-flex", "steps_unsupported", "between 1 and 50"),
-    (|r| r.guidance_milli = Some(3_500), "bfl/flux-2-pro", "guidance_unsupported", "leave out guidance"),
+    (
+        |r| r.guidance_milli = Some(3_500),
+        "bfl/flux-2-pro",
+        "guidance_unsupported",
+        "leave out gallerist.guidance",
+    ),
     (|r| r.guidance_milli = Some(1_499), "bfl/flux-2-flex", "guidance_unsupported", "between 1.5 and 10"),
     (
         |r| r.negative_prompt = Some("x".into()),
@@ -135,7 +140,7 @@ fn an_option_that_the_provider_needs_must_be_there() {
     let found = reason(&request, offer).expect("no finetune is named");
     assert_eq!(
         (found.code(), found.change()),
-        ("option_missing", "set provider_options.bfl.finetune_id".into())
+        ("option_missing", "set gallerist.provider_options.bfl.finetune_id".into())
     );
     options(&mut request, "bfl", "finetune_id");
     assert_eq!(reason(&request, offer), None);

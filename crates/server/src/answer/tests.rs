@@ -28,13 +28,18 @@ pub(crate) fn meta() -> AnswerMeta {
                 unit_price_usd: "40.0000000000 / 1000000".into(),
                 amount_usd: "0.04".parse().unwrap(),
                 source: "a \"quoted\" page".into(),
-            }],
+                confidence: Some("third_party".into()),
+                as_of: Some("2026-11-22".parse().unwrap()),
+            }]
+            .into(),
             disputed_usd: None,
             overrun_usd: None,
         },
         attempts: 2,
         saved_usd: Some(Ticks::new(1)),
         cached: false,
+        requested_model: "kite".into(),
+        route: None,
         warnings: vec!["it retires soon".into()],
         missing: None,
         usage: Some(TokenUsage {
@@ -91,10 +96,11 @@ fn an_answer_has_openais_shape_and_ours_beside_it() {
             "output_tokens": 688, "output_tokens_details": {"text_tokens": 2, "image_tokens": 686},
             "total_tokens": 703},
         "gallerist": {"request_id": "0192f3c4-0000-7000-8000-000000000001", "provider": "openai",
-            "model": "gpt-image-2", "offer": "openai/gpt-image-2",
+            "model": "gpt-image-2", "requested_model": "kite", "offer": "openai/gpt-image-2",
             "cost": {"charged_usd": "0.0400000000", "basis": "usage", "lines": [{"line": "image",
                 "meter": "image_output_tokens", "quantity": "1000", "unit_price_usd": "40.0000000000 / 1000000",
-                "amount_usd": "0.0400000000", "source": "a \"quoted\" page"}]},
+                "amount_usd": "0.0400000000", "source": "a \"quoted\" page",
+                "confidence": "third_party", "as_of": "2026-11-22"}]},
             "attempts": 2, "saved_usd": "0.0000000001", "cached": false, "warnings": ["it retires soon"]},
         "data": [{"b64_json": "QUJD"}, {"b64_json": encoded, "revised_prompt": "a \"kite\"\n"}],
     });
@@ -140,22 +146,24 @@ fn headers_say_what_it_cost() {
 }
 
 /// The HTTP side of an engine that can buy nothing, with this room for pictures on their way.
-async fn state(retained_bytes_max: usize) -> AppState {
+pub(crate) async fn state(retained_bytes_max: usize) -> AppState {
     let settings = EngineSettings {
         catalogue: Arc::new(Catalogue::embedded()),
         providers: Vec::new(),
         store: Store::open_temporary(Timestamp::now()).unwrap(),
         clock: Arc::new(SystemClock),
         limits: Limits::default(),
+        names: gallerist_routing::NameBook::default(),
         baseline: None,
         check_depth: gallerist_imaging::Depth::Header,
         moderation_failover: false,
+        store_prompts: false,
     };
     let engine = Engine::start(settings).await.unwrap();
     AppState::new(AppSettings { retained_bytes_max, ..AppSettings::new(engine) })
 }
 
-fn two_pictures() -> Answer {
+pub(crate) fn two_pictures() -> Answer {
     let picture = |byte: u8| image(ImageData::Bytes(Chunks::from(vec![byte; 30_000])), None, None);
     Answer { images: vec![picture(0), picture(1)], meta: Arc::new(meta()) }
 }

@@ -1,27 +1,11 @@
 //! What a 402 says of the limit: which, what is left of it, when it begins anew, and what would still fit.
 
-use gallerist_domain::{BudgetId, BudgetUnit, OfferId, Ticks};
+use crate::amount::Amount;
+use gallerist_domain::{BudgetId, OfferId, Ticks};
 use gallerist_engine::Fitting;
 use gallerist_store::Breach;
 use jiff::Timestamp;
 use serde::Serialize;
-
-/// An amount in the unit of a budget: a decimal text in dollars, a whole number in images.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(crate) enum Amount {
-    Usd(Ticks),
-    Images(i64),
-}
-
-impl Amount {
-    pub(crate) fn of(unit: BudgetUnit, amount: i64) -> Amount {
-        match unit {
-            BudgetUnit::Usd => Amount::Usd(Ticks::new(amount)),
-            BudgetUnit::Images => Amount::Images(amount),
-        }
-    }
-}
 
 /// The limit that a reservation would have passed.
 #[derive(Debug, Serialize)]

@@ -1,9 +1,10 @@
 use super::*;
 use axum::body::to_bytes;
 use axum::response::Response;
-use gallerist_domain::{Fault, OfferId};
-use gallerist_engine::FailedAttempt;
+use gallerist_domain::{BudgetUnit, Fault, OfferId};
+use gallerist_engine::{FailedAttempt, Fitting};
 use gallerist_routing::{Exclusion, Reason};
+use gallerist_store::Breach;
 use serde_json::{Value, json};
 
 async fn read(response: Response) -> (u16, http::HeaderMap, Value) {
@@ -85,7 +86,7 @@ async fn an_unmet_limit_names_the_cheapest() {
         Refusal::new(RefusalKind::CostLimitExceeded, "too dear").with_parameter("gallerist.max_cost_usd");
     let offer = OfferId::new("bfl", "a");
     let reason = Reason::OverMaxCost { quote_max: Ticks::new(20) };
-    refusal.excluded = vec![Exclusion { offer: &offer, reason }.into()];
+    refusal.excluded = vec![Exclusion { offer: &offer, reason, by_route: None }.into()];
     refusal.cheapest = Some(Ticks::new(20));
     let (status, _, body) = read(Failure::from(refusal).openai()).await;
     assert_eq!(status, 422);
@@ -93,6 +94,35 @@ async fn an_unmet_limit_names_the_cheapest() {
     assert_eq!(body["error"]["gallerist"]["cheapest_usd"], "0.0000000020");
     assert_eq!(body["error"]["gallerist"]["excluded"][0]["offer"], "bfl/a");
     assert_eq!(body["error"]["gallerist"]["excluded"][0]["code"], "over_max_cost");
+}
+
+#[tokio::test]
+async fn a_cap_that_would_be_passed_is_told_in_figures() {
+    let mut refusal = Refusal::new(RefusalKind::BudgetExceeded, "a cap would be passed");
+    refusal.breach = Some(Box::new(Breach {
+        budget: None,
+        name: String::new(),
+        words: "0.00000001 USD in all for project shop".to_owned(),
+        subject: String::new(),
+        unit: BudgetUnit::Usd,
+        limit: 100,
+        settled: 60,
+        held: 20,
+        disputed: 5,
+        asked: 40,
+        resets_at: None,
+        about_offers: false,
+    }));
+    let offer = OfferId::new("bfl", "a");
+    refusal.fitting = Some(Box::new(Fitting { offer, n: 1, maximum: Ticks::new(15) }));
+    let (status, _, body) = read(Failure::from(refusal).openai()).await;
+    assert_eq!(status, 402);
+    let expected = json!({"id": null, "name": "", "budget": "0.00000001 USD in all for project shop",
+        "unit": "usd", "limit": "0.0000000100", "settled": "0.0000000060", "held": "0.0000000020",
+        "disputed": "0.0000000005", "left": "0.0000000015", "asked": "0.0000000040", "resets_at": null});
+    let fitting = json!({"offer": "bfl/a", "n": 1, "max_usd": "0.0000000015"});
+    assert_eq!(body["error"]["gallerist"]["cheapest_fitting"], fitting);
+    assert_eq!(body["error"]["gallerist"]["budget"], expected);
 }
 
 #[tokio::test]

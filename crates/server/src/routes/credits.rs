@@ -1,7 +1,7 @@
 //! Prepaid credits for the admin key: purchases, lots, what becomes of them.
 
 use crate::auth;
-use crate::credits::{LotShown, LotWish, forecast_shown, lot_list};
+use crate::credits::{AdjustmentWish, LotShown, LotWish, forecast_shown, lot_list};
 use crate::failure::Failure;
 use crate::routes::parameters::{body, json};
 use crate::state::AppState;
@@ -47,6 +47,18 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
     let made = lots.iter().find(|record| record.id == id);
     let made = made.ok_or_else(|| Failure::not_found("There is no such lot."))?;
     Ok(json(StatusCode::CREATED, &LotShown::from(made)))
+}
+
+/// `{"provider", "use": credits}` for what was used outside of the gateway, or `{"provider", "balance": credits}`
+/// for what the provider says is left; with `"note"`. Answers all lots.
+pub(crate) async fn adjust(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
+    auth::authenticate_admin(&state, request.headers())?;
+    let wish: AdjustmentWish = body(&state, request).await?;
+    let adjustment = wish.adjustment().map_err(|(name, message)| Failure::invalid(name, message))?;
+    let engine = state.engine();
+    engine.store().adjust_credits(&wish.provider, adjustment, &wish.note, engine.clock().now()).await?;
+    engine.refresh_insight().await;
+    Ok(json(StatusCode::CREATED, &lot_list(&engine.store().lots().await?)))
 }
 
 pub(crate) async fn forecast(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, Failure> {

@@ -1,4 +1,4 @@
-//! `GET /v1/models`: `auto`, the canonical models, and each model at each provider that is on.
+//! `GET /v1/models`: `auto` and the other routes, the canonical models, and each model at each provider that is on.
 
 use crate::auth;
 use crate::failure::Failure;
@@ -8,10 +8,13 @@ use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use gallerist_pricing::Offer;
-use gallerist_routing::names::AUTO;
+use gallerist_routing::{NameBook, Target};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
+
+/// Who owns a route.
+const OURS: &str = "gallerist";
 
 #[derive(Debug, Serialize)]
 struct Model {
@@ -32,7 +35,7 @@ pub(crate) async fn list(State(state): State<AppState>, request: Request) -> Res
     match checked(&state, request).await {
         Ok(()) => {
             let engine = state.engine();
-            let data = models(engine.offers(), engine.clock().now());
+            let data = models(engine.names(), engine.offers(), engine.clock().now());
             json(StatusCode::OK, &List { object: "list", data })
         }
         Err(failure) => failure.openai(),
@@ -49,12 +52,13 @@ pub(crate) async fn show(
     }
     let engine = state.engine();
     let now = engine.clock().now();
-    let found = models(engine.offers(), now).into_iter().find(|model| model.id == id);
-    match found.or_else(|| alias(engine.offers(), &id, now)) {
+    let (names, offers) = (engine.names(), engine.offers());
+    let found = models(names, offers, now).into_iter().find(|model| model.id == id);
+    match found.or_else(|| alias(names, offers, &id, now)) {
         Some(model) => json(StatusCode::OK, &model),
         None => {
             let short: String = id.chars().take(80).collect();
-            let nearest = match gallerist_routing::target(&id, engine.offers()) {
+            let nearest = match gallerist_routing::target(&id, names, offers, now) {
                 Err(unknown) => format!(" The nearest are: {}.", unknown.nearest.join(", ")),
                 Ok(_) => String::new(),
             };
@@ -72,11 +76,16 @@ async fn checked(state: &AppState, request: Request) -> Result<(), Failure> {
     auth::authenticate(state, &parts.headers).map(|_| ())
 }
 
-fn models(offers: &[Offer], now: Timestamp) -> Vec<Model> {
+fn models(names: &NameBook, offers: &[Offer], now: Timestamp) -> Vec<Model> {
     let on = || offers.iter().filter(move |offer| is_on(offer, now));
     let oldest = on().map(created).min().unwrap_or(0);
-    let mut models =
-        vec![Model { id: AUTO.to_owned(), object: "model", created: oldest, owned_by: "gallerist".into() }];
+    let route = |name: &str| Model {
+        id: name.to_owned(),
+        object: "model",
+        created: oldest,
+        owned_by: OURS.to_owned(),
+    };
+    let mut models: Vec<Model> = names.routes().iter().map(|known| route(&known.name)).collect();
     for offer in on() {
         match models.iter_mut().find(|model| model.id == offer.model.id) {
             // The maker owns its model, whoever else hosts it.
@@ -89,10 +98,15 @@ fn models(offers: &[Offer], now: Timestamp) -> Vec<Model> {
     models
 }
 
-fn alias(offers: &[Offer], id: &str, now: Timestamp) -> Option<Model> {
-    let target = gallerist_routing::target(id, offers).ok().filter(|target| !target.is_route())?;
+/// What answers to a name that the list does not have: an alias, a pinned version, a name that was migrated.
+fn alias(names: &NameBook, offers: &[Offer], id: &str, now: Timestamp) -> Option<Model> {
+    let target = gallerist_routing::target(id, names, offers, now).ok()?.target;
     let offer = offers.iter().find(|offer| is_on(offer, now) && target.speaks_of(offer))?;
-    Some(entry(id.to_owned(), offer.provider.kind.clone(), offer))
+    let owner = match target {
+        Target::Route(_) => OURS,
+        Target::Model(_) => &offer.provider.kind,
+    };
+    Some(entry(id.to_owned(), owner.to_owned(), offer))
 }
 
 fn entry(id: String, owned_by: String, offer: &Offer) -> Model {
@@ -115,6 +129,8 @@ fn is_on(offer: &Offer, now: Timestamp) -> bool {
 mod tests {
     use super::*;
     use gallerist_pricing::{Catalogue, offer::ConfiguredProvider, offer::served_offers};
+    use gallerist_routing::Route;
+    use std::collections::BTreeMap;
 
     #[test]
     fn every_model_is_listed_once_bare_and_once_per_provider() {
@@ -126,8 +142,10 @@ mod tests {
             .collect();
         let offers = served_offers(&catalogue, &providers);
         let now = "2026-11-25T00:00:00Z".parse().unwrap();
-        let models = models(&offers, now);
-        assert_eq!(models[0].id, "auto");
+        let names = NameBook::new(vec![Route::named("thumbs")], BTreeMap::new());
+        let models = models(&names, &offers, now);
+        assert_eq!((models[0].id.as_str(), models[1].id.as_str()), ("auto", "thumbs"));
+        assert!(models[..2].iter().all(|route| route.owned_by == "gallerist"));
         let mut ids: Vec<_> = models.iter().map(|model| model.id.as_str()).collect();
         ids.sort_unstable();
         let count = ids.len();

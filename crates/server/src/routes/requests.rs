@@ -48,6 +48,10 @@ struct Summary<'a> {
 struct Whole<'a> {
     #[serde(flatten)]
     summary: Summary<'a>,
+    /// Only where prompts are stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<&'a str>,
+    asked: Option<Box<RawValue>>,
     plan: serde_json::Value,
     attempts: Vec<Attempt<'a>>,
     entries: Vec<Entry<'a>>,
@@ -211,6 +215,8 @@ impl<'a> From<&'a RequestDetail> for Whole<'a> {
         let plan = serde_json::from_str(&detail.request.plan_json).ok();
         Whole {
             summary: Summary::from(&detail.request),
+            prompt: detail.request.prompt.as_deref(),
+            asked: kept(detail.request.asked_json.as_deref()),
             plan: plan.unwrap_or_else(|| serde_json::json!({"offers": [], "excluded": []})),
             attempts: detail.attempts.iter().map(Attempt::from).collect(),
             entries: detail.entries.iter().map(Entry::from).collect(),

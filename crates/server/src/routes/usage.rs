@@ -82,15 +82,15 @@ impl Serialize for Row<'_> {
         for (name, count) in counts {
             map.serialize_entry(name, &count)?;
         }
-        let amounts: [(&str, Ticks); 8] = [
+        let amounts: [(&str, Option<Ticks>); 8] = [
             ("list_usd", figures.list),
-            ("charged_usd", figures.charged),
-            ("wasted_usd", figures.wasted),
-            ("disputed_usd", figures.disputed),
+            ("charged_usd", Some(figures.charged)),
+            ("wasted_usd", Some(figures.wasted)),
+            ("disputed_usd", Some(figures.disputed)),
             ("saved_usd", figures.saved),
-            ("credits_covered_usd", figures.covered),
-            ("credits_cost_usd", figures.consumed),
-            ("expired_usd", figures.expired),
+            ("credits_covered_usd", Some(figures.covered)),
+            ("credits_cost_usd", Some(figures.consumed)),
+            ("expired_usd", Some(figures.expired)),
         ];
         for (name, amount) in amounts {
             map.serialize_entry(name, &amount)?;

@@ -101,9 +101,11 @@ async fn state() -> AppState {
         store: Store::open_temporary(Timestamp::now()).unwrap(),
         clock: Arc::new(SystemClock),
         limits: Limits::default(),
+        names: gallerist_routing::NameBook::default(),
         baseline: None,
         check_depth: gallerist_imaging::Depth::Header,
         moderation_failover: false,
+        store_prompts: false,
     };
     AppState::new(AppSettings::new(Engine::start(settings).await.unwrap()))
 }

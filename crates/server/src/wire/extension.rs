@@ -22,6 +22,28 @@ pub(super) const PARTS_MAX: usize = 16;
 /// Most names in a list of providers, and most provider kinds with options.
 const PROVIDERS_MAX: usize = 64;
 const NAME_CHARACTERS_MAX: usize = 64;
+/// The members of the object.
+pub(super) const KNOWN: [&str; 19] = [
+    "objective",
+    "max_cost_usd",
+    "max_latency_ms",
+    "providers",
+    "tier",
+    "class",
+    "seed",
+    "steps",
+    "guidance",
+    "negative_prompt",
+    "loras",
+    "controls",
+    "references",
+    "operation",
+    "ingredients",
+    "provider_options",
+    "size_match",
+    "aspect_ratio",
+    "resolution",
+];
 const STEPS_MAX: u64 = 1_000;
 const GUIDANCE_MILLI_MAX: i128 = 100_000;
 /// A day.
@@ -48,7 +70,7 @@ pub(crate) fn read(
             || read_making(name, value, request, faults)
             || extension.read(name, value, faults);
         if !known {
-            faults.unknown("gallerist.", name);
+            faults.unknown("gallerist.", name, &KNOWN);
         }
     }
 }
@@ -249,7 +271,7 @@ fn read_providers(value: &RawValue, request: &mut ImageRequest, faults: &mut Fau
         match &**name {
             "only" => request.providers_only = names("gallerist.providers.only", value, faults),
             "exclude" => request.providers_exclude = names("gallerist.providers.exclude", value, faults),
-            _ => faults.unknown("gallerist.providers.", name),
+            _ => faults.unknown("gallerist.providers.", name, &["only", "exclude"]),
         }
     }
 }
@@ -314,7 +336,7 @@ fn lora(path: &str, item: &RawValue, faults: &mut Faults) {
                 }
             }
             "weight" => weight(&inside, value, faults),
-            _ => faults.unknown(&format!("{path}."), name),
+            _ => faults.unknown(&format!("{path}."), name, &["id", "weight"]),
         }
     }
 }
@@ -334,7 +356,7 @@ fn control(path: &str, item: &RawValue, faults: &mut Faults) {
             }
             "image" => reference(&inside, value, faults),
             "weight" => weight(&inside, value, faults),
-            _ => faults.unknown(&format!("{path}."), name),
+            _ => faults.unknown(&format!("{path}."), name, &["kind", "image", "weight"]),
         }
     }
 }

@@ -51,10 +51,17 @@ impl Faults {
         }
     }
 
-    /// `inside` is the path of the object with its point, or empty.
-    pub(crate) fn unknown(&mut self, inside: &str, name: &str) {
+    /// `inside` is the path of the object with its point, or empty; `known` are the names that it may hold.
+    pub(crate) fn unknown(&mut self, inside: &str, name: &str, known: &[&str]) {
+        if self.list.len() >= FAULTS_MAX {
+            return;
+        }
         let path = format!("{inside}{}", shortened(name));
-        let message = format!("{inside}{} is not a known parameter: leave it out", shown(name));
+        let advice = match gallerist_routing::slip_of(name, known.iter().map(|&known| known.to_owned())) {
+            Some(meant) => format!("is {inside}{meant} meant? Else leave it out"),
+            None => "leave it out".to_owned(),
+        };
+        let message = format!("{inside}{} is not a known parameter: {advice}", shown(name));
         self.add(&path, code::UNKNOWN, message);
     }
 

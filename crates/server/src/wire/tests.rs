@@ -263,3 +263,31 @@ fn only_public_addresses_are_references() {
     assert!(address::check(&format!("https://example.com/{}", "a".repeat(5_000))).is_err());
     assert!(address::check("https://127.0.0.1/").unwrap_err().contains("127.0.0.1"));
 }
+
+#[test]
+fn an_unknown_parameter_says_which_was_meant() {
+    let message = |body: &str| parse_generation(body.as_bytes()).unwrap_err().remove(0).message;
+    assert!(message(r#"{"prompt":"x","qualty":"low"}"#).contains("is quality meant?"));
+    assert!(
+        message(r#"{"prompt":"x","gallerist":{"maxCostUsd":1}}"#)
+            .contains("is gallerist.max_cost_usd meant?")
+    );
+    let inside = message(r#"{"prompt":"x","steps":30}"#);
+    assert!(inside.contains("write {\"gallerist\": {\"steps\": …}}"), "{inside}");
+    assert!(message(r#"{"prompt":"x","whatever":1}"#).ends_with(": leave it out"));
+}
+
+/// What is suggested must be understood.
+#[test]
+fn every_suggested_name_is_known() {
+    let unknown = |body: String| {
+        let faults = parse_generation(body.as_bytes()).err().unwrap_or_default();
+        faults.iter().any(|fault| fault.code == "unknown_parameter")
+    };
+    for name in super::KNOWN.iter().filter(|name| **name != "prompt") {
+        assert!(!unknown(format!(r#"{{"prompt":"x","{name}":[]}}"#)), "{name}");
+    }
+    for name in super::extension::KNOWN {
+        assert!(!unknown(format!(r#"{{"prompt":"x","gallerist":{{"{name}":7}}}}"#)), "{name}");
+    }
+}

@@ -5,6 +5,7 @@ use gallerist_domain::{OfferId, ProjectId, SystemClock};
 use gallerist_engine::{Engine, EngineSettings, Limits, ProviderSettings};
 use gallerist_fakes::{Fakes, FakesOptions};
 use gallerist_pricing::Catalogue;
+use gallerist_routing::NameBook;
 use gallerist_server::{AppSettings, AppState, ServeLimits, new_key, serve};
 use gallerist_store::{KeyRole, Store};
 use jiff::Timestamp;
@@ -36,6 +37,15 @@ impl House {
     }
 
     pub async fn with(limits: ServeLimits) -> House {
+        House::set_up(limits, NameBook::default()).await
+    }
+
+    /// With routes and migrations of its own.
+    pub async fn named(names: NameBook) -> House {
+        House::set_up(ServeLimits { grace_ms: 5_000, ..ServeLimits::default() }, names).await
+    }
+
+    async fn set_up(limits: ServeLimits, names: NameBook) -> House {
         let fakes = Fakes::start(FakesOptions::default()).await.unwrap();
         let keys = fakes.keys();
         let providers = fakes.origins().into_iter().map(|(kind, origin)| {
@@ -58,9 +68,11 @@ impl House {
             store: store.clone(),
             clock: Arc::new(SystemClock),
             limits: Limits { deadline_ms: 20_000, ..Limits::default() },
+            names,
             baseline: Some(OfferId::new("openai", "gpt-image-2")),
             check_depth: gallerist_imaging::Depth::Header,
             moderation_failover: false,
+            store_prompts: false,
         };
         let engine = Engine::start(settings).await.unwrap();
         let key = make_key(&store, KeyRole::Generate).await;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod alerts;
+mod budgets;
 mod client;
 mod credits;
 mod disputes;
@@ -13,6 +14,7 @@ mod images;
 mod malformed;
 #[path = "../../src/wire/tests/mistakes.rs"]
 mod mistakes;
+mod names;
 mod native;
 mod repetition;
 mod stalled;

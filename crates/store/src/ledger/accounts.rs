@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::counters::Counters;
 use crate::StoreError;
 use crate::error::Breach;
-use crate::sql::{Row, Sql, params};
+use crate::sql::{Row, Sql, Tally, params};
 use crate::words::{Movement, statements};
 
 statements! {
@@ -24,12 +24,14 @@ statements! {
         (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4)";
     BOOK_THREE = "INSERT OR FAIL INTO entries (attempt, place, account, amount, at, kind) VALUES
         (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4), (?1, ?2 + 2, ?9, ?10, ?3, ?4)";
-    HOLD_WITHIN_CAP = "UPDATE projects SET held = held + ?2
-        WHERE number = ?1 AND (cap IS NULL OR settled + held + disputed + ?2 <= cap)";
+    HOLD_WITHIN_CAP = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
+        WHERE number = ?1 AND (cap IS NULL OR settled + held + disputed + ?2 + ?3 + ?4 <= cap)";
     MOVE_TOTALS = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
         WHERE number = ?1";
     TOTALS = "SELECT cap, settled, held, disputed FROM projects WHERE number = ?1";
 }
+
+static PROJECT_TOTALS: Tally = Tally { within: HOLD_WITHIN_CAP, plain: MOVE_TOTALS };
 
 /// A project's row number and accounts.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,11 @@ impl Names {
     /// Forgets everything, since rows may have been rolled back.
     pub(crate) fn forget(&mut self) {
         *self = Names::default();
+    }
+
+    /// The project, if it was looked up before.
+    pub(super) fn known_project(&self, project: &ProjectId) -> Option<ProjectAccounts> {
+        self.by_name.get(project).copied()
     }
 
     pub(crate) fn project(
@@ -158,8 +165,7 @@ pub(crate) fn hold_within_cap(
     asked: Ticks,
 ) -> Result<(), StoreError> {
     assert!(!asked.is_negative(), "a reservation holds nothing negative");
-    let changed = connection.execute(HOLD_WITHIN_CAP, params![number, asked.get()])?;
-    if changed == 1 {
+    if connection.tally(&PROJECT_TOTALS, number, [0, asked.get(), 0], true)? {
         return Ok(());
     }
     let breach = connection.query_row(TOTALS, params![number], |row| {
@@ -193,7 +199,7 @@ pub(crate) struct Totals {
 
 pub(crate) fn move_totals(connection: &dyn Sql, project: i64, change: Totals) -> Result<(), StoreError> {
     let Totals { settled, held, disputed } = change;
-    // The project of an attempt exists.
-    connection.change_one(MOVE_TOTALS, params![project, settled.get(), held.get(), disputed.get()])?;
+    let change = [settled.get(), held.get(), disputed.get()];
+    connection.tally(&PROJECT_TOTALS, project, change, false)?;
     Ok(())
 }

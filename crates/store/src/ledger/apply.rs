@@ -6,32 +6,36 @@
 use gallerist_domain::{AttemptId, RequestId, Ticks};
 use jiff::Timestamp;
 
-use super::accounts::{Booking, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
+use super::accounts::{Booking, Names, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
+use super::amounts::{check_amount, sum_of_maxima};
 use super::counters::{self, Moving, Place};
-use super::credits::consume;
+use super::credits::{PREPAID, consume};
 use super::tell;
-use super::{
-    AMOUNT_MAX, AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved,
-};
+use super::{AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved};
 use crate::StoreError;
 use crate::requests::idempotency_floor;
-use crate::sql::{Sql, params};
+use crate::sql::{Lookups, Sql, params};
 use crate::words::{self, AttemptStatus, Movement, RequestStatus, micros, statements};
 use crate::writer::Writing;
 
 statements! {
     IDEMPOTENCY_FIND = "SELECT r.id, i.fingerprint, i.created_at FROM idempotency i
         JOIN requests r ON r.number = i.request WHERE i.project = ?1 AND i.key = ?2";
-    IDEMPOTENCY_BIND = "INSERT OR REPLACE INTO idempotency (project, key, request, fingerprint, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5)";
+    IDEMPOTENCY_BIND = "INSERT INTO idempotency (project, key, request, fingerprint, created_at)
+        VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (project, key) DO UPDATE SET request = excluded.request,
+            fingerprint = excluded.fingerprint, created_at = excluded.created_at
+            WHERE idempotency.created_at <= ?6";
     IDEMPOTENCY_FREE = "DELETE FROM idempotency WHERE (project, key) =
         (SELECT project, idempotency_key FROM requests WHERE number = ?1) AND request = ?1";
     REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status,
-        fingerprint, idempotency_key, plan_json, end_user, tags_json)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12)";
-    REQUEST_FIND = "SELECT number, project, status FROM requests WHERE id = ?1";
+        fingerprint, idempotency_key, plan_json, end_user, tags_json, asked_json, prompt)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    REQUEST_FIND = "SELECT number, project, status, (SELECT count(*) FROM attempts a
+        WHERE a.request = requests.number AND a.status = 'reserved') FROM requests WHERE id = ?1";
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
-        images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9 WHERE number = ?1";
+        images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9
+        WHERE number = ?1 AND status = 'running'";
     ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model,
         status, reserved_ticks, created_at, catalogue_digest, call_json, images_asked, counters)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12)";
@@ -46,7 +50,6 @@ statements! {
         pending_json = CASE WHEN ?11 THEN pending_json END,
         call_json = CASE WHEN ?12 OR (?11 AND pending_json IS NOT NULL) THEN call_json END
         WHERE row = ?1 AND status = 'reserved'";
-    OPEN_COUNT = "SELECT count(*) FROM attempts WHERE request = ?1 AND status = 'reserved'";
     MAY_HAVE_COST = "SELECT 1 FROM attempts
         WHERE request = ?1 AND (charged_ticks > 0 OR status IN ('reserved', 'disputed'))";
 }
@@ -91,6 +94,32 @@ pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> R
     Ok(Reserved::Held)
 }
 
+/// What [`reserve`] looks up. The project of a request is known from earlier ones, or looked up then.
+pub(super) fn ahead_of_reserve(reservation: &Reservation, names: &Names, lookups: &mut Lookups) {
+    let Some(new) = &reservation.new_request else {
+        return lookups.want(REQUEST_FIND, params![reservation.request.uuid().as_bytes()]);
+    };
+    if let (Some(key), Some(project)) = (&new.idempotency_key, names.known_project(&new.payer.project)) {
+        lookups.want(IDEMPOTENCY_FIND, params![project.number, key]);
+    }
+}
+
+/// What [`conclude`] looks up.
+pub(super) fn ahead_of_conclude(conclusion: &Conclusion, names: &Names, lookups: &mut Lookups) {
+    lookups.want(REQUEST_FIND, params![conclusion.request.uuid().as_bytes()]);
+    if conclusion.ends.iter().any(|end| matches!(end.end, End::Settled { .. })) {
+        lookups.want_shared(PREPAID, params![]);
+    }
+    for end in &conclusion.ends {
+        ahead_of_end(end.attempt, names, lookups);
+    }
+}
+
+/// What the end of an attempt looks up.
+pub(super) fn ahead_of_end(attempt: AttemptId, _names: &Names, lookups: &mut Lookups) {
+    lookups.want(ATTEMPT_FIND, params![attempt.uuid().as_bytes()]);
+}
+
 pub(crate) fn store_pending(
     writing: &mut Writing<'_>,
     attempt: AttemptId,
@@ -99,8 +128,7 @@ pub(crate) fn store_pending(
 ) -> Result<(), StoreError> {
     let connection = writing.connection;
     let id = attempt.uuid();
-    let changed = connection.execute(ATTEMPT_PENDING, params![id.as_bytes(), pending_json])?;
-    if changed == 1 {
+    if connection.try_one(ATTEMPT_PENDING, params![id.as_bytes(), pending_json])? {
         return Ok(());
     }
     let found = find_attempt(connection, attempt)?;
@@ -113,7 +141,7 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
     let found = find_request(connection, *request)?;
     let accounts = writing.names.project_by_number(connection, found.project)?;
     let mut change = Totals::default();
-    let mut moved = false;
+    let mut ended = 0;
     for end in ends {
         let attempt = find_attempt(connection, end.attempt)?;
         if attempt.request != found.number {
@@ -124,14 +152,14 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
             continue;
         }
         end_attempt(writing, accounts, &attempt, end, *now, &mut change)?;
-        moved = true;
+        ended += 1;
     }
-    if moved {
+    if ended > 0 {
         move_totals(connection, accounts.number, change)?;
     }
     match finish {
         Some(end) if found.status == RequestStatus::Running => {
-            finish_request(connection, *request, found.number, end, *now)?;
+            finish_request(connection, *request, &found, found.open - ended, (end, *now))?;
         }
         Some(end) if found.status != end.status => return Err(StoreError::RequestFinished(*request)),
         Some(_) | None => {}
@@ -180,13 +208,16 @@ fn insert_request(
             request.idempotency_key,
             request.plan_json,
             payer.end_user,
-            tags
+            tags,
+            request.asked_json,
+            request.prompt
         ],
     )?;
     if let Some(key) = &request.idempotency_key {
-        connection.change(
+        // Bound meanwhile to another, it would not be bought a second time.
+        connection.change_one(
             IDEMPOTENCY_BIND,
-            params![project.number, key, number, request.fingerprint, micros(now)],
+            params![project.number, key, number, request.fingerprint, micros(now), idempotency_floor(now)],
         )?;
     }
     Ok(number)
@@ -222,13 +253,15 @@ struct FoundRequest {
     number: i64,
     project: i64,
     status: RequestStatus,
+    /// Attempts that are reserved.
+    open: u32,
 }
 
 fn find_request(connection: &dyn Sql, request: RequestId) -> Result<FoundRequest, StoreError> {
     connection
         .query_opt(REQUEST_FIND, params![request.uuid().as_bytes()], |row| {
             let status = words::word(row, 2, RequestStatus::from_word)?;
-            Ok(FoundRequest { number: row.get(0)?, project: row.get(1)?, status })
+            Ok(FoundRequest { number: row.get(0)?, project: row.get(1)?, status, open: row.get(3)? })
         })?
         .ok_or(StoreError::UnknownRequest(request))
 }
@@ -416,14 +449,14 @@ pub(super) fn pay(
 fn finish_request(
     connection: &dyn Sql,
     request: RequestId,
-    number: i64,
-    end: &RequestEnd,
-    now: Timestamp,
+    found: &FoundRequest,
+    open: u32,
+    (end, now): (&RequestEnd, Timestamp),
 ) -> Result<(), StoreError> {
+    let number = found.number;
     if end.status == RequestStatus::Running {
         return Err(StoreError::Invalid("a request does not end as running".to_owned()));
     }
-    let open: u32 = connection.query_row(OPEN_COUNT, params![number], |row| row.get(0))?;
     if open > 0 {
         return Err(StoreError::AttemptsOpen { request, open });
     }
@@ -449,27 +482,4 @@ fn finish_request(
         ],
     )?;
     Ok(())
-}
-
-pub(super) fn check_amount(amount: Ticks) -> Result<(), StoreError> {
-    if amount.is_negative() || amount > AMOUNT_MAX {
-        return Err(StoreError::Invalid(format!("an amount of {amount} is not between 0 and {AMOUNT_MAX}")));
-    }
-    Ok(())
-}
-
-fn sum_of_maxima(attempts: &[NewAttempt]) -> Result<Ticks, StoreError> {
-    if attempts.is_empty() {
-        return Err(StoreError::Invalid("a reservation is for at least one attempt".to_owned()));
-    }
-    let mut sum = Ticks::ZERO;
-    for attempt in attempts {
-        check_amount(attempt.maximum)?;
-        sum = sum.checked_add(attempt.maximum).filter(|sum| *sum <= AMOUNT_MAX).ok_or_else(|| {
-            StoreError::Invalid(
-                "the maxima of a reservation are together more than a million dollars".to_owned(),
-            )
-        })?;
-    }
-    Ok(sum)
 }

@@ -29,7 +29,7 @@ statements! {
     COUNTER_TOTALS = "SELECT settled, held, disputed FROM budget_counters WHERE number = ?1";
     // The limit is asked again where it is held, since another replica may have been faster.
     COUNTER_HOLD = "UPDATE budget_counters SET held = held + ?2
-        WHERE number = ?1 AND (?3 IS NULL OR settled + held + disputed + ?2 <= ?3)";
+        WHERE number = ?1 AND settled + held + disputed + ?2 <= coalesce(?3, 9223372036854775807)";
     COUNTER_MOVE = "UPDATE budget_counters
         SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4 WHERE number = ?1";
     COUNTER = "SELECT budget, subject, window_start, window_end, settled, held, disputed, alerted_percent

@@ -2,7 +2,7 @@
 //!
 //! Four accounts a provider, beside what is payable to it. `paid` is the purse (negative: what was paid for
 //! credits), `credits` what the credits that are left were bought for, `consumed` and `expired` what the others
-//! were. So these four sum to zero. A settlement books its charge at the provider's prices as always; the part
+//! were; `outside` (`adjust.rs`) what those were that moved without an attempt. So these five sum to zero. A settlement books its charge at the provider's prices as always; the part
 //! of it that credits pay then moves from `payable` to `covered`, since nobody will send a bill for it.
 //! `covered` less `consumed` is what buying ahead has saved.
 
@@ -25,10 +25,10 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     LOTS_OPEN = "SELECT number, provider, currency, quantity, remaining, price_ticks, fee_rate_millionths,
         fee_minimum_ticks, list_ticks, purchased_at, expires_at
-        FROM credit_lots WHERE provider = ?1 AND remaining > 0 ORDER BY number";
+        FROM credit_lots WHERE provider = ?1 AND remaining > 0 ORDER BY number /* FOR UPDATE */";
     LOTS_OVER = "SELECT number, provider, currency, quantity, remaining, price_ticks, fee_rate_millionths,
         fee_minimum_ticks, list_ticks, purchased_at, expires_at
-        FROM credit_lots WHERE expires_at <= ?1 AND remaining > 0 ORDER BY number";
+        FROM credit_lots WHERE expires_at <= ?1 AND remaining > 0 ORDER BY number /* FOR UPDATE */";
     LOT_TAKE = "UPDATE credit_lots SET remaining = remaining - ?2 WHERE number = ?1 AND remaining >= ?2";
     LOT_EXPIRE = "UPDATE credit_lots SET remaining = 0, expired = remaining, expired_ticks = ?2
         WHERE number = ?1 AND remaining > 0";
@@ -149,7 +149,7 @@ fn book(
     Ok(())
 }
 
-fn account(connection: &dyn Sql, provider: &str, part: &str) -> Result<i64, StoreError> {
+pub(super) fn account(connection: &dyn Sql, provider: &str, part: &str) -> Result<i64, StoreError> {
     let name = format!("provider:{provider}:{part}");
     let found = connection.query_opt(ACCOUNT, params![&name], |row| row.get(0))?;
     if let Some(found) = found {
@@ -158,7 +158,7 @@ fn account(connection: &dyn Sql, provider: &str, part: &str) -> Result<i64, Stor
     connection.insert(ACCOUNT_INSERT, params![&name])
 }
 
-fn numbered_lot(row: &Row<'_>) -> Result<(i64, Lot), StoreError> {
+pub(super) fn numbered_lot(row: &Row<'_>) -> Result<(i64, Lot), StoreError> {
     Ok((row.get(0)?, lot(row, 1)?))
 }
 
@@ -186,7 +186,7 @@ impl Names {
         Ok(self.prepaid.as_ref().is_some_and(|prepaid| prepaid.contains(provider)))
     }
 
-    fn forget_prepaid(&mut self) {
+    pub(crate) fn forget_prepaid(&mut self) {
         self.prepaid = None;
     }
 }

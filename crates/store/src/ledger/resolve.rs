@@ -7,7 +7,8 @@ use gallerist_domain::AttemptId;
 
 use super::Resolution;
 use super::accounts::{Booking, Totals, move_totals};
-use super::apply::{check_amount, find_attempt, pay};
+use super::amounts::check_amount;
+use super::apply::{find_attempt, pay};
 use super::counters::{self, Moving, Place};
 use super::tell;
 use crate::StoreError;

@@ -71,7 +71,7 @@ async fn used(store: &Store, id: BudgetId, now: Timestamp) -> Vec<(String, i64, 
 
 #[tokio::test]
 async fn all_of_the_nested_budgets_must_hold_and_the_refusal_names_the_one_that_does_not() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let all = budget(BudgetScope::default(), 100, BudgetWindow::Forever, BudgetMode::Hard);
     let at_fal = BudgetScope { provider: only("fal"), ..BudgetScope::default() };
     let at_fal = budget(at_fal, 30, BudgetWindow::Day, BudgetMode::Hard);
@@ -91,7 +91,7 @@ async fn all_of_the_nested_budgets_must_hold_and_the_refusal_names_the_one_that_
 
 #[tokio::test]
 async fn each_end_user_has_a_limit_of_their_own() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let scope = BudgetScope { end_user: Part::Each, ..BudgetScope::default() };
     let each = budget(scope, 10, BudgetWindow::Month, BudgetMode::Hard);
     store.create_budget(each.clone()).await.unwrap();
@@ -108,7 +108,7 @@ async fn each_end_user_has_a_limit_of_their_own() {
 
 #[tokio::test]
 async fn spending_counts_in_the_window_in_which_it_was_reserved() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let hourly = budget(BudgetScope::default(), 10, BudgetWindow::Hour, BudgetMode::Hard);
     store.create_budget(hourly.clone()).await.unwrap();
     let payer = payer_with(None, None);
@@ -126,7 +126,7 @@ async fn spending_counts_in_the_window_in_which_it_was_reserved() {
 
 #[tokio::test]
 async fn a_budget_in_images_holds_what_is_asked_and_settles_what_is_delivered() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let images = Budget {
         unit: BudgetUnit::Images,
         ..budget(BudgetScope::default(), 5, BudgetWindow::Day, BudgetMode::Hard)
@@ -144,7 +144,7 @@ async fn a_budget_in_images_holds_what_is_asked_and_settles_what_is_delivered() 
 
 #[tokio::test]
 async fn a_budget_with_a_window_counts_what_came_before_it() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let payer = payer_with(Some("ann"), Some("red"));
     let open = asked(&payer, "bfl", 7, 1, at(0));
     try_reserve(&store, open.clone()).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_budget_with_a_window_counts_what_came_before_it() {
 
 #[tokio::test]
 async fn a_soft_budget_refuses_nothing_and_tells_each_threshold_once() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let soft = budget(BudgetScope::default(), 100, BudgetWindow::Forever, BudgetMode::Soft);
     store.create_budget(soft).await.unwrap();
     let payer = payer_with(None, None);
@@ -185,7 +185,7 @@ async fn a_soft_budget_refuses_nothing_and_tells_each_threshold_once() {
 
 #[tokio::test]
 async fn only_a_charge_above_its_maximum_passes_a_limit_and_it_is_told_and_closes_it() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let hard = budget(BudgetScope::default(), 100, BudgetWindow::Forever, BudgetMode::Hard);
     store.create_budget(hard.clone()).await.unwrap();
     let payer = payer_with(None, None);
@@ -200,7 +200,7 @@ async fn only_a_charge_above_its_maximum_passes_a_limit_and_it_is_told_and_close
 
 #[tokio::test]
 async fn a_degrading_budget_says_when_its_share_is_used() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let mode = BudgetMode::Degrade { share_percent: 60 };
     let degrading = budget(BudgetScope::default(), 100, BudgetWindow::Day, mode);
     store.create_budget(degrading.clone()).await.unwrap();
@@ -215,7 +215,7 @@ async fn a_degrading_budget_says_when_its_share_is_used() {
 
 #[tokio::test]
 async fn a_changed_budget_holds_at_once_and_a_removed_one_no_more() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let hard = budget(BudgetScope::default(), 10, BudgetWindow::Forever, BudgetMode::Hard);
     store.create_budget(hard.clone()).await.unwrap();
     assert!(matches!(store.create_budget(hard.clone()).await, Err(StoreError::Exists(_))));
@@ -242,7 +242,7 @@ async fn a_changed_budget_holds_at_once_and_a_removed_one_no_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_concurrent_reservations_never_pass_nested_limits() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let nested = [
         (BudgetScope::default(), 20_000),
         (BudgetScope { provider: only("fal"), ..BudgetScope::default() }, 7_000),
@@ -373,13 +373,13 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32 / super::CASES_FEWER, ..ProptestConfig::default() })]
 
     #[test]
     fn budgets_agree_with_their_model(steps in prop::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let store = Store::open_temporary(at(0)).unwrap();
+            let store = store();
             let users = BudgetScope { end_user: Part::Each, ..BudgetScope::default() };
             let fal = BudgetScope { provider: only("fal"), ..BudgetScope::default() };
             let budgets = [users, fal].map(|scope| budget(scope, 100, BudgetWindow::Week, BudgetMode::Hard));

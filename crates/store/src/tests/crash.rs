@@ -111,7 +111,7 @@ fn say(line: &str) {
 fn every_answered_commit_survives_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "tests::crash::storm_until_killed", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "tests::sqlite::crash::storm_until_killed", "--nocapture", "--test-threads=1"])
         .env(STORM_DIR, dir.path())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

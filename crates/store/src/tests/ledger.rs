@@ -5,10 +5,6 @@ use gallerist_domain::{ProjectId, RequestId, Ticks};
 use super::support::*;
 use crate::*;
 
-fn store() -> Store {
-    Store::open_temporary(at(0)).unwrap()
-}
-
 fn default() -> ProjectId {
     ProjectId::default_project()
 }
@@ -389,9 +385,7 @@ async fn a_settlement_that_could_not_be_written_is_handed_back() {
     let store = store();
     let (request, attempt) = reserved(&store, &default(), 100).await;
     // Stands for a full disk: the row of the attempt cannot be written.
-    let other = rusqlite::Connection::open(crate::sqlite::database_path(store.data_dir())).unwrap();
-    let refuse = "CREATE TRIGGER full BEFORE UPDATE ON attempts BEGIN SELECT RAISE(ABORT, 'full'); END";
-    other.execute_batch(refuse).unwrap();
+    store.refuse_ends();
     let (sender, back) = tokio::sync::oneshot::channel();
     let end = conclusion(request, vec![(attempt, settled(60, 1))], Some(finish(RequestStatus::Succeeded)));
     store.conclude_later(end.clone(), move |conclusion, error| {
@@ -400,7 +394,7 @@ async fn a_settlement_that_could_not_be_written_is_handed_back() {
     let (conclusion, error) = back.await.unwrap();
     assert!(error.may_pass(), "{error}");
     assert_eq!(conclusion, end);
-    other.execute_batch("DROP TRIGGER full").unwrap();
+    store.take_ends_again();
     store.conclude(conclusion).await.unwrap();
     assert_eq!(totals(&store).await, (60, 0, 0));
     check_books(&store).await;

@@ -133,13 +133,13 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48 / super::CASES_FEWER, ..ProptestConfig::default() })]
 
     #[test]
     fn the_ledger_agrees_with_its_model(steps in prop::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let store = Store::open_temporary(at(0)).unwrap();
+            let store = store();
             let mut model = Model::default();
             for step in steps {
                 model.take(&store, step).await;

@@ -6,42 +6,8 @@ use gallerist_domain::{Chunks, OutputFormat, Payer, ProjectId, RequestId, Ticks}
 use super::support::*;
 use crate::*;
 
-fn store() -> Store {
-    Store::open_temporary(at(0)).unwrap()
-}
-
 fn default() -> ProjectId {
     ProjectId::default_project()
-}
-
-#[test]
-fn every_statement_prepares() {
-    let mut connection = rusqlite::Connection::open_in_memory().unwrap();
-    schema::migrate(&mut connection, at(0)).unwrap();
-    let plain = ledger::statements()
-        .chain(alerts::STATEMENTS.iter().copied())
-        .chain(books::STATEMENTS.iter().copied())
-        .chain(budgets::STATEMENTS.iter().copied())
-        .chain(credits::STATEMENTS.iter().copied())
-        .chain(deliveries::STATEMENTS.iter().copied())
-        .chain(learning::STATEMENTS.iter().copied())
-        .chain(keys::STATEMENTS.iter().copied())
-        .chain(meta::STATEMENTS.iter().copied())
-        .chain(pictures::STATEMENTS.iter().copied())
-        .chain(projects::STATEMENTS.iter().copied())
-        .chain(requests::STATEMENTS.iter().copied())
-        .chain(usage::STATEMENTS.iter().copied())
-        .chain(watched::STATEMENTS.iter().copied())
-        .chain(webhooks::STATEMENTS.iter().copied());
-    for text in plain {
-        connection.prepare(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    }
-    for one in UsageKey::ALL {
-        for two in UsageKey::ALL {
-            let text = usage::statement(&[*one, *two]);
-            connection.prepare(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-        }
-    }
 }
 
 #[tokio::test]
@@ -77,8 +43,8 @@ async fn a_key_works_until_it_expires_or_is_revoked() {
 
 #[tokio::test]
 async fn keys_are_there_again_after_reopening() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(StoreOptions::new(dir.path(), at(0))).unwrap();
+    let place = place();
+    let store = place.open();
     let secret = store.get_or_insert_meta("secret", vec![7; 32]).await.unwrap();
     let key = NewKey {
         id: "a".to_owned(),
@@ -91,7 +57,7 @@ async fn keys_are_there_again_after_reopening() {
     };
     store.create_key(key, at(0)).await.unwrap();
     store.close().await.unwrap();
-    let store = Store::open(StoreOptions::new(dir.path(), at(0))).unwrap();
+    let store = place.open();
     assert_eq!(store.key_by_digest(&[9; 32], at(1)).unwrap().id, "a");
     assert_eq!(store.get_or_insert_meta("secret", vec![8; 32]).await.unwrap(), secret);
 }
@@ -209,15 +175,17 @@ async fn spend(store: &Store) {
 async fn usage_adds_up_in_every_grouping() {
     let store = store();
     spend(&store).await;
+    // Nothing here was compared with a baseline and found equal: 0 stands for what is not known.
+    let known = |ticks: i64| (ticks != 0).then(|| Ticks::new(ticks));
     let figures = |requests, images, attempts, list, charged, wasted, disputed, saved| UsageFigures {
         requests,
         images,
         attempts,
-        list: Ticks::new(list),
+        list: known(list),
         charged: Ticks::new(charged),
         wasted: Ticks::new(wasted),
         disputed: Ticks::new(disputed),
-        saved: Ticks::new(saved),
+        saved: known(saved),
         ..UsageFigures::default()
     };
     let ask = |group_by: &[UsageKey]| {
@@ -278,6 +246,10 @@ async fn a_picture_is_kept_until_it_is_swept() {
     let swept = store.sweep(at(3_600)).await.unwrap();
     assert_eq!((swept.pictures, swept.bytes, swept.has_more), (1, 9, false));
     assert_eq!(store.picture_count(request, at(0)).await.unwrap(), 1);
+    if store.is_shared() {
+        // They lie in the database.
+        return;
+    }
     let id = request.to_string();
     let folder = store.data_dir().join("pictures").join(&id[id.len() - 2..]);
     let left: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name()).collect();
@@ -301,107 +273,18 @@ async fn a_picture_that_is_kept_again_lives_no_shorter() {
 }
 
 #[tokio::test]
-async fn one_file_that_cannot_be_deleted_does_not_keep_the_others() {
-    let store = store();
-    let (stuck, other) = (RequestId::generate(), RequestId::generate());
-    store.put_picture(tiny(stuck, 0, at(10))).await.unwrap();
-    store.put_picture(tiny(other, 0, at(20))).await.unwrap();
-    let path = |id: RequestId| {
-        let id = id.to_string();
-        store.data_dir().join("pictures").join(&id[id.len() - 2..]).join(format!("{id}-0.png"))
-    };
-    // A folder cannot be removed as a file, whoever runs the test.
-    std::fs::remove_file(path(stuck)).unwrap();
-    std::fs::create_dir(path(stuck)).unwrap();
-    let swept = store.sweep(at(30)).await.unwrap();
-    assert_eq!(swept.pictures, 2);
-    assert!(path(stuck).exists() && !path(other).exists());
-}
-
-#[tokio::test]
-async fn files_without_a_row_are_deleted_at_the_start_and_nothing_else() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(StoreOptions::new(folder.path(), at(0))).unwrap();
-    assert_eq!(store.delete_strays().await.unwrap(), 0, "there is no folder yet");
-    let kept = RequestId::generate();
-    store.put_picture(tiny(kept, 0, at(100))).await.unwrap();
-    let pictures = folder.path().join("pictures");
-    let spread = std::fs::read_dir(&pictures).unwrap().next().unwrap().unwrap().path();
-    let gone = RequestId::generate();
-    let partial = spread.join(format!("{gone}-0.png.17.partial"));
-    let rowless = spread.join(format!("{gone}-1.png"));
-    let foreign = [spread.join("notes.txt"), pictures.join(format!("{gone}-0.png"))];
-    for file in [&partial, &rowless, &foreign[0], &foreign[1]] {
-        std::fs::write(file, "x").unwrap();
-    }
-    store.close().await.unwrap();
-    drop(store);
-    let store = Store::open(StoreOptions::new(folder.path(), at(0))).unwrap();
-    assert_eq!(store.delete_strays().await.unwrap(), 2);
-    assert!(!partial.exists() && !rowless.exists());
-    assert!(foreign.iter().all(|file| file.exists()), "what is not ours stays");
-    assert!(store.picture(kept, 0, at(1)).await.unwrap().is_some());
-}
-
-#[tokio::test]
 async fn ended_attempts_forget_their_calls_unless_they_are_kept() {
     for keep in [false, true] {
-        let dir = tempfile::tempdir().unwrap();
-        let options =
-            StoreOptions { calls_keep: keep, durable: false, ..StoreOptions::new(dir.path(), at(0)) };
-        let store = Store::open(options).unwrap();
+        let place = place();
+        let store = Store::open(StoreOptions { calls_keep: keep, ..place.options() }).unwrap();
         let (request, attempt) = reserved(&store, &default(), 10).await;
         store.conclude(conclusion(request, vec![(attempt, settled(10, 1))], None)).await.unwrap();
         let kept: bool = store
             .read(|connection| {
-                connection.query_row("SELECT call_json NOTNULL FROM attempts", &[], |row| row.get(0))
+                connection.query_row("SELECT call_json IS NOT NULL FROM attempts", &[], |row| row.get(0))
             })
             .await
             .unwrap();
         assert_eq!(kept, keep);
     }
-}
-
-/// A list of more than two words in a check makes the engine build a table in memory at every statement.
-#[test]
-fn no_statement_of_the_ledger_builds_a_table_in_memory() {
-    let mut connection = rusqlite::Connection::open_in_memory().unwrap();
-    schema::migrate(&mut connection, at(0)).unwrap();
-    for text in ledger::statements() {
-        let mut statement = connection.prepare(&format!("EXPLAIN {text}")).unwrap();
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().unwrap() {
-            assert_ne!(row.get_ref(1).unwrap().as_str().unwrap(), "OpenEphemeral", "{text}");
-        }
-    }
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn pictures_are_their_owners_also_in_a_folder_that_is_open_and_may_be_written_twice_at_once() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let store = Store::open(StoreOptions::new(folder.path(), at(0))).unwrap();
-    let request = RequestId::generate();
-    let picture = NewPicture {
-        request,
-        index: 0,
-        format: OutputFormat::Png,
-        data: Chunks::from(vec![7u8; 300_000]),
-        expires_at: at(100),
-        now: at(0),
-    };
-    let twice = tokio::join!(store.put_picture(picture.clone()), store.put_picture(picture));
-    assert!(twice.0.is_ok() && twice.1.is_ok(), "{twice:?}");
-    let kept = store.picture(request, 0, at(1)).await.unwrap().expect("it is kept");
-    assert_eq!(kept.data.len(), 300_000);
-    let mut files = 0;
-    let spread = std::fs::read_dir(folder.path().join("pictures")).unwrap().next().unwrap().unwrap();
-    assert_eq!(spread.metadata().unwrap().permissions().mode() & 0o077, 0);
-    for file in std::fs::read_dir(spread.path()).unwrap() {
-        assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o077, 0);
-        files += 1;
-    }
-    assert_eq!(files, 1, "nothing half written stays");
 }

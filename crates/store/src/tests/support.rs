@@ -4,7 +4,61 @@ use gallerist_domain::{AttemptId, OfferId, Operation, Payer, ProjectId, RequestI
 use jiff::Timestamp;
 use std::sync::Arc;
 
+use super::Engine;
 use crate::*;
+
+/// A store that goes with its place.
+pub struct TestStore {
+    store: Store,
+    place: Place,
+}
+
+impl std::ops::Deref for TestStore {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl TestStore {
+    /// From now on no attempt can end: stands for a full disk.
+    pub fn refuse_ends(&self) {
+        self.place.engine.run(super::REFUSE_ENDS);
+    }
+
+    pub fn take_ends_again(&self) {
+        self.place.engine.run(super::TAKE_ENDS_AGAIN);
+    }
+}
+
+/// An empty place for a store, which can be opened several times; deleted when it is dropped.
+pub struct Place {
+    folder: tempfile::TempDir,
+    pub engine: Engine,
+}
+
+impl Place {
+    pub fn options(&self) -> StoreOptions {
+        let options = StoreOptions::new(self.folder.path(), at(0));
+        StoreOptions { durable: false, url: self.engine.url(), ..options }
+    }
+
+    pub fn open(&self) -> Store {
+        Store::open(self.options()).unwrap()
+    }
+}
+
+pub fn place() -> Place {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::new(folder.path());
+    Place { folder, engine }
+}
+
+pub fn store() -> TestStore {
+    let place = place();
+    TestStore { store: place.open(), place }
+}
 
 pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_780_000_000 + second).unwrap()
@@ -27,6 +81,8 @@ pub fn new_request(project: &ProjectId, fingerprint: u8, idempotency_key: Option
         operation: Operation::Generate,
         n: 1,
         plan_json: r#"{"offers":[]}"#.to_owned(),
+        asked_json: None,
+        prompt: None,
         fingerprint: [fingerprint; 32],
         idempotency_key: idempotency_key.map(str::to_owned),
     }

@@ -24,8 +24,8 @@ fn webhook(kinds: &[&str], project: Option<&str>) -> NewWebhook {
     }
 }
 
-async fn store_with(webhooks: &[NewWebhook]) -> Store {
-    let store = Store::open_temporary(at(0)).unwrap();
+async fn store_with(webhooks: &[NewWebhook]) -> TestStore {
+    let store = store();
     store.create_project(project("shop"), None, at(0)).await.unwrap();
     for webhook in webhooks {
         store.create_webhook(webhook.clone(), at(0)).await.unwrap();
@@ -109,6 +109,25 @@ async fn a_command_that_fails_after_raising_an_alert_tells_nobody() {
     assert!(store.alerts_since_opened().is_empty());
     store.conclude(conclusion(request, vec![(attempt, disputed())], None)).await.unwrap();
     assert_eq!((pending(&store, &hook).await, store.alerts_since_opened().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_is_not_told_and_what_shares_its_commit_is() {
+    let hook = webhook(&[], None);
+    let store = store_with(std::slice::from_ref(&hook)).await;
+    let (request, attempt) = reserved(&store, &project("shop"), 100).await;
+    store.refuse_ends();
+    let (ended, raised) = tokio::join!(
+        store.conclude(conclusion(request, vec![(attempt, disputed())], None)),
+        store.raise_alerts(vec![outage("one", None)])
+    );
+    assert!(ended.is_err() && raised.is_ok());
+    assert_eq!(store.alerts_since_opened().into_iter().collect::<Vec<_>>(), [("offer.outage", 1)]);
+    assert_eq!(pending(&store, &hook).await, 1);
+    store.take_ends_again();
+    store.conclude(conclusion(request, vec![(attempt, disputed())], None)).await.unwrap();
+    assert_eq!(store.alerts_since_opened()["attempt.disputed"], 1);
+    assert_eq!(pending(&store, &hook).await, 2);
 }
 
 #[tokio::test]

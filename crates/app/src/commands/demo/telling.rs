@@ -102,9 +102,7 @@ pub fn cheapest(pictures: &[Picture]) {
     output::line(table(pictures, false).render());
     let more = offers(pictures).len().saturating_sub(ROWS_MAX);
     if more > 0 {
-        output::line(format!(
-            "…and {more} dearer offers (`gallerist quote PROMPT --all` has them). → made it."
-        ));
+        output::line(format!("…and {more} dearer offers (`gallerist quote PROMPT` lists them). → made it."));
     }
     saved_files(pictures);
 }

@@ -8,6 +8,34 @@ use gallerist_pricing::changes::{ChangeReport, changes};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+/// Hosts of one model that are named; the others are counted.
+const HOSTS_MAX: usize = 2;
+
+/// The events, with the end of one model at several hosts as one.
+fn grouped(reports: &[ChangeReport]) -> Vec<(&ChangeReport, Vec<&str>)> {
+    let mut rows: Vec<(&ChangeReport, Vec<&str>)> = Vec::new();
+    for report in reports {
+        let same = |one: &ChangeReport| {
+            report.line.is_none()
+                && (one.at, one.code, &one.model, &one.line, &one.successors)
+                    == (report.at, report.code, &report.model, &report.line, &report.successors)
+        };
+        match rows.iter_mut().find(|(one, _)| same(one)) {
+            Some((_, hosts)) => hosts.push(&report.provider),
+            None => rows.push((report, vec![&report.provider])),
+        }
+    }
+    rows
+}
+
+fn named(hosts: &[&str]) -> String {
+    let first = hosts.iter().take(HOSTS_MAX).copied().collect::<Vec<_>>().join(", ");
+    match hosts.len().saturating_sub(HOSTS_MAX) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
 /// Prints the events between two instants.
 pub fn run(
     catalogue: &Catalogue,
@@ -35,13 +63,13 @@ pub fn run(
         .figure("new")
         .figure("%")
         .flexible("source or successor");
-    for report in &reports {
+    for (report, hosts) in grouped(&reports) {
         let dollars = |amount: Option<_>| amount.map_or_else(String::new, output::dollars);
         let announced = if report.at > now { " (ahead)" } else { "" };
         table.row([
             report.at.strftime("%Y-%m-%d").to_string(),
             report.model.clone(),
-            report.provider.clone(),
+            named(&hosts),
             format!("{}{announced}", report.code.replace('_', " ")),
             report.line.clone().unwrap_or_default(),
             dollars(report.old_usd),

@@ -1,54 +1,84 @@
 //! Every price line of a model at each of its hosts: as it is written, when it applies, and who says so.
 
 use crate::output;
-use crate::table::Table;
+use crate::table::{Table, wrap};
+use console::Term;
 use gallerist_domain::Price;
 use gallerist_pricing::sheet::{Condition, Each, Period, PriceLine};
 use gallerist_pricing::{Catalogue, Offer};
 use serde_json::{Value, json};
 
+/// Widest that the tables get where there is no terminal to ask.
+const WIDTH: usize = 100;
+
 pub fn print(found: &[Offer]) {
-    for (at, offer) in found.iter().enumerate() {
-        if at > 0 {
-            output::line("");
-        }
+    output::line(told(found, Term::stdout().size_checked().map_or(WIDTH, |(_, columns)| columns.into())));
+}
+
+/// Every host with its lines, each source once; a host that has another's lines only says so.
+fn told(found: &[Offer], width: usize) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut bodies: Vec<(String, &Offer)> = Vec::new();
+    for offer in found {
         let model = &offer.model;
-        output::line(format!("{} ({}), read {}", offer.id, offer.provider.title, offer.provider.as_of));
-        output::line(format!("  upstream {}{}", model.upstream, listed("; also named ", &model.aliases)));
-        output::line(table(offer).render());
-        for factor in &model.sheet.factors {
-            let (numerator, denominator) = (factor.numerator, factor.denominator);
-            let when = conditions(&factor.when, factor.period);
-            output::line(format!("  times {numerator}/{denominator}: {} ({when})", factor.id));
+        let mut part = format!("{} ({}), read {}\n", offer.id, offer.provider.title, offer.provider.as_of);
+        part.push_str(&format!("  upstream {}{}", model.upstream, listed("; also named ", &model.aliases)));
+        let body = body(offer, width);
+        match bodies.iter().find(|(known, _)| *known == body) {
+            Some((_, same)) => part.push_str(&format!("\n  the same lines as {}", same.id)),
+            None => {
+                part.push('\n');
+                part.push_str(&body);
+                bodies.push((body, offer));
+            }
+        }
+        parts.push(part);
+    }
+    parts.join("\n\n")
+}
+
+/// The lines of an offer, its factors and its sources.
+fn body(offer: &Offer, width: usize) -> String {
+    let sheet = &offer.model.sheet;
+    let mut sources: Vec<String> = Vec::new();
+    let mut table = Table::new().text("line").figure("price").flexible("per").flexible("when").text("source");
+    for line in &sheet.lines {
+        let mark = mark(&mut sources, source(line));
+        table.row([line.id.clone(), price(line), per(line), conditions(&line.when, line.period), mark]);
+    }
+    let mut text = table.render_within(Some(width));
+    for factor in &sheet.factors {
+        let (numerator, denominator) = (factor.numerator, factor.denominator);
+        let when = conditions(&factor.when, factor.period);
+        text.push_str(&format!("\n  times {numerator}/{denominator}: {} ({when})", factor.id));
+    }
+    for (at, source) in sources.iter().enumerate() {
+        for (row, line) in wrap(source, width.saturating_sub(6)).into_iter().enumerate() {
+            let mark = if row == 0 { format!("[{}]", at + 1) } else { String::new() };
+            text.push_str(&format!("\n  {mark:<4}{line}"));
         }
     }
+    text
+}
+
+/// `[1]`, the place of a source among those of the table.
+fn mark(sources: &mut Vec<String>, source: String) -> String {
+    let known = sources.iter().position(|one| *one == source);
+    let at = known.unwrap_or_else(|| {
+        sources.push(source);
+        sources.len() - 1
+    });
+    format!("[{}]", at + 1)
+}
+
+/// How much to trust it, and who says so.
+fn source(line: &PriceLine) -> String {
+    let confidence = line.source.confidence.as_str().replace('_', " ");
+    format!("{confidence}, {}: {}", line.source.date, line.source.what)
 }
 
 fn listed(before: &str, names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("{before}{}", names.join(", ")) }
-}
-
-fn table(offer: &Offer) -> Table {
-    let mut table = Table::new()
-        .text("line")
-        .figure("price")
-        .text("per")
-        .flexible("when")
-        .text("confidence")
-        .text("date")
-        .flexible("source");
-    for line in &offer.model.sheet.lines {
-        table.row([
-            line.id.clone(),
-            price(line),
-            per(line),
-            conditions(&line.when, line.period),
-            line.source.confidence.as_str().replace('_', " "),
-            line.source.date.to_string(),
-            line.source.what.clone(),
-        ]);
-    }
-    table
 }
 
 /// An interval where the sources leave the truth open.
@@ -63,21 +93,34 @@ fn price(line: &PriceLine) -> String {
 fn per(line: &PriceLine) -> String {
     let meter = line.meter.name().replace('_', " ");
     let units = line.price.per / line.meter.base_units_per_unit();
-    let mut text = if units <= 1 { meter } else { format!("{units} {meter}") };
+    let mut text = match units {
+        ..=1 => meter,
+        MEGAPIXEL => format!("2^20 {meter}"),
+        units if units % 1_000_000 == 0 => format!("{}M {meter}", units / 1_000_000),
+        units => format!("{units} {meter}"),
+    };
     if line.each == Each::Call {
         text.push_str(" a call");
     }
     if line.round_up > 1 {
         let step = line.round_up / line.meter.base_units_per_unit().min(line.round_up);
-        text.push_str(&format!(", rounded up to {step}"));
+        text.push_str(&format!(", rounded up to {}", count(step)));
     }
     if line.from > 0 {
-        text.push_str(&format!(", beyond {}", line.from));
+        text.push_str(&format!(", beyond {}", count(line.from)));
     }
     if line.up_to < i64::MAX {
-        text.push_str(&format!(", up to {}", line.up_to));
+        text.push_str(&format!(", up to {}", count(line.up_to)));
     }
     text
+}
+
+/// Pixels of a megapixel as most vendors count it.
+const MEGAPIXEL: i64 = 1 << 20;
+
+/// A number of units; a megapixel by its power.
+fn count(units: i64) -> String {
+    if units == MEGAPIXEL { "2^20".to_owned() } else { units.to_string() }
 }
 
 fn conditions(when: &Condition, period: Period) -> String {
@@ -172,4 +215,42 @@ fn line_json(line: &PriceLine) -> Value {
         "confidence": line.source.confidence.as_str(),
         "date": line.source.date,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::everything;
+    use gallerist_pricing::catalogue::Origin;
+    use gallerist_pricing::offers;
+
+    #[test]
+    fn every_model_fits_a_hundred_columns_with_each_source_once() {
+        let catalogue = Origin::default().whole().unwrap();
+        let all = offers(&catalogue, &everything(&catalogue, &[]));
+        for name in ["gpt-image-2", "flux-2-pro", "sdxl", "gpt-image-1"] {
+            let found: Vec<Offer> = all.iter().filter(|offer| offer.model.is_named(name)).cloned().collect();
+            let text = told(&found, 100);
+            for line in text.lines().filter(|line| !line.starts_with("  upstream")) {
+                assert!(line.chars().count() <= 100, "{name}: {line}");
+            }
+            for line in found.iter().flat_map(|offer| &offer.model.sheet.lines) {
+                assert!(
+                    text.contains(&line.id) && text.contains(&line.source.date.to_string()),
+                    "{}",
+                    line.id
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_with_the_same_lines_are_told_once() {
+        let catalogue = Origin::default().whole().unwrap();
+        let all = offers(&catalogue, &everything(&catalogue, &[]));
+        let one: Vec<Offer> =
+            all.into_iter().filter(|offer| offer.id.to_string() == "bfl/flux-2-pro").collect();
+        let text = told(&[one[0].clone(), one[0].clone()], 100);
+        assert!(text.ends_with("the same lines as bfl/flux-2-pro"), "{text}");
+    }
 }

@@ -303,6 +303,8 @@ async fn a_day(store: &Store, at: Timestamp, delivered: u32, failed: u32) {
                 operation: Operation::Generate,
                 n: 1,
                 plan_json: "{}".to_owned(),
+                asked_json: None,
+                prompt: None,
                 fingerprint: [0; 32],
                 idempotency_key: None,
             }),

@@ -4,10 +4,13 @@ use super::{ask, usd};
 use crate::house::{House, incoming};
 use gallerist_domain::budget::Part;
 use gallerist_domain::{
-    Budget, BudgetId, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow, Payer, QualityClass, Ticks,
+    Budget, BudgetId, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow, Objective, Payer, QualityClass,
+    Ticks,
 };
-use gallerist_engine::{Incoming, RefusalKind};
+use gallerist_engine::{Answer, Incoming, RefusalKind};
+use gallerist_routing::{NameBook, Route};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn budget(scope: BudgetScope, limit: Ticks, mode: BudgetMode) -> Budget {
@@ -95,5 +98,44 @@ async fn above_its_share_a_degrading_budget_buys_drafts_and_says_so() {
     (named.prompt, named.class) = ("a third fish".to_owned(), Some(QualityClass::Standard));
     let kept = house.engine.generate(incoming(named)).await.expect("there is room");
     assert_eq!(kept.meta.offer, dear.meta.offer);
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_degrading_budget_and_a_refusal_keep_to_the_class_of_a_route() {
+    let house = House::with(65, |settings| {
+        let high = |name: &str| Route { class: Some(QualityClass::High), ..Route::named(name) };
+        let best = Route { objective: Some(Objective::Quality), ..high("best") };
+        settings.names = NameBook::new(vec![best, high("high")], BTreeMap::new());
+    })
+    .await;
+    let cheapest = house.order(&ask("high"))[0].clone();
+    let first = house.engine.generate(incoming(ask("high"))).await.expect("nothing is in the way");
+    assert_eq!(first.meta.offer, cheapest);
+    let mode = BudgetMode::Degrade { share_percent: 1 };
+    house.store.create_budget(budget(BudgetScope::default(), usd("0.5"), mode)).await.expect("it is made");
+    let another = |route: &str| {
+        let mut request = ask(route);
+        request.prompt = format!("another fish by {route}");
+        incoming(request)
+    };
+    let told = |answer: &Answer| answer.meta.warnings.iter().any(|warning| warning.contains("of class high"));
+    let best = house.engine.generate(another("best")).await.expect("there is room");
+    assert_eq!(best.meta.offer, cheapest, "by cost instead of quality, and no draft");
+    assert!(told(&best), "{:?}", best.meta.warnings);
+    let high = house.engine.generate(another("high")).await.expect("there is room");
+    assert_eq!(high.meta.offer, cheapest);
+    assert!(!told(&high), "it buys the cheapest anyway");
+    // A draft would fit under this limit, and the route buys none.
+    house
+        .store
+        .create_budget(budget(BudgetScope::default(), usd("0.02"), BudgetMode::Hard))
+        .await
+        .expect("it is made");
+    let mut many = ask("high");
+    (many.n, many.prompt) = (4, "many fish".to_owned());
+    let refusal = house.engine.generate(incoming(many)).await.expect_err("four of the best are too dear");
+    assert_eq!(refusal.kind, RefusalKind::BudgetExceeded);
+    assert!(refusal.fitting.is_none(), "{:?}", refusal.fitting);
     assert_eq!(house.balance().await, 0);
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// A catalogue file as an operator would write it: OpenAI's protocol, and nothing else of OpenAI's.
-const VLLM: &str = r#"
+pub(super) const VLLM: &str = r#"
 kind = "vllm"
 adapter = "openai"
 title = "vLLM in the cellar"
@@ -54,7 +54,7 @@ latency_ms = 4000
 source = "own"
 "#;
 
-fn catalogue(file: &str) -> Arc<Catalogue> {
+pub(super) fn catalogue(file: &str) -> Arc<Catalogue> {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("vllm.toml"), file).expect("it is written");
     Arc::new(Catalogue::with_overrides(folder.path()).expect("the file is sound"))
@@ -117,9 +117,11 @@ async fn an_adapter_that_does_not_exist_is_named_at_the_start() {
         store: house.store.clone(),
         clock: Arc::new(gallerist_domain::SystemClock),
         limits: gallerist_engine::Limits::default(),
+        names: gallerist_routing::NameBook::default(),
         baseline: None,
         check_depth: gallerist_imaging::Depth::Header,
         moderation_failover: false,
+        store_prompts: false,
     };
     let Err(error) = Engine::start(settings).await else { panic!("nobody speaks that") };
     assert!(matches!(error, StartError::UnknownAdapter { .. }), "{error}");

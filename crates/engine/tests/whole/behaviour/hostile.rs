@@ -13,7 +13,10 @@ const KEY: &str = "id-5d1f0c77:a-secret-of-ours-8812";
 
 /// Answers each POST with `status` and the body that `body` makes of the origin, each GET with 404; counts
 /// the GETs.
-async fn upstream(status: u16, body: impl Fn(&str) -> String + Send + 'static) -> (String, Arc<AtomicUsize>) {
+pub(super) async fn upstream(
+    status: u16,
+    body: impl Fn(&str) -> String + Send + 'static,
+) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
     let origin = format!("http://{}", listener.local_addr().expect("it is bound"));
     let fetched = Arc::new(AtomicUsize::new(0));

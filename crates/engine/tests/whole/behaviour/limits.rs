@@ -132,7 +132,7 @@ async fn what_cannot_be_bought_is_refused_with_what_to_do() {
     request.negative_prompt = Some("people".to_owned());
     let (kind, _, message) = refused(&house, request).await;
     assert_eq!(kind, RefusalKind::NoOffer);
-    assert!(message.contains("leave out negative_prompt"), "{message}");
+    assert!(message.contains("leave out gallerist.negative_prompt"), "{message}");
 
     let mut request = ask("flux-2-pro");
     request.max_cost = Some(usd("0.0299"));

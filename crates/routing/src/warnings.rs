@@ -1,0 +1,87 @@
+//! What a buyer should know of what is bought: the one list that quotes and answers carry.
+
+use crate::names::Named;
+use crate::plan::PlannedOffer;
+use gallerist_pricing::catalogue::Lifecycle;
+use gallerist_pricing::quote;
+use gallerist_pricing::sheet::{Confidence, PriceLine};
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+/// Days before a retirement from which on it is warned of.
+const RETIRES_WITHIN_DAYS: i32 = 90;
+/// A price that was read longer ago is told as old.
+const OLD_DAYS: i32 = 90;
+
+/// The warnings of a planned offer, the gravest first: another model than was named, a model that ends, a
+/// price that is not certain.
+pub fn of(named: &Named<'_>, planned: &PlannedOffer<'_>, at: Timestamp) -> Vec<String> {
+    let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let mut warnings: Vec<String> = migration(named).into_iter().collect();
+    if let Some(sent_on) = planned.sent_on {
+        let (from, redirect) = (sent_on.named, sent_on.redirect);
+        let label = redirect.quality.as_ref().map(|label| format!(" at quality {label}")).unwrap_or_default();
+        let (provider, since) =
+            (&planned.offer.id.provider, redirect.since.to_zoned(jiff::tz::TimeZone::UTC));
+        warnings.push(format!(
+            "{provider} has served {}{label} for {} since {}; name {0} instead",
+            planned.offer.model.id,
+            from.model.id,
+            since.date(),
+        ));
+    }
+    warnings.extend(ending(&planned.offer.model.id, &planned.offer.model.lifecycle, today));
+    if let Ok(priced) = quote(&planned.offer.model.sheet, &planned.resolved.facts, at) {
+        warnings.extend(doubts(priced.lines.iter().map(|quoted| quoted.line), today));
+    }
+    warnings
+}
+
+/// That a name is gone and the settings lead elsewhere.
+pub fn migration(named: &Named<'_>) -> Option<String> {
+    let (requested, target) = (named.requested, named.target);
+    named.migrated.then(|| format!("{requested} is gone; the settings migrate it to {target}"))
+}
+
+/// That a model will end, or is not developed any more.
+fn ending(model: &str, lifecycle: &Lifecycle, today: Date) -> Option<String> {
+    let instead = match lifecycle.successors.as_slice() {
+        [] => String::new(),
+        successors => format!("; use {}", successors.join(" or ")),
+    };
+    match (lifecycle.retires_on, lifecycle.deprecated_on) {
+        (Some(day), _) => {
+            let days = today.until(day).map_or(i32::MAX, |span| span.get_days());
+            (days <= RETIRES_WITHIN_DAYS).then(|| format!("{model} retires on {day}{instead}"))
+        }
+        (None, Some(day)) if day <= today => Some(format!("{model} is deprecated{instead}")),
+        _ => None,
+    }
+}
+
+/// Which prices are not the vendor's own word, or old ones; lines that share a doubt are told together.
+fn doubts<'a>(lines: impl Iterator<Item = &'a PriceLine>, today: Date) -> Vec<String> {
+    let mut shared: Vec<(String, Vec<&str>)> = Vec::new();
+    for line in lines {
+        let Some(doubt) = doubt(line, today) else { continue };
+        match shared.iter_mut().find(|(known, _)| *known == doubt) {
+            Some((_, ids)) => ids.push(&line.id),
+            None => shared.push((doubt, vec![&line.id])),
+        }
+    }
+    let told = |(doubt, ids): &(String, Vec<&str>)| {
+        let noun = if ids.len() == 1 { "price line" } else { "price lines" };
+        format!("{noun} {}: {doubt}", ids.join(", "))
+    };
+    shared.iter().map(told).collect()
+}
+
+fn doubt(line: &PriceLine, today: Date) -> Option<String> {
+    let source = &line.source;
+    let age_days = source.date.until(today).map_or(0, |span| span.get_days());
+    match source.confidence {
+        Confidence::Official if age_days > OLD_DAYS => Some(format!("last read on {}", source.date)),
+        Confidence::Official => None,
+        word => Some(format!("{}, as of {}", word.as_str().replace('_', " "), source.date)),
+    }
+}

@@ -1,0 +1,183 @@
+//! This process among the others on the same database: its number, its heartbeat, what it hears of the others.
+//!
+//! Once a second it says that it lives, and hears whether the keys or budgets have changed. Who has not been heard for
+//! [`GONE_AFTER_SECONDS`], by the database's clock, is gone, and what it left is taken over. Only a replica
+//! that was itself heard all that time may say so of others: after an outage of the database everybody is late.
+
+use gallerist_domain::RequestId;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+use super::engine::Shared;
+use crate::StoreError;
+use crate::sql::{Sql, params};
+use crate::words;
+use crate::writer::{Changed, Live};
+
+const BEAT: Duration = Duration::from_secs(1);
+const GONE_AFTER_SECONDS: u64 = 15;
+
+const REGISTER: &str = "INSERT INTO replicas DEFAULT VALUES RETURNING number";
+const HEARTBEAT: &str = "UPDATE replicas SET seen_at = clock_timestamp(), ended_at = NULL WHERE number = ?1
+    RETURNING (SELECT version FROM versions WHERE name = 'keys')";
+const END: &str = "UPDATE replicas SET ended_at = clock_timestamp() WHERE number = ?1";
+const TAKE_ATTEMPTS: &str = "UPDATE attempts SET replica = ?1
+    WHERE (status = 'reserved' OR status = 'disputed') AND replica <> ?1 AND replica IN (
+        SELECT number FROM replicas WHERE ended_at IS NOT NULL
+            OR (?2 AND seen_at < clock_timestamp() - make_interval(secs => 15)) FOR UPDATE SKIP LOCKED)";
+const TAKE_REQUESTS: &str = "UPDATE requests SET replica = ?1
+    WHERE status = 'running' AND replica <> ?1 AND replica IN (
+        SELECT number FROM replicas WHERE ended_at IS NOT NULL
+            OR (?2 AND seen_at < clock_timestamp() - make_interval(secs => 15)) FOR UPDATE SKIP LOCKED)
+    RETURNING id";
+/// Rows of replicas of which nothing is left.
+const FORGET: &str = "DELETE FROM replicas p WHERE seen_at < clock_timestamp() - make_interval(days => 1)
+    AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.replica = p.number
+        AND (a.status = 'reserved' OR a.status = 'disputed'))
+    AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.replica = p.number AND r.status = 'running')";
+const RUNS_ELSEWHERE: &str = "SELECT 1 FROM requests r JOIN replicas p ON p.number = r.replica
+    WHERE r.id = ?1 AND r.status = 'running' AND p.number <> ?2 AND p.ended_at IS NULL
+        AND p.seen_at >= clock_timestamp() - make_interval(secs => 15)";
+
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] =
+    &[REGISTER, HEARTBEAT, END, TAKE_ATTEMPTS, TAKE_REQUESTS, FORGET, RUNS_ELSEWHERE];
+
+/// The heartbeat of this process; it stops when this is dropped.
+pub(crate) struct Replica {
+    shared: Arc<Shared>,
+    state: Arc<State>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Set when the heartbeat shall stop.
+    stopping: Mutex<bool>,
+    wake: Condvar,
+    /// Since when every heartbeat came through.
+    steady_since: Mutex<Option<Instant>>,
+}
+
+/// Writes this process into the table; its number.
+pub(super) fn register(connection: &Connection) -> Result<i64, StoreError> {
+    let sql: &dyn Sql = connection;
+    sql.query_row(REGISTER, &[], |row| row.get(0))
+}
+
+impl Replica {
+    pub(crate) fn start(shared: Arc<Shared>, live: Live) -> Result<Replica, StoreError> {
+        let state = Arc::new(State::default());
+        let beating = (Arc::clone(&shared), Arc::clone(&state));
+        let thread = std::thread::Builder::new()
+            .name("gallerist-heartbeat".to_owned())
+            .spawn(move || beat(&beating.0, &beating.1, &live))
+            .map_err(|error| StoreError::file("the heartbeat's thread", error))?;
+        Ok(Replica { shared, state, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Whether others that were not heard of may be taken for gone.
+    fn is_steady(&self) -> bool {
+        let since = *self.state.steady_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() >= Duration::from_secs(GONE_AFTER_SECONDS))
+    }
+
+    /// What looks after what the replicas that are gone have left, as a command of the writer; the requests.
+    pub(crate) fn take_over(
+        &self,
+    ) -> impl Fn(&dyn Sql) -> Result<Vec<RequestId>, StoreError> + Send + 'static {
+        let (me, steady) = (self.shared.replica, self.is_steady());
+        move |sql| {
+            sql.change(TAKE_ATTEMPTS, params![me, steady])?;
+            let requests =
+                sql.query_all(TAKE_REQUESTS, params![me, steady], |row| words::request_id(row, 0))?;
+            sql.change(FORGET, &[])?;
+            Ok(requests)
+        }
+    }
+
+    /// Whether another replica that is alive is at work on this request.
+    pub(crate) fn runs_elsewhere(
+        &self,
+        request: RequestId,
+    ) -> impl FnOnce(&dyn Sql) -> Result<bool, StoreError> + Send + 'static {
+        let me = self.shared.replica;
+        move |sql| sql.exists(RUNS_ELSEWHERE, params![request.uuid().as_bytes(), me])
+    }
+
+    /// Whether the database answered when it was last asked.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.shared.reached.load(Ordering::Relaxed)
+    }
+
+    /// Stops the heartbeat and says that this process has ended. Blocks until that is said.
+    pub(crate) fn end(&self) {
+        *self.state.stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.state.wake.notify_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the heartbeat of the store had panicked");
+        }
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn beat(shared: &Shared, state: &State, live: &Live) {
+    let mut session: Option<Connection> = None;
+    let mut known: Option<i64> = None;
+    loop {
+        let stopping = *state.stopping.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = session
+            .take()
+            .map_or_else(|| Connection::open(&shared.url, &shared.set_up(), ""), Ok)
+            .and_then(|connection| say(&connection, shared, live, &mut known, stopping).map(|()| connection));
+        let mut steady = state.steady_since.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard {
+            Ok(connection) => {
+                session = Some(connection);
+                steady.get_or_insert_with(Instant::now);
+                shared.reached.store(true, Ordering::Relaxed);
+            }
+            Err(error) => {
+                if steady.take().is_some() {
+                    tracing::error!(%error, database = %shared.url, "PostgreSQL cannot be reached");
+                }
+                shared.reached.store(false, Ordering::Relaxed);
+            }
+        }
+        drop(steady);
+        if stopping {
+            return;
+        }
+        let waiting = state.stopping.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(state.wake.wait_timeout_while(waiting, BEAT, |stopping| !*stopping));
+    }
+}
+
+/// Says that this process lives, or that it ends, and hears whether the keys or budgets have changed.
+fn say(
+    connection: &Connection,
+    shared: &Shared,
+    live: &Live,
+    known: &mut Option<i64>,
+    ending: bool,
+) -> Result<(), StoreError> {
+    let sql: &dyn Sql = connection;
+    if ending {
+        return sql.execute(END, params![shared.replica]).map(drop);
+    }
+    let version: Option<i64> = sql.query_opt(HEARTBEAT, params![shared.replica], |row| row.get(0))?;
+    if version.is_some() && version != *known {
+        live.load(sql, Changed::ALL)?;
+        *known = version;
+    }
+    Ok(())
+}
