@@ -300,6 +300,7 @@ fn limits(typed: &Typed, mistakes: &mut Mistakes) -> Limits {
         }
         limits.deadline_ms = written.value;
     }
+    limits.webhooks_private = typed.webhooks_private.unwrap_or(false);
     limits
 }
 

@@ -13,6 +13,7 @@ pub mod alerts;
 pub mod books;
 pub mod budgets;
 pub mod credits;
+pub mod deliveries;
 pub mod error;
 pub mod keys;
 pub mod learning;
@@ -22,6 +23,8 @@ pub mod pictures;
 pub mod projects;
 pub mod requests;
 pub mod usage;
+pub mod watched;
+pub mod webhooks;
 pub mod words;
 
 mod postgres;
@@ -42,6 +45,7 @@ pub use alerts::{AlertFilter, AlertPage, AlertRecord};
 pub use books::{AccountBalance, Books};
 pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};
 pub use credits::{DailyCharges, Expired, LotRecord};
+pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
 pub use keys::{KeyRecord, NewKey};
 pub use learning::SettledCharge;
@@ -58,7 +62,9 @@ pub use requests::{
     RequestRecord, UnfinishedRequest,
 };
 pub use usage::{UsageFigures, UsageKey, UsageQuery, UsageReport, UsageRow};
-pub use words::{AttemptStatus, KeyRole, Movement, RequestStatus};
+pub use watched::ModelDay;
+pub use webhooks::{NewWebhook, SigningSecret, WebhookChange, WebhookRecord, WebhookTarget};
+pub use words::{AttemptStatus, KeyRole, Movement, RequestStatus, WebhookFormat};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]

@@ -17,6 +17,8 @@ mod reading;
 mod replicas;
 #[path = "support.rs"]
 mod support;
+#[path = "webhooks.rs"]
+mod webhooks;
 
 use std::path::Path;
 use tokio_postgres::NoTls;

@@ -16,6 +16,8 @@ mod model;
 mod reading;
 #[path = "support.rs"]
 mod support;
+#[path = "webhooks.rs"]
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 
