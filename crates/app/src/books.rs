@@ -8,6 +8,7 @@ mod here;
 mod invoices;
 mod limits;
 mod prepaid;
+mod telling;
 
 use crate::client::{Client, escaped};
 use crate::config::{Config, Environment, Place};
@@ -15,7 +16,7 @@ use crate::failure::{Failure, Result};
 use crate::first_keys::{self, ADMIN_KEY};
 use crate::gateway::address_file;
 use gallerist_domain::Ticks;
-use gallerist_store::{Store, StoreError};
+use gallerist_store::{AlertFilter, Store, StoreError};
 use here::Here;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -39,6 +40,16 @@ pub struct KeyWish {
     /// `generate` or `admin`.
     pub role: String,
     pub expires_at: Option<Timestamp>,
+}
+
+/// Which alerts are asked for, the newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct AlertsAsked<'a> {
+    pub kind: Option<&'a str>,
+    pub project: Option<&'a str>,
+    /// Continue behind this alert.
+    pub after: Option<&'a str>,
+    pub limit: u32,
 }
 
 impl Books {
@@ -205,6 +216,65 @@ impl Books {
         match self {
             Books::Gateway(client) => client.ask("GET", "/v1/credits/forecast", None),
             Books::Here(here) => here.credit_forecast(),
+        }
+    }
+
+    pub fn alerts(&self, asked: &AlertsAsked<'_>) -> Result<Value> {
+        let AlertsAsked { kind, project, after, limit } = *asked;
+        match self {
+            Books::Gateway(client) => {
+                let limit = limit.to_string();
+                let parts =
+                    [("limit", Some(limit.as_str())), ("after", after), ("kind", kind), ("project", project)];
+                client.ask("GET", &format!("/v1/alerts{}", query(&parts)), None)
+            }
+            Books::Here(here) => here.alerts(AlertFilter {
+                project: project.map(here::parsed).transpose()?,
+                kind: kind.map(here::alert_kind).transpose()?,
+                after: after.map(here::parsed).transpose()?,
+                limit,
+            }),
+        }
+    }
+
+    pub fn webhooks(&self) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", "/v1/webhooks", None),
+            Books::Here(here) => here.webhooks(),
+        }
+    }
+
+    /// `wish` is the body of `POST /v1/webhooks`; the answer holds the secret, once.
+    pub fn add_webhook(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/webhooks", Some(wish)),
+            Books::Here(here) => here.add_webhook(wish),
+        }
+    }
+
+    /// The answer holds the new secret, once.
+    pub fn rotate_webhook(&self, id: &str) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("POST", &format!("/v1/webhooks/{}/rotate", escaped(id)), None)
+            }
+            Books::Here(here) => here.rotate_webhook(id),
+        }
+    }
+
+    pub fn test_webhook(&self, id: &str) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", &format!("/v1/webhooks/{}/test", escaped(id)), None),
+            Books::Here(here) => here.test_webhook(id),
+        }
+    }
+
+    pub fn remove_webhook(&self, id: &str) -> Result<()> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("DELETE", &format!("/v1/webhooks/{}", escaped(id)), None).map(drop)
+            }
+            Books::Here(here) => here.remove_webhook(id),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Each has a `run` that does the work and prints: a table for people, JSON with `--json`. They refuse to
 //! decide anything that the API decides too: they ask it, or the rooms behind it.
 
+pub mod alerts;
 pub mod budgets;
 pub mod credits;
 pub mod demo;
@@ -16,6 +17,7 @@ pub mod reconcile;
 pub mod requests;
 pub mod serve;
 pub mod usage;
+pub mod webhooks;
 
 use crate::failure::{Failure, Result};
 use crate::output;

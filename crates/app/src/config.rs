@@ -310,6 +310,7 @@ fn limits(typed: &Typed, mistakes: &mut Mistakes) -> Limits {
         }
         limits.retention_days = Some(written.value);
     }
+    limits.webhooks_private = typed.webhooks_private.unwrap_or(false);
     limits
 }
 

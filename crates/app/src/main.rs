@@ -54,6 +54,8 @@ enum Command {
     Budgets(commands::budgets::BudgetsCommand),
     Requests(commands::requests::RequestsCommand),
     Credits(commands::credits::CreditsCommand),
+    Alerts(commands::alerts::AlertsCommand),
+    Webhooks(commands::webhooks::WebhooksCommand),
     Usage(commands::usage::UsageCommand),
     Reconcile(commands::reconcile::ReconcileCommand),
     Fakes(commands::fakes::FakesCommand),
@@ -87,6 +89,8 @@ fn run(cli: Cli) -> failure::Result<()> {
         Command::Requests(command) => commands::requests::run(&command, json),
         Command::Credits(command) => commands::credits::run(&command, json),
         Command::Reconcile(command) => commands::reconcile::run(&command, json),
+        Command::Alerts(command) => commands::alerts::run(&command, json),
+        Command::Webhooks(command) => commands::webhooks::run(&command, json),
         Command::Usage(command) => commands::usage::run(&command, json),
         Command::Fakes(command) => commands::block_on(commands::fakes::run(command, json)),
     }

@@ -62,6 +62,10 @@ uuid_id!(
     /// Something that people were told of once.
     AlertId
 );
+uuid_id!(
+    /// An address that alerts are delivered to.
+    WebhookId
+);
 
 /// A project's name: who pays. Lower-case letters, digits, `-` and `_`, 1 to 64 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -5,7 +5,8 @@
 //! towards clients, SQL and wire protocols. Walk a request in this order: `admit.rs` (the door; what
 //! repeats an earlier request is told by `repetition.rs`), `life.rs` (plan and offers), `attempt.rs` (one
 //! offer: reserve, calls, ends), `exchange.rs` (one call), `deliver.rs` (fetch and check pictures),
-//! `books.rs` (what it cost). `recover.rs` is for restarts, `persist.rs` for a disk that refuses.
+//! `books.rs` (what it cost). `recover.rs` is for restarts, `persist.rs` for a disk that refuses; `watch.rs`
+//! looks for what is worth an alert, `webhooks.rs` delivers it.
 
 pub mod answer;
 pub mod credits;
@@ -14,6 +15,7 @@ pub mod reconcile;
 pub mod refusal;
 pub mod request;
 pub mod settings;
+pub mod webhooks;
 
 mod admit;
 mod asked;
@@ -35,6 +37,7 @@ mod replay;
 mod shared;
 mod thrift;
 mod transport;
+mod watch;
 
 pub use answer::{
     Answer, AnswerMeta, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent, StreamOrigin,
@@ -46,11 +49,11 @@ pub use request::Incoming;
 pub use settings::{EngineSettings, Limits, ProviderSettings};
 
 use feeds::{FeedFault, FeedState};
-use gallerist_domain::{Clock, ImageRequest, RequestId};
+use gallerist_domain::{Clock, ImageRequest, RequestId, WebhookId};
 use gallerist_pricing::feed::{FeedBook, Told};
 use gallerist_routing::report::QuoteReport;
 use gallerist_routing::{NameBook, PlanContext};
-use gallerist_store::Store;
+use gallerist_store::{Store, StoreError};
 use jiff::Timestamp;
 use shared::Shared;
 use std::sync::Arc;
@@ -80,6 +83,8 @@ impl Engine {
         insight::refresh(&shared).await;
         feeds::poll_in_background(&shared);
         shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
+        shared.tasks.spawn(watch::keep_watch(Arc::clone(&shared)));
+        shared.tasks.spawn(webhooks::keep_delivering(Arc::clone(&shared)));
         Ok(Engine { shared })
     }
 
@@ -151,6 +156,26 @@ impl Engine {
     /// Learns anew what the books teach: after a change of what it rests on that should count at once.
     pub async fn refresh_insight(&self) {
         insight::refresh(&self.shared).await;
+    }
+
+    /// Looks at once for what is worth an alert, instead of with the next watch.
+    pub async fn watch_now(&self) {
+        watch::Watch::default().look(&self.shared).await;
+    }
+
+    /// Sends a test event to a webhook, once; also while it is disabled.
+    ///
+    /// # Errors
+    /// When there is no such webhook, or the store fails.
+    pub async fn test_webhook(&self, id: WebhookId) -> Result<webhooks::Sent, StoreError> {
+        let now = self.shared.clock.now();
+        let target = self.shared.store.webhook_target(id, now).await?;
+        Ok(webhooks::Sender::of(&self.shared).test(&target, now).await)
+    }
+
+    /// Whether webhooks may lead to private addresses.
+    pub fn webhooks_private(&self) -> bool {
+        self.shared.limits.webhooks_private
     }
 
     /// Makes the answer of an earlier request again, from the store; `None` when it or its pictures are gone.

@@ -54,6 +54,14 @@ pub struct Limits {
     pub look_up_ms: u64,
     /// Memory for answers that a repetition may join just after they were sent.
     pub recent_answer_bytes_max: usize,
+    /// Pause between looks at what may be worth an alert.
+    pub watch_every_ms: u64,
+    /// Longest pause between looks at the queue of webhook deliveries.
+    pub webhook_look_ms_max: u64,
+    /// For one delivery to a webhook.
+    pub webhook_timeout_ms: u64,
+    /// Whether webhooks may lead to private addresses, and be without TLS.
+    pub webhooks_private: bool,
 }
 
 impl Default for Limits {
@@ -73,6 +81,10 @@ impl Default for Limits {
             sweep_every_ms: 30_000,
             look_up_ms: 20_000,
             recent_answer_bytes_max: 4 << 20,
+            watch_every_ms: 30_000,
+            webhook_look_ms_max: 30_000,
+            webhook_timeout_ms: 15_000,
+            webhooks_private: false,
         }
     }
 }

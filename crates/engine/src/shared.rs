@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     check_depth: Depth,
     moderation_failover: bool,
     pub store_prompts: bool,
-    pub transport: Transport,
+    pub transport: Arc<Transport>,
     pub joining: Joining,
     pub lives: Arc<Semaphore>,
     pub decodes: Semaphore,
@@ -139,8 +139,10 @@ impl Shared {
             feeds,
             fetcher: Fetcher::new().map_err(StartError::Client)?,
             baseline,
-            transport: Transport::new(limits.connect_timeout_ms, limits.reply_bytes_max)
-                .map_err(StartError::Client)?,
+            transport: Arc::new(
+                Transport::new(limits.connect_timeout_ms, limits.reply_bytes_max)
+                    .map_err(StartError::Client)?,
+            ),
             joining: Joining::new(limits.recent_answer_bytes_max),
             lives: Arc::new(Semaphore::new(limits.requests_max)),
             decodes: Semaphore::new(limits.decodes_max),
@@ -199,7 +201,7 @@ impl Shared {
 }
 
 /// Two random UUIDs: 244 random bits from the system.
-fn random_bytes() -> Vec<u8> {
+pub(crate) fn random_bytes() -> Vec<u8> {
     let (first, second) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     [first.as_bytes().as_slice(), second.as_bytes().as_slice()].concat()
 }

@@ -16,6 +16,11 @@ mod addresses;
 pub(crate) use addresses::OwnHost;
 use addresses::{Reach, reach};
 
+/// Whether an address may lead to a public place; names are judged when they are resolved.
+pub(crate) fn may_be_public(url: &reqwest::Url) -> bool {
+    reach(url, None) == Reach::Public
+}
+
 /// The HTTP clients.
 pub(crate) struct Transport {
     provider_client: reqwest::Client,
@@ -127,6 +132,30 @@ impl Transport {
             }
         }
         Ok(Some(HttpReply { status: opened.status, headers: opened.headers, body }))
+    }
+
+    /// Posts to an address that a person named, and reads the head of the answer alone: what stands below
+    /// is of no use, and of no bound. Without `private`, only public addresses are reached.
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        private: bool,
+        deadline: Instant,
+    ) -> Result<(u16, HeaderMap), Fault> {
+        let url = reqwest::Url::parse(url).map_err(|_| unavailable("the address is not a URL"))?;
+        let client = match (reach(&url, None), private) {
+            (_, true) if matches!(url.scheme(), "http" | "https") => &self.provider_client,
+            (Reach::Public, false) => &self.public_client,
+            _ => return Err(unavailable("the address is not a public one")),
+        };
+        let sent = client.post(url).headers(headers).body(body).send();
+        let response = timeout_at(deadline, sent)
+            .await
+            .map_err(|_| unavailable("no answer came in time"))?
+            .map_err(|error| unavailable(describe(&error)))?;
+        Ok((response.status().as_u16(), response.headers().clone()))
     }
 
     /// Fetches a picture from an address that a provider named. From the provider's `own` host it may come

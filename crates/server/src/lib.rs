@@ -6,6 +6,7 @@
 //! providers' protocols and money arithmetic. Start reading at [`serve`] (connections), then `routes.rs`
 //! (who answers what) and `routes/images.rs` (the hot path).
 
+pub mod alerts;
 pub mod budgets;
 pub mod credits;
 pub mod keys;

@@ -5,6 +5,7 @@
 use gallerist_domain::Ticks;
 use gallerist_engine::feeds::FeedState;
 use gallerist_pricing::feed::FeedBook;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -53,7 +54,7 @@ impl Metrics {
 
     /// The exposition, version 0.0.4. What was `charged` since the start is counted where it is settled: one
     /// answer may be sent several times, and some charges have no client left to answer.
-    pub(crate) fn print(&self, charged: Ticks) -> String {
+    pub(crate) fn print(&self, charged: Ticks, alerts: &BTreeMap<&'static str, u64>) -> String {
         let mut out = String::with_capacity(2_048);
         out.push_str("# HELP gallerist_http_responses_total Responses by route group and status.\n");
         out.push_str("# TYPE gallerist_http_responses_total counter\n");
@@ -66,6 +67,11 @@ impl Metrics {
                     let _ = writeln!(out, "gallerist_http_responses_total{{{labels}}} {count}");
                 }
             }
+        }
+        out.push_str("# HELP gallerist_alerts_total Alerts that this process raised, by kind.\n");
+        out.push_str("# TYPE gallerist_alerts_total counter\n");
+        for (kind, count) in alerts {
+            let _ = writeln!(out, "gallerist_alerts_total{{kind=\"{kind}\"}} {count}");
         }
         let mut add = |name: &str, kind: &str, help: &str, value: String| {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");

@@ -1,5 +1,6 @@
 //! Who answers what. One handler file per resource; errors below OpenAI's paths take OpenAI's form.
 
+mod alerts;
 mod budgets;
 mod credits;
 mod disputes;
@@ -15,6 +16,9 @@ mod quotes;
 mod reconciliations;
 mod requests;
 mod usage;
+mod webhooks;
+
+pub(crate) use parameters::present;
 
 use crate::auth;
 use crate::failure::Failure;
@@ -68,6 +72,14 @@ fn routes() -> Router<AppState> {
         .route("/v1/credits", get(credits::list).post(credits::create).fallback(method_not_allowed))
         .route("/v1/credits/adjustments", post(credits::adjust).fallback(method_not_allowed))
         .route("/v1/credits/forecast", get(credits::forecast).fallback(method_not_allowed))
+        .route("/v1/alerts", get(alerts::list).fallback(method_not_allowed))
+        .route("/v1/webhooks", get(webhooks::list).post(webhooks::create).fallback(method_not_allowed))
+        .route(
+            "/v1/webhooks/{id}",
+            get(webhooks::show).patch(webhooks::change).delete(webhooks::remove).fallback(method_not_allowed),
+        )
+        .route("/v1/webhooks/{id}/rotate", post(webhooks::rotate).fallback(method_not_allowed))
+        .route("/v1/webhooks/{id}/test", post(webhooks::test).fallback(method_not_allowed))
         .route("/v1/prices", get(prices::list).fallback(method_not_allowed))
         .route("/v1/prices/sync", post(feeds::sync).fallback(method_not_allowed))
         .route("/v1/prices/confirm", post(feeds::confirm).fallback(method_not_allowed))
@@ -94,6 +106,8 @@ const NATIVE: &[&str] = &[
     "budgets",
     "credits",
     "prices",
+    "alerts",
+    "webhooks",
     "reconciliations",
 ];
 
@@ -120,7 +134,11 @@ async fn method_not_allowed(State(state): State<AppState>, request: Request) -> 
 fn allowed(path: &str) -> &'static str {
     match path {
         "/v1/quotes" | "/v1/prices/sync" | "/v1/prices/confirm" | "/v1/reconciliations" => "POST",
-        "/v1/keys" | "/v1/projects" | "/v1/budgets" | "/v1/credits" => "GET, POST",
+        "/v1/keys" | "/v1/projects" | "/v1/budgets" | "/v1/credits" | "/v1/webhooks" => "GET, POST",
+        _ if path.starts_with("/v1/webhooks/") && (path.ends_with("/rotate") || path.ends_with("/test")) => {
+            "POST"
+        }
+        _ if path.starts_with("/v1/webhooks/") => "GET, PATCH, DELETE",
         _ if is_images(path) => "POST",
         _ if path.starts_with("/v1/requests/") && path.ends_with("/resolve") => "POST",
         _ if path.starts_with("/v1/keys/") => "DELETE",

@@ -14,6 +14,7 @@ pub mod billed;
 pub mod books;
 pub mod budgets;
 pub mod credits;
+pub mod deliveries;
 pub mod error;
 pub mod keys;
 pub mod learning;
@@ -24,6 +25,8 @@ pub mod projects;
 pub mod requests;
 pub mod retention;
 pub mod usage;
+pub mod watched;
+pub mod webhooks;
 pub mod words;
 
 mod postgres;
@@ -45,6 +48,7 @@ pub use billed::{BILLED_ROWS_MAX, BilledAttempt};
 pub use books::{AccountBalance, Books};
 pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};
 pub use credits::{DailyCharges, Expired, LotRecord};
+pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
 pub use keys::{KeyRecord, NewKey};
 pub use learning::SettledCharge;
@@ -62,7 +66,9 @@ pub use requests::{
 };
 pub use retention::{Purged, RETENTION_DAYS_MIN};
 pub use usage::{BasisFigures, USAGE_ROWS_MAX, UsageFigures, UsageKey, UsageQuery, UsageReport, UsageRow};
-pub use words::{AttemptStatus, KeyRole, Movement, RequestStatus};
+pub use watched::ModelDay;
+pub use webhooks::{NewWebhook, SigningSecret, WebhookChange, WebhookRecord, WebhookTarget};
+pub use words::{AttemptStatus, KeyRole, Movement, RequestStatus, WebhookFormat};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0002_credits.sql"),
     include_str!("schema/0003_asked.sql"),
     include_str!("schema/0004_budgets.sql"),
+    include_str!("schema/0007_webhooks.sql"),
     include_str!("schema/0008_accounts.sql"),
 ];
 

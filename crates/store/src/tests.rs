@@ -17,6 +17,7 @@ fn statements() -> Vec<String> {
         .chain(books::STATEMENTS.iter().copied())
         .chain(budgets::STATEMENTS.iter().copied())
         .chain(credits::STATEMENTS.iter().copied())
+        .chain(deliveries::STATEMENTS.iter().copied())
         .chain(learning::STATEMENTS.iter().copied())
         .chain(keys::STATEMENTS.iter().copied())
         .chain(meta::STATEMENTS.iter().copied())
@@ -25,7 +26,9 @@ fn statements() -> Vec<String> {
         .chain(requests::STATEMENTS.iter().copied())
         .chain(retention::STATEMENTS.iter().copied())
         .chain(usage::STATEMENTS.iter().copied())
-        .chain(usage::rolled::STATEMENTS.iter().copied());
+        .chain(usage::rolled::STATEMENTS.iter().copied())
+        .chain(watched::STATEMENTS.iter().copied())
+        .chain(webhooks::STATEMENTS.iter().copied());
     plain.map(str::to_owned).chain(usage_statements()).collect()
 }
 

@@ -5,7 +5,7 @@
 use super::KeyWish;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use gallerist_domain::{ProjectId, Ticks};
+use gallerist_domain::{AlertFact, ProjectId, Ticks};
 use gallerist_server::{RESOLVED_BY_PERSON, new_key, usage};
 use gallerist_store::{
     KeyRecord, KeyRole, ProjectRecord, RequestDetail, RequestFilter, RequestRecord, Resolution, Store,
@@ -170,7 +170,16 @@ impl Here {
     }
 }
 
-fn parsed<T: FromStr>(text: &str) -> Result<T>
+/// A kind of alert that there is.
+pub(super) fn alert_kind(text: &str) -> Result<String> {
+    let known = AlertFact::KINDS.iter().find(|kind| **kind == text);
+    known.map(|kind| (*kind).to_owned()).ok_or_else(|| {
+        Failure::usage(format!("there is no kind {text:?}"))
+            .advise(format!("any of {}", AlertFact::KINDS.join(", ")))
+    })
+}
+
+pub(super) fn parsed<T: FromStr>(text: &str) -> Result<T>
 where
     T::Err: std::fmt::Display,
 {

@@ -39,6 +39,7 @@ The settings file, with every entry that there is; each is optional:
   check = \"header\"                     # or \"pixels\": decode every picture
   cap_usd = \"20\"                       # of the project default, set at each start
   moderation_failover = false          # try elsewhere what one provider refused
+  webhooks.allow_private = false       # alerts may go to private addresses, and without TLS
   store_prompts = false                # keep each prompt with its request, to be read in its record
   retention_days = 400                 # delete older requests; usage and balances keep their sums
   [routes.thumbnails]                  # a policy of one's own: requests call it as their model

@@ -25,6 +25,21 @@ fn a_provider_is_on_when_its_customary_key_is_set() {
 }
 
 #[test]
+fn webhooks_reach_private_addresses_only_where_the_settings_allow_it() {
+    assert!(!load("", Environment::default()).unwrap().limits.webhooks_private);
+    let allowed = load("[webhooks]\nallow_private = true\n", Environment::default()).unwrap();
+    assert!(allowed.limits.webhooks_private);
+    let failure = load("[webhooks]\nallow_privat = true\n", Environment::default()).unwrap_err();
+    assert!(
+        failure.message.contains("gallerist.toml:2: unknown entry \"allow_privat\""),
+        "{}",
+        failure.message
+    );
+    let failure = load("webhooks = true\n", Environment::default()).unwrap_err();
+    assert!(failure.message.contains("write [webhooks]"), "{}", failure.message);
+}
+
+#[test]
 fn an_engine_of_ones_own_is_on_when_its_address_is_set() {
     let none = load("", Environment::default()).unwrap();
     assert!(none.providers.is_empty());

@@ -45,6 +45,8 @@ pub(super) struct Typed {
     pub cap_usd: Option<Written<String>>,
     /// Whether a prompt that one provider refused is tried at another; default false.
     pub moderation_failover: Option<bool>,
+    /// Whether webhooks may lead to private addresses, and be without TLS; default no.
+    pub webhooks_private: Option<bool>,
     /// Whether prompts are stored with their requests; default false.
     pub store_prompts: Option<bool>,
     /// Days that requests are kept, 7 to 36,500; default for ever. Usage keeps its sums.
@@ -172,6 +174,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
         check: reader.take(&mut table, "check"),
         cap_usd: reader.take(&mut table, "cap_usd"),
         moderation_failover: reader.take(&mut table, "moderation_failover").map(|written| written.value),
+        webhooks_private: reader.webhooks_private(&mut table),
         store_prompts: reader.take(&mut table, "store_prompts").map(|written| written.value),
         retention_days: reader.take(&mut table, "retention_days"),
         providers: reader.providers(&mut table),
@@ -182,7 +185,8 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     reader.refuse_rest(
         table,
         "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
-         moderation_failover, store_prompts, retention_days, store, providers, feeds, routes, migrations",
+         moderation_failover, store_prompts, retention_days, store, webhooks, providers, feeds, routes, \
+         migrations",
     );
     typed
 }
@@ -215,6 +219,19 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// The one entry of `[webhooks]`.
+    fn webhooks_private(&mut self, table: &mut DeTable<'_>) -> Option<bool> {
+        let value = table.remove("webhooks")?;
+        let span = value.span();
+        let DeValue::Table(mut entries) = value.into_inner() else {
+            self.mistake(span, "webhooks is a table: write [webhooks] and its entries below");
+            return None;
+        };
+        let private = self.take(&mut entries, "allow_private").map(|written| written.value);
+        self.refuse_rest(entries, "allow_private");
+        private
     }
 
     fn store_url(&mut self, table: &mut DeTable<'_>) -> Option<Written<String>> {

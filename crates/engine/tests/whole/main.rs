@@ -1,6 +1,7 @@
 //! The engine as a whole, in front of the stand-ins of the providers.
 //!
 //! - `house`: brings everything up; `comparison`: the stand-ins' bills against our books
+//! - `receiver`: takes webhooks and checks their signatures by itself
 //! - `paid`: one picture at each provider, exact to the last digit
 //! - `balance`: 1,000 mixed requests with seeded faults and disconnects; the books balance
 //! - `feeds`: prices that move under a running gateway
@@ -15,3 +16,4 @@ mod feeds;
 mod house;
 mod overspend;
 mod paid;
+mod receiver;

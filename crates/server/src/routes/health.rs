@@ -45,8 +45,8 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Fai
 }
 
 pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
-    let charged = state.engine().store().charged_since_opened();
-    let mut text = state.metrics().print(charged);
+    let store = state.engine().store();
+    let mut text = state.metrics().print(store.charged_since_opened(), &store.alerts_since_opened());
     text.push_str(&metrics::of_feeds(&state.engine().feed_states(), &state.engine().feed_book()));
     let mut response = Response::new(Body::from(text));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -3,6 +3,7 @@
 // A test that cannot go on says so where it stands.
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
 mod budgets;
 mod client;
 mod credits;

@@ -10,6 +10,7 @@ use super::accounts::{Booking, Names, ProjectAccounts, Totals, book, hold_within
 use super::amounts::{check_amount, sum_of_maxima};
 use super::counters::{self, Moving, Place};
 use super::credits::{PREPAID, consume};
+use super::tell;
 use super::{AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved};
 use crate::StoreError;
 use crate::requests::idempotency_floor;
@@ -426,7 +427,11 @@ fn end_attempt(
         let moving = Moving { attempt: *id, row: attempt.row, at: now, overrun };
         counters::move_shares(writing, &moving, Place::Held, to)?;
     }
-    Ok(())
+    match end {
+        End::Settled { charge, .. } => tell::overrun(writing, *id, attempt, *charge, now),
+        End::Released { .. } => Ok(()),
+        End::Disputed { reason, .. } => tell::dispute(writing, *id, attempt, reason, now),
+    }
 }
 
 /// Books the payment of a charge out of a held maximum: the rest goes back to `available`, an overrun

@@ -10,6 +10,7 @@ use super::accounts::{Booking, Totals, move_totals};
 use super::amounts::check_amount;
 use super::apply::{find_attempt, pay};
 use super::counters::{self, Moving, Place};
+use super::tell;
 use crate::StoreError;
 use crate::sql::params;
 use crate::usage::rolled;
@@ -80,6 +81,7 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
         let moving = Moving { attempt: *attempt, row: found.row, at: *now, overrun };
         counters::move_shares(writing, &moving, Place::Disputed, to)?;
     }
+    tell::overrun(writing, *attempt, &found, *charge, *now)?;
     let change = Totals { settled: *charge, disputed: -found.reserved, ..Totals::default() };
     move_totals(connection, accounts.number, change)?;
     writing.charged += *charge;

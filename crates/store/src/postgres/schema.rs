@@ -16,7 +16,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/postgres/0001_first.sql"),
     include_str!("../schema/postgres/0002_asked.sql"),
     include_str!("../schema/postgres/0003_budgets.sql"),
-    include_str!("../schema/postgres/0004_rollups.sql"),
+    include_str!("../schema/postgres/0004_webhooks.sql"),
+    include_str!("../schema/postgres/0005_rollups.sql"),
 ];
 
 /// Lets one replica migrate at a time.

@@ -19,6 +19,8 @@ mod replicas;
 mod rollups;
 #[path = "support.rs"]
 mod support;
+#[path = "webhooks.rs"]
+mod webhooks;
 
 use std::path::Path;
 use tokio_postgres::NoTls;

@@ -206,13 +206,13 @@ async fn make_stale(store: &Store) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24 / super::CASES_FEWER, ..ProptestConfig::default() })]
 
     #[test]
     fn rolled_up_figures_are_exactly_those_of_the_raw_rows(steps in prop::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let store = Store::open_temporary(at(0)).unwrap();
+            let store = store();
             let mut books = Books::default();
             for step in &steps {
                 books.take(&store, step).await;
@@ -230,13 +230,13 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16 / super::CASES_FEWER, ..ProptestConfig::default() })]
 
     #[test]
     fn deleting_old_requests_changes_no_sum(steps in prop::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let store = Store::open_temporary(at(0)).unwrap();
+            let store = store();
             let mut books = Books::default();
             for step in &steps {
                 books.take(&store, step).await;
@@ -266,7 +266,7 @@ proptest! {
 
 #[tokio::test]
 async fn a_day_with_a_dispute_stays_until_it_is_resolved_and_then_leaves_its_balance() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let project = ProjectId::default_project();
     let (request, attempt) = reserved(&store, &project, 90).await;
     let end = Some(finish(RequestStatus::Failed));
@@ -287,7 +287,7 @@ async fn a_day_with_a_dispute_stays_until_it_is_resolved_and_then_leaves_its_bal
 
 #[tokio::test]
 async fn a_late_settlement_corrects_the_day_on_which_the_request_was_accepted() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     let (request, attempt) = reserved(&store, &ProjectId::default_project(), 90).await;
     assert_eq!(store.roll_up(at(DAY)).await.unwrap(), 1);
     assert_eq!(store.roll_up(at(DAY)).await.unwrap(), 0, "nothing has changed");
@@ -306,7 +306,7 @@ async fn a_late_settlement_corrects_the_day_on_which_the_request_was_accepted() 
 
 #[tokio::test]
 async fn a_roll_up_that_was_changed_is_found_by_the_audit() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     reserved(&store, &ProjectId::default_project(), 90).await;
     store.roll_up(at(DAY)).await.unwrap();
     store
@@ -321,7 +321,7 @@ async fn a_roll_up_that_was_changed_is_found_by_the_audit() {
 
 #[tokio::test]
 async fn a_day_is_not_rolled_up_in_its_last_hours() {
-    let store = Store::open_temporary(at(0)).unwrap();
+    let store = store();
     reserved(&store, &ProjectId::default_project(), 90).await;
     let midnight = (at(0).as_microsecond().div_euclid(rolled::DAY) + 1) * rolled::DAY;
     let soon = jiff::Timestamp::from_microsecond(midnight + 1_000_000).unwrap();

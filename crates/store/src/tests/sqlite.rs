@@ -18,6 +18,8 @@ mod reading;
 mod rollups;
 #[path = "support.rs"]
 mod support;
+#[path = "webhooks.rs"]
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 
