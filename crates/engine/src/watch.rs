@@ -30,6 +30,8 @@ use tokio::time::sleep;
 const IN_USE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// What changes slowly is looked at this rarely.
 const SLOWLY: SignedDuration = SignedDuration::from_mins(5);
+/// For the first time so long after the start.
+const SETTLED_IN: SignedDuration = SignedDuration::from_secs(20);
 /// Ended deliveries are kept this long.
 const DELIVERIES_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Alerts remembered as raised, so that the store is not asked again and again.
@@ -46,7 +48,9 @@ pub(crate) struct Watch {
 
 /// Looks until the engine stops.
 pub(crate) async fn keep_watch(shared: Arc<Shared>) {
-    let mut watch = Watch::default();
+    // A command that makes one picture and ends has nothing to tell of the days to come.
+    let slowly_at = shared.clock.now().checked_add(SETTLED_IN).ok();
+    let mut watch = Watch { slowly_at, ..Watch::default() };
     loop {
         watch.look(&shared).await;
         tokio::select! {

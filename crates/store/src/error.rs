@@ -99,7 +99,8 @@ impl Breach {
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = |amount| self.unit.words(amount);
-        write!(f, "the budget of {}", self.words)?;
+        let what = if self.budget.is_some() { "budget" } else { "cap" };
+        write!(f, "the {what} of {}", self.words)?;
         if !self.subject.is_empty() {
             write!(f, " ({})", self.subject)?;
         }

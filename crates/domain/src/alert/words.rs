@@ -61,6 +61,21 @@ impl AlertFact {
                     offers.join(", ")
                 )
             }
+            AlertFact::CreditsExpire { .. } | AlertFact::CreditsRunOut { .. } => self.credits_message(),
+            AlertFact::CostAnomaly(anomaly) => anomaly.words(),
+            AlertFact::OfferOutage { offer } => {
+                format!("{offer} fails again and again; it rests, and other offers are tried.")
+            }
+            AlertFact::ProviderOutage { provider, offers } => format!(
+                "Everything that was tried at {provider} lately fails: {}. Other providers are tried.",
+                offers.join(", ")
+            ),
+        }
+    }
+
+    /// What becomes of credits; empty for anything else.
+    fn credits_message(&self) -> String {
+        match self {
             AlertFact::CreditsExpire { provider, expires_at, days_left, unused, loss, .. } => format!(
                 "{unused} credits at {provider}, bought for {} USD, will not be used before they expire on {}, \
                  {}.",
@@ -74,14 +89,7 @@ impl AlertFact {
                 in_days(*days_left),
                 left.short()
             ),
-            AlertFact::CostAnomaly(anomaly) => anomaly.words(),
-            AlertFact::OfferOutage { offer } => {
-                format!("{offer} fails again and again; it rests, and other offers are tried.")
-            }
-            AlertFact::ProviderOutage { provider, offers } => format!(
-                "Everything that was tried at {provider} lately fails: {}. Other providers are tried.",
-                offers.join(", ")
-            ),
+            _ => String::new(),
         }
     }
 }
