@@ -4,8 +4,9 @@
 //! send anything.
 
 use gallerist_domain::{AlertId, KindFilter, ProjectId, WebhookId};
+use gallerist_engine::webhooks::signature::new_secret;
 use gallerist_engine::webhooks::{Sent, check_url};
-use gallerist_store::{AlertPage, AlertRecord, WebhookChange, WebhookFormat, WebhookRecord};
+use gallerist_store::{AlertPage, AlertRecord, NewWebhook, WebhookChange, WebhookFormat, WebhookRecord};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -160,21 +161,21 @@ pub struct WebhookWish {
     format: Option<String>,
 }
 
-/// What of it is to be stored.
-pub struct CheckedWish {
-    pub project: Option<ProjectId>,
-    pub format: WebhookFormat,
-}
-
 impl WebhookWish {
+    /// The webhook as it is to be made, with a new id and a new secret.
+    ///
     /// # Errors
     /// The first parameter that is wrong.
-    pub fn check(&self, private: bool) -> Result<CheckedWish, Mistake> {
+    pub fn webhook(self, private: bool) -> Result<NewWebhook, Mistake> {
         url(&self.url, private)?;
         kinds(&self.kinds)?;
-        Ok(CheckedWish {
+        Ok(NewWebhook {
+            id: WebhookId::generate(),
             project: self.project.as_deref().map(project).transpose()?,
             format: self.format.as_deref().map_or(Ok(WebhookFormat::Standard), format)?,
+            url: self.url,
+            kinds: self.kinds,
+            secret: new_secret(),
         })
     }
 }

@@ -6,7 +6,7 @@ use gallerist_domain::WebhookId;
 use gallerist_engine::webhooks::signature::{new_secret, secret_text};
 use gallerist_engine::webhooks::{PREVIOUS_SECRET_HOURS, Sender};
 use gallerist_server::alerts::{AlertList, TestShown, WebhookList, WebhookShown, WebhookWish};
-use gallerist_store::{AlertFilter, NewWebhook};
+use gallerist_store::AlertFilter;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -26,17 +26,8 @@ impl Here {
         let wish: WebhookWish = serde_json::from_value(wish.clone())
             .map_err(|error| Failure::usage(format!("the webhook is not what is expected: {error}")))?;
         let private = self.config().limits.webhooks_private;
-        let checked = wish.check(private).map_err(|(_, message)| Failure::usage(message))?;
-        let (id, secret) = (WebhookId::generate(), new_secret());
-        let shown = secret_text(&secret);
-        let webhook = NewWebhook {
-            id,
-            url: wish.url,
-            kinds: wish.kinds,
-            project: checked.project,
-            format: checked.format,
-            secret,
-        };
+        let webhook = wish.webhook(private).map_err(|(_, message)| Failure::usage(message))?;
+        let (id, shown) = (webhook.id, secret_text(&webhook.secret));
         self.wait(self.store().create_webhook(webhook, Timestamp::now()))?;
         let record = self.wait(self.store().webhook(id))?;
         Ok(value(&WebhookShown::with_secret(record, shown)))

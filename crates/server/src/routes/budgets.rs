@@ -3,7 +3,7 @@
 use crate::auth;
 use crate::budgets::{BudgetChangeWish, BudgetShown, BudgetWish, budget_list};
 use crate::failure::Failure;
-use crate::routes::parameters::{PathPart, body, json};
+use crate::routes::parameters::{PathPart, body, json, no_content};
 use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -64,9 +64,7 @@ pub(crate) async fn remove(
     auth::authenticate_admin(&state, &headers)?;
     let record = find(&state, known(&id)?).await?;
     state.engine().store().remove_budget(record.budget.id, state.engine().clock().now()).await?;
-    let mut response = Response::new(axum::body::Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(no_content())
 }
 
 /// Whether the key may see the budget: it is the admin's, or the budget is of the key's project alone.

@@ -3,7 +3,7 @@
 use crate::auth;
 use crate::failure::Failure;
 use crate::keys::new_key;
-use crate::routes::parameters::{PathPart, body, instant, json};
+use crate::routes::parameters::{PathPart, body, instant, json, no_content};
 use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -100,9 +100,7 @@ pub(crate) async fn revoke(
 ) -> Result<Response, Failure> {
     auth::authenticate_admin(&state, &headers)?;
     state.engine().store().revoke_key(&id, state.engine().clock().now()).await?;
-    let mut response = Response::new(axum::body::Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(no_content())
 }
 
 impl<'a> From<&'a KeyRecord> for Key<'a> {

@@ -171,3 +171,10 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
+
+/// The answer of what was removed.
+pub(crate) fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}

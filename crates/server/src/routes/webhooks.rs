@@ -4,15 +4,13 @@
 use crate::alerts::{ChangeWish, Mistake, TestShown, WebhookList, WebhookShown, WebhookWish};
 use crate::auth;
 use crate::failure::Failure;
-use crate::routes::parameters::{PathPart, body, json};
+use crate::routes::parameters::{PathPart, body, json, no_content};
 use crate::state::AppState;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use gallerist_domain::WebhookId;
 use gallerist_engine::webhooks::PREVIOUS_SECRET_HOURS;
 use gallerist_engine::webhooks::signature::{new_secret, secret_text};
-use gallerist_store::NewWebhook;
 use http::{HeaderMap, StatusCode};
 use jiff::SignedDuration;
 
@@ -27,17 +25,8 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
     auth::authenticate_admin(&state, request.headers())?;
     let wish: WebhookWish = body(&state, request).await?;
     let engine = state.engine();
-    let checked = wish.check(engine.webhooks_private()).map_err(mistaken)?;
-    let (id, secret) = (WebhookId::generate(), new_secret());
-    let shown = secret_text(&secret);
-    let webhook = NewWebhook {
-        id,
-        url: wish.url,
-        kinds: wish.kinds,
-        project: checked.project,
-        format: checked.format,
-        secret,
-    };
+    let webhook = wish.webhook(engine.webhooks_private()).map_err(mistaken)?;
+    let (id, shown) = (webhook.id, secret_text(&webhook.secret));
     engine.store().create_webhook(webhook, engine.clock().now()).await?;
     let record = engine.store().webhook(id).await?;
     Ok(json(StatusCode::CREATED, &WebhookShown::with_secret(record, shown)))
@@ -75,9 +64,7 @@ pub(crate) async fn remove(
     auth::authenticate_admin(&state, &headers)?;
     let engine = state.engine();
     engine.store().remove_webhook(known(&id)?, engine.clock().now()).await?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(no_content())
 }
 
 /// A new secret; the one before it signs too for [`PREVIOUS_SECRET_HOURS`].
