@@ -5,8 +5,10 @@
 //! which one it was. Never two writers: the lock decides. It refuses to make books by looking at them.
 
 mod here;
+mod invoices;
 mod limits;
 mod prepaid;
+mod telling;
 mod tenants;
 
 use crate::client::{Client, escaped};
@@ -16,7 +18,7 @@ use crate::first_keys::{self, ADMIN_KEY};
 use crate::gateway::address_file;
 use gallerist_domain::Ticks;
 use gallerist_server::tenants::{KeyWish, LimitsWish};
-use gallerist_store::{Store, StoreError};
+use gallerist_store::{AlertFilter, Store, StoreError};
 use here::Here;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -54,6 +56,16 @@ pub struct AuditQuestion<'a> {
     pub project: Option<&'a str>,
 }
 
+/// Which alerts are asked for, the newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct AlertsAsked<'a> {
+    pub kind: Option<&'a str>,
+    pub project: Option<&'a str>,
+    /// Continue behind this alert.
+    pub after: Option<&'a str>,
+    pub limit: u32,
+}
+
 impl Books {
     /// Opens the books of the place; `make` says whether they may be made.
     ///
@@ -62,16 +74,31 @@ impl Books {
     pub fn open(place: &Place, make: bool) -> Result<Books> {
         let environment = Environment::of_process();
         let config = Config::load(place, &environment)?;
-        let data_dir = &config.data_dir.clone();
+        let data_dir = &config.data_dir;
         if !make && config.store_url.is_none() && !data_dir.join("gallerist.sqlite").exists() {
             let advice = "start `gallerist serve`, or name their folder with --data-dir";
             return Err(
                 Failure::failed(format!("there are no books in {}", data_dir.display())).advise(advice)
             );
         }
+        Books::of(config, &environment)
+    }
+
+    /// The books of this configuration if there are any, for who changes what lies beside them.
+    ///
+    /// # Errors
+    /// When a gateway has them open that cannot be asked.
+    pub fn lock(config: &Config) -> Result<Option<Books>> {
+        if config.store_url.is_none() && !config.data_dir.join("gallerist.sqlite").exists() {
+            return Ok(None);
+        }
+        Books::of(config.clone(), &Environment::of_process()).map(Some)
+    }
+
+    fn of(config: Config, environment: &Environment) -> Result<Books> {
         match Store::open(config.store_options(Timestamp::now())) {
             Ok(store) => Ok(Books::Here(Box::new(Here::new(store, config)?))),
-            Err(StoreError::Locked(_)) => Ok(Books::Gateway(gateway(data_dir, &environment)?)),
+            Err(StoreError::Locked(_)) => Ok(Books::Gateway(gateway(&config.data_dir, environment)?)),
             Err(error) => Err(error.into()),
         }
     }
@@ -243,10 +270,77 @@ impl Books {
         }
     }
 
+    /// `wish` is the body of `POST /v1/reconciliations`.
+    pub fn reconcile(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/reconciliations", Some(wish)),
+            Books::Here(here) => here.reconcile(wish),
+        }
+    }
+
     pub fn credit_forecast(&self) -> Result<Value> {
         match self {
             Books::Gateway(client) => client.ask("GET", "/v1/credits/forecast", None),
             Books::Here(here) => here.credit_forecast(),
+        }
+    }
+
+    pub fn alerts(&self, asked: &AlertsAsked<'_>) -> Result<Value> {
+        let AlertsAsked { kind, project, after, limit } = *asked;
+        match self {
+            Books::Gateway(client) => {
+                let limit = limit.to_string();
+                let parts =
+                    [("limit", Some(limit.as_str())), ("after", after), ("kind", kind), ("project", project)];
+                client.ask("GET", &format!("/v1/alerts{}", query(&parts)), None)
+            }
+            Books::Here(here) => here.alerts(AlertFilter {
+                project: project.map(here::parsed).transpose()?,
+                kind: kind.map(here::alert_kind).transpose()?,
+                after: after.map(here::parsed).transpose()?,
+                limit,
+            }),
+        }
+    }
+
+    pub fn webhooks(&self) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", "/v1/webhooks", None),
+            Books::Here(here) => here.webhooks(),
+        }
+    }
+
+    /// `wish` is the body of `POST /v1/webhooks`; the answer holds the secret, once.
+    pub fn add_webhook(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/webhooks", Some(wish)),
+            Books::Here(here) => here.add_webhook(wish),
+        }
+    }
+
+    /// The answer holds the new secret, once.
+    pub fn rotate_webhook(&self, id: &str) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("POST", &format!("/v1/webhooks/{}/rotate", escaped(id)), None)
+            }
+            Books::Here(here) => here.rotate_webhook(id),
+        }
+    }
+
+    pub fn test_webhook(&self, id: &str) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", &format!("/v1/webhooks/{}/test", escaped(id)), None),
+            Books::Here(here) => here.test_webhook(id),
+        }
+    }
+
+    pub fn remove_webhook(&self, id: &str) -> Result<()> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("DELETE", &format!("/v1/webhooks/{}", escaped(id)), None).map(drop)
+            }
+            Books::Here(here) => here.remove_webhook(id),
         }
     }
 
@@ -322,26 +416,21 @@ impl Books {
         }
     }
 
-    /// `group_by` joined by commas; instants as people write them.
-    pub fn usage(
-        &self,
-        group_by: &str,
-        from: Option<Timestamp>,
-        to: Option<Timestamp>,
-        project: Option<&str>,
-    ) -> Result<Value> {
+    /// What is asked are the parameters of `GET /v1/usage`.
+    pub fn usage(&self, asked: &[(&str, Option<&str>)]) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", &format!("/v1/usage{}", query(asked)), None),
+            Books::Here(here) => here.usage(asked),
+        }
+    }
+
+    pub fn usage_csv(&self, asked: &[(&str, Option<&str>)]) -> Result<Vec<u8>> {
         match self {
             Books::Gateway(client) => {
-                let (from, to) = (from.map(|at| at.to_string()), to.map(|at| at.to_string()));
-                let parts = [
-                    ("group_by", Some(group_by).filter(|text| !text.is_empty())),
-                    ("from", from.as_deref()),
-                    ("to", to.as_deref()),
-                    ("project", project),
-                ];
-                client.ask("GET", &format!("/v1/usage{}", query(&parts)), None)
+                let asked: Vec<_> = asked.iter().copied().chain([("format", Some("csv"))]).collect();
+                client.file(&format!("/v1/usage{}", query(&asked)))
             }
-            Books::Here(here) => here.usage(group_by, from, to, project),
+            Books::Here(here) => here.usage_csv(asked),
         }
     }
 }

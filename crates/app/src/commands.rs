@@ -3,6 +3,7 @@
 //! Each has a `run` that does the work and prints: a table for people, JSON with `--json`. They refuse to
 //! decide anything that the API decides too: they ask it, or the rooms behind it.
 
+pub mod alerts;
 pub mod audit;
 pub mod budgets;
 pub mod credits;
@@ -13,9 +14,11 @@ pub mod keys;
 pub mod prices;
 pub mod projects;
 pub mod quote;
+pub mod reconcile;
 pub mod requests;
 pub mod serve;
 pub mod usage;
+pub mod webhooks;
 
 use crate::failure::{Failure, Result};
 use crate::output;

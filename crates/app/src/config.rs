@@ -19,12 +19,13 @@ pub use providers::everything;
 
 use crate::failure::{Failure, Result};
 use gallerist_domain::{Depth, OfferId, Ticks};
+use gallerist_engine::feeds::Feed;
 use gallerist_engine::{Limits, ProviderSettings};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::FeedBook;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
 use gallerist_routing::NameBook;
-use gallerist_store::{StoreOptions, StoreUrl};
+use gallerist_store::{RETENTION_DAYS_MIN, StoreOptions, StoreUrl};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,7 +56,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database that holds the books instead of `data_dir`.
     pub store_url: Option<StoreUrl>,
+    /// What can be ordered, with the accepted prices of feeds.
     pub catalogue: Arc<Catalogue>,
+    /// The same without feeds.
+    pub base: Arc<Catalogue>,
     /// What the catalogue is read from.
     pub origin: Origin,
     pub providers: Vec<ProviderSettings>,
@@ -71,7 +75,7 @@ pub struct Config {
     /// Cap of the project `default`, set at each start of the gateway.
     pub cap: Option<Ticks>,
     /// Where prices are polled.
-    pub feeds: Vec<feeds::Feed>,
+    pub feeds: Vec<Feed>,
     /// What earlier polls told; its accepted prices are part of the catalogue.
     pub feed_book: FeedBook,
     /// What a person should know although it is no mistake.
@@ -117,8 +121,10 @@ impl Config {
         let origin =
             Origin { directory: catalogue_dir, described: typed.catalogue_described.unwrap_or(false) };
         let data_dir = data_dir(place, &typed, environment, &mut mistakes);
-        let feed_book = feeds::book(&data_dir, &mut mistakes);
-        let catalogue = catalogue(&origin, &mut mistakes).with_feeds(&feed_book);
+        let feeds = feeds::feeds(&typed.feeds, environment, &mut mistakes);
+        let feed_book = feeds::book(&data_dir, &feeds, &mut mistakes);
+        let base = catalogue(&origin, &mut mistakes);
+        let catalogue = base.with_feeds(&feed_book);
         let mut remarks = Vec::new();
         let kinds = origin.kinds();
         let providers =
@@ -138,9 +144,10 @@ impl Config {
             store_prompts: typed.store_prompts.unwrap_or(false),
             cap: amount(typed.cap_usd.as_ref(), "cap_usd", &mut mistakes),
             catalogue: Arc::new(catalogue),
+            base: Arc::new(base),
             origin,
             providers,
-            feeds: feeds::feeds(&typed.feeds, environment, &mut mistakes),
+            feeds,
             feed_book,
             remarks,
         };
@@ -157,8 +164,15 @@ impl Config {
     /// # Errors
     /// Mistakes in files that are needed for prices alone.
     pub fn whole_catalogue(&self) -> Result<Catalogue> {
-        let whole = self.origin.whole().map(|catalogue| catalogue.with_feeds(&self.feed_book));
-        whole.map_err(|mistakes| {
+        self.whole_base().map(|catalogue| catalogue.with_feeds(&self.feed_book))
+    }
+
+    /// As [`Config::whole_catalogue`], without feeds.
+    ///
+    /// # Errors
+    /// As [`Config::whole_catalogue`].
+    pub fn whole_base(&self) -> Result<Catalogue> {
+        self.origin.whole().map_err(|mistakes| {
             let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
             Failure::usage(format!("there are mistakes in the catalogue\n  {}", list.join("\n  ")))
         })
@@ -278,6 +292,9 @@ fn offer_id(
     Some(id)
 }
 
+/// A hundred years.
+const RETENTION_DAYS_MAX: u32 = 36_500;
+
 fn limits(typed: &Typed, mistakes: &mut Mistakes) -> Limits {
     let mut limits = Limits::default();
     if let Some(written) = &typed.deadline_ms {
@@ -286,6 +303,14 @@ fn limits(typed: &Typed, mistakes: &mut Mistakes) -> Limits {
         }
         limits.deadline_ms = written.value;
     }
+    if let Some(written) = &typed.retention_days {
+        if !(RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX).contains(&written.value) {
+            let range = format!("retention_days is {RETENTION_DAYS_MIN} to {RETENTION_DAYS_MAX} days");
+            mistakes.add(&written.place, range);
+        }
+        limits.retention_days = Some(written.value);
+    }
+    limits.webhooks_private = typed.webhooks_private.unwrap_or(false);
     limits
 }
 

@@ -66,6 +66,8 @@ impl From<gallerist_store::StoreError> for Failure {
             E::UnknownProject(_) => {
                 "`gallerist projects list` names them, `gallerist projects create NAME` makes one"
             }
+            E::UnknownWebhook(_) => "`gallerist webhooks list` shows the ids",
+            E::UnknownAlert(_) => "`gallerist alerts list --json` shows the ids",
             E::UnknownKey(_) => "`gallerist keys list` shows the ids",
             E::UnknownRequest(_) => "`gallerist requests list` shows the ids",
             E::Locked(_) => "end the process that has it open, or name another data directory",

@@ -4,7 +4,7 @@
 //! being refused) and of ending (stop accepting, let requests finish, close the books). It refuses to
 //! decide settings and to print; `commands/serve.rs` and `commands/demo.rs` do.
 
-use crate::config::Config;
+use crate::config::{Config, feeds};
 use crate::failure::{Failure, Result};
 use gallerist_domain::SystemClock;
 use gallerist_engine::{Engine, EngineSettings};
@@ -84,7 +84,7 @@ pub fn open_store(options: StoreOptions) -> Result<Store> {
 /// The engine's settings for a configuration.
 pub fn engine_settings(config: &Config, store: Store) -> EngineSettings {
     EngineSettings {
-        catalogue: Arc::clone(&config.catalogue),
+        catalogue: Arc::clone(&config.base),
         providers: config.providers.clone(),
         store,
         clock: Arc::new(SystemClock),
@@ -94,6 +94,7 @@ pub fn engine_settings(config: &Config, store: Store) -> EngineSettings {
         check_depth: config.check_depth,
         moderation_failover: config.moderation_failover,
         store_prompts: config.store_prompts,
+        feeds: feeds::settings(config),
     }
 }
 

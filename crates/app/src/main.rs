@@ -55,7 +55,10 @@ enum Command {
     Budgets(commands::budgets::BudgetsCommand),
     Requests(commands::requests::RequestsCommand),
     Credits(commands::credits::CreditsCommand),
+    Alerts(commands::alerts::AlertsCommand),
+    Webhooks(commands::webhooks::WebhooksCommand),
     Usage(commands::usage::UsageCommand),
+    Reconcile(commands::reconcile::ReconcileCommand),
     Fakes(commands::fakes::FakesCommand),
 }
 
@@ -87,6 +90,9 @@ fn run(cli: Cli) -> failure::Result<()> {
         Command::Budgets(command) => commands::budgets::run(&command, json),
         Command::Requests(command) => commands::requests::run(&command, json),
         Command::Credits(command) => commands::credits::run(&command, json),
+        Command::Reconcile(command) => commands::reconcile::run(&command, json),
+        Command::Alerts(command) => commands::alerts::run(&command, json),
+        Command::Webhooks(command) => commands::webhooks::run(&command, json),
         Command::Usage(command) => commands::usage::run(&command, json),
         Command::Fakes(command) => commands::block_on(commands::fakes::run(command, json)),
     }

@@ -16,6 +16,13 @@ pub fn line(text: impl AsRef<str>) {
     let _ = out.flush();
 }
 
+/// Prints bytes of the result as they are.
+pub fn bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    // Nobody reads any more when this fails.
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
 /// Prints a value as one line of JSON.
 pub fn json(value: &impl Serialize) {
     line(serde_json::to_string(value).expect("results have text keys"));

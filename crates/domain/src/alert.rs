@@ -1,12 +1,18 @@
 //! What people are told of: one typed fact each, with the words for it.
 //!
-//! An alert is raised once: its `once` key is unique, so that raising it again does nothing.
+//! An alert is raised once: its `once` key is unique, so that raising it again does nothing. A fact is written
+//! out as clients see it, money as decimal strings in fields that end in `_usd`. Figures that a fact rests on
+//! come from `pricing::watch`; this module refuses to find anything out.
 
 use crate::budget::BudgetUnit;
-use crate::id::{AttemptId, BudgetId, ProjectId};
-use crate::money::Ticks;
+use crate::id::{AlertId, AttemptId, BudgetId, LotId, ProjectId};
+use crate::money::{Decimal, Ticks};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use jiff::civil::Date;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+
+mod words;
 
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,13 +39,13 @@ pub struct NewAlert {
     /// Unique: what is raised twice is told once.
     pub once: String,
     pub at: Timestamp,
-    /// Whom it concerns; absent: everybody.
+    /// Whom it concerns; absent: whoever runs the gateway.
     pub project: Option<ProjectId>,
     pub fact: AlertFact,
 }
 
 /// A counter of a budget, as an alert tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetStanding {
     pub budget: BudgetId,
     pub name: String,
@@ -57,80 +63,305 @@ pub struct BudgetStanding {
     pub window_end: Option<Timestamp>,
 }
 
+/// Amounts stand in fields that name their unit: `limit_usd` as a decimal string, `limit_images` as a number.
+impl Serialize for BudgetStanding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("budget", &self.budget)?;
+        map.serialize_entry("name", &self.name)?;
+        map.serialize_entry("words", &self.words)?;
+        map.serialize_entry("subject", &self.subject)?;
+        let amounts = [
+            ("limit_usd", "limit_images", self.limit),
+            ("settled_usd", "settled_images", self.settled),
+            ("held_usd", "held_images", self.held),
+            ("disputed_usd", "disputed_images", self.disputed),
+        ];
+        for (usd, images, amount) in amounts {
+            match self.unit {
+                BudgetUnit::Usd => map.serialize_entry(usd, &Ticks::new(amount))?,
+                BudgetUnit::Images => map.serialize_entry(images, &amount)?,
+            }
+        }
+        map.serialize_entry("window_start", &self.window_start)?;
+        map.serialize_entry("window_end", &self.window_end)?;
+        map.end()
+    }
+}
+
+/// A price line of an offer that costs something else than when it was last looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PriceMove {
+    pub offer: String,
+    pub line: String,
+    #[serde(rename = "old_usd")]
+    pub old: Ticks,
+    #[serde(rename = "new_usd")]
+    pub new: Ticks,
+    /// Units of the meter that both amounts buy.
+    pub per: String,
+    /// Signed, of the old price: `+14.33`; absent where that was nothing.
+    pub percent: Option<String>,
+}
+
+/// Which figure of a model and project left its usual range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WatchedFigure {
+    /// Dollars charged per delivered picture.
+    CostPerImage,
+    /// Tries per delivered picture.
+    AttemptsPerImage,
+}
+
+impl WatchedFigure {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            WatchedFigure::CostPerImage => "cost_per_image",
+            WatchedFigure::AttemptsPerImage => "attempts_per_image",
+        }
+    }
+}
+
+/// A figure of a day outside the range of the days before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CostAnomaly {
+    pub model: String,
+    pub figure: WatchedFigure,
+    /// In UTC.
+    pub day: Date,
+    /// Dollars or attempts per delivered picture, as are the next three.
+    pub observed: Decimal,
+    pub usual_low: Decimal,
+    pub usual_high: Decimal,
+    /// The median of the days before.
+    pub usual: Decimal,
+    /// Days that the range rests on.
+    pub days: u32,
+    /// Delivered on that day.
+    pub images: u64,
+    pub attempts: u64,
+}
+
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum AlertFact {
     /// What is settled and disputed has reached a share of the limit.
-    BudgetThreshold { threshold_percent: u16, standing: BudgetStanding },
+    BudgetThreshold {
+        threshold_percent: u16,
+        #[serde(flatten)]
+        standing: BudgetStanding,
+    },
+    /// At the pace of its window so far the limit is reached before the window ends.
+    BudgetProjection {
+        reached_at: Timestamp,
+        #[serde(flatten)]
+        standing: BudgetStanding,
+    },
     /// A provider charged more than its published maximum, and the limit is passed.
-    BudgetOverrun { attempt: AttemptId, standing: BudgetStanding },
+    BudgetOverrun {
+        attempt: AttemptId,
+        #[serde(flatten)]
+        standing: BudgetStanding,
+    },
     /// A provider charged more than its published maximum.
-    ChargeOverrun { attempt: AttemptId, offer: String, maximum: Ticks, charge: Ticks },
+    ChargeOverrun {
+        attempt: AttemptId,
+        offer: String,
+        #[serde(rename = "maximum_usd")]
+        maximum: Ticks,
+        #[serde(rename = "charged_usd")]
+        charge: Ticks,
+    },
     /// Nobody knows whether this attempt was charged; its maximum stays held.
-    Disputed { attempt: AttemptId, offer: String, maximum: Ticks, reason: String },
+    Disputed {
+        attempt: AttemptId,
+        offer: String,
+        #[serde(rename = "maximum_usd")]
+        maximum: Ticks,
+        reason: String,
+    },
+    /// An offer in use costs something else.
+    PriceChanged(PriceMove),
+    /// An offer in use has become much dearer.
+    PriceSpike(PriceMove),
+    /// A model in use is switched off soon.
+    ModelRetires {
+        /// The offers of it that recent requests bought.
+        offers: Vec<String>,
+        model: String,
+        retires_on: Date,
+        days_left: u32,
+        successors: Vec<String>,
+    },
+    /// Credits of this lot will not be used before they are lost.
+    CreditsExpire {
+        provider: String,
+        lot: LotId,
+        expires_at: Timestamp,
+        days_left: u32,
+        /// Credits, as people count them.
+        unused: String,
+        /// What they were bought for.
+        #[serde(rename = "loss_usd")]
+        loss: Ticks,
+    },
+    /// The last credit is used soon; then the provider charges its list prices, or refuses.
+    CreditsRunOut {
+        provider: String,
+        run_out_at: Timestamp,
+        days_left: u32,
+        /// What the credits that are left count in the provider's prices.
+        #[serde(rename = "left_usd")]
+        left: Ticks,
+    },
+    CostAnomaly(CostAnomaly),
+    /// An offer fails again and again, and rests.
+    OfferOutage {
+        offer: String,
+    },
+    /// Every offer of the provider that was tried lately fails, and rests.
+    ProviderOutage {
+        provider: String,
+        offers: Vec<String>,
+    },
+    /// An invoice shows that a price line tells something else than the provider charges. Amounts are sums
+    /// over `attempts`; the error is in hundredths of a per cent.
+    PriceDrift {
+        provider: String,
+        offer: String,
+        line: String,
+        attempts: u64,
+        #[serde(rename = "predicted_usd")]
+        predicted: Ticks,
+        #[serde(rename = "billed_usd")]
+        billed: Ticks,
+        error_basis_points: i64,
+    },
 }
 
 impl AlertFact {
-    /// The event's name, as webhooks and lists have it.
+    /// Every kind that there is.
+    pub const KINDS: [&'static str; 14] = [
+        "budget.threshold",
+        "budget.projection",
+        "budget.overrun",
+        "charge.overrun",
+        "attempt.disputed",
+        "price.changed",
+        "price.spike",
+        "model.retires",
+        "credits.expire",
+        "credits.run_out",
+        "cost.anomaly",
+        "offer.outage",
+        "provider.outage",
+        "price.drift",
+    ];
+
+    /// The event's name, as webhooks and lists have it: one of [`AlertFact::KINDS`].
     pub const fn kind(&self) -> &'static str {
         match self {
             AlertFact::BudgetThreshold { .. } => "budget.threshold",
+            AlertFact::BudgetProjection { .. } => "budget.projection",
             AlertFact::BudgetOverrun { .. } => "budget.overrun",
             AlertFact::ChargeOverrun { .. } => "charge.overrun",
+            AlertFact::PriceDrift { .. } => "price.drift",
             AlertFact::Disputed { .. } => "attempt.disputed",
+            AlertFact::PriceChanged(_) => "price.changed",
+            AlertFact::PriceSpike(_) => "price.spike",
+            AlertFact::ModelRetires { .. } => "model.retires",
+            AlertFact::CreditsExpire { .. } => "credits.expire",
+            AlertFact::CreditsRunOut { .. } => "credits.run_out",
+            AlertFact::CostAnomaly(_) => "cost.anomaly",
+            AlertFact::OfferOutage { .. } => "offer.outage",
+            AlertFact::ProviderOutage { .. } => "provider.outage",
         }
     }
 
-    pub const fn severity(&self) -> Severity {
+    pub fn severity(&self) -> Severity {
         match self {
             AlertFact::BudgetThreshold { threshold_percent: 100.., .. }
             | AlertFact::BudgetOverrun { .. }
-            | AlertFact::ChargeOverrun { .. } => Severity::Critical,
-            AlertFact::BudgetThreshold { .. } | AlertFact::Disputed { .. } => Severity::Warning,
-        }
-    }
-
-    /// One or two sentences for people.
-    pub fn message(&self) -> String {
-        match self {
-            AlertFact::BudgetThreshold { threshold_percent, standing } => format!(
-                "{threshold_percent} % of the budget {} is spent: {} of {}{}.",
-                standing.title(),
-                standing.unit.words(standing.settled + standing.disputed),
-                standing.unit.words(standing.limit),
-                standing.reset_words()
-            ),
-            AlertFact::BudgetOverrun { attempt, standing } => format!(
-                "The budget {} is passed, because a provider charged attempt {attempt} more than its \
-                 published maximum: {} of {}. It is closed{}.",
-                standing.title(),
-                standing.unit.words(standing.settled + standing.disputed + standing.held),
-                standing.unit.words(standing.limit),
-                standing.window_end.map_or_else(String::new, |end| format!(" until {end}"))
-            ),
-            AlertFact::ChargeOverrun { attempt, offer, maximum, charge } => format!(
-                "{offer} charged attempt {attempt} {} USD, more than the {} USD of its price list.",
-                charge.short(),
-                maximum.short()
-            ),
-            AlertFact::Disputed { attempt, offer, maximum, reason } => format!(
-                "Nobody knows whether {offer} charged attempt {attempt}: {reason}. {} USD stay held until it \
-                 is resolved.",
-                maximum.short()
-            ),
+            | AlertFact::ChargeOverrun { .. }
+            | AlertFact::ModelRetires { days_left: ..=1, .. }
+            | AlertFact::ProviderOutage { .. } => Severity::Critical,
+            AlertFact::PriceChanged(_) | AlertFact::ModelRetires { days_left: 8.., .. } => Severity::Info,
+            AlertFact::CostAnomaly(anomaly) if anomaly.is_below() => Severity::Info,
+            _ => Severity::Warning,
         }
     }
 }
 
-impl BudgetStanding {
-    fn title(&self) -> String {
-        let name = if self.name.is_empty() { String::new() } else { format!("\"{}\" ", self.name) };
-        let subject = if self.subject.is_empty() { String::new() } else { format!(", {}", self.subject) };
-        format!("{name}({}{subject})", self.words)
-    }
-
-    fn reset_words(&self) -> String {
-        self.window_end.map_or_else(String::new, |end| format!("; it begins anew at {end}"))
+impl CostAnomaly {
+    /// Whether it is less than usual.
+    pub fn is_below(&self) -> bool {
+        // Figures of one kind have one scale.
+        self.observed.mantissa() < self.usual_low.mantissa()
     }
 }
+
+/// Which kinds of alerts somebody wants to hear of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KindFilter(
+    /// Kinds, or whole groups as `budget.*`; none: all.
+    pub Vec<String>,
+);
+
+impl KindFilter {
+    pub fn admits(&self, kind: &str) -> bool {
+        let matches = |wanted: &String| match wanted.strip_suffix('*') {
+            Some(group) => kind.starts_with(group),
+            None => wanted == kind,
+        };
+        self.0.is_empty() || self.0.iter().any(matches)
+    }
+
+    /// # Errors
+    /// A sentence about the first entry that no kind of alert answers to.
+    pub fn check(&self) -> Result<(), String> {
+        for (at, wanted) in self.0.iter().enumerate() {
+            let group = wanted.strip_suffix(".*").is_some_and(|group| !group.is_empty());
+            let alone = KindFilter(vec![wanted.clone()]);
+            let known = AlertFact::KINDS.iter().any(|kind| alone.admits(kind));
+            if !known || (wanted.contains('*') && !group) {
+                let kinds = AlertFact::KINDS.join(", ");
+                let shown: String = wanted.chars().take(64).collect();
+                return Err(format!(
+                    "{shown:?} is no kind of alert; there are {kinds}, and groups such as budget.*"
+                ));
+            }
+            if self.0[..at].contains(wanted) {
+                return Err(format!("{wanted:?} is named twice"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The body of a webhook, after the Standard Webhooks specification: type, timestamp, data.
+#[derive(Debug, Serialize)]
+pub struct WebhookEvent<'a, T> {
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    pub data: AlertData<'a, T>,
+}
+
+/// What a webhook tells of an alert.
+#[derive(Debug, Serialize)]
+pub struct AlertData<'a, T> {
+    pub id: AlertId,
+    pub severity: &'a str,
+    pub project: Option<&'a ProjectId>,
+    /// For people.
+    pub message: &'a str,
+    /// The figures of the [`AlertFact`].
+    pub fact: T,
+}
+
+#[cfg(test)]
+mod tests;

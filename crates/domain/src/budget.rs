@@ -4,7 +4,7 @@
 //! it, when does its window begin and end. It refuses to count: that is the ledger's, in the transaction that
 //! reserves.
 
-use crate::id::BudgetId;
+use crate::id::{BudgetId, ProjectId};
 use crate::money::Ticks;
 use crate::payer::Payer;
 use jiff::civil::Weekday;
@@ -173,6 +173,15 @@ impl BudgetScope {
             }
         }
         Some(subject)
+    }
+
+    /// The project that a counter of this name belongs to alone; `None` where several share it.
+    pub fn project_of(&self, subject: &str) -> Option<ProjectId> {
+        match &self.project {
+            Part::All => None,
+            Part::Only(name) => name.parse().ok(),
+            Part::Each => subject.strip_prefix("project=\"")?.split_once('"')?.0.parse().ok(),
+        }
     }
 
     /// Whether it speaks of some providers or models only, so that another offer may still be bought.

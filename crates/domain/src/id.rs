@@ -66,6 +66,10 @@ uuid_id!(
     /// One administrative change.
     AuditId
 );
+uuid_id!(
+    /// An address that alerts are delivered to.
+    WebhookId
+);
 
 /// A project's name: who pays. Lower-case letters, digits, `-` and `_`, 1 to 64 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -30,7 +30,7 @@ pub mod request;
 
 pub use access::{Allowance, Grants, RateLimits, Scope, Scopes};
 pub use address::is_public_address;
-pub use alert::{AlertFact, BudgetStanding, NewAlert, Severity};
+pub use alert::{AlertFact, BudgetStanding, KindFilter, NewAlert, Severity};
 pub use budget::{Budget, BudgetFault, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow, Spending};
 pub use call::ImageCall;
 pub use capability::{Capabilities, RatioSize, Sizes};
@@ -39,7 +39,7 @@ pub use credits::{FeeRule, Lot};
 pub use depth::Depth;
 pub use fault::{Billed, Blame, ChargeEvent, Fault, FaultKind, Retry};
 pub use held::Chunks;
-pub use id::{AlertId, AttemptId, AuditId, BudgetId, LotId, OfferId, ProjectId, RequestId};
+pub use id::{AlertId, AttemptId, AuditId, BudgetId, LotId, OfferId, ProjectId, RequestId, WebhookId};
 pub use meter::{Meter, Metered};
 pub use money::{Decimal, MoneyError, Price, Ticks};
 pub use outcome::{ImageData, MadeImage, Outcome, ReportedCost};

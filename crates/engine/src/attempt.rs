@@ -9,6 +9,7 @@ use crate::deliver::Delivery;
 use crate::events::EventSink;
 use crate::exchange::{Exchange, Exchanged};
 use crate::life::Life;
+use crate::market::Market;
 use crate::queue::Caller;
 use crate::refusal::FailedAttempt;
 use crate::shared::{ProviderRuntime, Shared};
@@ -93,7 +94,7 @@ pub(crate) fn split(
 
 /// The reservations of planned calls.
 pub(crate) fn reservations(
-    shared: &Shared,
+    market: &Market,
     planned: &PlannedOffer<'_>,
     calls: &[PlannedCall],
 ) -> Vec<NewAttempt> {
@@ -104,7 +105,7 @@ pub(crate) fn reservations(
         images: planned_call.call.n,
         maximum: planned_call.maximum,
         call_json: serde_json::to_string(&planned_call.call).expect("a call is plain data"),
-        catalogue_digest: shared.catalogue.digest.clone(),
+        catalogue_digest: market.catalogue.digest.clone(),
     };
     calls.iter().map(attempt).collect()
 }
@@ -113,6 +114,8 @@ pub(crate) fn reservations(
 #[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
     pub shared: &'a Shared,
+    /// The snapshot that the request was planned by.
+    pub market: &'a Market,
     pub request: RequestId,
     pub project: &'a ProjectId,
     pub at: Timestamp,
@@ -122,10 +125,10 @@ pub(crate) struct Surroundings<'a> {
 
 impl<'a> Surroundings<'a> {
     pub(crate) fn of(shared: &'a Shared, life: &'a Life) -> Surroundings<'a> {
-        let Life { id, incoming, deadline, check_depth, .. } = life;
+        let Life { id, incoming, deadline, check_depth, market, .. } = life;
         let (project, at) = (&incoming.payer.project, incoming.accepted_at);
         let (request, deadline, check_depth) = (*id, *deadline, *check_depth);
-        Surroundings { shared, request, project, at, deadline, check_depth }
+        Surroundings { shared, market, request, project, at, deadline, check_depth }
     }
 }
 
@@ -152,7 +155,7 @@ impl Surroundings<'_> {
         if let Some(events) = &mut events {
             events.begin(self.request, &planned.offer.id);
         }
-        let provider = self.shared.provider_of(planned.index);
+        let provider = self.shared.provider_of(self.market, planned.index);
         let images = planned_call.call.n;
         let caller = Caller::of(self.project, self.request, images, planned.latency_ms);
         let place = provider.places.place(caller, self.deadline).await;
@@ -196,7 +199,7 @@ impl Surroundings<'_> {
             offer: planned.offer,
             call,
             maximum: planned_call.maximum,
-            digest: &self.shared.catalogue.digest,
+            digest: &self.market.catalogue.digest,
             at: self.at,
             learned: planned.resolved.facts.learned,
         };

@@ -43,7 +43,8 @@ async fn read(shared: &Shared) -> Result<Insight, StoreError> {
             }
         }
     }
-    let learning: Vec<_> = shared
+    let market = shared.market();
+    let learning: Vec<_> = market
         .offers
         .iter()
         .filter_map(|offer| learned_meter(&offer.model.sheet).map(|learned| (offer, learned)))

@@ -5,15 +5,18 @@
 //! towards clients, SQL and wire protocols. Walk a request in this order: `admit.rs` (the door; what
 //! repeats an earlier request is told by `repetition.rs`), `life.rs` (plan and offers), `attempt.rs` (one
 //! offer: reserve, calls, ends), `exchange.rs` (one call), `deliver.rs` (fetch and check pictures),
-//! `books.rs` (what it cost). `recover.rs` is for restarts, `persist.rs` for a disk that refuses.
+//! `books.rs` (what it cost). `recover.rs` is for restarts, `persist.rs` for a disk that refuses; `watch.rs`
+//! looks for what is worth an alert, `webhooks.rs` delivers it.
 
 pub mod answer;
 pub mod credits;
 pub mod feeds;
 pub mod rates;
+pub mod reconcile;
 pub mod refusal;
 pub mod request;
 pub mod settings;
+pub mod webhooks;
 
 mod admit;
 mod asked;
@@ -26,6 +29,7 @@ mod insight;
 mod joining;
 mod keep;
 mod life;
+mod market;
 mod outcome;
 mod persist;
 mod queue;
@@ -35,20 +39,23 @@ mod replay;
 mod shared;
 mod thrift;
 mod transport;
+mod watch;
 
 pub use answer::{
     Answer, AnswerMeta, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent, StreamOrigin,
     TokenUsage,
 };
+pub use market::Market;
 pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};
 pub use request::Incoming;
 pub use settings::{EngineSettings, Limits, ProviderSettings};
 
-use gallerist_domain::{Allowance, Clock, Grants, ImageRequest, Payer, RequestId};
-use gallerist_pricing::{Catalogue, Offer};
+use feeds::{FeedFault, FeedState};
+use gallerist_domain::{Allowance, Clock, Grants, ImageRequest, Payer, RequestId, WebhookId};
+use gallerist_pricing::feed::{FeedBook, Told};
 use gallerist_routing::report::QuoteReport;
 use gallerist_routing::{NameBook, PlanContext};
-use gallerist_store::Store;
+use gallerist_store::{Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use queue::Standing;
 use rates::Level;
@@ -78,7 +85,10 @@ impl Engine {
         }
         let jobs = recover::at_start(&shared).await?;
         insight::refresh(&shared).await;
+        feeds::poll_in_background(&shared);
         shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
+        shared.tasks.spawn(watch::keep_watch(Arc::clone(&shared)));
+        shared.tasks.spawn(webhooks::keep_delivering(Arc::clone(&shared)));
         Ok(Engine { shared })
     }
 
@@ -123,9 +133,9 @@ impl Engine {
         at: Option<Timestamp>,
     ) -> Result<QuoteReport, Refusal> {
         let health = self.shared.health().clone();
-        let insight = self.shared.insight();
+        let (insight, market) = (self.shared.insight(), self.shared.market());
         let context = PlanContext {
-            offers: &self.shared.offers,
+            offers: &market.offers,
             health: &health,
             insight: &insight,
             names: &self.shared.names,
@@ -137,9 +147,47 @@ impl Engine {
         gallerist_routing::report::quotes(request, context).map_err(outcome::plan_refusal)
     }
 
+    /// Compares an invoice with the books, and unless it is a dry run resolves what the invoice decides, on behalf
+    /// of whom `store` stands for.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the store fails.
+    pub async fn reconcile(
+        &self,
+        order: &reconcile::Order<'_>,
+        store: &Store,
+    ) -> Result<reconcile::report::Report, reconcile::ReconcileError> {
+        let shared = &self.shared;
+        let market = shared.market();
+        let offered = market.offers.iter().find(|offer| offer.id.provider == order.provider);
+        let sheet =
+            offered.map(|offer| &offer.provider).or_else(|| market.catalogue.provider(order.provider));
+        reconcile::reconcile(store, sheet.map(|sheet| &**sheet), order, shared.clock.now()).await
+    }
+
     /// Learns anew what the books teach: after a change of what it rests on that should count at once.
     pub async fn refresh_insight(&self) {
         insight::refresh(&self.shared).await;
+    }
+
+    /// Looks at once for what is worth an alert, instead of with the next watch.
+    pub async fn watch_now(&self) {
+        watch::Watch::default().look(&self.shared).await;
+    }
+
+    /// Sends a test event to a webhook, once; also while it is disabled.
+    ///
+    /// # Errors
+    /// When there is no such webhook, or the store fails.
+    pub async fn test_webhook(&self, id: WebhookId) -> Result<webhooks::Sent, StoreError> {
+        let now = self.shared.clock.now();
+        let target = self.shared.store.webhook_target(id, now).await?;
+        Ok(webhooks::Sender::of(&self.shared).test(&target, now).await)
+    }
+
+    /// Whether webhooks may lead to private addresses.
+    pub fn webhooks_private(&self) -> bool {
+        self.shared.limits.webhooks_private
     }
 
     /// Makes the answer of an earlier request again, from the store; `None` when it or its pictures are gone.
@@ -168,20 +216,22 @@ impl Engine {
     /// Where the calls of a request stand that wait for a place at their provider, the next one first.
     pub fn waiting(&self, request: RequestId) -> Vec<WaitingCall> {
         let now = self.shared.clock.now();
-        let of = |provider: &ProviderRuntime| {
+        let of = |(settings, provider): (&ProviderSettings, &ProviderRuntime)| {
             let standings = provider.places.standings(request);
             let call = |standing: Standing| WaitingCall {
-                provider: provider.name.clone(),
+                provider: settings.name.clone(),
                 position: standing.position,
                 expected_start: after_ms(now, standing.starts_in_ms),
             };
             standings.into_iter().map(call).collect::<Vec<_>>()
         };
-        self.shared.providers.iter().flat_map(of).collect()
+        self.shared.configured.iter().zip(&self.shared.providers).flat_map(of).collect()
     }
 
-    pub fn offers(&self) -> &[Offer] {
-        &self.shared.offers
+    /// What can be bought now, and the catalogue that prices it. A feed may replace it at any time: keep it for
+    /// as long as figures must fit together.
+    pub fn market(&self) -> Arc<Market> {
+        self.shared.market()
     }
 
     /// Routes and migrations.
@@ -189,8 +239,31 @@ impl Engine {
         &self.shared.names
     }
 
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.shared.catalogue
+    /// Polls the feeds now, or one of them by name, and puts what is believed in force; with `dry_run` only says
+    /// what would change.
+    ///
+    /// # Errors
+    /// When the book of the feeds cannot be written: then nothing has changed.
+    pub async fn sync_feeds(&self, name: Option<&str>, dry_run: bool) -> Result<Vec<Told>, FeedFault> {
+        feeds::sync(&self.shared, name, dry_run).await
+    }
+
+    /// A person believes what is held: of these offers (`kind/model`) or lines (`OFFER LINE`), or all of it.
+    ///
+    /// # Errors
+    /// As [`Engine::sync_feeds`].
+    pub async fn confirm_held(&self, wanted: &[String]) -> Result<Vec<Told>, FeedFault> {
+        feeds::confirm_held(&self.shared, wanted).await
+    }
+
+    /// What feeds have told so far.
+    pub fn feed_book(&self) -> Arc<FeedBook> {
+        self.shared.feeds.book()
+    }
+
+    /// How often each feed was polled, and how it stands.
+    pub fn feed_states(&self) -> Vec<FeedState> {
+        self.shared.feeds.states()
     }
 
     pub fn store(&self) -> &Store {

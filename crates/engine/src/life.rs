@@ -10,6 +10,7 @@ use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
 use crate::books::Charged;
 use crate::events::EventSink;
 use crate::joining::Ending;
+use crate::market::Market;
 use crate::outcome;
 use crate::persist;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
@@ -31,6 +32,8 @@ mod answer;
 /// A request in life.
 pub(crate) struct Life {
     pub shared: Arc<Shared>,
+    /// What could be bought when it was accepted; its prices are these to the end.
+    pub market: Arc<Market>,
     pub id: RequestId,
     pub incoming: Incoming,
     pub deadline: Instant,
@@ -95,6 +98,7 @@ impl Life {
         let deadline = Instant::now() + Duration::from_millis(shared.limits.deadline_ms);
         let unmade = (0..incoming.request.n).collect();
         Life {
+            market: shared.market(),
             shared,
             id,
             incoming,
@@ -123,12 +127,12 @@ impl Life {
 
     /// Runs to the end. What is left in `ends`, and the returned end, is for [`Life::conclude`].
     pub(crate) async fn run(&mut self, mut events: Option<EventSink>) -> Lived {
-        let shared = Arc::clone(&self.shared);
+        let (shared, market) = (Arc::clone(&self.shared), Arc::clone(&self.market));
         let health = shared.health().clone();
         let insight = shared.insight();
         let allowance = Arc::clone(&self.incoming.allowance);
         let context = PlanContext {
-            offers: &shared.offers,
+            offers: &market.offers,
             health: &health,
             insight: &insight,
             names: &shared.names,
@@ -163,8 +167,8 @@ impl Life {
             }
             Err(Stopped::Existing { request, same_body }) => return Lived::Existing { request, same_body },
         };
-        let (list, saved) =
-            outcome::saving(&shared, &request, &plan.named, self.charged + self.disputed, context.at);
+        let spent = self.charged + self.disputed;
+        let (list, saved) = outcome::saving(&shared, &market, &request, &plan.named, spent, context.at);
         let Some(served) = served else {
             let failed = outcome::Failed {
                 request: self.id,
@@ -283,7 +287,7 @@ impl Life {
             request: self.id,
             payer: Arc::clone(&self.incoming.payer),
             new_request: (!self.recorded).then(|| self.row(plan)),
-            attempts: reservations(&shared, planned, &calls),
+            attempts: reservations(&self.market, planned, &calls),
             now: shared.clock.now(),
         };
         match shared.store.reserve(reservation).await {

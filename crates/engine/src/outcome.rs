@@ -2,6 +2,7 @@
 
 use crate::answer::TokenUsage;
 use crate::books::Charged;
+use crate::market::Market;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::shared::Shared;
 use gallerist_domain::{Fault, FaultKind, Grants, ImageRequest, Meter, Metered, RequestId, Ticks};
@@ -10,7 +11,8 @@ use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
 use gallerist_routing::report::ExcludedOffer;
 use gallerist_routing::{
-    Exclusion, Forbidden, HealthBook, ModelName, Named, Plan, PlanContext, PlanError, Reason, Route, Target,
+    Exclusion, Forbidden, HealthBook, ModelName, NameBook, Named, Plan, PlanContext, PlanError, Reason,
+    Route, Target,
 };
 use gallerist_store::{Breach, StoreError};
 use jiff::Timestamp;
@@ -217,6 +219,7 @@ fn budget_refusal(breach: &Breach) -> Refusal {
 /// What the baseline would have cost, and what was saved against it.
 pub(crate) fn saving(
     shared: &Shared,
+    market: &Market,
     request: &ImageRequest,
     named: &Named<'_>,
     spent: Ticks,
@@ -224,18 +227,19 @@ pub(crate) fn saving(
 ) -> (Option<Ticks>, Option<Ticks>) {
     let offer = match named.target {
         Target::Route(route) => route.baseline.as_ref().or(shared.baseline.as_ref()).and_then(|id| {
-            let known = shared.offers.iter().chain(&shared.maker_offers);
+            let known = market.offers.iter().chain(&market.maker_offers);
             known.into_iter().find(|offer| offer.id == *id)
         }),
-        Target::Model(name) => shared.maker_offers.iter().find(|offer| offer.model.is_named(name.model)),
+        Target::Model(name) => market.maker_offers.iter().find(|offer| offer.model.is_named(name.model)),
     };
-    let list = offer.and_then(|offer| expected(shared, offer, request, named, at));
+    let list = offer.and_then(|offer| expected(&shared.names, market, offer, request, named, at));
     (list, list.map(|list| list - spent))
 }
 
 /// The expected price of the request at one offer, if that can serve it.
 fn expected(
-    shared: &Shared,
+    names: &NameBook,
+    market: &Market,
     offer: &Offer,
     request: &ImageRequest,
     named: &Named<'_>,
@@ -243,7 +247,7 @@ fn expected(
 ) -> Option<Ticks> {
     // Where the maker serves another model under this name, that one is among its offers.
     let offers = match offer.redirect(at) {
-        Some(_) => &shared.maker_offers,
+        Some(_) => &market.maker_offers,
         None => std::slice::from_ref(offer),
     };
     let health = HealthBook::new(offers.len());
@@ -251,7 +255,7 @@ fn expected(
         offers,
         health: &health,
         insight: &NOTHING,
-        names: &shared.names,
+        names,
         grants: Grants::ALL,
         at,
         now_ms: 0,

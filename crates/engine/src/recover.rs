@@ -4,7 +4,7 @@
 //! out to be; any other attempt may or may not have reached its provider and is disputed. Nothing here stops a
 //! job: whoever started it is gone, and it is being paid for. The sweep goes on asking for disputed jobs,
 //! more and more rarely, ends what broke off while the gateway runs, takes over what a replica that is gone has
-//! left, deletes what has expired, and has learned anew what the books teach.
+//! left, deletes what has expired, rolls up usage, and has learned anew what the books teach.
 
 use crate::answer::{AnswerMeta, Cost, Missing};
 use crate::books;
@@ -27,6 +27,9 @@ mod jobs;
 
 /// For how long a disputed job is asked for. By then its provider has forgotten it; only a start asks once more.
 const ASKED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// Deletions in one sweep: jobs are waiting to be asked for.
+const PURGES_PER_SWEEP: u32 = 200;
 
 /// Ends what can be ended at once; returns the attempts whose jobs must be looked up.
 pub(crate) async fn at_start(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreError> {
@@ -84,6 +87,8 @@ pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) 
             () = shared.stopping.cancelled() => return,
         }
         sweep(&shared).await;
+        roll_up(&shared).await;
+        purge(&shared).await;
         insight::refresh(&shared).await;
         match due_jobs(&shared, &mut suspects, &mut asked).await {
             Ok(due) => jobs = due,
@@ -162,6 +167,38 @@ async fn sweep(shared: &Shared) {
             Ok(_) => return,
             Err(error) => return tracing::error!(%error, "expired pictures could not be deleted"),
         }
+    }
+}
+
+/// Sums up the days that are over, and those that something has touched since.
+async fn roll_up(shared: &Shared) {
+    match shared.store.roll_up(shared.clock.now()).await {
+        Ok(0) => {}
+        Ok(days) => tracing::debug!(days, "usage was rolled up"),
+        Err(error) => tracing::error!(%error, "usage could not be rolled up"),
+    }
+}
+
+/// Deletes requests that are older than their retention, a few at a time.
+async fn purge(shared: &Shared) {
+    let Some(days) = shared.limits.retention_days else { return };
+    let mut requests = 0;
+    for _ in 0..PURGES_PER_SWEEP {
+        if shared.stopping.is_cancelled() {
+            break;
+        }
+        match shared.store.purge(days, shared.clock.now()).await {
+            Ok(purged) => {
+                requests += purged.requests;
+                if !purged.has_more {
+                    break;
+                }
+            }
+            Err(error) => return tracing::error!(%error, "old requests could not be deleted"),
+        }
+    }
+    if requests > 0 {
+        tracing::info!(requests, days, "old requests were deleted; usage and balances keep their sums");
     }
 }
 

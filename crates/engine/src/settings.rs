@@ -1,5 +1,6 @@
 //! How an engine is set up: providers, limits, time.
 
+use crate::feeds::FeedSettings;
 use gallerist_domain::{Clock, OfferId};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
@@ -47,12 +48,22 @@ pub struct Limits {
     pub decodes_max: usize,
     /// How long an undelivered picture stays fetchable.
     pub kept_picture_minutes: i64,
+    /// Days that requests are kept, at least [`gallerist_store::RETENTION_DAYS_MIN`]; absent: for ever.
+    pub retention_days: Option<u32>,
     /// Pause between sweeps, which ask for open jobs and delete what has expired.
     pub sweep_every_ms: u64,
     /// Time that one open job is asked for in a sweep, and that fetching its pictures may take.
     pub look_up_ms: u64,
     /// Memory for answers that a repetition may join just after they were sent.
     pub recent_answer_bytes_max: usize,
+    /// Pause between looks at what may be worth an alert.
+    pub watch_every_ms: u64,
+    /// Longest pause between looks at the queue of webhook deliveries.
+    pub webhook_look_ms_max: u64,
+    /// For one delivery to a webhook.
+    pub webhook_timeout_ms: u64,
+    /// Whether webhooks may lead to private addresses, and be without TLS.
+    pub webhooks_private: bool,
 }
 
 impl Default for Limits {
@@ -68,15 +79,21 @@ impl Default for Limits {
             offers_tried_max: 6,
             decodes_max: 2,
             kept_picture_minutes: 60,
+            retention_days: None,
             sweep_every_ms: 30_000,
             look_up_ms: 20_000,
             recent_answer_bytes_max: 4 << 20,
+            watch_every_ms: 30_000,
+            webhook_look_ms_max: 30_000,
+            webhook_timeout_ms: 15_000,
+            webhooks_private: false,
         }
     }
 }
 
 /// Everything that an engine needs.
 pub struct EngineSettings {
+    /// Without what feeds told.
     pub catalogue: Arc<Catalogue>,
     pub providers: Vec<ProviderSettings>,
     pub store: Store,
@@ -92,4 +109,6 @@ pub struct EngineSettings {
     pub moderation_failover: bool,
     /// Whether prompts are stored with their requests.
     pub store_prompts: bool,
+    /// Where prices are polled, and what earlier polls told.
+    pub feeds: FeedSettings,
 }

@@ -1,14 +1,16 @@
-//! What every life shares: offers, providers, health, limits, and the book of running requests.
+//! What every life shares: the market, providers, health, limits, and the book of running requests.
 
 use crate::StartError;
+use crate::feeds::{FeedDesk, Fetcher};
 use crate::joining::Joining;
+use crate::market::Market;
 use crate::queue::{AccountLimits, Places};
 use crate::rates::{Door, LocalRates};
 use crate::settings::{EngineSettings, Limits, ProviderSettings};
 use crate::transport::{OwnHost, Transport};
 use gallerist_domain::{Clock, OfferId};
 use gallerist_imaging::Depth;
-use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
+use gallerist_pricing::Catalogue;
 use gallerist_providers::{Endpoint, Provider, by_kind};
 use gallerist_routing::{HealthBook, Insight, NameBook, Route};
 use gallerist_store::Store;
@@ -20,22 +22,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) struct Shared {
-    pub catalogue: Arc<Catalogue>,
-    pub offers: Vec<Offer>,
-    /// By index of the offer.
-    pub offer_providers: Vec<usize>,
     pub providers: Vec<ProviderRuntime>,
     pub names: NameBook,
+    /// As they were configured; what another snapshot of the market is made of.
+    pub configured: Vec<ProviderSettings>,
     pub baseline: Option<OfferId>,
-    /// The makers' offers of the catalogue, configured or not: what savings are measured against.
-    pub maker_offers: Vec<Offer>,
+    pub feeds: FeedDesk,
+    pub fetcher: Fetcher,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
     check_depth: Depth,
     moderation_failover: bool,
     pub store_prompts: bool,
-    pub transport: Transport,
+    pub transport: Arc<Transport>,
     pub joining: Joining,
     /// The rates of keys and projects.
     pub door: Door,
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub tasks: TaskTracker,
     pub stopping: CancellationToken,
     pub picture_secret: [u8; 32],
+    /// What can be bought now; replaced as a whole.
+    market: Mutex<Arc<Market>>,
     health: Mutex<HealthBook>,
     /// What the books teach; replaced as a whole.
     insight: Mutex<Arc<Insight>>,
@@ -52,7 +54,6 @@ pub(crate) struct Shared {
 
 /// A provider at run time.
 pub(crate) struct ProviderRuntime {
-    pub name: String,
     pub adapter: &'static dyn Provider,
     pub endpoint: Endpoint,
     /// Host and port of the base URL: pictures may come from there, also where that is a private place.
@@ -78,7 +79,6 @@ impl ProviderRuntime {
         })?;
         let places = settings.concurrency_max.unwrap_or(sheet.concurrency_max).max(1);
         Ok(ProviderRuntime {
-            name: settings.name.clone(),
             adapter,
             endpoint: Endpoint {
                 base_url: settings.base_url.trim_end_matches('/').to_owned(),
@@ -107,39 +107,30 @@ impl Shared {
             check_depth,
             moderation_failover,
             store_prompts,
+            feeds,
         } = settings;
         let runtimes: Vec<ProviderRuntime> = providers
             .iter()
             .map(|settings| ProviderRuntime::new(settings, &catalogue, &limits))
             .collect::<Result<_, _>>()?;
-        let configured: Vec<ConfiguredProvider> = providers
-            .iter()
-            .map(|settings| ConfiguredProvider {
-                name: settings.name.clone(),
-                kind: settings.kind.clone(),
-                region: settings.region.clone(),
-            })
-            .collect();
-        let offers = served_offers(&catalogue, &configured);
-        let provider_of =
-            |offer: &Offer| runtimes.iter().position(|runtime| runtime.name == offer.id.provider);
-        let offer_providers = offers
-            .iter()
-            .map(|offer| provider_of(offer).expect("offers come from these providers"))
-            .collect();
+        let feeds = FeedDesk::new(catalogue, feeds);
+        let market = Market::new(feeds.catalogue(), &providers);
         let fresh: [u8; 32] = blake3::hash(&random_bytes()).into();
         let secret = store.get_or_insert_meta("picture_secret", fresh.to_vec()).await?;
         Ok(Shared {
-            health: Mutex::new(HealthBook::new(offers.len())),
+            health: Mutex::new(HealthBook::new(market.offers.len())),
+            market: Mutex::new(Arc::new(market)),
             insight: Mutex::default(),
-            maker_offers: maker_offers(&catalogue),
-            offers,
-            offer_providers,
             providers: runtimes,
             names,
+            configured: providers,
+            feeds,
+            fetcher: Fetcher::new().map_err(StartError::Client)?,
             baseline,
-            transport: Transport::new(limits.connect_timeout_ms, limits.reply_bytes_max)
-                .map_err(StartError::Client)?,
+            transport: Arc::new(
+                Transport::new(limits.connect_timeout_ms, limits.reply_bytes_max)
+                    .map_err(StartError::Client)?,
+            ),
             joining: Joining::new(limits.recent_answer_bytes_max),
             door: Door::new(Arc::new(LocalRates::default())),
             lives: Arc::new(Semaphore::new(limits.requests_max)),
@@ -147,7 +138,6 @@ impl Shared {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             picture_secret: blake3::hash(&secret).into(),
-            catalogue,
             store,
             clock,
             limits,
@@ -185,19 +175,22 @@ impl Shared {
         route.and_then(|route| route.moderation_failover).unwrap_or(self.moderation_failover)
     }
 
-    pub(crate) fn provider_of(&self, offer: usize) -> &ProviderRuntime {
-        &self.providers[self.offer_providers[offer]]
+    /// What can be bought now. Whoever needs it twice keeps it.
+    pub(crate) fn market(&self) -> Arc<Market> {
+        Arc::clone(&self.market.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_market(&self, market: Market) {
+        *self.market.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(market);
+    }
+
+    pub(crate) fn provider_of(&self, market: &Market, offer: usize) -> &ProviderRuntime {
+        &self.providers[market.offer_providers[offer]]
     }
 }
 
 /// Two random UUIDs: 244 random bits from the system.
-fn random_bytes() -> Vec<u8> {
+pub(crate) fn random_bytes() -> Vec<u8> {
     let (first, second) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     [first.as_bytes().as_slice(), second.as_bytes().as_slice()].concat()
-}
-
-fn maker_offers(catalogue: &Catalogue) -> Vec<Offer> {
-    let kinds: Vec<ConfiguredProvider> =
-        catalogue.providers.iter().map(|sheet| ConfiguredProvider::new(&sheet.kind, &sheet.kind)).collect();
-    served_offers(catalogue, &kinds).into_iter().filter(|offer| offer.model.maker).collect()
 }

@@ -16,6 +16,11 @@ mod addresses;
 pub(crate) use addresses::OwnHost;
 use addresses::{Reach, reach};
 
+/// Whether an address may lead to a public place; names are judged when they are resolved.
+pub(crate) fn may_be_public(url: &reqwest::Url) -> bool {
+    reach(url, None) == Reach::Public
+}
+
 /// The HTTP clients.
 pub(crate) struct Transport {
     provider_client: reqwest::Client,
@@ -104,17 +109,53 @@ impl Transport {
     }
 
     /// Reads the body, frame by frame, under the byte cap.
-    pub(crate) async fn read(&self, mut opened: Opened, deadline: Instant) -> Result<HttpReply, Fault> {
+    pub(crate) async fn read(&self, opened: Opened, deadline: Instant) -> Result<HttpReply, Fault> {
+        let bytes_max = self.reply_bytes_max;
+        self.read_within(opened, bytes_max, deadline).await?.ok_or_else(|| {
+            Fault::new(FaultKind::Malformed, format!("the answer is larger than {bytes_max} bytes"))
+        })
+    }
+
+    /// As [`Transport::read`], under a cap of the caller's; `None` when the body is larger.
+    pub(crate) async fn read_within(
+        &self,
+        mut opened: Opened,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<Option<HttpReply>, Fault> {
         let mut body = Chunks::new();
         while let Some(frame) = opened.frame(deadline).await? {
             // Searched while it is warm: later, every byte would have to come from memory again.
             body.push_searched(frame);
-            if body.len() > self.reply_bytes_max {
-                let detail = format!("the answer is larger than {} bytes", self.reply_bytes_max);
-                return Err(Fault::new(FaultKind::Malformed, detail));
+            if body.len() > bytes_max {
+                return Ok(None);
             }
         }
-        Ok(HttpReply { status: opened.status, headers: opened.headers, body })
+        Ok(Some(HttpReply { status: opened.status, headers: opened.headers, body }))
+    }
+
+    /// Posts to an address that a person named, and reads the head of the answer alone: what stands below
+    /// is of no use, and of no bound. Without `private`, only public addresses are reached.
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        private: bool,
+        deadline: Instant,
+    ) -> Result<(u16, HeaderMap), Fault> {
+        let url = reqwest::Url::parse(url).map_err(|_| unavailable("the address is not a URL"))?;
+        let client = match (reach(&url, None), private) {
+            (_, true) if matches!(url.scheme(), "http" | "https") => &self.provider_client,
+            (Reach::Public, false) => &self.public_client,
+            _ => return Err(unavailable("the address is not a public one")),
+        };
+        let sent = client.post(url).headers(headers).body(body).send();
+        let response = timeout_at(deadline, sent)
+            .await
+            .map_err(|_| unavailable("no answer came in time"))?
+            .map_err(|error| unavailable(describe(&error)))?;
+        Ok((response.status().as_u16(), response.headers().clone()))
     }
 
     /// Fetches a picture from an address that a provider named. From the provider's `own` host it may come

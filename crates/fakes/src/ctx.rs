@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::bill::{Bill, BillEntry};
 use crate::faults::{Drawn, Fault, Faults};
+use crate::feeds::Listing;
 use crate::picture::{self, Picture, PictureFormat};
 use crate::seeds::Seeds;
 use crate::{money, wire};
@@ -32,6 +33,8 @@ pub struct Ctx {
     pub origin: String,
     pub bill: Bill,
     pub faults: Faults,
+    /// What the provider's own list says otherwise than its model table.
+    pub listing: Listing,
     pub seeds: Seeds,
     pub(crate) latency_ms: u64,
     pub(crate) clock: Clock,
@@ -76,6 +79,7 @@ impl Ctx {
             origin: String::new(),
             bill: Bill::default(),
             faults,
+            listing: Listing::default(),
             seeds: Seeds::new(seed),
             latency_ms,
             clock: Clock::new(now),

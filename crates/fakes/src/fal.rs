@@ -35,6 +35,7 @@ use tokio::task::JoinSet;
 
 use crate::ctx::Ctx;
 use crate::faults::Fault;
+use crate::feeds::spoilt;
 use crate::wire::{self, Front};
 use job::{Brief, Job};
 
@@ -106,7 +107,9 @@ async fn dispatch(State(app): State<Arc<App>>, request: Request) -> Response {
         return failure(413, "request_too_large", &json!("Request body is too large"));
     };
     if segments[0] == "v1" {
-        return platform::answer(&app, caller, &head, &segments[1..], &body);
+        let answer = platform::answer(&app, caller, &head, &segments[1..], &body);
+        let operation = if segments.contains(&"pricing") { "pricing" } else { "platform" };
+        return spoilt(&app.ctx, operation, answer).await;
     }
     let front =
         head.extensions.get::<Front>().map_or_else(|| app.ctx.origin.clone(), |front| front.0.clone());

@@ -32,6 +32,7 @@ use self::refusal::Refusal;
 use self::request::Generation;
 use crate::ctx::Ctx;
 use crate::faults::{Drawn, Fault};
+use crate::feeds::spoilt;
 use crate::wire;
 
 pub const KIND: &str = "openai";
@@ -180,25 +181,26 @@ fn emitted_partials(drawn: &Drawn, request: &Generation) -> u32 {
     }
 }
 
-async fn list_models(State(ctx): State<Arc<Ctx>>) -> Json<Value> {
-    let data: Vec<Value> = models::served(today(&ctx)).map(shown).collect();
-    Json(json!({"object": "list", "data": data}))
+async fn list_models(State(ctx): State<Arc<Ctx>>) -> Response {
+    let data: Vec<Value> = models::served(today(&ctx)).map(|model| shown(&ctx, model)).collect();
+    spoilt(&ctx, "models", Json(json!({"object": "list", "data": data})).into_response()).await
 }
 
 async fn show_model(State(ctx): State<Arc<Ctx>>, Path(id): Path<String>) -> Response {
     match models::find(&id, today(&ctx)) {
-        Some(model) => Json(shown(model)).into_response(),
+        Some(model) => Json(shown(&ctx, model)).into_response(),
         None => Refusal::model_not_found(&id).into_response(),
     }
 }
 
-fn shown(model: &Model) -> Value {
+fn shown(ctx: &Ctx, model: &Model) -> Value {
+    let table = json!(model.shutdown.map(|shutdown| shutdown.to_string()));
     json!({
         "id": model.id,
         "object": "model",
         "created": model.created,
         "owned_by": "system",
-        "shutdown_date": model.shutdown.map(|shutdown| shutdown.to_string()),
+        "shutdown_date": ctx.listing.of(model.id).unwrap_or(table),
     })
 }
 

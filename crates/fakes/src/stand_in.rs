@@ -60,7 +60,7 @@ impl StandIn {
         let tasks = TaskTracker::new();
         let router = router
             .merge(admin::router(Arc::clone(&ctx)))
-            .merge(feeds::router())
+            .merge(feeds::router(Arc::clone(&ctx)))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
         let door = Door { router, origin: ctx.origin.clone(), tasks: tasks.clone(), stop: stop.clone() };
         let mut tls_origin = None;

@@ -1,27 +1,39 @@
 //! Prices that are polled: what is believed of them, since when, and how old it is.
 //!
 //! A feed tells the price of a line at an instant. [`observe`] decides alone: the same, accepted, or held because
-//! it jumped over a factor. What is held waits for a second poll that agrees, or for a person; a jump that looks
-//! like a mistaken unit waits for a person only, since it would agree with itself for ever. The last price that
-//! was believed stays in force meanwhile. What feeds look like is `feed/read.rs`, what becomes of accepted prices
-//! `feed/apply.rs`. It refuses to fetch, and to know the time.
+//! it jumped over a factor. What is held waits for a person, since a feed that is wrong agrees with itself for
+//! ever; where the settings say so, also for further polls that agree, unless the jump looks like a mistaken unit.
+//! The last price that was believed stays in force meanwhile. What feeds look like is `feed/read.rs` and
+//! `feed/lists.rs`, what a whole answer changes `feed/intake.rs`, what is kept `feed/book.rs`, what becomes of
+//! accepted prices `feed/apply.rs`. It refuses to fetch, and to know the time.
 
 mod apply;
+mod book;
+mod ends;
+mod intake;
+mod lists;
 mod read;
 
-pub use read::{Mapping, NotAFeed, json, spot};
+pub use book::{FeedBook, FeedStatus, HeldPrice};
+pub use ends::{EndWatch, HeldEnd};
+pub use intake::{FeedRules, Told, still_told, take_in};
+pub use lists::fal_endpoints;
+pub use read::{FeedForm, Mapping, NotAFeed, json, spot};
 
 use crate::import::compare::suspicion;
 use gallerist_domain::{Price, Ticks};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// How far a price may move between two polls before it is held.
 pub const JUMP_FACTOR: i64 = 3;
 
-/// Polls that may fail before a feed's prices are called stale.
-const MISSED_POLLS_MAX: i64 = 3;
+/// Polls that may fail before a feed's prices are called stale, unless its settings name a time.
+pub const MISSED_POLLS_MAX: i32 = 3;
+
+/// Accepted prices of a line that are kept; the oldest are forgotten, and what was before them is the
+/// catalogue's.
+const POINTS_MAX: usize = 1_000;
 
 /// A reading from before this may not be the provider's newest; one from later than this ahead is not believed.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
@@ -91,6 +103,34 @@ impl Quoted {
 pub struct PricePoint {
     pub quote: Quoted,
     pub since: Timestamp,
+    /// When it was believed: what was quoted before knew nothing of it. Absent in books of earlier versions, which
+    /// believed only at a start.
+    #[serde(default)]
+    pub believed: Option<Timestamp>,
+}
+
+/// When a jump is held, and what ends the holding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// How far a price may move between two polls before it is held.
+    pub jump_factor: i64,
+    /// Further polls that agree with a held price until it is believed; 0: only a person can.
+    pub agreeing_polls: u32,
+}
+
+impl Default for Guard {
+    fn default() -> Guard {
+        Guard { jump_factor: JUMP_FACTOR, agreeing_polls: 0 }
+    }
+}
+
+/// How a feed fell silent about a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// When it was noticed.
+    pub noticed: Timestamp,
+    /// Whether the price is unknown from then on; else the last one goes on, with a warning.
+    pub unknown: bool,
 }
 
 /// A price that is not believed yet.
@@ -104,6 +144,9 @@ pub struct Held {
     pub why: String,
     /// Only a person can confirm it.
     pub person: bool,
+    /// Polls after the first that agreed.
+    #[serde(default)]
+    pub agreed: u32,
 }
 
 /// What is known of one line from its feed.
@@ -114,13 +157,12 @@ pub struct Watch {
     /// The last poll that told anything about the line.
     pub polled: Option<Timestamp>,
     pub held: Option<Held>,
-}
-
-/// Everything that feeds have told, by line; what is kept between polls.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FeedBook {
-    /// By `OFFER LINE`.
-    pub watches: BTreeMap<String, Watch>,
+    /// The feed that told it last.
+    #[serde(default)]
+    pub feed: String,
+    /// Set while the feed is silent for longer than it may be.
+    #[serde(default)]
+    pub silent: Option<Silence>,
 }
 
 /// What became of an observation.
@@ -139,7 +181,13 @@ pub enum Decision {
 
 /// Decides about an observation that a poll brought at `now`. `base` is the price of the line without the feed:
 /// the first poll is guarded by it too.
-pub fn observe(watch: &mut Watch, base: Quoted, seen: &Observation, now: Timestamp, factor: i64) -> Decision {
+pub fn observe(
+    watch: &mut Watch,
+    base: Quoted,
+    seen: &Observation,
+    now: Timestamp,
+    guard: Guard,
+) -> Decision {
     if seen.quote.usd.is_zero() || seen.quote.usd.is_negative() || seen.quote.per < 1 {
         return Decision::Refused("an unknown price is not zero");
     }
@@ -156,44 +204,45 @@ pub fn observe(watch: &mut Watch, base: Quoted, seen: &Observation, now: Timesta
         watch.held = None;
         return Decision::Same;
     }
-    if known.within(seen.quote, (factor.max(1), 1)) {
-        return accept(watch, seen.quote, seen.at);
+    if known.within(seen.quote, (guard.jump_factor.max(1), 1)) {
+        return accept(watch, seen.quote, seen.at, now);
     }
     let unit = suspicion(seen.quote.price(), known.price()).filter(|why| why.contains('?'));
-    let agrees = watch.held.as_ref().is_some_and(|held| {
-        // A twentieth: what moves fast enough to jump is rarely twice the same to the digit.
+    // A twentieth: what moves fast enough to jump is rarely twice the same to the digit.
+    let agrees = |held: &&Held| {
         !held.person && unit.is_none() && now > held.polled && held.quote.within(seen.quote, (21, 20))
-    });
-    if agrees {
-        return accept(watch, seen.quote, seen.at);
+    };
+    let agreed = watch.held.as_ref().filter(agrees).map_or(0, |held| held.agreed.saturating_add(1));
+    if guard.agreeing_polls > 0 && agreed >= guard.agreeing_polls {
+        return accept(watch, seen.quote, seen.at, now);
     }
     let person = unit.is_some();
+    let factor = guard.jump_factor;
     let why = unit.unwrap_or_else(|| format!("more than {factor} times off the last known price"));
-    watch.held = Some(Held { quote: seen.quote, at: seen.at, polled: now, why: why.clone(), person });
+    watch.held = Some(Held { quote: seen.quote, at: seen.at, polled: now, why: why.clone(), person, agreed });
     Decision::Held(why)
 }
 
-/// A person believes what is held: it holds from the instant that the feed gave it.
-pub fn confirm(watch: &mut Watch) -> Option<PricePoint> {
+/// A person believes at `now` what is held: it holds from the instant that the feed gave it.
+pub fn confirm(watch: &mut Watch, now: Timestamp) -> Option<PricePoint> {
     let held = watch.held.take()?;
-    match accept(watch, held.quote, held.at) {
+    match accept(watch, held.quote, held.at, now) {
         Decision::Accepted(point) => Some(point),
         _ => None,
     }
 }
 
-/// Whether the line's price is older than its feed allows.
-pub fn is_stale(watch: &Watch, every: SignedDuration, now: Timestamp) -> bool {
-    let allowed = every.checked_mul(i32::try_from(MISSED_POLLS_MAX).unwrap_or(i32::MAX));
-    let age = watch.polled.map(|polled| now.duration_since(polled));
-    age.is_none_or(|age| allowed.is_some_and(|allowed| age > allowed))
+/// Whether the line was told longer ago than `allowed`.
+pub fn is_stale(watch: &Watch, allowed: SignedDuration, now: Timestamp) -> bool {
+    watch.polled.is_none_or(|polled| now.duration_since(polled) > allowed)
 }
 
-fn accept(watch: &mut Watch, quote: Quoted, since: Timestamp) -> Decision {
-    let point = PricePoint { quote, since };
-    // Two prices of one instant: the later word counts.
-    watch.points.retain(|earlier| earlier.since < since);
+fn accept(watch: &mut Watch, quote: Quoted, since: Timestamp, now: Timestamp) -> Decision {
+    let point = PricePoint { quote, since, believed: Some(now) };
+    // Of two prices of one instant the later word counts; what was quoted by the earlier one is settled by it.
     watch.points.push(point);
+    let surplus = watch.points.len().saturating_sub(POINTS_MAX);
+    watch.points.drain(..surplus);
     watch.held = None;
     Decision::Accepted(point)
 }

@@ -2,8 +2,8 @@
 //!
 //! This room owns the grammar of prices ([`sheet`]), the reading of the catalogue ([`catalogue`]), the
 //! quote ([`quote`]), the settlement ([`settle`]), the forecast of prepaid credits ([`credits`]), what past
-//! charges teach ([`learned`]), other people's price lists ([`import`]) and polled prices ([`feed`]). All of it
-//! is pure: the time of day is an argument,
+//! charges teach ([`learned`]), other people's price lists ([`import`]), polled prices ([`feed`]) and what
+//! figures foretell ([`watch`]). All of it is pure: the time of day is an argument,
 //! nothing is fetched (reading an override directory apart), and no float exists. It refuses to decide
 //! who makes a picture: that is `routing`.
 //!
@@ -23,6 +23,7 @@ pub mod quantity;
 pub mod quote;
 pub mod settle;
 pub mod sheet;
+pub mod watch;
 
 pub use catalogue::{Catalogue, ModelSheet, ProviderSheet, makes_size};
 pub use facts::Facts;

@@ -64,6 +64,8 @@ pub enum Unpriced<'a> {
     NoQuantity { line: &'a str, meter: &'static str },
     #[error("the provider counted {meter}, which no price line speaks of")]
     NoPrice { meter: &'static str },
+    #[error("its price is polled, and its feed has told none since {0}")]
+    Stale(Timestamp),
     #[error("the price is beyond what an amount can hold")]
     OutOfRange,
 }
@@ -104,6 +106,9 @@ fn walk<'a>(
     at: Timestamp,
     mut visit: impl FnMut(QuoteLine<'a>),
 ) -> Result<Bounds, Unpriced<'a>> {
+    if let Some(from) = sheet.unknown_from.filter(|from| *from <= at) {
+        return Err(Unpriced::Stale(from));
+    }
     let scale = Scale::of(&sheet.factors, facts, at).ok_or(Unpriced::OutOfRange)?;
     let mut selection = Selection::new(sheet);
     let mut any = false;

@@ -12,6 +12,7 @@ pub use condition::{Condition, CountRange, OptionCondition, Period, Window};
 pub use estimate::{Estimate, EstimateForm, Range, TableRow};
 
 use gallerist_domain::{Billed, ChargeEvent, Decimal, Meter, Operation, Price, Ticks};
+use jiff::Timestamp;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -216,6 +217,10 @@ pub struct PriceSheet {
     pub allowances: Vec<Allowance>,
     /// Operations that are sold together at one price, and what they are apart.
     pub bundles: Vec<Bundle>,
+    /// From this instant on nothing of it has a known price: the spot feed of a line fell silent.
+    pub unknown_from: Option<Timestamp>,
+    /// Lines whose feed fell silent, each with the warning.
+    pub stale: Vec<(String, String)>,
 }
 
 /// Several operations at one flat price, for comparison with buying them one after the other.

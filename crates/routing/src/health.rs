@@ -15,6 +15,8 @@ const REST_MS_MAX: u64 = 60_000;
 const RETRY_AFTER_MS_MAX: u64 = 600_000;
 /// Averages lose half their weight in this time.
 const HALF_LIFE_MS: f64 = 300_000.0;
+/// Weight that a single try has left after a quarter of an hour.
+const TRIED_WEIGHT_MIN: f64 = 0.125;
 /// Weight below which an average says nothing about outliers.
 const OUTLIER_WEIGHT_MIN: f64 = 10.0;
 /// Distance of an outlier's success rate below its peers' mean.
@@ -122,6 +124,18 @@ impl Health {
     pub fn asked_to_wait(&mut self, now_ms: u64, wait_ms: u64) {
         self.probing = false;
         self.rest_until_ms = self.rest_until_ms.max(now_ms + wait_ms.min(RETRY_AFTER_MS_MAX));
+    }
+
+    /// Whether its breaker has opened, and no try has succeeded since.
+    pub fn is_out(&self) -> bool {
+        self.openings > 0
+    }
+
+    /// Whether it was tried lately: within about a quarter of an hour.
+    pub fn is_known(&self, now_ms: u64) -> bool {
+        let mut tries = self.success;
+        tries.fade(now_ms);
+        tries.weight > TRIED_WEIGHT_MIN
     }
 
     /// The decayed mean time to a picture.

@@ -14,7 +14,7 @@ const RETIRES_WITHIN_DAYS: i32 = 90;
 const OLD_DAYS: i32 = 90;
 
 /// The warnings of a planned offer, the gravest first: another model than was named, a model that ends, a
-/// price that is not certain.
+/// feed that fell silent, a price that is not certain.
 pub fn of(named: &Named<'_>, planned: &PlannedOffer<'_>, at: Timestamp) -> Vec<String> {
     let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
     let mut warnings: Vec<String> = migration(named).into_iter().collect();
@@ -32,6 +32,10 @@ pub fn of(named: &Named<'_>, planned: &PlannedOffer<'_>, at: Timestamp) -> Vec<S
     }
     warnings.extend(ending(&planned.offer.model.id, &planned.offer.model.lifecycle, today));
     if let Ok(priced) = quote(&planned.offer.model.sheet, &planned.resolved.facts, at) {
+        let silent = |id: &str| planned.offer.model.sheet.stale.iter().find(|(line, _)| line == id);
+        warnings.extend(
+            priced.lines.iter().filter_map(|quoted| silent(&quoted.line.id)).map(|(_, told)| told.clone()),
+        );
         warnings.extend(doubts(priced.lines.iter().map(|quoted| quoted.line), today));
     }
     warnings

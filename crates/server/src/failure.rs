@@ -253,6 +253,8 @@ impl From<StoreError> for Failure {
             StoreError::UnknownProject(_)
             | StoreError::UnknownKey(_)
             | StoreError::UnknownRequest(_)
+            | StoreError::UnknownAlert(_)
+            | StoreError::UnknownWebhook(_)
             | StoreError::UnknownBudget(_) => Failure::not_found(error.to_string()),
             StoreError::Exists(_) => Failure {
                 should_retry: false,

@@ -6,12 +6,15 @@
 //! providers' protocols and money arithmetic. Start reading at [`serve`] (connections), then `routes.rs`
 //! (who answers what) and `routes/images.rs` (the hot path).
 
+pub mod alerts;
 pub mod budgets;
 pub mod credits;
 pub mod keys;
+pub mod reconciliation;
 pub mod serve;
 pub mod state;
 pub mod tenants;
+pub mod usage;
 pub mod wire;
 
 mod amount;

@@ -3,6 +3,9 @@
 //! No prompt, no key and no project name is ever a label.
 
 use gallerist_domain::Ticks;
+use gallerist_engine::feeds::FeedState;
+use gallerist_pricing::feed::FeedBook;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -51,7 +54,7 @@ impl Metrics {
 
     /// The exposition, version 0.0.4. What was `charged` since the start is counted where it is settled: one
     /// answer may be sent several times, and some charges have no client left to answer.
-    pub(crate) fn print(&self, charged: Ticks) -> String {
+    pub(crate) fn print(&self, charged: Ticks, alerts: &BTreeMap<&'static str, u64>) -> String {
         let mut out = String::with_capacity(2_048);
         out.push_str("# HELP gallerist_http_responses_total Responses by route group and status.\n");
         out.push_str("# TYPE gallerist_http_responses_total counter\n");
@@ -64,6 +67,11 @@ impl Metrics {
                     let _ = writeln!(out, "gallerist_http_responses_total{{{labels}}} {count}");
                 }
             }
+        }
+        out.push_str("# HELP gallerist_alerts_total Alerts that this process raised, by kind.\n");
+        out.push_str("# TYPE gallerist_alerts_total counter\n");
+        for (kind, count) in alerts {
+            let _ = writeln!(out, "gallerist_alerts_total{{kind=\"{kind}\"}} {count}");
         }
         let mut add = |name: &str, kind: &str, help: &str, value: String| {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
@@ -78,4 +86,49 @@ impl Metrics {
         add("gallerist_charged_usd_total", "counter", help, charged.to_string());
         out
     }
+}
+
+/// How the feeds stand, as gauges and counters by the names that the settings give them.
+pub(crate) fn of_feeds(states: &[FeedState], book: &FeedBook) -> String {
+    let mut out = String::new();
+    if states.is_empty() {
+        return out;
+    }
+    let held = book.held();
+    let mut family =
+        |name: &str, kind: &str, help: &str, value: &dyn Fn(&FeedState) -> Vec<(String, u64)>| {
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for state in states {
+                let feed = label(&state.name);
+                for (labels, value) in value(state) {
+                    let _ = writeln!(out, "{name}{{feed=\"{feed}\"{labels}}} {value}");
+                }
+            }
+        };
+    family("gallerist_feed_polls_total", "counter", "Polls of a price feed by result.", &|state| {
+        let result = |word: &str| format!(",result=\"{word}\"");
+        vec![(result("success"), state.succeeded), (result("failure"), state.failed)]
+    });
+    family(
+        "gallerist_feed_stale",
+        "gauge",
+        "Whether a feed is silent for longer than it may be.",
+        &|state| vec![(String::new(), u64::from(state.status.stale_since.is_some()))],
+    );
+    let lines = |state: &FeedState, counts: &dyn Fn(&gallerist_pricing::feed::Watch) -> bool| {
+        let own = book.watches.values().filter(|watch| watch.feed == state.name && counts(watch));
+        vec![(String::new(), own.count() as u64)]
+    };
+    family("gallerist_feed_stale_lines", "gauge", "Price lines that a feed tells no more.", &|state| {
+        lines(state, &|watch| watch.silent.is_some())
+    });
+    family("gallerist_feed_held", "gauge", "Polled prices that wait for a person.", &|state| {
+        vec![(String::new(), held.iter().filter(|held| held.feed == state.name).count() as u64)]
+    });
+    out
+}
+
+/// A label's value as the format wants it.
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " ")
 }

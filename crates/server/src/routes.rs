@@ -1,9 +1,11 @@
 //! Who answers what. One handler file per resource; errors below OpenAI's paths take OpenAI's form.
 
+mod alerts;
 mod audit;
 mod budgets;
 mod credits;
 mod disputes;
+mod feeds;
 mod health;
 mod images;
 mod keys;
@@ -12,8 +14,12 @@ mod parameters;
 mod prices;
 mod projects;
 mod quotes;
+mod reconciliations;
 mod requests;
 mod usage;
+mod webhooks;
+
+pub(crate) use parameters::present;
 
 pub(crate) use parameters::instant_of;
 
@@ -56,6 +62,7 @@ fn routes() -> Router<AppState> {
         .route("/v1/requests/{id}/images/{index}", get(requests::picture).fallback(method_not_allowed))
         .route("/v1/pictures/{request}/{index}", get(requests::signed_picture).fallback(method_not_allowed))
         .route("/v1/usage", get(usage::show).fallback(method_not_allowed))
+        .route("/v1/reconciliations", post(reconciliations::create).fallback(method_not_allowed))
         .route("/v1/keys", get(keys::list).post(keys::create).fallback(method_not_allowed))
         .route(
             "/v1/keys/{id}",
@@ -73,7 +80,17 @@ fn routes() -> Router<AppState> {
         .route("/v1/credits", get(credits::list).post(credits::create).fallback(method_not_allowed))
         .route("/v1/credits/adjustments", post(credits::adjust).fallback(method_not_allowed))
         .route("/v1/credits/forecast", get(credits::forecast).fallback(method_not_allowed))
+        .route("/v1/alerts", get(alerts::list).fallback(method_not_allowed))
+        .route("/v1/webhooks", get(webhooks::list).post(webhooks::create).fallback(method_not_allowed))
+        .route(
+            "/v1/webhooks/{id}",
+            get(webhooks::show).patch(webhooks::change).delete(webhooks::remove).fallback(method_not_allowed),
+        )
+        .route("/v1/webhooks/{id}/rotate", post(webhooks::rotate).fallback(method_not_allowed))
+        .route("/v1/webhooks/{id}/test", post(webhooks::test).fallback(method_not_allowed))
         .route("/v1/prices", get(prices::list).fallback(method_not_allowed))
+        .route("/v1/prices/sync", post(feeds::sync).fallback(method_not_allowed))
+        .route("/v1/prices/confirm", post(feeds::confirm).fallback(method_not_allowed))
         .route("/v1/prices/changes", get(prices::history).fallback(method_not_allowed))
         .route("/healthz", get(health::alive).fallback(method_not_allowed))
         .route("/readyz", get(health::ready).fallback(method_not_allowed))
@@ -87,8 +104,21 @@ async fn learn_key(State(state): State<AppState>, request: Request, next: Next) 
 }
 
 /// First parts of our own paths; whatever else stands below `/v1/` was meant for OpenAI.
-const NATIVE: &[&str] =
-    &["quotes", "requests", "pictures", "usage", "keys", "projects", "budgets", "credits", "prices", "audit"];
+const NATIVE: &[&str] = &[
+    "quotes",
+    "requests",
+    "pictures",
+    "usage",
+    "keys",
+    "projects",
+    "budgets",
+    "credits",
+    "prices",
+    "alerts",
+    "webhooks",
+    "reconciliations",
+    "audit",
+];
 
 /// Whether errors of this path take OpenAI's form.
 pub(crate) fn speaks_openai(path: &str) -> bool {
@@ -112,8 +142,12 @@ async fn method_not_allowed(State(state): State<AppState>, request: Request) -> 
 /// The methods of the paths that [`router`] knows.
 fn allowed(path: &str) -> &'static str {
     match path {
-        "/v1/quotes" => "POST",
-        "/v1/keys" | "/v1/projects" | "/v1/budgets" | "/v1/credits" => "GET, POST",
+        "/v1/quotes" | "/v1/prices/sync" | "/v1/prices/confirm" | "/v1/reconciliations" => "POST",
+        "/v1/keys" | "/v1/projects" | "/v1/budgets" | "/v1/credits" | "/v1/webhooks" => "GET, POST",
+        _ if path.starts_with("/v1/webhooks/") && (path.ends_with("/rotate") || path.ends_with("/test")) => {
+            "POST"
+        }
+        _ if path.starts_with("/v1/webhooks/") => "GET, PATCH, DELETE",
         _ if is_images(path) => "POST",
         _ if path.starts_with("/v1/requests/") && path.ends_with("/resolve") => "POST",
         _ if path.starts_with("/v1/keys/") && path.ends_with("/rotate") => "POST",

@@ -5,9 +5,10 @@ use crate::retention::Retention;
 use gallerist_engine::Engine;
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::catalogue::Origin;
+use gallerist_pricing::feed::FeedBook;
 use gallerist_store::{Actor, KeyRecord, Store};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How the HTTP side is set up. Make it with [`AppSettings::new`] and change what differs.
 #[derive(Clone)]
@@ -56,8 +57,10 @@ struct Inner {
     settings: AppSettings,
     metrics: Metrics,
     stopping: AtomicBool,
-    /// Read when somebody first looks at the prices.
-    whole_catalogue: OnceLock<Arc<Catalogue>>,
+    /// Without what feeds told; read when somebody first looks at the prices.
+    whole_base: OnceLock<Arc<Catalogue>>,
+    /// With what the feeds have told in this book.
+    whole_catalogue: Mutex<Option<(Arc<FeedBook>, Arc<Catalogue>)>>,
     retention: Retention,
 }
 
@@ -68,7 +71,8 @@ impl AppState {
             settings,
             metrics: Metrics::default(),
             stopping: AtomicBool::new(false),
-            whole_catalogue: OnceLock::new(),
+            whole_base: OnceLock::new(),
+            whole_catalogue: Mutex::default(),
             retention,
         };
         AppState { inner: Arc::new(inner) }
@@ -83,11 +87,25 @@ impl AppState {
         self.engine().store().on_behalf_of(Actor::key(&key.id))
     }
 
-    /// Everything that has a price, also what cannot be ordered yet. The first to ask waits for it to be read.
+    /// Everything that has a price now, also what cannot be ordered yet. The first to ask waits for it to be read.
     /// Mistakes in files that were sound at the start leave what is served.
     pub(crate) async fn whole_catalogue(&self) -> Arc<Catalogue> {
-        if let Some(known) = self.inner.whole_catalogue.get() {
-            return Arc::clone(known);
+        let Some(base) = self.whole_base().await else {
+            return Arc::clone(&self.engine().market().catalogue);
+        };
+        let book = self.engine().feed_book();
+        let mut known = self.inner.whole_catalogue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, catalogue)) = known.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &book)) {
+            return Arc::clone(catalogue);
+        }
+        let catalogue = Arc::new(base.with_feeds(&book));
+        *known = Some((book, Arc::clone(&catalogue)));
+        catalogue
+    }
+
+    async fn whole_base(&self) -> Option<Arc<Catalogue>> {
+        if let Some(known) = self.inner.whole_base.get() {
+            return Some(Arc::clone(known));
         }
         let origin = self.inner.settings.catalogue.clone();
         let read = tokio::task::spawn_blocking(move || origin.whole()).await;
@@ -95,10 +113,10 @@ impl AppState {
             Ok(Ok(catalogue)) => Arc::new(catalogue),
             _ => {
                 tracing::error!("the whole catalogue could not be read; `gallerist prices check` says why");
-                return Arc::new(self.engine().catalogue().clone());
+                return None;
             }
         };
-        Arc::clone(self.inner.whole_catalogue.get_or_init(|| catalogue))
+        Some(Arc::clone(self.inner.whole_base.get_or_init(|| catalogue)))
     }
 
     pub(crate) fn settings(&self) -> &AppSettings {

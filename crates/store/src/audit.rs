@@ -133,6 +133,23 @@ impl Store {
         Store { actor, ..self.clone() }
     }
 
+    /// Writes down a change of what the store does not hold itself, as a polled price that a person believes.
+    pub async fn note_change(
+        &self,
+        action: &'static str,
+        subject: &str,
+        after: Value,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (subject, actor) = (subject.to_owned(), self.actor.clone());
+        self.write(move |writing| {
+            let (project, before, after) = (None, None, Some(after.clone()));
+            let act = Act { actor: &actor, action, subject: &subject, project, before, after, at };
+            write(writing.connection, &act)
+        })
+        .await
+    }
+
     /// A page of changes, the newest first.
     ///
     /// # Errors

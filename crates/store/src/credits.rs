@@ -10,7 +10,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 use crate::audit::{self, Act};
-use crate::ledger::adjust::{Adjustment, adjust};
+use crate::ledger::adjust::{Adjustment, adjust, credits};
 use crate::ledger::credits as rules;
 use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
@@ -96,8 +96,26 @@ impl Store {
         note: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let (provider, note) = (provider.to_owned(), note.to_owned());
-        self.write(move |writing| adjust(writing, &provider, adjustment, &note, now)).await
+        let (provider, note, actor) = (provider.to_owned(), note.to_owned(), self.actor.clone());
+        self.write(move |writing| {
+            adjust(writing, &provider, adjustment, &note, now)?;
+            let after = match adjustment {
+                Adjustment::Use(used) => json!({"use": credits(used), "note": note}),
+                Adjustment::Balance(left) => json!({"balance": credits(left), "note": note}),
+            };
+            let (action, after) = ("credits.adjust", Some(after));
+            let act = Act {
+                actor: &actor,
+                action,
+                subject: &provider,
+                project: None,
+                before: None,
+                after,
+                at: now,
+            };
+            audit::write(writing.connection, &act)
+        })
+        .await
     }
 
     /// All lots, also those that are used or lost: by provider, what expires first in front.

@@ -1,6 +1,6 @@
 //! What the store can answer instead of doing what was asked.
 
-use gallerist_domain::{AttemptId, BudgetId, BudgetUnit, ProjectId, RequestId};
+use gallerist_domain::{AlertId, AttemptId, BudgetId, BudgetUnit, ProjectId, RequestId, WebhookId};
 use jiff::Timestamp;
 use std::fmt;
 use std::path::PathBuf;
@@ -23,6 +23,10 @@ pub enum StoreError {
     BudgetExceeded(Box<Breach>),
     #[error("there is no budget {0}")]
     UnknownBudget(BudgetId),
+    #[error("there is no alert {0}")]
+    UnknownAlert(AlertId),
+    #[error("there is no webhook {0}")]
+    UnknownWebhook(WebhookId),
     #[error("there is no project {0}")]
     UnknownProject(ProjectId),
     #[error("there is no key {0}")]
@@ -95,7 +99,8 @@ impl Breach {
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = |amount| self.unit.words(amount);
-        write!(f, "the budget of {}", self.words)?;
+        let what = if self.budget.is_some() { "budget" } else { "cap" };
+        write!(f, "the {what} of {}", self.words)?;
         if !self.subject.is_empty() {
             write!(f, " ({})", self.subject)?;
         }

@@ -24,6 +24,7 @@ mod apply;
 mod counters;
 pub(crate) mod credits;
 mod resolve;
+mod tell;
 
 pub(crate) use accounts::Names;
 pub(crate) use counters::LiveBudget;
@@ -31,7 +32,7 @@ pub(crate) use counters::LiveBudget;
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
     let plain = accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS);
     let plain = plain.chain(counters::STATEMENTS).chain(credits::STATEMENTS);
-    plain.chain(adjust::STATEMENTS).copied()
+    plain.chain(adjust::STATEMENTS).chain(tell::STATEMENTS).copied()
 }
 
 /// How long an idempotency key is bound to its request.

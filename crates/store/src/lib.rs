@@ -11,9 +11,11 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod billed;
 pub mod books;
 pub mod budgets;
 pub mod credits;
+pub mod deliveries;
 pub mod error;
 pub mod keys;
 pub mod learning;
@@ -22,7 +24,10 @@ pub mod meta;
 pub mod pictures;
 pub mod projects;
 pub mod requests;
+pub mod retention;
 pub mod usage;
+pub mod watched;
+pub mod webhooks;
 pub mod words;
 
 mod postgres;
@@ -41,9 +46,11 @@ use std::sync::Arc;
 
 pub use alerts::{AlertFilter, AlertPage, AlertRecord};
 pub use audit::{Actor, AuditFilter, AuditPage, AuditRecord};
+pub use billed::{BILLED_ROWS_MAX, BilledAttempt};
 pub use books::{AccountBalance, Books};
 pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};
 pub use credits::{DailyCharges, Expired, LotRecord};
+pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
 pub use keys::{KeyChange, KeyRecord, NewKey, NewSecret};
 pub use learning::SettledCharge;
@@ -59,8 +66,11 @@ pub use requests::{
     AttemptRecord, EntryRecord, IdempotentRequest, OpenAttempt, RequestDetail, RequestFilter, RequestPage,
     RequestRecord, UnfinishedRequest,
 };
-pub use usage::{UsageFigures, UsageKey, UsageQuery, UsageReport, UsageRow};
-pub use words::{AttemptStatus, Movement, RequestStatus};
+pub use retention::{Purged, RETENTION_DAYS_MIN};
+pub use usage::{BasisFigures, USAGE_ROWS_MAX, UsageFigures, UsageKey, UsageQuery, UsageReport, UsageRow};
+pub use watched::ModelDay;
+pub use webhooks::{NewWebhook, SigningSecret, WebhookChange, WebhookRecord, WebhookTarget};
+pub use words::{AttemptStatus, Movement, RequestStatus, WebhookFormat};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@
 mod postgres;
 mod sqlite;
 
+use crate::usage::statement;
 use crate::*;
 
 /// Every statement of the rules.
@@ -13,17 +14,45 @@ fn statements() -> Vec<String> {
     let plain = ledger::statements()
         .chain(alerts::STATEMENTS.iter().copied())
         .chain(audit::STATEMENTS.iter().copied())
+        .chain(billed::STATEMENTS.iter().copied())
         .chain(books::STATEMENTS.iter().copied())
         .chain(budgets::STATEMENTS.iter().copied())
         .chain(credits::STATEMENTS.iter().copied())
+        .chain(deliveries::STATEMENTS.iter().copied())
         .chain(learning::STATEMENTS.iter().copied())
         .chain(keys::STATEMENTS.iter().copied())
         .chain(meta::STATEMENTS.iter().copied())
         .chain(pictures::STATEMENTS.iter().copied())
         .chain(projects::STATEMENTS.iter().copied())
         .chain(requests::STATEMENTS.iter().copied())
-        .chain(usage::STATEMENTS.iter().copied());
-    let grouped =
-        UsageKey::ALL.iter().flat_map(|one| UsageKey::ALL.iter().map(|two| usage::statement(&[*one, *two])));
-    plain.map(str::to_owned).chain(grouped).collect()
+        .chain(retention::STATEMENTS.iter().copied())
+        .chain(usage::STATEMENTS.iter().copied())
+        .chain(usage::rolled::STATEMENTS.iter().copied())
+        .chain(watched::STATEMENTS.iter().copied())
+        .chain(webhooks::STATEMENTS.iter().copied());
+    plain.map(str::to_owned).chain(usage_statements()).collect()
+}
+
+/// The statements that are put together for a question.
+fn usage_statements() -> Vec<String> {
+    let mut built: Vec<String> = Vec::new();
+    for payers in [false, true] {
+        built.extend([statement::cells(payers), statement::stored(payers), statement::insert(payers)]);
+        built.push(statement::delete(payers));
+    }
+    for one in usage_keys() {
+        for two in usage_keys() {
+            let asked = statement::Asked::of(&UsageQuery::default(), &[one.clone(), two]);
+            built.extend([asked.raw(), asked.rolled()]);
+        }
+    }
+    built
+}
+
+/// Every key that usage can be grouped by.
+fn usage_keys() -> Vec<UsageKey> {
+    UsageKey::WORDS
+        .split(", ")
+        .map(|word| UsageKey::from_word(word).expect("the words are the keys"))
+        .collect()
 }

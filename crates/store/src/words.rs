@@ -52,6 +52,15 @@ words!(
     }
 );
 words!(
+    /// What the body of a webhook looks like.
+    WebhookFormat {
+        /// Type, timestamp and data, after the Standard Webhooks specification.
+        Standard = "standard",
+        /// `{"text": …}`, which the incoming webhooks of chat programs take.
+        Slack = "slack",
+    }
+);
+words!(
     /// Which movement of money an entry belongs to.
     Movement { Reserve = "reserve", Settle = "settle", Release = "release", Dispute = "dispute",
         Resolve = "resolve",

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
+use crate::alerts::{Raised, Told};
 use crate::budgets::LiveBudgets;
 use crate::keys::LiveKeys;
 use crate::ledger::Names;
@@ -75,12 +76,18 @@ pub(crate) struct Memory {
     pub(crate) calls_keep: bool,
     /// What was charged since the start, by what is committed.
     charged_ticks: Arc<AtomicI64>,
+    /// What the present transaction raises, and who tells it.
+    raised: Vec<Raised>,
+    told: Arc<Told>,
 }
 
 impl Memory {
     /// For the commands of one transaction.
     pub(crate) fn writing<'a>(&'a mut self, connection: &'a dyn Sql) -> Writing<'a> {
+        // Of an earlier transaction that was rolled back.
+        self.raised.clear();
         Writing {
+            raised: &mut self.raised,
             connection,
             names: &mut self.names,
             calls_keep: self.calls_keep,
@@ -89,9 +96,10 @@ impl Memory {
         }
     }
 
-    /// Counts what a committed transaction has charged.
-    pub(crate) fn count(&self, charged: Ticks) {
+    /// Counts what a committed transaction has charged, and tells what it has raised.
+    pub(crate) fn committed(&mut self, charged: Ticks) {
         self.charged_ticks.fetch_add(charged.get(), Ordering::Relaxed);
+        self.told.tell(&mut self.raised);
     }
 }
 
@@ -105,9 +113,21 @@ pub(crate) struct Writing<'a> {
     pub(crate) changed: Changed,
     /// What the commands of this transaction have charged; counted when it is committed.
     pub(crate) charged: Ticks,
+    /// The alerts that they have raised; told when it is committed.
+    pub(crate) raised: &'a mut Vec<Raised>,
 }
 
 impl Writing<'_> {
+    /// Runs a command's work; what it raised is forgotten with it where it fails.
+    fn run<T>(&mut self, work: &impl Work<T>) -> Result<T, StoreError> {
+        let raised = self.raised.len();
+        let outcome = work.run(self);
+        if outcome.is_err() {
+            self.raised.truncate(raised);
+        }
+        outcome
+    }
+
     /// Budgets are other ones from here on.
     pub(crate) fn change_budgets(&mut self) {
         self.names.counters.forget_budgets();
@@ -183,7 +203,7 @@ struct Asked<T, W> {
 
 impl<T: Send, W: Work<T>> Command for Asked<T, W> {
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
-        let outcome = self.work.run(writing);
+        let outcome = writing.run(&self.work);
         let fine = outcome.is_ok();
         self.outcome = Some(outcome);
         fine
@@ -219,7 +239,7 @@ struct Unasked<W, G> {
 
 impl<W: Work<()>, G: FnOnce(StoreError) + Send> Command for Unasked<W, G> {
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
-        let outcome = self.work.run(writing);
+        let outcome = writing.run(&self.work);
         let fine = outcome.is_ok();
         self.outcome = Some(outcome);
         fine
@@ -250,6 +270,7 @@ pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Message>>,
     patient: Arc<Patient>,
     charged_ticks: Arc<AtomicI64>,
+    told: Arc<Told>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -264,19 +285,30 @@ impl Writer {
         let (queue, commands) = mpsc::channel(queue_max);
         let patient = Arc::new(Patient::default());
         let charged_ticks = Arc::new(AtomicI64::new(0));
-        let memory =
-            Memory { names: Names::default(), live, calls_keep, charged_ticks: Arc::clone(&charged_ticks) };
+        let told = Arc::new(Told::default());
+        let memory = Memory {
+            names: Names::default(),
+            live,
+            calls_keep,
+            charged_ticks: Arc::clone(&charged_ticks),
+            raised: Vec::new(),
+            told: Arc::clone(&told),
+        };
         let mut state = State { engine, memory, patient: Arc::clone(&patient) };
         let thread = std::thread::Builder::new()
             .name("gallerist-writer".to_owned())
             .spawn(move || run(&mut state, commands))
             .map_err(|error| StoreError::file("the writer's thread", error))?;
-        Ok(Writer { queue: Some(queue), patient, charged_ticks, thread: Mutex::new(Some(thread)) })
+        Ok(Writer { queue: Some(queue), patient, charged_ticks, told, thread: Mutex::new(Some(thread)) })
     }
 
     /// What was charged since the start, by what is committed.
     pub(crate) fn charged(&self) -> Ticks {
         Ticks::new(self.charged_ticks.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
     }
 
     pub(crate) async fn write<T: Send + 'static>(

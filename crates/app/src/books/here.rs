@@ -5,11 +5,9 @@
 use super::RequestQuestion;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use gallerist_server::RESOLVED_BY_PERSON;
-use gallerist_store::{
-    Actor, RequestDetail, RequestFilter, RequestRecord, Resolution, Store, StoreError, UsageFigures,
-    UsageKey, UsageQuery,
-};
+use gallerist_domain::AlertFact;
+use gallerist_server::{RESOLVED_BY_PERSON, usage};
+use gallerist_store::{Actor, RequestDetail, RequestFilter, RequestRecord, Resolution, Store, StoreError};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::str::FromStr;
@@ -39,6 +37,10 @@ impl Here {
 
     pub(super) fn config(&self) -> &Config {
         &self.config
+    }
+
+    pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     pub(super) fn wait<T>(
@@ -95,31 +97,34 @@ impl Here {
         }
     }
 
-    pub fn usage(
-        &self,
-        group_by: &str,
-        from: Option<Timestamp>,
-        to: Option<Timestamp>,
-        project: Option<&str>,
-    ) -> Result<Value> {
-        let words = group_by.split(',').map(str::trim).filter(|word| !word.is_empty());
-        let keys = words.map(usage_key).collect::<Result<Vec<_>>>()?;
-        let project = project.map(parsed).transpose()?;
-        let query = UsageQuery { group_by: keys.clone(), from, to, project };
-        let report = self.runtime.block_on(self.store.usage(query))?;
-        let rows: Vec<Value> = report
-            .rows
-            .iter()
-            .map(|row| {
-                let names = keys.iter().zip(&row.keys);
-                let mut object: Map<String, Value> =
-                    names.map(|(key, name)| (key.as_str().to_owned(), name.as_str().into())).collect();
-                object.append(&mut figures(&row.figures));
-                object.into()
-            })
-            .collect();
-        Ok(json!({"rows": rows, "totals": figures(&report.totals)}))
+    pub fn usage(&self, asked: &[(&str, Option<&str>)]) -> Result<Value> {
+        self.usage_as(asked, |printed| serde_json::to_value(printed).expect("a report is plain data"))
     }
+
+    pub fn usage_csv(&self, asked: &[(&str, Option<&str>)]) -> Result<Vec<u8>> {
+        self.usage_as(asked, |printed| printed.csv())
+    }
+
+    fn usage_as<T>(
+        &self,
+        asked: &[(&str, Option<&str>)],
+        print: impl FnOnce(&usage::Printed<'_>) -> T,
+    ) -> Result<T> {
+        let said = |name: &str| asked.iter().find(|(one, _)| *one == name).and_then(|(_, text)| *text);
+        let query = usage::query(said).map_err(|(_, message)| Failure::usage(message))?;
+        let group_by = query.group_by.clone();
+        let report = self.runtime.block_on(self.store.usage(query))?;
+        Ok(print(&usage::Printed { group_by: &group_by, report: &report }))
+    }
+}
+
+/// A kind of alert that there is.
+pub(super) fn alert_kind(text: &str) -> Result<String> {
+    let known = AlertFact::KINDS.iter().find(|kind| **kind == text);
+    known.map(|kind| (*kind).to_owned()).ok_or_else(|| {
+        Failure::usage(format!("there is no kind {text:?}"))
+            .advise(format!("any of {}", AlertFact::KINDS.join(", ")))
+    })
 }
 
 pub(super) fn parsed<T: FromStr>(text: &str) -> Result<T>
@@ -127,13 +132,6 @@ where
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error: T::Err| Failure::usage(format!("{text:?}: {error}")))
-}
-
-fn usage_key(word: &str) -> Result<UsageKey> {
-    UsageKey::from_word(word).ok_or_else(|| {
-        let known = UsageKey::ALL.iter().map(|key| key.as_str()).collect::<Vec<_>>().join(", ");
-        Failure::usage(format!("usage cannot be grouped by {word:?}")).advise(format!("any of {known}"))
-    })
 }
 
 pub(super) fn list(data: Vec<Value>, has_more: bool) -> Value {
@@ -145,22 +143,6 @@ fn object(value: Value) -> Map<String, Value> {
         Value::Object(members) => members,
         _ => Map::new(),
     }
-}
-
-fn figures(figures: &UsageFigures) -> Map<String, Value> {
-    object(json!({
-        "requests": figures.requests,
-        "images": figures.images,
-        "attempts": figures.attempts,
-        "list_usd": figures.list,
-        "charged_usd": figures.charged,
-        "wasted_usd": figures.wasted,
-        "disputed_usd": figures.disputed,
-        "saved_usd": figures.saved,
-        "credits_covered_usd": figures.covered,
-        "credits_cost_usd": figures.consumed,
-        "expired_usd": figures.expired,
-    }))
 }
 
 fn summary(request: &RequestRecord) -> Map<String, Value> {

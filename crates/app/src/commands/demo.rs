@@ -265,11 +265,13 @@ async fn key(store: &Store, name: &str, scopes: Scopes, now: Timestamp) -> Resul
 
 /// Settings that depend on nothing but the stand-ins: a developer's own keys stay out of it.
 fn config(store: &Store, stand_ins: &StandIns) -> Config {
+    let catalogue = Arc::new(Origin::default().served().expect("the embedded catalogue passes its own test"));
     Config {
         store_url: None,
         listen: String::new(),
         data_dir: store.data_dir().to_owned(),
-        catalogue: Arc::new(Origin::default().served().expect("the embedded catalogue passes its own test")),
+        base: Arc::clone(&catalogue),
+        catalogue,
         origin: Origin::default(),
         providers: stand_ins.providers(),
         names: NameBook::default(),

@@ -102,14 +102,10 @@ enum Action {
         place: Place,
     },
     /// Poll the configured price feeds once and print what is believed of what they told
-    #[command(after_help = "Example:\n  gallerist prices sync\n  gallerist prices sync --confirm")]
-    Sync {
-        /// Believe the prices that are held now, instead of polling
-        #[arg(long)]
-        confirm: bool,
-        #[command(flatten)]
-        place: Place,
-    },
+    #[command(
+        after_help = "Example:\n  gallerist prices sync\n  gallerist prices sync --dry-run\n  gallerist prices sync --confirm bfl/flux-1.1-pro picture"
+    )]
+    Sync(sync::SyncCommand),
     /// Read somebody else's price list: compare it with ours, or write it beside ours
     #[command(after_help = IMPORT_EXAMPLES)]
     Import {
@@ -146,9 +142,7 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
             changes::run(&catalogue, (*since, *until), provider.as_deref(), json)
         }
         Action::Check { dir, place } => check(dir.as_deref(), place, json),
-        Action::Sync { confirm, place } => {
-            sync::run(&Config::load(place, &Environment::of_process())?, *confirm, json)
-        }
+        Action::Sync(command) => sync::run(command, json),
         Action::Import { list, place } => {
             let config = Config::load(place, &Environment::of_process())?;
             import::run(list, &config.whole_catalogue()?, json)

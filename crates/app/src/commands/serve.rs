@@ -39,7 +39,9 @@ The settings file, with every entry that there is; each is optional:
   check = \"header\"                     # or \"pixels\": decode every picture
   cap_usd = \"20\"                       # of the project default, set at each start
   moderation_failover = false          # try elsewhere what one provider refused
+  webhooks.allow_private = false       # alerts may go to private addresses, and without TLS
   store_prompts = false                # keep each prompt with its request, to be read in its record
+  retention_days = 400                 # delete older requests; usage and balances keep their sums
   [routes.thumbnails]                  # a policy of one's own: requests call it as their model
   models = { only = [\"flux-schnell\", \"openai/gpt-image-1-mini\"], exclude = [] }
   providers = { only = [], exclude = [\"stability\"] }
@@ -60,7 +62,10 @@ The settings file, with every entry that there is; each is optional:
   base_url = \"https://eu.example/v1\"
   key_env = \"OPENAI_EU_KEY\"            # or key_file = \"/run/secrets/openai\"
   concurrency_max = 8                  # calls at once
-  images_per_minute = 120              # beyond it calls wait, projects in turn";
+  images_per_minute = 120              # beyond it calls wait, projects in turn
+  [[feeds]]                            # prices that are polled; docs/pricing.md has every entry
+  kind = \"fal\"
+  key_env = \"FAL_KEY\"";
 
 /// Run the gateway
 #[derive(Debug, Args)]
@@ -195,7 +200,8 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
 
 /// An offer that is on and stays, for the line that sets a baseline: OpenAI's where it is there.
 fn baseline_example(gateway: &Gateway) -> String {
-    let offers = gateway.engine.offers();
+    let market = gateway.engine.market();
+    let offers = &market.offers;
     let now = Timestamp::now();
     let standing = |offer: &&Offer| offer.model.lifecycle.retires_on.is_none() && !offer.is_retired(now);
     let usual = offers.iter().filter(standing).find(|offer| offer.id.provider == "openai");
@@ -208,6 +214,7 @@ fn cheapest(gateway: &Gateway) -> Option<OfferQuote> {
     let mut request = ImageRequest::new("auto", "a picture of nothing in particular");
     // Whatever the settings make of `auto`.
     request.class = Some(QualityClass::Standard);
-    let report = quote::report(&request, engine.offers(), engine.names(), Timestamp::now(), false).ok()?;
+    let report =
+        quote::report(&request, &engine.market().offers, engine.names(), Timestamp::now(), false).ok()?;
     report.offers.into_iter().next()
 }

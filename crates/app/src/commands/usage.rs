@@ -1,4 +1,4 @@
-//! `gallerist usage`: spending by provider, model, project, key, operation or day.
+//! `gallerist usage`: spending by project, key, end user, tag, provider, model, operation or day.
 
 use super::instant;
 use crate::books::{Books, disputed};
@@ -13,13 +13,15 @@ use serde_json::Value;
 const EXAMPLES: &str = "Examples:
   gallerist usage
   gallerist usage --group-by project,day --from 2026-11-01
+  gallerist usage --group-by tag:team --model flux-2-pro
+  gallerist usage --group-by user,day --csv > november.csv
   gallerist usage --group-by model --json";
 
 /// What was spent, and on what
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct UsageCommand {
-    /// project, key, provider, model, operation, day; joined by commas
+    /// project, key, user, tag, tag:NAME, provider, model, operation, day; joined by commas
     #[arg(long, value_name = "KEYS", default_value = "provider,model")]
     group_by: String,
     /// From this instant or day (UTC) on
@@ -31,13 +33,48 @@ pub struct UsageCommand {
     /// Only this project
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
+    /// Only this client key, by its id
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
+    /// Only this end user
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Only requests with this tag
+    #[arg(long, value_name = "NAME=VALUE")]
+    tag: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    #[arg(long, value_name = "WORD")]
+    operation: Option<String>,
+    /// The rows as CSV for a spreadsheet
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
     #[command(flatten)]
     place: Place,
 }
 
 pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
     let books = Books::open(&command.place, false)?;
-    let report = books.usage(&command.group_by, command.from, command.to, command.project.as_deref())?;
+    let (from, to) = (command.from.map(|at| at.to_string()), command.to.map(|at| at.to_string()));
+    let asked = [
+        ("group_by", Some(command.group_by.as_str()).filter(|text| !text.is_empty())),
+        ("from", from.as_deref()),
+        ("to", to.as_deref()),
+        ("project", command.project.as_deref()),
+        ("key", command.key.as_deref()),
+        ("user", command.user.as_deref()),
+        ("tag", command.tag.as_deref()),
+        ("provider", command.provider.as_deref()),
+        ("model", command.model.as_deref()),
+        ("operation", command.operation.as_deref()),
+    ];
+    if command.csv {
+        output::bytes(&books.usage_csv(&asked)?);
+        return Ok(());
+    }
+    let report = books.usage(&asked)?;
     if json {
         output::json(&report);
     } else {
@@ -68,8 +105,8 @@ fn tell_of_credits(totals: &Value) {
 const COUNTS: &[(&str, &str)] = &[("requests", "requests"), ("images", "images"), ("attempts", "attempts")];
 const AMOUNTS: &[(&str, &str)] =
     &[("charged_usd", "charged"), ("wasted_usd", "wasted"), ("disputed_usd", "disputed")];
-/// They speak of the requests that have a baseline.
-const AGAINST_BASELINE: &[&str] = &["saved_usd", "list_usd"];
+/// They speak of the requests that have a baseline, the last of those that delivered.
+const AGAINST_BASELINE: &[&str] = &["saved_usd", "list_usd", "cost_per_image_usd"];
 
 fn table(group_by: &str, report: &Value) -> Table {
     let keys: Vec<&str> = group_by.split(',').map(str::trim).filter(|key| !key.is_empty()).collect();
@@ -82,7 +119,7 @@ fn table(group_by: &str, report: &Value) -> Table {
     }
     table = COUNTS.iter().fold(table, |table, (_, title)| table.spare_figure(title));
     table = AMOUNTS.iter().fold(table, |table, (_, title)| table.figure(title));
-    table = table.figure("saved").spare_figure("baseline");
+    table = table.figure("saved").spare_figure("baseline").spare_figure("per image");
     let figures = |row: &Value| -> Vec<String> {
         let compared = |name: &str| match row[name].is_null() {
             true => "–".to_owned(),

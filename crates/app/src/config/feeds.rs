@@ -1,34 +1,25 @@
 //! `[[feeds]]`: where prices are polled, and what earlier polls left in the folder of the books.
 
-use super::typed::TypedFeed;
+use super::typed::{TypedFeed, Written};
 use super::{Environment, Mistakes};
 use gallerist_domain::Decimal;
-use gallerist_pricing::feed::{FeedBook, JUMP_FACTOR, Mapping, Target};
+use gallerist_engine::feeds::{Feed, FeedSettings};
+use gallerist_pricing::feed::{
+    FeedBook, FeedForm, FeedRules, Guard, JUMP_FACTOR, MISSED_POLLS_MAX, Mapping, Target,
+};
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::Deserialize;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// Minutes between two polls unless a feed says otherwise.
-const EVERY_MINUTES: u32 = 60;
-
-/// A checked feed.
-#[derive(Clone, Debug)]
-pub struct Feed {
-    pub url: String,
-    pub form: FeedForm,
-    pub every_minutes: u32,
-    pub key: Option<SecretString>,
-    pub jump_factor: i64,
-}
-
-/// How a feed is written.
-#[derive(Clone, Debug)]
-pub enum FeedForm {
-    /// Any JSON document, with pointers into it.
-    Json(Vec<Mapping>),
-    /// It names offers and lines itself.
-    Spot,
-}
+/// Seconds between two polls unless a feed says otherwise.
+const EVERY_SECONDS: u32 = 3_600;
+/// Seconds for the whole of a poll unless a feed says otherwise.
+const TIMEOUT_SECONDS: u32 = 60;
+/// Several times the largest public list.
+const BYTES_MAX: usize = 32 << 20;
 
 /// One entry of a feed's `prices`.
 #[derive(Clone, Debug, Deserialize)]
@@ -50,29 +41,32 @@ pub(super) struct TypedMapping {
 
 /// What the file says of feeds, checked.
 pub(super) fn feeds(written: &[TypedFeed], environment: &Environment, mistakes: &mut Mistakes) -> Vec<Feed> {
-    written.iter().filter_map(|feed| checked(feed, environment, mistakes)).collect()
+    let mut feeds: Vec<Feed> = Vec::new();
+    for typed in written {
+        let Some(feed) = checked(typed, environment, mistakes) else { continue };
+        let name = &feed.rules.name;
+        if feeds.iter().any(|other| other.rules.name == *name) {
+            mistakes.add(&typed.place, format!("there are two feeds {name:?}: give one another `name`"));
+        }
+        feeds.push(feed);
+    }
+    feeds
+}
+
+/// What an engine is told of feeds.
+pub fn settings(config: &super::Config) -> FeedSettings {
+    FeedSettings {
+        feeds: config.feeds.clone(),
+        book: config.feed_book.clone(),
+        path: Some(book_path(&config.data_dir)),
+        whole: Some(config.origin.clone()),
+    }
 }
 
 fn checked(written: &TypedFeed, environment: &Environment, mistakes: &mut Mistakes) -> Option<Feed> {
-    let kind = written.kind.as_ref().map(|kind| kind.value.as_str());
-    let form = match (kind, &written.prices) {
-        (Some("json"), Some(prices)) => FeedForm::Json(prices.value.iter().cloned().map(mapping).collect()),
-        (Some("json"), None) => {
-            mistakes
-                .add(&written.place, "a feed of the kind json needs `prices`: which amount is which line's");
-            return None;
-        }
-        (Some("spot"), None) => FeedForm::Spot,
-        (Some("spot"), Some(prices)) => {
-            mistakes.add(&prices.place, "a spot feed names its lines itself: leave out `prices`");
-            return None;
-        }
-        _ => {
-            mistakes.add(&written.place, "a feed's kind is \"json\" or \"spot\"");
-            return None;
-        }
-    };
-    let url = written.url.as_ref().map(|url| url.value.clone()).unwrap_or_default();
+    let form = form(written, mistakes)?;
+    let given = written.url.as_ref().map(|url| url.value.clone());
+    let url = given.or_else(|| public_address(&form).map(str::to_owned)).unwrap_or_default();
     if !url.starts_with("http://") && !url.starts_with("https://") {
         mistakes.add(&written.place, "a feed needs a `url` that begins with https:// or http://");
     }
@@ -83,14 +77,78 @@ fn checked(written: &TypedFeed, environment: &Environment, mistakes: &mut Mistak
         }
         key.map(SecretString::from)
     });
-    let jump_factor = written.jump_factor.as_ref().map_or(JUMP_FACTOR, |factor| {
-        if !(2..=1000).contains(&factor.value) {
-            mistakes.add(&factor.place, "jump_factor is 2 to 1000");
+    if let (Some(minutes), Some(_)) = (&written.every_minutes, &written.every_seconds) {
+        mistakes.add(&minutes.place, "every_minutes and every_seconds say the same: leave one out");
+    }
+    let mut number = |written: &Option<Written<u32>>, name: &str, range: RangeInclusive<u32>, usual: u32| {
+        let Some(written) = written else { return usual };
+        if !range.contains(&written.value) {
+            mistakes.add(&written.place, format!("{name} is {} to {}", range.start(), range.end()));
         }
-        i64::from(factor.value)
-    });
-    let every_minutes = written.every_minutes.as_ref().map_or(EVERY_MINUTES, |every| every.value.max(1));
-    Some(Feed { url, form, every_minutes, key, jump_factor })
+        written.value.clamp(*range.start(), *range.end())
+    };
+    let minutes = number(&written.every_minutes, "every_minutes", 1..=10_080, EVERY_SECONDS / 60);
+    let every = number(&written.every_seconds, "every_seconds", 5..=86_400, minutes * 60);
+    let usual = (u64::from(every) * u64::from(MISSED_POLLS_MAX.unsigned_abs())).div_ceil(60);
+    let usual = u32::try_from(usual).unwrap_or(u32::MAX);
+    let stale = number(&written.stale_minutes, "stale_minutes", 1..=525_600, usual.max(1));
+    let jump_factor =
+        number(&written.jump_factor, "jump_factor", 2..=1_000, JUMP_FACTOR.unsigned_abs() as u32);
+    let agreeing_polls = number(&written.agreeing_polls, "agreeing_polls", 0..=100, 0);
+    let timeout = number(&written.timeout_seconds, "timeout_seconds", 1..=600, TIMEOUT_SECONDS);
+    let name = written.name.as_ref().map_or_else(|| form.name().to_owned(), |name| name.value.clone());
+    Some(Feed {
+        rules: FeedRules {
+            name,
+            form,
+            guard: Guard { jump_factor: i64::from(jump_factor), agreeing_polls },
+            offers: written.offers.as_ref().map(|offers| offers.value.clone()).unwrap_or_default(),
+        },
+        url,
+        key,
+        every: Duration::from_secs(u64::from(every)),
+        timeout: Duration::from_secs(u64::from(timeout)),
+        bytes_max: BYTES_MAX,
+        stale_after: SignedDuration::from_mins(i64::from(stale)),
+    })
+}
+
+/// Where a list is public; the others have no customary place.
+const fn public_address(form: &FeedForm) -> Option<&'static str> {
+    match form {
+        FeedForm::Litellm => Some(
+            "https://raw.githubusercontent.com/BerriAI/litellm/main/model_prices_and_context_window.json",
+        ),
+        FeedForm::Openrouter => Some("https://openrouter.ai/api/v1/models"),
+        FeedForm::Fal => Some("https://api.fal.ai/v1/models/pricing"),
+        FeedForm::OpenaiModels => Some("https://api.openai.com/v1/models"),
+        FeedForm::Json(_) | FeedForm::Spot => None,
+    }
+}
+
+fn form(written: &TypedFeed, mistakes: &mut Mistakes) -> Option<FeedForm> {
+    let kind = written.kind.as_ref().map(|kind| kind.value.as_str()).unwrap_or_default();
+    if let (false, Some(prices)) = (kind == "json", &written.prices) {
+        mistakes.add(&prices.place, "only a feed of the kind json has `prices`: leave it out");
+        return None;
+    }
+    match (kind, &written.prices) {
+        ("json", Some(prices)) => Some(FeedForm::Json(prices.value.iter().cloned().map(mapping).collect())),
+        ("json", None) => {
+            mistakes
+                .add(&written.place, "a feed of the kind json needs `prices`: which amount is which line's");
+            None
+        }
+        ("spot", _) => Some(FeedForm::Spot),
+        ("litellm", _) => Some(FeedForm::Litellm),
+        ("openrouter", _) => Some(FeedForm::Openrouter),
+        ("fal", _) => Some(FeedForm::Fal),
+        ("openai_models", _) => Some(FeedForm::OpenaiModels),
+        _ => {
+            mistakes.add(&written.place, format!("a feed's kind is one of {}", FeedForm::NAMES.join(", ")));
+            None
+        }
+    }
 }
 
 fn mapping(written: TypedMapping) -> Mapping {
@@ -108,8 +166,19 @@ pub fn book_path(data_dir: &Path) -> PathBuf {
     data_dir.join("feeds.json")
 }
 
-/// What earlier polls left; nothing where there was none.
-pub(super) fn book(data_dir: &Path, mistakes: &mut Mistakes) -> FeedBook {
+/// What earlier polls left; nothing where there was none. What was told too long ago is known to be old, whether or
+/// not a gateway ran to notice it.
+pub(super) fn book(data_dir: &Path, feeds: &[Feed], mistakes: &mut Mistakes) -> FeedBook {
+    let mut book = kept(data_dir, mistakes);
+    let now = Timestamp::now();
+    for feed in feeds {
+        let unknown = feed.rules.form.is_volatile();
+        book.mark_silence(&feed.rules.name, feed.stale_after, unknown, now);
+    }
+    book
+}
+
+fn kept(data_dir: &Path, mistakes: &mut Mistakes) -> FeedBook {
     let path = book_path(data_dir);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,

@@ -25,6 +25,21 @@ fn a_provider_is_on_when_its_customary_key_is_set() {
 }
 
 #[test]
+fn webhooks_reach_private_addresses_only_where_the_settings_allow_it() {
+    assert!(!load("", Environment::default()).unwrap().limits.webhooks_private);
+    let allowed = load("[webhooks]\nallow_private = true\n", Environment::default()).unwrap();
+    assert!(allowed.limits.webhooks_private);
+    let failure = load("[webhooks]\nallow_privat = true\n", Environment::default()).unwrap_err();
+    assert!(
+        failure.message.contains("gallerist.toml:2: unknown entry \"allow_privat\""),
+        "{}",
+        failure.message
+    );
+    let failure = load("webhooks = true\n", Environment::default()).unwrap_err();
+    assert!(failure.message.contains("write [webhooks]"), "{}", failure.message);
+}
+
+#[test]
 fn an_engine_of_ones_own_is_on_when_its_address_is_set() {
     let none = load("", Environment::default()).unwrap();
     assert!(none.providers.is_empty());
@@ -170,7 +185,7 @@ fn broken_toml_names_its_line() {
 fn the_example_of_the_help_is_sound() {
     let help = crate::commands::serve::EXAMPLES;
     let (_, example) = help.split_once("each is optional:").unwrap();
-    let environment = Environment::from([("OPENAI_EU_KEY", "sk-eu")]);
+    let environment = Environment::from([("OPENAI_EU_KEY", "sk-eu"), ("FAL_KEY", "fal-key")]);
     let failure = load(example, environment).unwrap_err();
     let mistakes: Vec<&str> = failure.message.lines().skip(1).collect();
     assert_eq!(mistakes.len(), 1, "only its folder does not exist: {failure}");
@@ -312,6 +327,14 @@ fn what_has_prices_alone_is_not_silently_off() {
     assert!(failure.message.contains("is \"openai\" meant?"), "{failure}");
     let failure = load("basline = \"x\"\n", Environment::default()).unwrap_err();
     assert!(failure.message.contains("is \"baseline\" meant?"), "{failure}");
+}
+
+#[test]
+fn a_retention_is_a_week_at_least() {
+    let written = |days: u32| load(&format!("retention_days = {days}\n"), Environment::default());
+    assert_eq!(written(7).unwrap().limits.retention_days, Some(7));
+    let failure = written(6).unwrap_err().to_string();
+    assert!(failure.contains("gallerist.toml:1: retention_days is 7 to 36500 days"), "{failure}");
 }
 
 #[test]

@@ -45,8 +45,12 @@ pub(super) struct Typed {
     pub cap_usd: Option<Written<String>>,
     /// Whether a prompt that one provider refused is tried at another; default false.
     pub moderation_failover: Option<bool>,
+    /// Whether webhooks may lead to private addresses, and be without TLS; default no.
+    pub webhooks_private: Option<bool>,
     /// Whether prompts are stored with their requests; default false.
     pub store_prompts: Option<bool>,
+    /// Days that requests are kept, 7 to 36,500; default for ever. Usage keeps its sums.
+    pub retention_days: Option<Written<u32>>,
     pub providers: Vec<TypedProvider>,
     /// Where prices are polled.
     pub feeds: Vec<TypedFeed>,
@@ -103,15 +107,27 @@ impl Typed {
 pub(super) struct TypedFeed {
     /// File and line of the entry.
     pub place: String,
-    /// `json` or `spot`.
+    /// One of the forms that feeds have.
     pub kind: Option<Written<String>>,
     pub url: Option<Written<String>>,
-    /// Minutes between two polls; after three that failed a price is called stale. Default 60.
+    /// Default: the kind.
+    pub name: Option<Written<String>>,
+    /// Minutes between two polls; default 60.
     pub every_minutes: Option<Written<u32>>,
+    /// The same in seconds, instead.
+    pub every_seconds: Option<Written<u32>>,
+    /// Seconds for the whole of a poll; default 60.
+    pub timeout_seconds: Option<Written<u32>>,
+    /// Minutes after which what was told last is called stale; default three polls.
+    pub stale_minutes: Option<Written<u32>>,
     /// The variable that holds the key, sent as a bearer token; default none.
     pub key_env: Option<Written<String>>,
     /// How far a price may move before it is held; default 3.
     pub jump_factor: Option<Written<u32>>,
+    /// Further polls that confirm a held price by agreeing with it; default 0, only a person confirms.
+    pub agreeing_polls: Option<Written<u32>>,
+    /// Offers (`kind/model`) or kinds that it is believed about; default all that it speaks of.
+    pub offers: Option<Written<Vec<String>>>,
     /// Of a `json` feed: where each line's price stands.
     pub prices: Option<Written<Vec<TypedMapping>>>,
 }
@@ -160,7 +176,9 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
         check: reader.take(&mut table, "check"),
         cap_usd: reader.take(&mut table, "cap_usd"),
         moderation_failover: reader.take(&mut table, "moderation_failover").map(|written| written.value),
+        webhooks_private: reader.webhooks_private(&mut table),
         store_prompts: reader.take(&mut table, "store_prompts").map(|written| written.value),
+        retention_days: reader.take(&mut table, "retention_days"),
         providers: reader.providers(&mut table),
         feeds: reader.feeds(&mut table),
         routes: reader.routes(&mut table),
@@ -169,7 +187,8 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     reader.refuse_rest(
         table,
         "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
-         moderation_failover, store_prompts, store, providers, feeds, routes, migrations",
+         moderation_failover, store_prompts, retention_days, store, webhooks, providers, feeds, routes, \
+         migrations",
     );
     typed
 }
@@ -202,6 +221,19 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// The one entry of `[webhooks]`.
+    fn webhooks_private(&mut self, table: &mut DeTable<'_>) -> Option<bool> {
+        let value = table.remove("webhooks")?;
+        let span = value.span();
+        let DeValue::Table(mut entries) = value.into_inner() else {
+            self.mistake(span, "webhooks is a table: write [webhooks] and its entries below");
+            return None;
+        };
+        let private = self.take(&mut entries, "allow_private").map(|written| written.value);
+        self.refuse_rest(entries, "allow_private");
+        private
     }
 
     fn store_url(&mut self, table: &mut DeTable<'_>) -> Option<Written<String>> {
@@ -274,12 +306,22 @@ impl Reader<'_> {
             place: self.place(&span),
             kind: self.take(&mut table, "kind"),
             url: self.take(&mut table, "url"),
+            name: self.take(&mut table, "name"),
             every_minutes: self.take(&mut table, "every_minutes"),
+            every_seconds: self.take(&mut table, "every_seconds"),
+            timeout_seconds: self.take(&mut table, "timeout_seconds"),
+            stale_minutes: self.take(&mut table, "stale_minutes"),
             key_env: self.take(&mut table, "key_env"),
             jump_factor: self.take(&mut table, "jump_factor"),
+            agreeing_polls: self.take(&mut table, "agreeing_polls"),
+            offers: self.take(&mut table, "offers"),
             prices: self.take(&mut table, "prices"),
         };
-        self.refuse_rest(table, "kind, url, every_minutes, key_env, jump_factor, prices");
+        self.refuse_rest(
+            table,
+            "kind, name, url, every_minutes, every_seconds, timeout_seconds, stale_minutes, key_env, \
+             jump_factor, agreeing_polls, offers, prices",
+        );
         Some(feed)
     }
 

@@ -194,6 +194,35 @@ fn keys_and_projects_are_limited_rotated_and_audited_with_and_without_a_gateway(
 }
 
 #[test]
+fn webhooks_come_and_go_with_and_without_a_gateway() {
+    let world = World::start();
+    let refused = run(world.gallerist().args(["webhooks", "add", "http://127.0.0.1:9/x"]));
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("webhooks.allow_private = true"), "{}", refused.err);
+    let url = "https://hooks.example/alerts";
+    let made = world.json(&["webhooks", "add", url, "--kinds", "budget.*,charge.overrun"]);
+    let id = made["id"].as_str().unwrap();
+    let serve = Running::start(world.gallerist().args(["serve", "--json"]));
+    let rotated = world.json(&["webhooks", "rotate", id]);
+    assert!(rotated["secret"].as_str().unwrap().starts_with("whsec_"));
+    assert_ne!(rotated["secret"], made["secret"]);
+    let through = world.json(&["webhooks", "add", url, "--format", "slack"]);
+    assert_eq!(serve.end().code, 0);
+    // Nobody listens at the name, with or without a gateway; a test says so, and is no success.
+    let tested = run(world.gallerist().args(["webhooks", "test", id, "--json"]));
+    assert_eq!((tested.code, tested.err.contains("the test was not delivered")), (1, true), "{}", tested.err);
+    let listed = world.json(&["webhooks", "list"]);
+    let kinds: Vec<&Value> = listed["data"].as_array().unwrap().iter().map(|one| &one["kinds"]).collect();
+    assert_eq!(kinds, [&json!(["budget.*", "charge.overrun"]), &json!([])]);
+    assert!(!listed.to_string().contains("whsec_"));
+    world.json(&["webhooks", "remove", id]);
+    world.json(&["webhooks", "remove", through["id"].as_str().unwrap()]);
+    assert_eq!(world.json(&["webhooks", "list"])["data"], json!([]));
+    assert_eq!(world.json(&["alerts", "list"])["data"], json!([]));
+    assert_eq!(run(world.gallerist().args(["webhooks", "rotate", id])).code, 1);
+}
+
+#[test]
 fn the_books_read_the_same_with_and_without_a_gateway() {
     let world = World::start();
     let serve = Running::start(world.gallerist().args(["serve", "--json"]));
@@ -221,6 +250,8 @@ fn the_books_read_the_same_with_and_without_a_gateway() {
         &["audit", "--subject", "shop", "--limit", "1"],
         &["requests", "list", "--end-user", "ann", "--tag", "team=red"],
         &["credits", "list"],
+        &["webhooks", "list"],
+        &["alerts", "list"],
         &["requests", "list"],
         &["requests", "show", id],
         &["usage"],

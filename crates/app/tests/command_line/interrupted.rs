@@ -84,9 +84,10 @@ fn interrupt_twice(mut child: Child) -> (i32, String) {
     (child.wait().unwrap().code().unwrap_or(-1), said)
 }
 
-/// The first request id in a text.
+/// The request id behind the command that shows it, whatever the log says before it.
 fn id_in(text: &str) -> String {
-    let words = text.split(|letter: char| !(letter.is_ascii_hexdigit() || letter == '-'));
+    let (_, told) = text.rsplit_once("gallerist requests ").unwrap_or_else(|| panic!("a command in {text}"));
+    let words = told.split(|letter: char| !(letter.is_ascii_hexdigit() || letter == '-'));
     words.into_iter().find(|word| word.len() == 36).unwrap_or_else(|| panic!("an id in {text}")).to_owned()
 }
 

@@ -69,7 +69,7 @@ fn a_polled_price_counts_from_its_instant_and_a_jump_waits() {
     let fakes = Running::start(gallerist(home.path()).args(["fakes", "--json"]));
     let origin = fakes.ready["fakes"]["bfl"].as_str().unwrap().to_owned();
     let settings = format!(
-        "[[feeds]]\nkind = \"json\"\nurl = \"{origin}/_fake/feeds/json\"\n\
+        "[[feeds]]\nkind = \"json\"\nagreeing_polls = 1\nurl = \"{origin}/_fake/feeds/json\"\n\
          prices = [{{ offer = \"bfl/flux-1.1-pro\", line = \"picture\", pointer = \"/prices/flux-1.1-pro/cents\", usd = \"0.01\" }}]\n"
     );
     std::fs::write(home.path().join("settings.toml"), settings).unwrap();
@@ -108,6 +108,39 @@ fn a_spot_feed_needs_no_mapping_and_a_feed_that_is_gone_changes_nothing() {
     drop(fakes);
     assert_eq!(sync(home.path(), &[])["decision"], "unreachable");
     assert_eq!(price(home.path()), "0.0500000000", "the last known good price stays");
+}
+
+#[test]
+fn a_running_gateway_is_asked_to_poll_and_to_believe() {
+    let home = tempfile::tempdir().unwrap();
+    let fakes = Running::start(gallerist(home.path()).args(["fakes", "--json"]));
+    let origin = fakes.ready["fakes"]["bfl"].as_str().unwrap().to_owned();
+    let settings = format!(
+        "listen = \"127.0.0.1:0\"\n[[feeds]]\nkind = \"spot\"\nurl = \"{origin}/_fake/feeds/spot\"\n"
+    );
+    std::fs::write(home.path().join("settings.toml"), settings).unwrap();
+    let serve = ["serve", "--config", "settings.toml", "--json"];
+    let mut command = gallerist(home.path());
+    command.env("BFL_API_KEY", "fake-bfl-key").env("GALLERIST_BFL_BASE_URL", format!("{origin}/v1"));
+    let _gateway = Running::start(command.args(serve));
+    let cents = |amount: &str| {
+        let line = json!({"offer": "bfl/flux-1.1-pro", "line": "picture", "usd": amount});
+        let feed = json!({"prices": [line]});
+        assert_eq!(http("PUT", &format!("{origin}/_fake/feeds/spot"), "", Some(&feed)).0, 204);
+    };
+    // Its own first poll and this one see the same.
+    sync(home.path(), &[]);
+    cents("0.06");
+    assert_eq!(sync(home.path(), &[])["decision"], "accepted");
+    cents("0.90");
+    let held = sync(home.path(), &[]);
+    assert_eq!((&held["decision"], &held["old_usd"]), (&json!("held"), &json!("0.0600000000")), "{held}");
+    let confirmed = sync(home.path(), &["--confirm", "bfl/flux-1.1-pro", "picture"]);
+    assert_eq!(
+        (&confirmed["decision"], &confirmed["new_usd"]),
+        (&json!("confirmed"), &json!("0.9000000000"))
+    );
+    assert_eq!(price(home.path()), "0.9000000000", "it is kept beside the books too");
 }
 
 #[test]

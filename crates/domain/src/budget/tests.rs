@@ -51,6 +51,16 @@ fn each_has_a_counter_of_its_own_and_nobody_shares_it_by_quoting() {
 }
 
 #[test]
+fn a_counter_of_one_project_alone_is_known_as_its_own() {
+    let each = BudgetScope { project: Part::Each, end_user: Part::Each, ..BudgetScope::default() };
+    let counter = subject(&each, &payer("shop", Some("ann"), &[])).unwrap();
+    assert_eq!(each.project_of(&counter).as_ref().map(ProjectId::as_str), Some("shop"));
+    let only = BudgetScope { project: Part::Only("shop".to_owned()), ..BudgetScope::default() };
+    assert_eq!(only.project_of("").as_ref().map(ProjectId::as_str), Some("shop"));
+    assert_eq!(BudgetScope::default().project_of("project=shop"), None);
+}
+
+#[test]
 fn windows_follow_the_calendar_of_their_zone() {
     let of = |word, zone, at| window(word, zone, at);
     let pair = |start: &str, end: &str| (start.to_owned(), Some(end.to_owned()));

@@ -8,6 +8,8 @@ use crate::answer::DeliveredImage;
 use crate::books::{self, Ended, HeldCall};
 use crate::deliver::{Brought, Delivery};
 use crate::exchange::{Asked, Exchange};
+use crate::feeds;
+use crate::market::Market;
 use crate::outcome;
 use crate::queue::Caller;
 use crate::shared::{ProviderRuntime, Shared};
@@ -52,7 +54,8 @@ pub(super) async fn look_up_all(shared: &Shared, jobs: Vec<OpenAttempt>) {
 /// Asks for one job and ends its attempt if there is an answer.
 async fn look_up(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreError> {
     let reserved = attempt.status == AttemptStatus::Reserved;
-    let Some(job) = Job::of(shared, attempt) else {
+    let market = feeds::market_of(shared, &attempt.catalogue_digest);
+    let Some(job) = Job::of(shared, &market, attempt) else {
         if reserved {
             give_up(shared, attempt, "the job cannot be asked for with today's configuration").await?;
         }
@@ -103,6 +106,8 @@ enum Found {
 /// A job with everything that is needed to ask for it.
 struct Job<'a> {
     attempt: &'a OpenAttempt,
+    /// The snapshot that it was quoted by.
+    market: &'a Market,
     provider: &'a ProviderRuntime,
     offer: &'a Offer,
     pending: Pending,
@@ -110,15 +115,16 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn of(shared: &'a Shared, attempt: &'a OpenAttempt) -> Option<Job<'a>> {
-        let (wanted, offers) = (&attempt.offer, &shared.offers);
+    fn of(shared: &'a Shared, market: &'a Market, attempt: &'a OpenAttempt) -> Option<Job<'a>> {
+        let (wanted, offers) = (&attempt.offer, &market.offers);
         let index = offers.iter().position(|offer| offer.id == *wanted).or_else(|| {
             let same = |offer: &Offer| offer.id.provider == wanted.provider && offer.id.model == wanted.model;
             offers.iter().position(same)
         })?;
         Some(Job {
             attempt,
-            provider: shared.provider_of(index),
+            market,
+            provider: shared.provider_of(market, index),
             offer: &offers[index],
             pending: serde_json::from_str(attempt.pending_json.as_deref()?).ok()?,
             call: serde_json::from_str(attempt.call_json.as_deref()?).ok()?,
@@ -189,7 +195,7 @@ impl<'a> Job<'a> {
             offer: self.offer,
             call: &self.call,
             maximum: attempt.reserved,
-            digest: &shared.catalogue.digest,
+            digest: &self.market.catalogue.digest,
             at: attempt.request_created_at,
             learned: shared.insight().learned(&self.offer.id, LearnedCall::of(&facts)),
         };

@@ -17,6 +17,7 @@ async fn shared() -> Shared {
         check_depth: Depth::Header,
         moderation_failover: false,
         store_prompts: false,
+        feeds: crate::feeds::FeedSettings::default(),
     };
     Shared::new(settings).await.expect("it starts")
 }

@@ -1,5 +1,6 @@
 //! What the engine does when things go wrong, one promise a test; after each the books balance.
 //!
+//! - `alerts`: what people are told of, and how it reaches them
 //! - `failover`: where a fault leads, and what was paid on the way
 //! - `limits`: cost limits, caps, refusals before any payment
 //! - `budgets`: limits of providers and end users, and what they leave
@@ -17,6 +18,7 @@
 //! - `restart`: crashes in the middle of a call
 //! - `routes`: named routes, names that are gone, names that a provider sends on
 
+mod alerts;
 mod budgets;
 mod compatible;
 mod failover;

@@ -2,6 +2,7 @@
 
 use crate::comparison::{Dispute, compare, hits};
 use gallerist_domain::{Grants, ImageRequest, OfferId, Payer, ProjectId, SystemClock};
+use gallerist_engine::feeds::FeedSettings;
 use gallerist_engine::{Engine, EngineSettings, Incoming, Limits, ProviderSettings};
 use gallerist_fakes::{Fakes, FakesOptions};
 use gallerist_imaging::Depth;
@@ -79,6 +80,7 @@ impl House {
             check_depth: Depth::Header,
             moderation_failover: false,
             store_prompts: false,
+            feeds: FeedSettings::default(),
         };
         adjust(&mut settings);
         let engine = Engine::start(settings).await.expect("the engine starts");

@@ -1,8 +1,10 @@
 //! The engine as a whole, in front of the stand-ins of the providers.
 //!
 //! - `house`: brings everything up; `comparison`: the stand-ins' bills against our books
+//! - `receiver`: takes webhooks and checks their signatures by itself
 //! - `paid`: one picture at each provider, exact to the last digit
 //! - `balance`: 1,000 mixed requests with seeded faults and disconnects; the books balance
+//! - `feeds`: prices that move under a running gateway
 //! - `overspend`: 1,000 concurrent requests against nested budgets, with faults; no limit is ever passed
 //! - `behaviour`: failover, limits, caps, repetition, streams, overruns
 
@@ -10,6 +12,8 @@ mod balance;
 mod behaviour;
 mod comparison;
 mod database;
+mod feeds;
 mod house;
 mod overspend;
 mod paid;
+mod receiver;

@@ -7,7 +7,7 @@ use gallerist_domain::{Grants, ImageRequest, Size, SizeChoice};
 async fn every_model_of_every_stand_in_is_paid_as_billed() {
     let house = House::open(1).await;
     let offers: Vec<_> =
-        house.engine.offers().iter().map(|offer| (offer.id.clone(), offer.model.clone())).collect();
+        house.engine.market().offers.iter().map(|offer| (offer.id.clone(), offer.model.clone())).collect();
     let now = jiff::Timestamp::now();
     let mut paid = 0;
     let mut failures = Vec::new();

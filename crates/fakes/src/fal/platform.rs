@@ -27,7 +27,7 @@ pub(super) fn answer(app: &App, caller: Caller, head: &Parts, path: &[&str], bod
     let query =
         Query::<Vec<(String, String)>>::try_from_uri(&head.uri).map(|query| query.0).unwrap_or_default();
     let result = match (head.method.as_str(), path) {
-        ("GET", ["models", "pricing"]) => prices(&query),
+        ("GET", ["models", "pricing"]) => prices(app, &query),
         ("POST", ["models", "pricing", "estimate"]) => estimate(body),
         ("GET", ["models", "billing-events"]) => admin(caller).and_then(|()| billing_events(app, &query)),
         ("GET", ["account", "billing"]) => admin(caller).map(|()| balance(app)),
@@ -60,7 +60,7 @@ fn values<'a>(query: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     of_name.flat_map(|(_, value)| value.split(',')).filter(|value| !value.is_empty()).collect()
 }
 
-fn prices(query: &[(String, String)]) -> Result<Value, Refusal> {
+fn prices(app: &App, query: &[(String, String)]) -> Result<Value, Refusal> {
     let ids = values(query, "endpoint_id");
     if !(1..=ENDPOINTS_MAX).contains(&ids.len()) {
         return Err((400, "validation_error", "endpoint_id: 1 to 50 ids are needed".to_owned()));
@@ -68,7 +68,9 @@ fn prices(query: &[(String, String)]) -> Result<Value, Refusal> {
     let mut prices = Vec::new();
     for id in ids {
         let model = known(id)?;
-        prices.push(json!({"endpoint_id": id, "unit_price": number(&money::usd(model.unit_ticks)),
+        let listed = app.ctx.listing.of(id).and_then(|listed| Some(listed.as_str()?.to_owned()));
+        let unit_price = listed.unwrap_or_else(|| money::usd(model.unit_ticks));
+        prices.push(json!({"endpoint_id": id, "unit_price": number(&unit_price),
             "unit": model.unit_name(), "currency": "USD"}));
     }
     Ok(json!({"prices": prices, "next_cursor": null, "has_more": false}))
@@ -159,5 +161,6 @@ fn balance(app: &App) -> Value {
 
 /// A JSON number from its digits.
 fn number(text: &str) -> Value {
-    serde_json::from_str(text).expect("digits with a point are a JSON number")
+    // A listing may hold anything; what is no number goes out as it is.
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

@@ -1,6 +1,6 @@
 //! Accepted prices as part of the catalogue: dated points at the end of a line's history.
 
-use super::{FeedBook, Quoted, Target};
+use super::{FeedBook, Quoted, Silence, Target, Watch};
 use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet};
 use crate::sheet::{Confidence, PriceLine, PriceSheet, Source};
 use gallerist_domain::Price;
@@ -56,17 +56,53 @@ fn with_points(
         let Some(watch) = book.watches.get(&target.to_string()) else { continue };
         for point in &watch.points {
             let sheet = sheet.get_or_insert_with(|| (*model.sheet).clone());
-            if append(sheet, id, point.quote.price(), point.since) {
+            if append(sheet, id, &watch.feed, point.quote.price(), point.since) {
                 hasher.update(target.to_string().as_bytes());
                 hasher.update(format!("{} {} {}", point.quote.usd, point.quote.per, point.since).as_bytes());
             }
         }
+        if let Some(silent) = watch.silent {
+            silence(sheet.get_or_insert_with(|| (*model.sheet).clone()), id, watch, silent);
+            hasher.update(format!("{target} silent {}", silent.noticed).as_bytes());
+        }
     }
-    Some(ModelSheet { sheet: Arc::new(sheet?), ..model.clone() })
+    let offer = format!("{kind}/{}", model.id);
+    let end = book
+        .ends
+        .get(&offer)
+        .and_then(|watch| watch.on)
+        .filter(|day| model.lifecycle.retires_on != Some(*day));
+    if sheet.is_none() && end.is_none() {
+        return None;
+    }
+    let mut changed = model.clone();
+    if let Some(sheet) = sheet {
+        changed.sheet = Arc::new(sheet);
+    }
+    if let Some(day) = end {
+        hasher.update(format!("{offer} {day}").as_bytes());
+        changed.lifecycle.retires_on = Some(day);
+    }
+    Some(changed)
+}
+
+/// What a feed's silence does to a line.
+fn silence(sheet: &mut PriceSheet, id: &str, watch: &Watch, silence: Silence) {
+    let Silence { noticed, unknown } = silence;
+    if unknown {
+        let earlier = sheet.unknown_from.map_or(noticed, |known| known.min(noticed));
+        sheet.unknown_from = Some(earlier);
+    }
+    let told =
+        watch.polled.map_or_else(|| "never".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    let feed = &watch.feed;
+    let warning =
+        format!("the price of line {id:?} was last told by its feed {feed:?} on {told} and may be old");
+    sheet.stale.push((id.to_owned(), warning));
 }
 
 /// Ends the line's price at `since` and begins another, in the same place among the lines.
-fn append(sheet: &mut PriceSheet, id: &str, price: Price, since: Timestamp) -> bool {
+fn append(sheet: &mut PriceSheet, id: &str, feed: &str, price: Price, since: Timestamp) -> bool {
     let lines = &mut sheet.lines;
     let Some(index) = lines.iter().position(|line| line.id == id && line.period.contains(since)) else {
         return false;
@@ -74,7 +110,7 @@ fn append(sheet: &mut PriceSheet, id: &str, price: Price, since: Timestamp) -> b
     let old = &mut lines[index];
     let until = old.period.until;
     let source = Source {
-        what: format!("its feed, {}", since.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        what: format!("its feed {feed}, {}", since.strftime("%Y-%m-%dT%H:%M:%SZ")).replace("feed ,", "feed,"),
         date: since.to_zoned(jiff::tz::TimeZone::UTC).date(),
         // A feed is somebody's word, and nobody has looked at it.
         confidence: Confidence::ThirdParty,

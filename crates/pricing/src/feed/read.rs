@@ -9,6 +9,48 @@ use gallerist_domain::{Decimal, Meter};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
+/// What a feed's answers look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedForm {
+    /// Any JSON document, with pointers into it.
+    Json(Vec<Mapping>),
+    /// It names offers and lines itself, and its prices are worth nothing once they are old.
+    Spot,
+    /// LiteLLM's `model_prices_and_context_window.json`.
+    Litellm,
+    /// OpenRouter's `/api/v1/models`.
+    Openrouter,
+    /// fal's `/v1/models/pricing`.
+    Fal,
+    /// OpenAI's `/v1/models`: no prices, but the day on which each model ends.
+    OpenaiModels,
+}
+
+impl FeedForm {
+    pub const NAMES: [&str; 6] = ["json", "spot", "litellm", "openrouter", "fal", "openai_models"];
+
+    pub const fn name(&self) -> &'static str {
+        match self {
+            FeedForm::Json(_) => FeedForm::NAMES[0],
+            FeedForm::Spot => FeedForm::NAMES[1],
+            FeedForm::Litellm => FeedForm::NAMES[2],
+            FeedForm::Openrouter => FeedForm::NAMES[3],
+            FeedForm::Fal => FeedForm::NAMES[4],
+            FeedForm::OpenaiModels => FeedForm::NAMES[5],
+        }
+    }
+
+    /// Whether a price that is not told any more is unknown, and not just old.
+    pub const fn is_volatile(&self) -> bool {
+        matches!(self, FeedForm::Spot)
+    }
+
+    /// Whether it tells other people's prices, and nobody named line by line what to believe of it.
+    pub const fn is_hearsay(&self) -> bool {
+        matches!(self, FeedForm::Litellm)
+    }
+}
+
 /// Where a JSON document holds the price of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
@@ -38,6 +80,18 @@ pub enum NotAFeed {
         "a spot feed is {{\"prices\": [{{\"offer\", \"line\", \"usd\", \"per\", \"at\"}}]}}; entry {0} is not"
     )]
     NotSpot(usize),
+    #[error("{0}")]
+    NotAList(String),
+    #[error(
+        "a pricing answer is {{\"prices\": [{{\"endpoint_id\", \"unit_price\", \"unit\"}}]}} in USD; entry {0} is not"
+    )]
+    NotFal(usize),
+    #[error(
+        "a list of models is {{\"data\": [{{\"id\", \"shutdown_date\"}}]}} with days as YYYY-MM-DD; this is not"
+    )]
+    NotModels,
+    #[error("it speaks of nothing that the catalogue has")]
+    Nothing,
 }
 
 /// Reads a JSON document. `meter_of` knows the meter of a line.

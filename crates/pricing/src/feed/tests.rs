@@ -19,11 +19,14 @@ fn minute(minute: i64) -> Timestamp {
 /// A poll at a minute that tells a price of that minute, over a base of four cents.
 fn poll(watch: &mut Watch, at: i64, text: &str) -> Decision {
     let seen = Observation { target: target(), quote: dollars(text), at: minute(at) };
-    observe(watch, dollars("0.04"), &seen, minute(at), JUMP_FACTOR)
+    observe(watch, dollars("0.04"), &seen, minute(at), AGREEING)
 }
 
+/// A second poll that agrees is enough.
+const AGREEING: Guard = Guard { jump_factor: JUMP_FACTOR, agreeing_polls: 1 };
+
 fn accepted(at: i64, text: &str) -> Decision {
-    Decision::Accepted(PricePoint { quote: dollars(text), since: minute(at) })
+    Decision::Accepted(PricePoint { quote: dollars(text), since: minute(at), believed: Some(minute(at)) })
 }
 
 #[test]
@@ -65,11 +68,11 @@ fn mistaken_units_wait_for_a_person_however_often_they_are_told() {
             assert!(matches!(poll(&mut watch, at, mistaken), Decision::Held(_)), "{mistaken}");
         }
         assert!(watch.points.is_empty());
-        let point = confirm(&mut watch).expect("something is held");
+        let point = confirm(&mut watch, minute(5)).expect("something is held");
         assert_eq!((point.quote, point.since), (dollars(mistaken), minute(4)));
         assert_eq!(poll(&mut watch, 6, mistaken), Decision::Same);
     }
-    assert_eq!(confirm(&mut Watch::default()), None);
+    assert_eq!(confirm(&mut Watch::default(), now()), None);
 }
 
 #[test]
@@ -77,20 +80,23 @@ fn what_is_no_price_of_now_is_refused() {
     let mut watch = Watch::default();
     assert!(matches!(poll(&mut watch, 0, "0"), Decision::Refused(_)));
     let ahead = Observation { target: target(), quote: dollars("0.05"), at: minute(60) };
-    assert!(matches!(observe(&mut watch, dollars("0.04"), &ahead, now(), 3), Decision::Refused(_)));
+    assert!(matches!(
+        observe(&mut watch, dollars("0.04"), &ahead, now(), Guard::default()),
+        Decision::Refused(_)
+    ));
     assert_eq!(poll(&mut watch, 5, "0.05"), accepted(5, "0.05"));
     let late = Observation { target: target(), quote: dollars("0.045"), at: minute(1) };
-    assert_eq!(observe(&mut watch, dollars("0.04"), &late, minute(6), 3), Decision::Late);
+    assert_eq!(observe(&mut watch, dollars("0.04"), &late, minute(6), Guard::default()), Decision::Late);
 }
 
 #[test]
 fn a_feed_that_says_nothing_for_three_polls_is_stale() {
-    let every = SignedDuration::from_mins(10);
+    let allowed = SignedDuration::from_mins(30);
     let mut watch = Watch::default();
-    assert!(is_stale(&watch, every, now()), "never polled");
+    assert!(is_stale(&watch, allowed, now()), "never polled");
     poll(&mut watch, 0, "0.04");
-    assert!(!is_stale(&watch, every, minute(30)));
-    assert!(is_stale(&watch, every, minute(31)));
+    assert!(!is_stale(&watch, allowed, minute(30)));
+    assert!(is_stale(&watch, allowed, minute(31)));
 }
 
 #[test]
@@ -101,8 +107,8 @@ fn an_accepted_price_holds_from_its_instant_and_not_before() {
     let dearer = Quoted { usd: base.usd.checked_mul(2).expect("small"), per: base.per };
     let mut watch = Watch::default();
     let seen = Observation { target: target.clone(), quote: dearer, at: minute(10) };
-    assert!(matches!(observe(&mut watch, base, &seen, minute(10), 3), Decision::Accepted(_)));
-    let book = FeedBook { watches: [(target.to_string(), watch)].into() };
+    assert!(matches!(observe(&mut watch, base, &seen, minute(10), Guard::default()), Decision::Accepted(_)));
+    let book = FeedBook { watches: [(target.to_string(), watch)].into(), ..FeedBook::default() };
 
     let kept: FeedBook =
         serde_json::from_str(&serde_json::to_string(&book).expect("JSON")).expect("the same");
@@ -158,3 +164,6 @@ fn a_spot_feed_names_its_lines() {
     assert_eq!(read[1], Err(NotAFeed::NotSpot(1)));
     assert!(matches!(read[2], Err(NotAFeed::NoLine(_))));
 }
+
+mod lists;
+mod silence;

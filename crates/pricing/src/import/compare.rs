@@ -267,12 +267,50 @@ fn rounding(row: &Row, pixels: i64, estimated: bool) -> Ticks {
     }
 }
 
+/// The line of ours that a row is the price of, and the row's price in base units of its meter: of the same
+/// meter, without anything that a tier or a conversion does to it.
+pub(crate) fn line_of<'m>(
+    model: &'m ModelSheet,
+    row: &Row,
+    at: Timestamp,
+) -> Result<(&'m PriceLine, Price), String> {
+    if row.key.tier.is_some() {
+        return Err("tiers are factors of ours".to_owned());
+    }
+    let call = probe(model, &row.key)?;
+    let facts = Facts::of(&call);
+    let line = line_at(model, row, &facts, at)?;
+    if row.meter == Meter::Images {
+        // The price of a picture is that of a line only where no other line adds to it.
+        let quote = quote(&model.sheet, &facts, at).map_err(|unpriced| unpriced.to_string())?;
+        let mut others = quote.lines.iter().map(|priced| priced.line).filter(|line| !is_of_prompt(line));
+        if others.any(|other| other.id != line.id) {
+            return Err("ours is the sum of several lines".to_owned());
+        }
+    }
+    Ok((line, list_price(row)))
+}
+
+fn line_at<'m>(
+    model: &'m ModelSheet,
+    row: &Row,
+    facts: &Facts<'_>,
+    at: Timestamp,
+) -> Result<&'m PriceLine, String> {
+    let mut lines = model.sheet.lines.iter().filter(|line| line.meter == row.meter);
+    let line = lines.find(|line| line.period.contains(at) && line.when.matches(facts, at));
+    line.ok_or_else(|| format!("ours has no price of {}", row.meter.name()))
+}
+
+/// Ours is per base units (microseconds, say), the list's per what people count.
+fn list_price(row: &Row) -> Price {
+    Price { per: row.price.per.saturating_mul(row.meter.base_units_per_unit()), ..row.price }
+}
+
 /// A rate against the line of the same meter.
 fn rate(model: &ModelSheet, row: &Row, call: &ImageCall, at: Timestamp) -> Result<Known, String> {
     let facts = Facts::of(call);
-    let mut lines = model.sheet.lines.iter().filter(|line| line.meter == row.meter);
-    let line = lines.find(|line| line.period.contains(at) && line.when.matches(&facts, at));
-    let line = line.ok_or_else(|| format!("ours has no price of {}", row.meter.name()))?;
+    let line = line_at(model, row, &facts, at)?;
     let tiered = model.sheet.factors.iter().filter(|factor| {
         !factor.when.tiers.is_empty() && factor.period.contains(at) && factor.when.matches(&facts, at)
     });
@@ -282,9 +320,7 @@ fn rate(model: &ModelSheet, row: &Row, call: &ImageCall, at: Timestamp) -> Resul
         ours.amount = Ticks::new(ours.amount.get().checked_mul(factor.numerator).ok_or_else(too_large)?);
         ours.per = ours.per.checked_mul(factor.denominator).ok_or_else(too_large)?;
     }
-    // Ours is per base units (microseconds, say), the list's per what people count.
-    let list = Price { per: row.price.per.saturating_mul(row.meter.base_units_per_unit()), ..row.price };
-    Ok(Known { list, ours, confidence: line.source.confidence, rounding: Ticks::ZERO })
+    Ok(Known { list: list_price(row), ours, confidence: line.source.confidence, rounding: Ticks::ZERO })
 }
 
 /// A picture against our quote of it, without the prompt.

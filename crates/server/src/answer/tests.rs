@@ -158,6 +158,7 @@ pub(crate) async fn state(retained_bytes_max: usize) -> AppState {
         check_depth: gallerist_imaging::Depth::Header,
         moderation_failover: false,
         store_prompts: false,
+        feeds: gallerist_engine::feeds::FeedSettings::default(),
     };
     let engine = Engine::start(settings).await.unwrap();
     AppState::new(AppSettings { retained_bytes_max, ..AppSettings::new(engine) })

@@ -3,17 +3,17 @@
 use crate::auth;
 use crate::budgets::{BudgetChangeWish, BudgetShown, BudgetWish, budget_list};
 use crate::failure::Failure;
-use crate::routes::parameters::{PathPart, body, json};
+use crate::routes::parameters::{PathPart, body, json, no_content};
 use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use gallerist_domain::BudgetId;
 use gallerist_domain::budget::Part;
+use gallerist_domain::{BudgetId, Scope};
 use gallerist_store::{BudgetRecord, KeyRecord};
 use http::{HeaderMap, StatusCode};
 
 pub(crate) async fn list(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, Failure> {
-    let key = auth::authenticate(&state, &headers)?;
+    let key = auth::authenticate_for(&state, &headers, Scope::Read)?;
     let records = records(&state).await?;
     Ok(json(StatusCode::OK, &budget_list(records.iter().filter(|record| sees(&key, record)))))
 }
@@ -34,7 +34,7 @@ pub(crate) async fn show(
     PathPart(id): PathPart<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let key = auth::authenticate(&state, &headers)?;
+    let key = auth::authenticate_for(&state, &headers, Scope::Read)?;
     let record = find(&state, known(&id)?).await?;
     if !sees(&key, &record) {
         return Err(no_such_budget());
@@ -65,9 +65,7 @@ pub(crate) async fn remove(
     let admin = auth::authenticate_admin(&state, &headers)?;
     let record = find(&state, known(&id)?).await?;
     state.store_for(&admin).remove_budget(record.budget.id, state.engine().clock().now()).await?;
-    let mut response = Response::new(axum::body::Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(no_content())
 }
 
 /// Whether the key may see the budget: it is the admin's, or the budget is of the key's project alone.

@@ -52,11 +52,12 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
 /// `{"provider", "use": credits}` for what was used outside of the gateway, or `{"provider", "balance": credits}`
 /// for what the provider says is left; with `"note"`. Answers all lots.
 pub(crate) async fn adjust(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, request.headers())?;
+    let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: AdjustmentWish = body(&state, request).await?;
     let adjustment = wish.adjustment().map_err(|(name, message)| Failure::invalid(name, message))?;
     let engine = state.engine();
-    engine.store().adjust_credits(&wish.provider, adjustment, &wish.note, engine.clock().now()).await?;
+    let store = state.store_for(&admin);
+    store.adjust_credits(&wish.provider, adjustment, &wish.note, engine.clock().now()).await?;
     engine.refresh_insight().await;
     Ok(json(StatusCode::CREATED, &lot_list(&engine.store().lots().await?)))
 }
@@ -71,8 +72,8 @@ pub(crate) async fn forecast(State(state): State<AppState>, headers: HeaderMap) 
 
 /// The prices of a configured provider, else of the kind of that name.
 async fn sheet(state: &AppState, provider: &str) -> Result<Arc<ProviderSheet>, Failure> {
-    let offers = state.engine().offers();
-    if let Some(offer) = offers.iter().find(|offer| offer.id.provider == provider) {
+    let market = state.engine().market();
+    if let Some(offer) = market.offers.iter().find(|offer| offer.id.provider == provider) {
         return Ok(Arc::clone(&offer.provider));
     }
     let catalogue = state.whole_catalogue().await;

@@ -1,6 +1,7 @@
 //! For machines that watch: alive, ready, counters. No key, and nothing about projects or prompts.
 
 use crate::failure::Failure;
+use crate::metrics;
 use crate::routes::parameters::json;
 use crate::state::AppState;
 use axum::body::Body;
@@ -33,7 +34,7 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Fai
     if state.is_stopping() {
         return Err(not_ready("The gateway is shutting down."));
     }
-    if state.engine().offers().is_empty() {
+    if state.engine().market().offers.is_empty() {
         return Err(not_ready("No provider is on; set a provider's key, such as OPENAI_API_KEY."));
     }
     let asked = state.engine().store().project(ProjectId::default_project());
@@ -44,8 +45,10 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Fai
 }
 
 pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
-    let charged = state.engine().store().charged_since_opened();
-    let mut response = Response::new(Body::from(state.metrics().print(charged)));
+    let store = state.engine().store();
+    let mut text = state.metrics().print(store.charged_since_opened(), &store.alerts_since_opened());
+    text.push_str(&metrics::of_feeds(&state.engine().feed_states(), &state.engine().feed_book()));
+    let mut response = Response::new(Body::from(text));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response

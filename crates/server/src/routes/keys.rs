@@ -4,7 +4,7 @@
 use crate::auth;
 use crate::failure::Failure;
 use crate::keys::{new_key, new_secret};
-use crate::routes::parameters::{PathPart, body, json, optional_body, wish_fault};
+use crate::routes::parameters::{PathPart, body, json, no_content, optional_body, wish_fault};
 use crate::state::AppState;
 use crate::tenants::{KeyShown, KeyWish, grace_end};
 use axum::extract::{Request, State};
@@ -103,9 +103,7 @@ pub(crate) async fn revoke(
 ) -> Result<Response, Failure> {
     let admin = auth::authenticate_admin(&state, &headers)?;
     state.store_for(&admin).revoke_key(&id, state.engine().clock().now()).await?;
-    let mut response = Response::new(axum::body::Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(no_content())
 }
 
 async fn known(state: &AppState, id: &str) -> Result<KeyRecord, Failure> {

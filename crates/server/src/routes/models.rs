@@ -39,7 +39,7 @@ pub(crate) async fn list(State(state): State<AppState>, request: Request) -> Res
         Ok(key) => {
             let engine = state.engine();
             let (names, grants) = (engine.names(), &key.allowance.grants);
-            let data = models(names, engine.offers(), grants, engine.clock().now());
+            let data = models(names, &engine.market().offers, grants, engine.clock().now());
             json(StatusCode::OK, &List { object: "list", data })
         }
         Err(failure) => failure.openai(),
@@ -57,8 +57,8 @@ pub(crate) async fn show(
     };
     let grants = &key.allowance.grants;
     let engine = state.engine();
-    let now = engine.clock().now();
-    let (names, offers) = (engine.names(), engine.offers());
+    let (market, names, now) = (engine.market(), engine.names(), engine.clock().now());
+    let offers = market.offers.as_slice();
     let found = models(names, offers, grants, now).into_iter().find(|model| model.id == id);
     match found.or_else(|| alias(names, offers, &id, grants, now)) {
         Some(model) => json(StatusCode::OK, &model),

@@ -129,8 +129,17 @@ pub(crate) fn request_id(text: &str) -> Result<RequestId, Failure> {
 
 /// A JSON object, the body of an admin call.
 pub(crate) async fn body<T: DeserializeOwned>(state: &AppState, request: Request) -> Result<T, Failure> {
+    body_within(state, request, BODY_BYTES_MAX).await
+}
+
+/// As [`body`], for calls that hold a file.
+pub(crate) async fn body_within<T: DeserializeOwned>(
+    state: &AppState,
+    request: Request,
+    bytes_max: usize,
+) -> Result<T, Failure> {
     let (parts, body) = request.into_parts();
-    object(&intake::read(state, &parts.headers, body, BODY_BYTES_MAX).await?)
+    object(&intake::read(state, &parts.headers, body, bytes_max).await?)
 }
 
 /// As [`body`]; none is an empty object.
@@ -184,5 +193,12 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     let mut response = Response::new(Body::from(serde_json::to_vec(value).expect("plain data serialises")));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// The answer of what was removed.
+pub(crate) fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }

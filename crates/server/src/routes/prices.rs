@@ -7,8 +7,10 @@ use crate::state::AppState;
 use axum::extract::State;
 use axum::response::Response;
 use gallerist_domain::Ticks;
+use gallerist_engine::feeds::FeedState;
 use gallerist_pricing::catalogue::{ModelSheet, ProviderSheet};
 use gallerist_pricing::changes::{Change, ChangeReport, changes};
+use gallerist_pricing::feed::{FeedBook, HeldPrice};
 use gallerist_pricing::sheet::PriceLine;
 use http::StatusCode;
 use http::request::Parts;
@@ -21,6 +23,31 @@ struct List<'a> {
     object: &'static str,
     catalogue_digest: &'a str,
     data: Vec<Model<'a>>,
+    /// How the configured feeds stand.
+    feeds: Vec<Feed>,
+    /// Polled prices that wait for a person: the last ones stay in force.
+    held: Vec<HeldPrice>,
+    /// Lines whose feed is silent, as `OFFER LINE`, and since when.
+    stale: Vec<Stale<'a>>,
+}
+
+#[derive(Serialize)]
+struct Feed {
+    name: String,
+    kind: &'static str,
+    succeeded_at: Option<Timestamp>,
+    stale_since: Option<Timestamp>,
+    fault: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Stale<'a> {
+    line: &'a str,
+    feed: &'a str,
+    told_at: Option<Timestamp>,
+    stale_since: Timestamp,
+    /// Whether its price is unknown, and not just old.
+    unknown: bool,
 }
 
 #[derive(Serialize)]
@@ -69,7 +96,16 @@ pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<
         .flat_map(|provider| provider.models.iter().map(move |model| (provider, model)));
     let data =
         all.filter(|(provider, model)| fits(provider, model)).map(|(provider, model)| entry(provider, model));
-    let list = List { object: "list", catalogue_digest: &catalogue.digest, data: data.collect() };
+    let engine = state.engine();
+    let book = engine.feed_book();
+    let list = List {
+        object: "list",
+        catalogue_digest: &catalogue.digest,
+        data: data.collect(),
+        feeds: engine.feed_states().into_iter().map(Feed::from).collect(),
+        held: book.held(),
+        stale: stale(&book),
+    };
     Ok(json(StatusCode::OK, &list))
 }
 
@@ -90,6 +126,32 @@ pub(crate) async fn history(State(state): State<AppState>, parts: Parts) -> Resu
     let found = changes(&catalogue, since, until);
     let data: Vec<ChangeReport> = found.iter().filter(fits).map(ChangeReport::from).collect();
     Ok(json(StatusCode::OK, &History { object: "list", since, until, data }))
+}
+
+fn stale(book: &FeedBook) -> Vec<Stale<'_>> {
+    let stale = book.watches.iter().filter_map(|(line, watch)| {
+        let silent = watch.silent?;
+        Some(Stale {
+            line,
+            feed: &watch.feed,
+            told_at: watch.polled,
+            stale_since: silent.noticed,
+            unknown: silent.unknown,
+        })
+    });
+    stale.collect()
+}
+
+impl From<FeedState> for Feed {
+    fn from(state: FeedState) -> Feed {
+        Feed {
+            name: state.name,
+            kind: state.form,
+            succeeded_at: state.status.succeeded,
+            stale_since: state.status.stale_since,
+            fault: state.status.fault,
+        }
+    }
 }
 
 #[derive(Serialize)]

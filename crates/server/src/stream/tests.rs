@@ -106,6 +106,7 @@ async fn state() -> AppState {
         check_depth: gallerist_imaging::Depth::Header,
         moderation_failover: false,
         store_prompts: false,
+        feeds: gallerist_engine::feeds::FeedSettings::default(),
     };
     AppState::new(AppSettings::new(Engine::start(settings).await.unwrap()))
 }

@@ -74,6 +74,7 @@ impl House {
             check_depth: gallerist_imaging::Depth::Header,
             moderation_failover: false,
             store_prompts: false,
+            feeds: gallerist_engine::feeds::FeedSettings::default(),
         };
         let engine = Engine::start(settings).await.unwrap();
         let key = make_key(&store, Scopes::USUAL).await;

@@ -3,6 +3,7 @@
 // A test that cannot go on says so where it stands.
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
 mod budgets;
 mod client;
 mod credits;
@@ -15,6 +16,7 @@ mod malformed;
 mod mistakes;
 mod names;
 mod native;
+mod reconciliations;
 mod repetition;
 mod stalled;
 mod tenants;

@@ -91,6 +91,16 @@ async fn usage_adds_up_and_pages_follow_each_other() {
     assert_eq!(usage["totals"]["requests"], 3);
     assert_eq!(usage["totals"]["images"], 3);
     assert!(usage["rows"][0]["provider"].is_string() && usage["rows"][0]["charged_usd"].is_string());
+    let one = usage["rows"][0]["provider"].as_str().unwrap();
+    let path = format!("/v1/usage?group_by=day,user,tag,key,project,operation&provider={one}");
+    let part = house.get(&path).await.json();
+    assert_eq!(part["totals"]["images"], usage["rows"][0]["images"]);
+    assert_eq!(part["totals"]["saved_cache_usd"], serde_json::Value::Null, "unknown is not zero");
+    let csv = house.get("/v1/usage?group_by=provider,model&format=csv").await;
+    let text = String::from_utf8(csv.body.to_vec()).unwrap();
+    assert_eq!(text.lines().count(), 1 + usage["rows"].as_array().unwrap().len());
+    assert!(text.starts_with("provider,model,requests,images,attempts,list_usd,charged_usd,"), "{text}");
+    assert_eq!(house.get("/v1/usage?format=xlsx").await.json()["parameter"], "format");
     assert_eq!(house.get("/v1/usage?group_by=colour").await.json()["parameter"], "group_by");
     assert_eq!(house.get("/v1/usage?from=yesterday").await.json()["parameter"], "from");
 

@@ -10,10 +10,12 @@ use super::accounts::{Booking, Names, ProjectAccounts, Totals, book, hold_within
 use super::amounts::{check_amount, sum_of_maxima};
 use super::counters::{self, Moving, Place};
 use super::credits::{PREPAID, consume};
+use super::tell;
 use super::{AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved};
 use crate::StoreError;
 use crate::requests::idempotency_floor;
 use crate::sql::{Lookups, Sql, params};
+use crate::usage::rolled;
 use crate::words::{self, AttemptStatus, Movement, RequestStatus, micros, statements};
 use crate::writer::Writing;
 
@@ -31,7 +33,7 @@ statements! {
         fingerprint, idempotency_key, plan_json, end_user, tags_json, asked_json, prompt)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     REQUEST_FIND = "SELECT number, project, status, (SELECT count(*) FROM attempts a
-        WHERE a.request = requests.number AND a.status = 'reserved') FROM requests WHERE id = ?1";
+        WHERE a.request = requests.number AND a.status = 'reserved'), created_at FROM requests WHERE id = ?1";
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
         images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9
         WHERE number = ?1 AND status = 'running'";
@@ -71,7 +73,10 @@ pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> R
     hold_within_cap(connection, (accounts.number, project), asked)?;
     counters::hold(writing, &mut holding)?;
     let number = match new_request {
-        Some(new) => insert_request(connection, accounts, new, *now)?,
+        Some(new) => {
+            rolled::touch(connection, micros(new.accepted_at), *now)?;
+            insert_request(connection, accounts, new, *now)?
+        }
         None => {
             let found = find_request(connection, *request)?;
             if found.project != accounts.number {
@@ -80,6 +85,7 @@ pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> R
             if found.status != RequestStatus::Running {
                 return Err(StoreError::RequestFinished(*request));
             }
+            rolled::touch(connection, found.created_at, *now)?;
             found.number
         }
     };
@@ -139,6 +145,7 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
     let connection = writing.connection;
     let found = find_request(connection, *request)?;
     let accounts = writing.names.project_by_number(connection, found.project)?;
+    rolled::touch(connection, found.created_at, *now)?;
     let mut change = Totals::default();
     let mut ended = 0;
     for end in ends {
@@ -254,13 +261,16 @@ struct FoundRequest {
     status: RequestStatus,
     /// Attempts that are reserved.
     open: u32,
+    /// Microseconds.
+    created_at: i64,
 }
 
 fn find_request(connection: &dyn Sql, request: RequestId) -> Result<FoundRequest, StoreError> {
     connection
         .query_opt(REQUEST_FIND, params![request.uuid().as_bytes()], |row| {
             let status = words::word(row, 2, RequestStatus::from_word)?;
-            Ok(FoundRequest { number: row.get(0)?, project: row.get(1)?, status, open: row.get(3)? })
+            let (number, project, created_at) = (row.get(0)?, row.get(1)?, row.get(4)?);
+            Ok(FoundRequest { number, project, status, open: row.get(3)?, created_at })
         })?
         .ok_or(StoreError::UnknownRequest(request))
 }
@@ -417,7 +427,11 @@ fn end_attempt(
         let moving = Moving { attempt: *id, row: attempt.row, at: now, overrun };
         counters::move_shares(writing, &moving, Place::Held, to)?;
     }
-    Ok(())
+    match end {
+        End::Settled { charge, .. } => tell::overrun(writing, *id, attempt, *charge, now),
+        End::Released { .. } => Ok(()),
+        End::Disputed { reason, .. } => tell::dispute(writing, *id, attempt, reason, now),
+    }
 }
 
 /// Books the payment of a charge out of a held maximum: the rest goes back to `available`, an overrun

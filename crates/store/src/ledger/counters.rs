@@ -336,7 +336,7 @@ impl Standing {
     /// limit.
     fn tell(
         &self,
-        writing: &Writing<'_>,
+        writing: &mut Writing<'_>,
         live: &[LiveBudget],
         counter: i64,
         moving: &Moving,
@@ -368,17 +368,14 @@ impl Standing {
 
     fn raise(
         &self,
-        writing: &Writing<'_>,
+        writing: &mut Writing<'_>,
         budget: &Budget,
         once: String,
         moving: &Moving,
         fact: AlertFact,
     ) -> Result<(), StoreError> {
-        let project = match &budget.scope.project {
-            gallerist_domain::budget::Part::Only(name) => name.parse().ok(),
-            _ => None,
-        };
-        alerts::insert(writing.connection, &NewAlert { once, at: moving.at, project, fact })
+        let project = budget.scope.project_of(&self.subject);
+        alerts::insert(writing, &NewAlert { once, at: moving.at, project, fact })
     }
 
     fn words(&self, budget: &Budget) -> BudgetStanding {

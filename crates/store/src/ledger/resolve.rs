@@ -11,9 +11,11 @@ use super::accounts::{Booking, Totals, move_totals};
 use super::amounts::check_amount;
 use super::apply::{find_attempt, pay};
 use super::counters::{self, Moving, Place};
+use super::tell;
 use crate::StoreError;
 use crate::audit::{self, Act, Actor};
 use crate::sql::{Sql, params};
+use crate::usage::rolled;
 use crate::words::{self, AttemptStatus, Movement, micros, statements};
 use crate::writer::Writing;
 
@@ -39,7 +41,7 @@ statements! {
         WHERE id = ?1 AND status = 'disputed'";
     RESOLVED = "SELECT r.id, a.number, a.reserved_ticks, p.name FROM attempts a
         JOIN requests r ON r.number = a.request JOIN projects p ON p.number = r.project WHERE a.id = ?1";
-    REQUEST_PROJECT = "SELECT project FROM requests WHERE number = ?1";
+    REQUEST_PROJECT = "SELECT project, created_at FROM requests WHERE number = ?1";
 }
 
 pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Result<(), StoreError> {
@@ -51,7 +53,9 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
     if found.status != AttemptStatus::Disputed {
         return Err(StoreError::NotDisputed { attempt: *attempt, status: found.status });
     }
-    let project = connection.query_row(REQUEST_PROJECT, params![found.request], |row| row.get(0))?;
+    let (project, created_at) = connection
+        .query_row(REQUEST_PROJECT, params![found.request], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rolled::touch(connection, created_at, *now)?;
     let accounts = writing.names.project_by_number(connection, project)?;
     let booking = Booking { attempt: found.row, kind: Movement::Resolve, at: micros(*now) };
     let from = (accounts.disputed, found.reserved);
@@ -81,6 +85,7 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
         let moving = Moving { attempt: *attempt, row: found.row, at: *now, overrun };
         counters::move_shares(writing, &moving, Place::Disputed, to)?;
     }
+    tell::overrun(writing, *attempt, &found, *charge, *now)?;
     let change = Totals { settled: *charge, disputed: -found.reserved, ..Totals::default() };
     move_totals(connection, accounts.number, change)?;
     writing.charged += *charge;

@@ -204,7 +204,7 @@ impl Engine for Postgres {
 
 impl Postgres {
     fn committed(&mut self, memory: &mut Memory, done: Done) -> Result<(), StoreError> {
-        memory.count(done.charged);
+        memory.committed(done.charged);
         if done.changed.is_any() {
             let connection = self.connect()?;
             memory.live.load(connection, done.changed)?;
@@ -298,7 +298,7 @@ fn apply_apart(
     for command in group {
         connection.queue_plain("SAVEPOINT command");
         connection.flush().map_err(|_| failure(connection))?;
-        let charged = writing.charged;
+        let (charged, raised) = (writing.charged, writing.raised.len());
         let fine = command.apply(writing);
         let trouble = connection.flush().err().and_then(|_| connection.trouble()).or(connection.trouble());
         match trouble {
@@ -318,6 +318,7 @@ fn apply_apart(
         connection.plain("ROLLBACK TO command; RELEASE command").map_err(|_| failure(connection))?;
         writing.names.forget();
         writing.charged = charged;
+        writing.raised.truncate(raised);
     }
     Ok(())
 }

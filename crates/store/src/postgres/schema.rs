@@ -16,7 +16,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/postgres/0001_first.sql"),
     include_str!("../schema/postgres/0002_asked.sql"),
     include_str!("../schema/postgres/0003_budgets.sql"),
-    include_str!("../schema/postgres/0004_tenants.sql"),
+    include_str!("../schema/postgres/0004_webhooks.sql"),
+    include_str!("../schema/postgres/0005_rollups.sql"),
+    include_str!("../schema/postgres/0006_tenants.sql"),
 ];
 
 /// Lets one replica migrate at a time.

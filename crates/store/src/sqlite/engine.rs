@@ -89,7 +89,7 @@ fn transact(
         memory.names.forget();
         return Err(failure);
     }
-    memory.count(charged);
+    memory.committed(charged);
     Ok(changed)
 }
 

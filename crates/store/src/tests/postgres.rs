@@ -15,10 +15,14 @@ mod model;
 mod reading;
 #[path = "replicas.rs"]
 mod replicas;
+#[path = "rollups.rs"]
+mod rollups;
 #[path = "support.rs"]
 mod support;
 #[path = "tenants.rs"]
 mod tenants;
+#[path = "webhooks.rs"]
+mod webhooks;
 
 use std::path::Path;
 use tokio_postgres::NoTls;

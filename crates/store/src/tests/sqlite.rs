@@ -14,10 +14,14 @@ mod ledger;
 mod model;
 #[path = "reading.rs"]
 mod reading;
+#[path = "rollups.rs"]
+mod rollups;
 #[path = "support.rs"]
 mod support;
 #[path = "tenants.rs"]
 mod tenants;
+#[path = "webhooks.rs"]
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 

@@ -111,6 +111,12 @@ pub fn first(request: NewRequest, attempts: Vec<NewAttempt>) -> Reservation {
     }
 }
 
+/// Everything that usage can be grouped by.
+pub fn usage_keys() -> impl Iterator<Item = UsageKey> {
+    let words = ["project", "key", "user", "tag", "tag:team", "provider", "model", "operation", "day"];
+    words.into_iter().map(|word| UsageKey::from_word(word).unwrap())
+}
+
 pub fn settled(charge: i64, images: u32) -> End {
     End::Settled {
         charge: Ticks::new(charge),

@@ -168,7 +168,8 @@ fn request(asked: &Value) -> Option<ImageRequest> {
 fn used(place: &Place, ending: &[&Offer], now: Timestamp) -> Option<Used> {
     let books = Books::open(place, false).ok()?;
     let from = now.checked_sub(SignedDuration::from_hours(24 * USE_DAYS)).ok()?;
-    let report = books.usage("provider,model", Some(from), None, None).ok()?;
+    let report =
+        books.usage(&[("group_by", Some("provider,model")), ("from", Some(&from.to_string()))]).ok()?;
     let row = |row: &Value| {
         let name = format!("{}/{}", row["provider"].as_str()?, row["model"].as_str()?);
         Some((name, row["images"].as_i64()?))

@@ -1,201 +1,145 @@
 //! `gallerist prices sync`: polls the configured feeds once, and says what is believed of what they told.
 //!
-//! Fetching is the engine's, deciding is `gallerist_pricing::feed`; this prints, and keeps the book.
+//! Where a gateway has the books open, it polls and puts in force itself; else this process does, while it holds
+//! the books' lock. Fetching is the engine's, deciding is `gallerist_pricing::feed`; this prints.
 
-use crate::config::Config;
-use crate::config::feeds::{Feed, FeedForm, book_path};
+use crate::books::Books;
+use crate::client::Client;
+use crate::commands::block_on;
+use crate::config::feeds::book_path;
+use crate::config::{Config, Environment, Place};
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
-use gallerist_domain::{Meter, Ticks};
-use gallerist_pricing::Catalogue;
-use gallerist_pricing::feed::{
-    Decision, FeedBook, Observation, Quoted, Target, confirm, is_stale, json as read_json, observe, spot,
-};
-use jiff::{SignedDuration, Timestamp};
-use secrecy::ExposeSecret;
-use serde::Serialize;
-use std::path::Path;
+use clap::Args;
+use gallerist_domain::Ticks;
+use gallerist_engine::feeds::{confirm, keep, poll};
+use gallerist_pricing::feed::FeedBook;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
-/// One line of the result.
-#[derive(Debug, Serialize)]
-struct Told {
-    /// Address of the feed; empty for what a person confirmed.
-    feed: String,
-    line: String,
-    old_usd: Option<Ticks>,
-    new_usd: Option<Ticks>,
-    /// Base units of the meter that the amounts buy.
-    per: Option<i64>,
-    since: Option<Timestamp>,
-    decision: &'static str,
-    why: Option<String>,
+#[derive(Debug, Args)]
+pub struct SyncCommand {
+    /// Believe what is held now instead of polling: of an OFFER, of one of its lines (OFFER LINE), or all of it
+    #[arg(long, value_names = ["OFFER", "LINE"], num_args = 0..=2)]
+    confirm: Option<Vec<String>>,
+    /// Poll only the feed of this name
+    #[arg(long, value_name = "NAME", conflicts_with = "confirm")]
+    feed: Option<String>,
+    /// Poll and print what would change, and change nothing
+    #[arg(long, conflicts_with = "confirm")]
+    dry_run: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
-/// Polls once, or with `confirm` believes what is held.
-pub fn run(config: &Config, confirm_held: bool, as_json: bool) -> Result<()> {
-    let mut book = config.feed_book.clone();
-    let told = if confirm_held { confirmed(&mut book) } else { poll(config, &mut book)? };
-    keep(&config.data_dir, &book)?;
+pub fn run(command: &SyncCommand, as_json: bool) -> Result<()> {
+    let environment = Environment::of_process();
+    let config = Config::load(&command.place, &environment)?;
+    let confirmed = command.confirm.as_ref().map(|words| match words.as_slice() {
+        [] => Vec::new(),
+        words => vec![words.join(" ")],
+    });
+    let books = Books::lock(&config)?;
+    let told = match &books {
+        Some(Books::Gateway(client)) => ask(client, command, confirmed.as_deref())?,
+        // Read again now that nobody else writes.
+        _ => here(&Config::load(&command.place, &environment)?, command, confirmed.as_deref())?,
+    };
     if as_json {
-        output::json(&serde_json::json!({"feeds": config.feeds.len(), "prices": told}));
+        output::json(&json!({"feeds": config.feeds.len(), "prices": told}));
     } else {
-        print(&told);
+        print(&told, command);
     }
     Ok(())
 }
 
-fn confirmed(book: &mut FeedBook) -> Vec<Told> {
-    let mut told = Vec::new();
-    for (line, watch) in &mut book.watches {
-        let old = watch.points.last().map(|point| point.quote.usd);
-        if let Some(point) = confirm(watch) {
-            told.push(Told {
-                old_usd: old,
-                new_usd: Some(point.quote.usd),
-                per: Some(point.quote.per),
-                since: Some(point.since),
-                ..Told::new("", line, "confirmed")
-            });
+fn ask(client: &Client, command: &SyncCommand, confirmed: Option<&[String]>) -> Result<Vec<Value>> {
+    let answer = match confirmed {
+        Some(lines) => client.ask("POST", "/v1/prices/confirm", Some(&json!({"lines": lines})))?,
+        None => {
+            let body = json!({"feed": command.feed, "dry_run": command.dry_run});
+            client.ask("POST", "/v1/prices/sync", Some(&body))?
         }
-    }
-    told
+    };
+    Ok(answer["data"].as_array().cloned().unwrap_or_default())
 }
 
-fn poll(config: &Config, book: &mut FeedBook) -> Result<Vec<Told>> {
-    if config.feeds.is_empty() {
-        return Err(Failure::usage("no feeds are configured")
-            .advise("add [[feeds]] to the settings; docs/pricing.md has an example"));
-    }
-    let catalogue = config.whole_catalogue()?;
-    let mut told = Vec::new();
-    for feed in &config.feeds {
-        let key = feed.key.as_ref().map(ExposeSecret::expose_secret);
-        let body =
-            crate::commands::block_on(async { Ok(gallerist_engine::feeds::fetch(&feed.url, key).await) })?;
-        let now = Timestamp::now();
-        match body {
-            Ok(body) => told.extend(decide(feed, &body, &catalogue, book, now)),
-            Err(fault) => {
-                told.push(Told { why: Some(fault.to_string()), ..Told::new(&feed.url, "", "unreachable") });
+fn here(config: &Config, command: &SyncCommand, confirmed: Option<&[String]>) -> Result<Vec<Value>> {
+    let (mut book, now) = (config.feed_book.clone(), Timestamp::now());
+    let told = match confirmed {
+        Some(lines) => confirm(&mut book, lines, now),
+        None => {
+            let asked = |name: &str| command.feed.as_deref().is_none_or(|feed| feed == name);
+            let mut feeds = config.feeds.clone();
+            feeds.retain(|feed| asked(&feed.rules.name));
+            if feeds.is_empty() {
+                return Err(Failure::usage("no such feeds are configured")
+                    .advise("add [[feeds]] to the settings; docs/pricing.md has an example"));
             }
+            // A list may speak of more than can be ordered.
+            let base = config.whole_base()?;
+            block_on(async { Ok(poll(&feeds, &base, &mut book, now).await) })?
+                .map_err(|error| Failure::because("the feeds cannot be polled", &error))?
         }
-        told.extend(stale(feed, book, now));
-    }
-    Ok(told)
-}
-
-fn decide(feed: &Feed, body: &str, catalogue: &Catalogue, book: &mut FeedBook, now: Timestamp) -> Vec<Told> {
-    let meter_of = |target: &Target| meter(catalogue, target);
-    let observations = match &feed.form {
-        FeedForm::Json(mappings) => read_json(body, mappings, now, meter_of),
-        FeedForm::Spot => spot(body, now, meter_of),
     };
-    let mut told = Vec::new();
-    for observation in observations {
-        told.push(match observation {
-            Ok(seen) => decided(feed, &seen, catalogue, book, now),
-            Err(fault) => Told { why: Some(fault.to_string()), ..Told::new(&feed.url, "", "unreadable") },
-        });
+    if !command.dry_run {
+        write(config, &mut book, now)?;
     }
-    told
+    Ok(told.iter().map(|one| serde_json::to_value(one).expect("plain data")).collect())
 }
 
-fn decided(
-    feed: &Feed,
-    seen: &Observation,
-    catalogue: &Catalogue,
-    book: &mut FeedBook,
-    now: Timestamp,
-) -> Told {
-    let line = seen.target.to_string();
-    let blank = Told::new(&feed.url, &line, "unreadable");
-    let Some(base) = catalogue.line_price(&seen.target, now) else {
-        return Told { why: Some("the line has no price now".to_owned()), ..blank };
-    };
-    let watch = book.watches.entry(line.clone()).or_default();
-    let old = watch.points.last().map_or(base, |point| point.quote);
-    let Quoted { usd, per } = seen.quote;
-    let (decision, why) = match observe(watch, base, seen, now, feed.jump_factor) {
-        Decision::Same => ("same", None),
-        Decision::Accepted(_) => ("accepted", None),
-        Decision::Held(why) => {
-            tracing::warn!(%line, %why, "a polled price is held until it is confirmed");
-            ("held", Some(why))
-        }
-        Decision::Late => ("late", Some("older than what is known".to_owned())),
-        Decision::Refused(why) => ("refused", Some(why.to_owned())),
-    };
-    Told {
-        decision,
-        why,
-        old_usd: Some(old.usd),
-        new_usd: Some(usd),
-        per: Some(per),
-        since: Some(seen.at),
-        ..blank
+fn write(config: &Config, book: &mut FeedBook, now: Timestamp) -> Result<()> {
+    let digest = config.base.with_feeds(book).digest;
+    if digest != config.catalogue.digest {
+        book.note_edition(&digest, now);
     }
+    let path = book_path(&config.data_dir);
+    keep(&path, book)
+        .map_err(|error| Failure::because(format!("{} cannot be written", path.display()), &error))
 }
 
-/// Lines of a feed that have not been told for several polls.
-fn stale(feed: &Feed, book: &FeedBook, now: Timestamp) -> Vec<Told> {
-    let FeedForm::Json(mappings) = &feed.form else { return Vec::new() };
-    let every = SignedDuration::from_mins(i64::from(feed.every_minutes));
-    let lines = mappings.iter().map(|mapping| mapping.target.to_string());
-    let stale = lines.filter(|line| book.watches.get(line).is_some_and(|watch| is_stale(watch, every, now)));
-    stale.map(|line| Told::new(&feed.url, &line, "stale")).collect()
-}
-
-fn meter(catalogue: &Catalogue, target: &Target) -> Option<Meter> {
-    let (kind, model) = target.offer.split_once('/')?;
-    let model = catalogue.provider(kind)?.models.iter().find(|sheet| sheet.id == model)?;
-    model.sheet.lines.iter().find(|line| line.id == target.line).map(|line| line.meter)
-}
-
-impl Told {
-    fn new(feed: &str, line: &str, decision: &'static str) -> Told {
-        let (feed, line) = (feed.to_owned(), line.to_owned());
-        Told { feed, line, old_usd: None, new_usd: None, per: None, since: None, decision, why: None }
-    }
-}
-
-/// Written beside and renamed, so that a crash leaves the old book or the new one.
-fn keep(data_dir: &Path, book: &FeedBook) -> Result<()> {
-    let path = book_path(data_dir);
-    let failed =
-        |error: std::io::Error| Failure::because(format!("{} cannot be written", path.display()), &error);
-    std::fs::create_dir_all(data_dir).map_err(failed)?;
-    let text = serde_json::to_string_pretty(book).expect("a book of texts and figures is JSON");
-    let beside = path.with_extension("json.new");
-    std::fs::write(&beside, text).map_err(failed)?;
-    std::fs::rename(&beside, &path).map_err(failed)
-}
-
-fn print(told: &[Told]) {
+fn print(told: &[Value], command: &SyncCommand) {
     let mut table = Table::new()
         .text("line")
         .figure("old")
         .figure("new")
+        .figure("%")
         .optional("since")
         .text("decision")
         .flexible("why")
         .optional("feed");
-    for row in told {
-        let dollars = |amount: Option<Ticks>| amount.map_or_else(String::new, output::dollars);
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let same = told.iter().filter(|row| row["decision"] == "same").count();
+    for row in told.iter().filter(|row| row["decision"] != "same") {
+        let dollars = |name: &str| {
+            let amount = row[name].as_str().and_then(|amount| amount.parse::<Ticks>().ok());
+            amount.map_or_else(String::new, output::dollars)
+        };
+        let day = text(row, "retires_on");
+        let new = if day.is_empty() { dollars("new_usd") } else { day };
         table.row([
-            row.line.clone(),
-            dollars(row.old_usd),
-            dollars(row.new_usd),
-            row.since.map(|since| since.strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default(),
-            row.decision.to_owned(),
-            row.why.clone().unwrap_or_default(),
-            row.feed.clone(),
+            text(row, "line"),
+            dollars("old_usd"),
+            new,
+            text(row, "percent"),
+            text(row, "since").chars().take(16).collect::<String>().replace('T', " "),
+            text(row, "decision"),
+            text(row, "why"),
+            text(row, "feed"),
         ]);
     }
-    output::line(table.render());
-    if told.iter().any(|row| row.decision == "held") {
+    if told.len() > same {
+        output::line(table.render());
+    }
+    output::line(format!("{same} lines are as they were known."));
+    if command.dry_run {
+        output::line("Nothing was changed: leave out --dry-run to believe it.");
+    }
+    if told.iter().any(|row| row["decision"] == "held") {
         output::line(
-            "\nA held price is not believed: the next poll that agrees confirms it, or `gallerist prices sync --confirm`.",
+            "A held price is not believed, and the last one stays in force: \
+             `gallerist prices sync --confirm OFFER LINE` believes it.",
         );
     }
 }

@@ -124,6 +124,7 @@ async fn an_adapter_that_does_not_exist_is_named_at_the_start() {
         check_depth: gallerist_imaging::Depth::Header,
         moderation_failover: false,
         store_prompts: false,
+        feeds: gallerist_engine::feeds::FeedSettings::default(),
     };
     let Err(error) = Engine::start(settings).await else { panic!("nobody speaks that") };
     assert!(matches!(error, StartError::UnknownAdapter { .. }), "{error}");

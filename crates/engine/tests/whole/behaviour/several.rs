@@ -86,7 +86,7 @@ async fn pictures_that_are_paid_are_delivered_though_the_cap_forbids_the_rest() 
     assert_eq!(answer.meta.cost.disputed_usd, Some(usd("0.06")));
     let missing = answer.meta.missing.as_ref().expect("two are missing");
     assert_eq!(missing.count, 2);
-    assert!(missing.reason.contains("The budget of 0.13 USD in all"), "{}", missing.reason);
+    assert!(missing.reason.contains("The cap of 0.13 USD in all"), "{}", missing.reason);
     assert_eq!(house.balance().await, 2);
 }
 

@@ -1,5 +1,5 @@
 -- What keys may do and use, how much at a time, the secret before the present one, and who changed what.
--- As 0006 of the SQLite dialect.
+-- As 0009 of the SQLite dialect.
 
 -- Words of scopes joined by commas; null: what the role of the key stands for.
 ALTER TABLE keys ADD COLUMN scopes TEXT;

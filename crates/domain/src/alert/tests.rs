@@ -1,0 +1,139 @@
+use super::*;
+use crate::budget::BudgetUnit;
+
+fn standing(unit: BudgetUnit) -> BudgetStanding {
+    BudgetStanding {
+        budget: BudgetId::from_uuid(uuid::Uuid::nil()),
+        name: "shop".to_owned(),
+        words: "20 USD per month for project shop".to_owned(),
+        subject: String::new(),
+        unit,
+        limit: 200_000_000_000,
+        settled: 160_000_000_000,
+        held: 0,
+        disputed: 4,
+        window_start: None,
+        window_end: Some("2026-12-01T00:00:00Z".parse().unwrap()),
+    }
+}
+
+fn retirement(days_left: u32) -> AlertFact {
+    AlertFact::ModelRetires {
+        offers: vec!["openai/dall-e-2".to_owned()],
+        model: "dall-e-2".to_owned(),
+        retires_on: "2026-12-01".parse().unwrap(),
+        days_left,
+        successors: vec!["gpt-image-2".to_owned()],
+    }
+}
+
+fn anomaly(observed: i128) -> AlertFact {
+    AlertFact::CostAnomaly(CostAnomaly {
+        model: "flux-1.1-pro".to_owned(),
+        figure: WatchedFigure::AttemptsPerImage,
+        day: "2026-11-28".parse().unwrap(),
+        observed: Decimal::new(observed, 3),
+        usual_low: Decimal::new(1_000, 3),
+        usual_high: Decimal::new(1_150, 3),
+        usual: Decimal::new(1_050, 3),
+        days: 14,
+        images: 20,
+        attempts: 52,
+    })
+}
+
+fn one_of_each() -> Vec<AlertFact> {
+    let attempt = AttemptId::from_uuid(uuid::Uuid::nil());
+    let at: Timestamp = "2026-11-23T10:20:30Z".parse().unwrap();
+    let price = PriceMove {
+        offer: "bfl/flux-2-pro".to_owned(),
+        line: "first_megapixel".to_owned(),
+        old: Ticks::new(300_000_000),
+        new: Ticks::new(450_000_000),
+        per: "1".to_owned(),
+        percent: Some("+50.00".to_owned()),
+    };
+    let (offer, maximum) = ("bfl/flux-2-pro".to_owned(), Ticks::new(300_000_000));
+    vec![
+        AlertFact::BudgetThreshold { threshold_percent: 80, standing: standing(BudgetUnit::Usd) },
+        AlertFact::BudgetProjection { reached_at: at, standing: standing(BudgetUnit::Usd) },
+        AlertFact::BudgetOverrun { attempt, standing: standing(BudgetUnit::Images) },
+        AlertFact::ChargeOverrun { attempt, offer: offer.clone(), maximum, charge: Ticks::new(400_000_000) },
+        AlertFact::Disputed { attempt, offer: offer.clone(), maximum, reason: "timeout".to_owned() },
+        AlertFact::PriceChanged(price.clone()),
+        AlertFact::PriceSpike(price),
+        retirement(7),
+        AlertFact::CreditsExpire {
+            provider: "bfl".to_owned(),
+            lot: LotId::from_uuid(uuid::Uuid::nil()),
+            expires_at: at,
+            days_left: 1,
+            unused: "120.5".to_owned(),
+            loss: Ticks::new(10_000_000_000),
+        },
+        AlertFact::CreditsRunOut { provider: "bfl".to_owned(), run_out_at: at, days_left: 0, left: maximum },
+        anomaly(2_600),
+        AlertFact::OfferOutage { offer: offer.clone() },
+        AlertFact::ProviderOutage { provider: "bfl".to_owned(), offers: vec![offer] },
+        AlertFact::PriceDrift {
+            provider: "bfl".to_owned(),
+            offer: "bfl/flux-2-pro".to_owned(),
+            line: "first_megapixel".to_owned(),
+            attempts: 40,
+            predicted: Ticks::new(300_000_000),
+            billed: Ticks::new(450_000_000),
+            error_basis_points: 5_000,
+        },
+    ]
+}
+
+#[test]
+fn every_fact_has_its_kind_and_a_sentence() {
+    let facts = one_of_each();
+    let kinds: Vec<&str> = facts.iter().map(AlertFact::kind).collect();
+    assert_eq!(kinds, AlertFact::KINDS);
+    for fact in &facts {
+        let message = fact.message();
+        assert!(message.ends_with('.') && message.len() > 40, "{message}");
+    }
+    let told = |fact: &AlertFact| fact.message();
+    assert!(told(&facts[1]).contains("is reached on 2026-11-23 10:20 UTC: 16.0000000004 USD of 20.00 USD"));
+    assert!(told(&facts[5]).contains("first_megapixel was 0.03 USD and is 0.045 USD (+50.00 %)"));
+    assert!(told(&facts[10]).contains("2.60 on 2026-11-28, usually 1.00 to 1.15 (median 1.05 over 14 days"));
+}
+
+#[test]
+fn money_is_written_as_decimal_strings_under_names_with_units() {
+    let json = serde_json::to_string(&one_of_each()[0]).unwrap();
+    assert!(json.starts_with(r#"{"threshold_percent":80,"budget":"00000000"#), "{json}");
+    assert!(json.contains(r#""limit_usd":"20.0000000000","settled_usd":"16.0000000000""#), "{json}");
+    let json = serde_json::to_string(&one_of_each()[2]).unwrap();
+    assert!(json.contains(r#""limit_images":200000000000,"#), "{json}");
+    for fact in one_of_each() {
+        let json = serde_json::to_string(&fact).unwrap();
+        assert!(json.starts_with('{') && !json.contains("e+"), "{json}");
+    }
+}
+
+#[test]
+fn what_is_near_or_dear_matters_more() {
+    let severities: Vec<Severity> = [30, 8, 7, 2, 1, 0].map(|days| retirement(days).severity()).into();
+    use Severity::{Critical, Info, Warning};
+    assert_eq!(severities, [Info, Info, Warning, Warning, Critical, Critical]);
+    assert_eq!((anomaly(999).severity(), anomaly(1_151).severity()), (Info, Warning));
+}
+
+#[test]
+fn a_filter_names_kinds_or_groups() {
+    let filter = |kinds: &[&str]| KindFilter(kinds.iter().map(|kind| (*kind).to_owned()).collect());
+    assert!(filter(&[]).admits("price.spike"));
+    let budgets = filter(&["budget.*", "charge.overrun"]);
+    assert_eq!(budgets.check(), Ok(()));
+    let admitted: Vec<_> = AlertFact::KINDS.into_iter().filter(|kind| budgets.admits(kind)).collect();
+    assert_eq!(admitted, ["budget.threshold", "budget.projection", "budget.overrun", "charge.overrun"]);
+    for wrong in
+        [&["budgets"][..], &["*"], &["bud*"], &[".*"], &["nothing.*"], &[""], &["budget.*", "budget.*"]]
+    {
+        assert!(filter(wrong).check().is_err(), "{wrong:?}");
+    }
+}

@@ -1,0 +1,181 @@
+//! Everything that feeds have told, and what is said of each feed: what is kept between polls.
+
+use super::{EndWatch, PricePoint, Quoted, Silence, Target, Watch, confirm, is_stale};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Catalogues that charges may still have to be settled by; older ones are settled by today's.
+const EDITIONS_MAX: usize = 5_000;
+
+/// What feeds told, by line and model; what they did last; and which catalogues came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedBook {
+    /// By `OFFER LINE`.
+    pub watches: BTreeMap<String, Watch>,
+    /// When models end, by offer (`kind/model`).
+    #[serde(default)]
+    pub ends: BTreeMap<String, EndWatch>,
+    /// By the name of the feed.
+    #[serde(default)]
+    pub feeds: BTreeMap<String, FeedStatus>,
+    /// When a catalogue with feeds came into force, by its digest: what was quoted by it is settled by the prices
+    /// that were believed until then.
+    #[serde(default)]
+    pub editions: BTreeMap<String, Timestamp>,
+}
+
+/// How a feed is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedStatus {
+    /// The first attempt of all, from which on silence is counted.
+    pub first_tried: Option<Timestamp>,
+    /// The last poll that brought an answer that could be read.
+    pub succeeded: Option<Timestamp>,
+    /// Why the last poll brought none; absent when it did. Holds no key.
+    pub fault: Option<String>,
+    /// When it was noticed that the feed is silent for longer than it may be.
+    pub stale_since: Option<Timestamp>,
+}
+
+/// A held price, as people decide about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldPrice {
+    pub feed: String,
+    /// `OFFER LINE`, or `OFFER retires_on`.
+    pub line: String,
+    pub new_usd: Option<gallerist_domain::Ticks>,
+    /// Base units of the meter that the amount buys.
+    pub per: Option<i64>,
+    pub retires_on: Option<jiff::civil::Date>,
+    /// From when on it would hold.
+    pub since: Timestamp,
+    pub why: String,
+}
+
+/// The word in place of a line for the day on which a model ends.
+pub(super) const RETIRES_ON: &str = "retires_on";
+
+impl FeedBook {
+    /// The book without the prices that were believed after `at`, and without what has fallen silent since.
+    pub fn as_of(&self, at: Timestamp) -> FeedBook {
+        let mut book = self.clone();
+        for watch in book.watches.values_mut() {
+            watch.points.retain(|point| point.believed.is_none_or(|believed| believed <= at));
+            watch.silent = None;
+        }
+        book
+    }
+
+    /// Remembers that the catalogue of this digest is in force from `at` on.
+    pub fn note_edition(&mut self, digest: &str, at: Timestamp) {
+        self.editions.insert(digest.to_owned(), at);
+        while self.editions.len() > EDITIONS_MAX {
+            let oldest = self.editions.iter().min_by_key(|(_, at)| **at).map(|(digest, _)| digest.clone());
+            oldest.and_then(|digest| self.editions.remove(&digest));
+        }
+    }
+
+    /// A poll brought nothing that could be read.
+    pub fn note_failure(&mut self, feed: &str, why: String, now: Timestamp) {
+        let status = self.feeds.entry(feed.to_owned()).or_default();
+        status.first_tried.get_or_insert(now);
+        status.fault = Some(why);
+    }
+
+    pub(super) fn note_success(&mut self, feed: &str, now: Timestamp) {
+        let status = self.feeds.entry(feed.to_owned()).or_default();
+        status.first_tried.get_or_insert(now);
+        *status = FeedStatus { succeeded: Some(now), fault: None, stale_since: None, ..status.clone() };
+    }
+
+    /// Marks what the feed has not told for longer than `allowed`, and takes the mark from what it tells again.
+    /// `unknown` says whether a price that is not told any more is unknown (a spot price) or the last one goes on.
+    /// Returns the lines that have fallen silent by this, and whether the feed itself has.
+    pub fn mark_silence(
+        &mut self,
+        feed: &str,
+        allowed: SignedDuration,
+        unknown: bool,
+        now: Timestamp,
+    ) -> (Vec<String>, bool) {
+        let mut fallen = Vec::new();
+        for (line, watch) in self.watches.iter_mut().filter(|(_, watch)| watch.feed == feed) {
+            match (is_stale(watch, allowed, now), watch.silent) {
+                (true, None) => {
+                    watch.silent = Some(Silence { noticed: now, unknown });
+                    fallen.push(line.clone());
+                }
+                (false, Some(_)) => watch.silent = None,
+                _ => {}
+            }
+        }
+        let Some(status) = self.feeds.get_mut(feed) else { return (fallen, false) };
+        let last = status.succeeded.or(status.first_tried);
+        let stale = last.is_some_and(|last| now.duration_since(last) > allowed);
+        let newly = stale && status.stale_since.is_none();
+        status.stale_since = stale.then(|| status.stale_since.unwrap_or(now));
+        (fallen, newly)
+    }
+
+    /// What waits for a person.
+    pub fn held(&self) -> Vec<HeldPrice> {
+        let prices = self.watches.iter().filter_map(|(line, watch)| {
+            let held = watch.held.as_ref()?;
+            Some(HeldPrice {
+                feed: watch.feed.clone(),
+                line: line.clone(),
+                new_usd: Some(held.quote.usd),
+                per: Some(held.quote.per),
+                retires_on: None,
+                since: held.at,
+                why: held.why.clone(),
+            })
+        });
+        let ends = self.ends.iter().filter_map(|(offer, watch)| {
+            let held = watch.held.as_ref()?;
+            Some(HeldPrice {
+                feed: watch.feed.clone(),
+                line: format!("{offer} {RETIRES_ON}"),
+                new_usd: None,
+                per: None,
+                retires_on: held.on,
+                since: held.polled,
+                why: held.why.clone(),
+            })
+        });
+        prices.chain(ends).collect()
+    }
+
+    /// A person believes at `now` what is held of these: an `OFFER`, an `OFFER LINE`; all of it where none is
+    /// named. Returns the lines with the prices that were in force before, where feeds had told any, and the new.
+    pub fn confirm(
+        &mut self,
+        wanted: &[String],
+        now: Timestamp,
+    ) -> Vec<(String, Option<Quoted>, Option<PricePoint>)> {
+        let asked = |line: &str| {
+            let offer = line.rsplit_once(' ').map_or(line, |(offer, _)| offer);
+            wanted.is_empty() || wanted.iter().any(|name| name == line || name == offer)
+        };
+        let mut confirmed = Vec::new();
+        for (line, watch) in self.watches.iter_mut().filter(|(line, _)| asked(line)) {
+            let old = watch.points.last().map(|point| point.quote);
+            if let Some(point) = confirm(watch, now) {
+                confirmed.push((line.clone(), old, Some(point)));
+            }
+        }
+        for (offer, watch) in &mut self.ends {
+            let line = format!("{offer} {RETIRES_ON}");
+            if asked(&line) && watch.confirm() {
+                confirmed.push((line, None, None));
+            }
+        }
+        confirmed
+    }
+
+    /// What is known of a line.
+    pub fn watch(&self, target: &Target) -> Option<&Watch> {
+        self.watches.get(&target.to_string())
+    }
+}

@@ -1,0 +1,210 @@
+//! A whole answer of a feed: read, decided line by line, and told.
+
+use super::book::RETIRES_ON;
+use super::lists::{self, End};
+use super::{Decision, FeedBook, FeedForm, Guard, NotAFeed, Observation, Target, observe};
+use crate::catalogue::Catalogue;
+use crate::changes::{moved, percent};
+use crate::sheet::Confidence;
+use gallerist_domain::{Meter, Ticks};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+
+/// How the answers of a feed are taken.
+#[derive(Clone, Debug)]
+pub struct FeedRules {
+    /// The feed's name, under which the book keeps what it told.
+    pub name: String,
+    pub form: FeedForm,
+    pub guard: Guard,
+    /// Offers (`kind/model`) or kinds that the feed is believed about; empty: all that it speaks of. A list of
+    /// somebody else's prices is believed about a line that we have from an official source only if it is named
+    /// here.
+    pub offers: Vec<String>,
+}
+
+impl FeedRules {
+    fn names(&self, offer: &str) -> bool {
+        let kind = offer.split('/').next().unwrap_or(offer);
+        self.offers.iter().any(|wanted| wanted == offer || wanted == kind)
+    }
+
+    fn speaks_of(&self, offer: &str) -> bool {
+        self.offers.is_empty() || self.names(offer)
+    }
+}
+
+/// What became of one line of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// The feed's name; empty for what a person confirmed.
+    pub feed: String,
+    /// `OFFER LINE`.
+    pub line: String,
+    pub old_usd: Option<Ticks>,
+    pub new_usd: Option<Ticks>,
+    /// Base units of the meter that the amounts buy.
+    pub per: Option<i64>,
+    /// Signed, of the old price: `+14.33`.
+    pub percent: Option<String>,
+    /// The day that a model ends, where that is what was told.
+    pub retires_on: Option<Date>,
+    pub since: Option<Timestamp>,
+    /// `same`, `accepted`, `held`, `kept`, `late`, `refused`, `unreadable`, `unreachable`, `stale`, `confirmed`.
+    pub decision: String,
+    pub why: Option<String>,
+}
+
+impl Told {
+    pub fn new(feed: &str, line: &str, decision: &str) -> Told {
+        Told {
+            feed: feed.to_owned(),
+            line: line.to_owned(),
+            old_usd: None,
+            new_usd: None,
+            per: None,
+            percent: None,
+            retires_on: None,
+            since: None,
+            decision: decision.to_owned(),
+            why: None,
+        }
+    }
+
+    /// Whether it changes, or would change, what is charged or offered.
+    pub fn is_news(&self) -> bool {
+        self.decision != "same"
+    }
+}
+
+impl Decision {
+    /// The stable word, and the reason where there is one.
+    pub(super) fn words(self) -> (&'static str, Option<String>) {
+        match self {
+            Decision::Same => ("same", None),
+            Decision::Accepted(_) => ("accepted", None),
+            Decision::Held(why) => ("held", Some(why)),
+            Decision::Late => ("late", Some("older than what is known".to_owned())),
+            Decision::Refused(why) => ("refused", Some(why.to_owned())),
+        }
+    }
+}
+
+/// Reads an answer that came at `now` and decides about each of its lines; `catalogue` is the one without feeds.
+/// An answer of which nothing can be read counts as none.
+pub fn take_in(
+    book: &mut FeedBook,
+    rules: &FeedRules,
+    body: &str,
+    catalogue: &Catalogue,
+    now: Timestamp,
+) -> Vec<Told> {
+    let meter_of = |target: &Target| meter(catalogue, target);
+    let mut ends = Vec::new();
+    let seen = match &rules.form {
+        FeedForm::Json(mappings) => super::json(body, mappings, now, meter_of),
+        FeedForm::Spot => super::spot(body, now, meter_of),
+        FeedForm::Litellm | FeedForm::Openrouter => lists::prices(&rules.form, body, catalogue, now),
+        FeedForm::Fal => lists::fal(body, catalogue, now),
+        FeedForm::OpenaiModels => match lists::openai_models(body, catalogue) {
+            Ok(found) => {
+                ends = found;
+                Vec::new()
+            }
+            Err(fault) => vec![Err(fault)],
+        },
+    };
+    let nothing = ends.is_empty() && !seen.iter().any(Result::is_ok);
+    if nothing {
+        let why = seen.iter().find_map(|line| line.as_ref().err());
+        let why = why.map_or_else(|| NotAFeed::Nothing.to_string(), ToString::to_string);
+        book.note_failure(&rules.name, why.clone(), now);
+        if seen.is_empty() {
+            return vec![Told { why: Some(why), ..Told::new(&rules.name, "", "unreadable") }];
+        }
+    } else {
+        book.note_success(&rules.name, now);
+    }
+    let mut told = Vec::new();
+    for one in seen {
+        match one {
+            Ok(seen) if !rules.speaks_of(&seen.target.offer) => {}
+            Ok(seen) => told.push(decided(book, rules, &seen, catalogue, now)),
+            Err(fault) => {
+                told.push(Told { why: Some(fault.to_string()), ..Told::new(&rules.name, "", "unreadable") });
+            }
+        }
+    }
+    let wanted = ends.into_iter().filter(|end| rules.speaks_of(&end.offer));
+    told.extend(wanted.map(|end| ended(book, rules, &end, now)));
+    told
+}
+
+/// The feed says that its last answer still holds: what it told then is told again.
+pub fn still_told(book: &mut FeedBook, feed: &str, now: Timestamp) {
+    let last = book.feeds.get(feed).and_then(|status| status.succeeded);
+    for watch in book.watches.values_mut().filter(|watch| watch.feed == feed && watch.polled == last) {
+        watch.polled = Some(now);
+    }
+    for watch in book.ends.values_mut().filter(|watch| watch.feed == feed && watch.polled == last) {
+        watch.polled = Some(now);
+    }
+    book.note_success(feed, now);
+}
+
+fn decided(
+    book: &mut FeedBook,
+    rules: &FeedRules,
+    seen: &Observation,
+    catalogue: &Catalogue,
+    now: Timestamp,
+) -> Told {
+    let line = seen.target.to_string();
+    let blank = Told::new(&rules.name, &line, "unreadable");
+    let Some(base) = catalogue.line_price(&seen.target, now) else {
+        return Told { why: Some("the line has no price now".to_owned()), ..blank };
+    };
+    let known = book.watches.get(&line).and_then(|watch| watch.points.last());
+    let old = known.map_or(base, |point| point.quote);
+    let figures = Told {
+        old_usd: Some(old.usd),
+        new_usd: Some(seen.quote.usd),
+        per: Some(seen.quote.per),
+        percent: moved(old.price(), seen.quote.price()).filter(|points| *points != 0).map(percent),
+        since: Some(seen.at),
+        ..blank
+    };
+    let official = line_confidence(catalogue, &seen.target, now) == Some(Confidence::Official);
+    if rules.form.is_hearsay() && official && !rules.names(&seen.target.offer) {
+        let decision = if seen.quote.equals(old) { "same" } else { "kept" };
+        let why = (decision == "kept")
+            .then(|| "ours is from an official source; name the offer in the feed's `offers`".to_owned());
+        return Told { decision: decision.to_owned(), why, ..figures };
+    }
+    let watch = book.watches.entry(line).or_default();
+    watch.feed.clone_from(&rules.name);
+    let (decision, why) = observe(watch, base, seen, now, rules.guard).words();
+    Told { decision: decision.to_owned(), why, ..figures }
+}
+
+fn ended(book: &mut FeedBook, rules: &FeedRules, end: &End, now: Timestamp) -> Told {
+    let watch = book.ends.entry(end.offer.clone()).or_default();
+    watch.feed.clone_from(&rules.name);
+    let (decision, why) = watch.observe(end.ours, end.on, now).words();
+    let line = format!("{} {RETIRES_ON}", end.offer);
+    Told { retires_on: end.on, why, ..Told::new(&rules.name, &line, decision) }
+}
+
+fn meter(catalogue: &Catalogue, target: &Target) -> Option<Meter> {
+    let (kind, model) = target.offer.split_once('/')?;
+    let model = catalogue.provider(kind)?.models.iter().find(|sheet| sheet.id == model)?;
+    model.sheet.lines.iter().find(|line| line.id == target.line).map(|line| line.meter)
+}
+
+fn line_confidence(catalogue: &Catalogue, target: &Target, at: Timestamp) -> Option<Confidence> {
+    let (kind, model) = target.offer.split_once('/')?;
+    let model = catalogue.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
+    let mut lines = model.sheet.lines.iter();
+    lines.find(|line| line.id == target.line && line.period.contains(at)).map(|line| line.source.confidence)
+}

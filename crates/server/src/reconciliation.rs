@@ -1,0 +1,84 @@
+//! An invoice as it is handed in, for `POST /v1/reconciliations` and the command line.
+//!
+//! It refuses to read the file itself and to compare: those are the engine's.
+
+use crate::credits::Mistake;
+use gallerist_domain::Decimal;
+use gallerist_engine::reconcile::Order;
+use gallerist_engine::reconcile::bill::{BILL_BYTES_MAX, Form, Mapping};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+
+/// Bytes of the body that holds a bill: as a JSON text it is longer than its file.
+pub const BODY_BYTES_MAX: usize = BILL_BYTES_MAX + BILL_BYTES_MAX / 4;
+/// How far a provider's clock may be off, where nothing is said; seconds.
+const WINDOW_S: u32 = 120;
+const WINDOW_S_MAX: u32 = 86_400;
+/// Per cent from which on a price line is told of, where nothing is said.
+const DRIFT_PERCENT: &str = "1";
+
+/// An invoice with how to read it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReconciliationWish {
+    provider: String,
+    /// `csv`, `openai` or `fal`.
+    form: Option<String>,
+    /// Of a CSV file.
+    columns: Option<Mapping>,
+    /// The file's text.
+    bill: String,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    window_s: Option<u32>,
+    drift_percent: Option<String>,
+    #[serde(default)]
+    close: bool,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+impl ReconciliationWish {
+    /// # Errors
+    /// The first parameter that cannot be used, with a sentence.
+    pub fn order(&self) -> Result<Order<'_>, Mistake> {
+        let form = match (self.form.as_deref().unwrap_or("csv"), &self.columns) {
+            ("csv", Some(columns)) => Form::Csv(columns.clone()),
+            ("csv", None) => {
+                return Err((
+                    "columns",
+                    "a CSV file needs the names of its columns: at least time and amount.".to_owned(),
+                ));
+            }
+            ("openai", None) => Form::Openai,
+            ("fal", None) => Form::Fal,
+            ("openai" | "fal", Some(_)) => {
+                return Err(("columns", "only a CSV file has columns to be named.".to_owned()));
+            }
+            _ => return Err(("form", "form must be csv, openai or fal.".to_owned())),
+        };
+        let window_s = self.window_s.unwrap_or(WINDOW_S);
+        if window_s > WINDOW_S_MAX {
+            return Err(("window_s", format!("window_s must be 0 to {WINDOW_S_MAX} seconds.")));
+        }
+        let percent: Option<Decimal> = self.drift_percent.as_deref().unwrap_or(DRIFT_PERCENT).parse().ok();
+        let drift = percent
+            .and_then(|percent| percent.to_units_exact(2))
+            .and_then(|points| i64::try_from(points).ok())
+            .filter(|points| (0..=1_000_000).contains(points))
+            .ok_or_else(|| {
+                ("drift_percent", "drift_percent must be 0 to 10000 with at most two digits.".to_owned())
+            })?;
+        Ok(Order {
+            provider: &self.provider,
+            bill: self.bill.as_bytes(),
+            form,
+            from: self.from,
+            to: self.to,
+            window: SignedDuration::from_secs(i64::from(window_s)),
+            close: self.close,
+            dry_run: self.dry_run,
+            drift_basis_points: drift,
+        })
+    }
+}

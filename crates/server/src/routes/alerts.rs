@@ -1,0 +1,40 @@
+//! Alerts: a project's key sees its own, the admin key all of them.
+
+use crate::alerts::AlertList;
+use crate::auth;
+use crate::failure::Failure;
+use crate::routes::parameters::{Parameters, json, visible_project};
+use crate::state::AppState;
+use axum::extract::State;
+use axum::response::Response;
+use gallerist_domain::{AlertFact, ProjectId, Scope};
+use gallerist_store::AlertFilter;
+use http::StatusCode;
+use http::request::Parts;
+
+const ROWS_DEFAULT: u32 = 20;
+const ROWS_MAX: u32 = 100;
+
+pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
+    let key = auth::authenticate_for(&state, &parts.headers, Scope::Read)?;
+    let parameters = Parameters::of(&parts, &["limit", "after", "kind", "project"])?;
+    let limit = parameters.parsed("limit", "a number from 1 to 100")?.unwrap_or(ROWS_DEFAULT);
+    if !(1..=ROWS_MAX).contains(&limit) {
+        return Err(Failure::invalid("limit", "limit must be from 1 to 100."));
+    }
+    let asked: Option<ProjectId> = parameters.parsed("project", "the name of a project")?;
+    let kind = parameters.text("kind").map(str::to_owned);
+    if let Some(kind) = kind.as_deref().filter(|kind| !AlertFact::KINDS.contains(kind)) {
+        let kinds = AlertFact::KINDS.join(", ");
+        let shown: String = kind.chars().take(64).collect();
+        return Err(Failure::invalid("kind", format!("There is no kind {shown:?}; there are {kinds}.")));
+    }
+    let filter = AlertFilter {
+        project: visible_project(&key, asked)?,
+        kind,
+        after: parameters.parsed("after", "the id of an alert")?,
+        limit,
+    };
+    let page = state.engine().store().alerts(filter).await?;
+    Ok(json(StatusCode::OK, &AlertList::from(page)))
+}
