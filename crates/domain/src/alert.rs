@@ -44,10 +44,11 @@ pub struct NewAlert {
     pub fact: AlertFact,
 }
 
-/// A counter of a budget, as an alert tells it.
+/// A counter of a budget or the cap of a project, as an alert tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetStanding {
-    pub budget: BudgetId,
+    /// Absent: the project's own cap.
+    pub budget: Option<BudgetId>,
     pub name: String,
     /// The budget in words.
     pub words: String,
@@ -102,6 +103,56 @@ pub struct PriceMove {
     pub per: String,
     /// Signed, of the old price: `+14.33`; absent where that was nothing.
     pub percent: Option<String>,
+}
+
+/// A price of a feed, or a day on which a model ends, that waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldNews {
+    pub feed: String,
+    /// `OFFER LINE`, or `OFFER retires_on`.
+    pub line: String,
+    /// What is in force, for as much as the new price buys.
+    #[serde(rename = "old_usd")]
+    pub old: Option<Ticks>,
+    #[serde(rename = "new_usd")]
+    pub new: Option<Ticks>,
+    /// Units of the meter that both amounts buy.
+    pub per: Option<String>,
+    /// Signed, of the old price: `+900.00`.
+    pub percent: Option<String>,
+    /// The day, where that is what is held.
+    pub retires_on: Option<Date>,
+    pub why: String,
+}
+
+/// A feed that has told nothing for longer than it may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FeedSilence {
+    pub feed: String,
+    /// Absent: never.
+    pub last_told_at: Option<Timestamp>,
+    pub allowed_minutes: i64,
+    /// `OFFER LINE` of each price that it is about; none where it is about the feed itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
+}
+
+/// Credits that the provider tells otherwise than the books.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CreditsDrift {
+    pub provider: String,
+    /// What is counted: `credit`.
+    pub unit: String,
+    /// In units, as people count them; the provider's word.
+    pub told: String,
+    pub booked: String,
+    /// Signed: `told` less `booked`.
+    pub difference: String,
+    /// What the difference is worth at the provider's prices; signed.
+    #[serde(rename = "difference_usd")]
+    pub worth: Ticks,
+    /// When the provider said so.
+    pub told_at: Timestamp,
 }
 
 /// Which figure of a model and project left its usual range.
@@ -216,7 +267,22 @@ pub enum AlertFact {
         #[serde(rename = "left_usd")]
         left: Ticks,
     },
+    /// The provider says that another number of credits is left than the books do.
+    CreditsDrift(CreditsDrift),
     CostAnomaly(CostAnomaly),
+    /// A feed tells what is not believed until a person confirms it.
+    FeedHeld(HeldNews),
+    /// A feed cannot be asked or read.
+    FeedFailing {
+        feed: String,
+        why: String,
+        /// Absent: never.
+        last_told_at: Option<Timestamp>,
+    },
+    /// A feed has told nothing for longer than it may; its last prices go on.
+    FeedStale(FeedSilence),
+    /// Spot prices that nobody tells any more: they are unknown.
+    FeedSilent(FeedSilence),
     /// An offer fails again and again, and rests.
     OfferOutage {
         offer: String,
@@ -243,7 +309,7 @@ pub enum AlertFact {
 
 impl AlertFact {
     /// Every kind that there is.
-    pub const KINDS: [&'static str; 14] = [
+    pub const KINDS: [&'static str; 19] = [
         "budget.threshold",
         "budget.projection",
         "budget.overrun",
@@ -254,7 +320,12 @@ impl AlertFact {
         "model.retires",
         "credits.expire",
         "credits.run_out",
+        "credits.drift",
         "cost.anomaly",
+        "feed.held",
+        "feed.failing",
+        "feed.stale",
+        "feed.silent",
         "offer.outage",
         "provider.outage",
         "price.drift",
@@ -274,7 +345,12 @@ impl AlertFact {
             AlertFact::ModelRetires { .. } => "model.retires",
             AlertFact::CreditsExpire { .. } => "credits.expire",
             AlertFact::CreditsRunOut { .. } => "credits.run_out",
+            AlertFact::CreditsDrift(_) => "credits.drift",
             AlertFact::CostAnomaly(_) => "cost.anomaly",
+            AlertFact::FeedHeld(_) => "feed.held",
+            AlertFact::FeedFailing { .. } => "feed.failing",
+            AlertFact::FeedStale(_) => "feed.stale",
+            AlertFact::FeedSilent(_) => "feed.silent",
             AlertFact::OfferOutage { .. } => "offer.outage",
             AlertFact::ProviderOutage { .. } => "provider.outage",
         }

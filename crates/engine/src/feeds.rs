@@ -11,9 +11,11 @@ pub use fetch::{FetchFault, Fetcher};
 use crate::market::Market;
 use crate::shared::Shared;
 use fetch::Fetched;
+use gallerist_domain::NewAlert;
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::{FeedBook, FeedRules, FeedStatus, Told, still_told, take_in};
+use gallerist_pricing::watch::feeds::{PolledFeed, troubles};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use std::path::PathBuf;
@@ -89,6 +91,8 @@ pub(crate) struct FeedDesk {
     known: OnceLock<Arc<Catalogue>>,
     book: Mutex<Arc<FeedBook>>,
     path: Option<PathBuf>,
+    /// Rung when the book has changed, for whoever looks for what is wrong in it.
+    news: tokio::sync::Notify,
     /// Held while the book is changed, its writing included.
     changing: Arc<tokio::sync::Mutex<()>>,
     /// The last catalogue of the past that was made for a settlement.
@@ -120,6 +124,7 @@ impl FeedDesk {
             whole: settings.whole,
             known: OnceLock::new(),
             changing: Arc::default(),
+            news: tokio::sync::Notify::new(),
             earlier: Mutex::default(),
         }
     }
@@ -139,6 +144,23 @@ impl FeedDesk {
             let whole = self.whole.as_ref().and_then(|origin| origin.whole().ok());
             whole.map_or_else(|| Arc::clone(&self.base), Arc::new)
         })
+    }
+
+    /// What is wrong with the feeds, by the book.
+    pub(crate) fn troubles(&self, catalogue: &Catalogue, now: Timestamp) -> Vec<NewAlert> {
+        let feeds = self.feeds.iter().map(|desk| &desk.feed);
+        let feeds: Vec<PolledFeed<'_>> = feeds
+            .map(|Feed { rules, stale_after, .. }| PolledFeed {
+                name: &rules.name,
+                stale_after: *stale_after,
+            })
+            .collect();
+        troubles(&self.book(), &feeds, catalogue, now)
+    }
+
+    /// Waits until the book changes. A change since the last wait ends it at once.
+    pub(crate) async fn changed(&self) {
+        self.news.notified().await;
     }
 
     pub(crate) fn states(&self) -> Vec<FeedState> {
@@ -241,7 +263,7 @@ fn take_answers(
             *validators.lock().unwrap_or_else(PoisonError::into_inner) = new;
         }
     }
-    alarm(&told);
+    log(&told);
     told
 }
 
@@ -273,20 +295,21 @@ fn take_answer(
     book.feeds.get(name).is_some_and(|status| status.fault.is_none())
 }
 
-/// Says in the log what a person should know.
-fn alarm(told: &[Told]) {
+/// Says in the log what became of a poll. What is wrong is an alert when it begins, with a warning in the log;
+/// that it still is, at each poll, is for whoever looks for a mistake.
+fn log(told: &[Told]) {
     for Told { feed, line, decision, why, old_usd, new_usd, .. } in told {
         let why = why.as_deref().unwrap_or_default();
         let dollars = |amount: &Option<gallerist_domain::Ticks>| amount.map(|usd| usd.to_string());
         let (old_usd, new_usd) = (dollars(old_usd), dollars(new_usd));
         match decision.as_str() {
             "held" => {
-                tracing::warn!(%feed, %line, old_usd, new_usd, why, "a polled price is held until it is confirmed");
+                tracing::debug!(%feed, %line, old_usd, new_usd, why, "a polled price is held until it is confirmed");
             }
             "accepted" => tracing::info!(%feed, %line, old_usd, new_usd, "a polled price holds from now on"),
-            "stale" => tracing::warn!(%feed, %line, "a feed has not told prices for longer than it may"),
+            "stale" => tracing::debug!(%feed, %line, "a feed has not told prices for longer than it may"),
             "unreachable" | "unreadable" => {
-                tracing::warn!(%feed, why, "a feed told nothing; the last prices that were believed stay");
+                tracing::debug!(%feed, why, "a feed told nothing; the last prices that were believed stay");
             }
             _ => {}
         }
@@ -330,7 +353,7 @@ pub async fn poll(
         let answer = fetcher.fetch(feed, base, &fetch::Validators::default(), now).await;
         take_answer(book, feed, base, &answer, now, &mut told);
     }
-    alarm(&told);
+    log(&told);
     Ok(told)
 }
 
@@ -373,6 +396,7 @@ fn put_in_force(shared: &Shared, mut book: FeedBook, now: Timestamp) -> Result<(
     }
     *desk.book.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
     if !other {
+        desk.news.notify_one();
         return Ok(());
     }
     let market = Market::new(Arc::new(catalogue), &shared.configured);
@@ -382,6 +406,8 @@ fn put_in_force(shared: &Shared, mut book: FeedBook, now: Timestamp) -> Result<(
     // Health is kept by index; prices and days change no offer's place.
     debug_assert!(same(&market, &shared.market()), "a feed changed which offers there are");
     shared.set_market(market);
+    // Whoever hears of it looks at the new market.
+    desk.news.notify_one();
     Ok(())
 }
 

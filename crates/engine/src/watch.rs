@@ -4,6 +4,7 @@
 //! be told exactly (a threshold, a dispute, an overrun) is raised by the ledger's own transactions instead. When
 //! the store fails, the next look finds what this one missed. It refuses to deliver: that is `webhooks.rs`.
 
+mod caps;
 mod costs;
 mod outages;
 
@@ -44,17 +45,21 @@ pub(crate) struct Watch {
     history: Option<History>,
     slowly_at: Option<Timestamp>,
     raised: HashSet<String>,
+    /// The digest of the catalogue that was last looked at.
+    catalogue: String,
 }
 
 /// Looks until the engine stops.
 pub(crate) async fn keep_watch(shared: Arc<Shared>) {
     // A command that makes one picture and ends has nothing to tell of the days to come.
     let slowly_at = shared.clock.now().checked_add(SETTLED_IN).ok();
-    let mut watch = Watch { slowly_at, ..Watch::default() };
+    let catalogue = shared.market().catalogue.digest.clone();
+    let mut watch = Watch { slowly_at, catalogue, ..Watch::default() };
     loop {
         watch.look(&shared).await;
         tokio::select! {
             () = sleep(Duration::from_millis(shared.limits.watch_every_ms)) => {}
+            () = shared.feeds.changed() => {}
             () = shared.stopping.cancelled() => return,
         }
     }
@@ -66,7 +71,19 @@ impl Watch {
         let now = shared.clock.now();
         let mut alerts = self.outages.look(shared, now);
         note(&mut alerts, "budgets", projections(shared, now).await);
-        if self.slowly_at.is_none_or(|at| at <= now) {
+        match caps::look(shared, now).await {
+            Ok(found) => {
+                alerts.extend(found.projections);
+                self.raise_thresholds(shared, found.thresholds).await;
+            }
+            Err(error) => tracing::error!(%error, "the watch could not look at the caps of projects"),
+        }
+        let market = shared.market();
+        alerts.extend(shared.feeds.troubles(&market.catalogue, now));
+        // A feed has moved a price or ended a model.
+        let moved = self.catalogue != market.catalogue.digest;
+        if moved || self.slowly_at.is_none_or(|at| at <= now) {
+            self.catalogue.clone_from(&market.catalogue.digest);
             self.slowly_at = now.checked_add(SLOWLY).ok();
             note(&mut alerts, "offers in use", offers_in_use(shared, now).await);
             note(&mut alerts, "credits", credits(shared, now).await);
@@ -81,7 +98,20 @@ impl Watch {
             return;
         }
         let raised: Vec<String> = alerts.iter().map(|alert| alert.once.clone()).collect();
-        match shared.store.raise_alerts(alerts).await {
+        self.remember(raised, shared.store.raise_alerts(alerts).await);
+    }
+
+    /// Shares of caps, where nothing greater was told.
+    async fn raise_thresholds(&mut self, shared: &Shared, mut alerts: Vec<(NewAlert, Vec<String>)>) {
+        alerts.retain(|(alert, _)| !self.raised.contains(&alert.once));
+        if !alerts.is_empty() {
+            let raised = alerts.iter().map(|(alert, _)| alert.once.clone()).collect();
+            self.remember(raised, shared.store.raise_alerts_unless(alerts).await);
+        }
+    }
+
+    fn remember(&mut self, raised: Vec<String>, done: Result<(), StoreError>) {
+        match done {
             Ok(()) => {
                 if self.raised.len() >= RAISED_MAX {
                     self.raised.clear();
@@ -117,7 +147,7 @@ fn projection(record: &BudgetRecord, counter: &CounterRecord, now: Timestamp) ->
     let spent = settled.saturating_add(*disputed);
     let reached_at = reached_at(Spent { start, end: *window_end, spent, limit: budget.limit }, now)?;
     let standing = BudgetStanding {
-        budget: budget.id,
+        budget: Some(budget.id),
         name: budget.name.clone(),
         words: budget.words(),
         subject: subject.clone(),
@@ -150,7 +180,9 @@ async fn offers_in_use(shared: &Shared, now: Timestamp) -> Result<Vec<NewAlert>,
     for offer in &offers {
         note_prices(shared, offer, known.get(&offer.id.to_string()), now).await?;
     }
-    Ok(retirements(&offers, now))
+    let book = shared.feeds.book();
+    let told = |offer: &Offer| book.retires_on(&offer.provider.kind, &offer.model.id);
+    Ok(retirements(&offers, |offer| told(offer).is_some(), now))
 }
 
 async fn note_prices(
@@ -182,7 +214,8 @@ async fn note_prices(
     shared.store.note_prices(name.clone(), before.cloned(), after, alerts, now).await
 }
 
-fn retirements(offers: &[&Offer], now: Timestamp) -> Vec<NewAlert> {
+/// `announced` says whether a feed told the end, and not the catalogue: that is told at once, however far it is.
+fn retirements(offers: &[&Offer], announced: impl Fn(&Offer) -> bool, now: Timestamp) -> Vec<NewAlert> {
     let mut ending: BTreeMap<(&str, Date), Vec<&Offer>> = BTreeMap::new();
     for offer in offers {
         if let Some(day) = offer.model.lifecycle.retires_on {
@@ -190,9 +223,13 @@ fn retirements(offers: &[&Offer], now: Timestamp) -> Vec<NewAlert> {
         }
     }
     let alert = |((model, day), offers): ((&str, Date), Vec<&Offer>)| {
-        let ends::Near { days_left, within_days } = ends::near_day(day, now)?;
+        let announced = || offers.iter().any(|offer| announced(offer));
+        let (days_left, within) = match ends::near_day(day, now) {
+            Some(near) => (near.days_left, near.within_days.to_string()),
+            None => (ends::days_left(day, now).filter(|_| announced())?, "announced".to_owned()),
+        };
         Some(NewAlert {
-            once: format!("retires:{model}:{day}:{within_days}"),
+            once: format!("retires:{model}:{day}:{within}"),
             at: now,
             project: None,
             fact: AlertFact::ModelRetires {

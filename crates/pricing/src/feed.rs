@@ -14,6 +14,7 @@ mod intake;
 mod lists;
 mod read;
 
+pub(crate) use book::RETIRES_ON;
 pub use book::{FeedBook, FeedStatus, HeldPrice};
 pub use ends::{EndWatch, HeldEnd};
 pub use intake::{FeedRules, Told, still_told, take_in};
@@ -147,6 +148,9 @@ pub struct Held {
     /// Polls after the first that agreed.
     #[serde(default)]
     pub agreed: u32,
+    /// Since when a price of this line is held, whichever; absent in books of earlier versions.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
 }
 
 /// What is known of one line from its feed.
@@ -219,7 +223,9 @@ pub fn observe(
     let person = unit.is_some();
     let factor = guard.jump_factor;
     let why = unit.unwrap_or_else(|| format!("more than {factor} times off the last known price"));
-    watch.held = Some(Held { quote: seen.quote, at: seen.at, polled: now, why: why.clone(), person, agreed });
+    let since = watch.held.as_ref().and_then(|held| held.since).or(Some(now));
+    watch.held =
+        Some(Held { quote: seen.quote, at: seen.at, polled: now, why: why.clone(), person, agreed, since });
     Decision::Held(why)
 }
 

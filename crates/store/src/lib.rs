@@ -61,7 +61,7 @@ pub use ledger::{
 };
 pub use pictures::{NewPicture, Picture, Swept};
 pub use postgres::StoreUrl;
-pub use projects::{ProjectChange, ProjectRecord, ProjectUsage};
+pub use projects::{ProjectChange, ProjectRecord, ProjectUsage, cap_words};
 pub use requests::{
     AttemptRecord, EntryRecord, IdempotentRequest, OpenAttempt, RequestDetail, RequestFilter, RequestPage,
     RequestRecord, UnfinishedRequest,

@@ -1,6 +1,6 @@
 //! Projects: who pays, their caps and their running totals.
 
-use gallerist_domain::{ProjectId, RateLimits, Ticks};
+use gallerist_domain::{BudgetUnit, ProjectId, RateLimits, Ticks};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -45,6 +45,11 @@ pub struct ProjectUsage {
     pub requests_running: u64,
     /// Keys that are neither revoked nor expired.
     pub keys: u64,
+}
+
+/// A project's cap in words: `100 USD in all for project shop`.
+pub fn cap_words(cap: Ticks, project: &ProjectId) -> String {
+    format!("{} in all for project {project}", BudgetUnit::Usd.words(cap.get()))
 }
 
 impl ProjectRecord {

@@ -3,7 +3,7 @@ use crate::budget::BudgetUnit;
 
 fn standing(unit: BudgetUnit) -> BudgetStanding {
     BudgetStanding {
-        budget: BudgetId::from_uuid(uuid::Uuid::nil()),
+        budget: Some(BudgetId::from_uuid(uuid::Uuid::nil())),
         name: "shop".to_owned(),
         words: "20 USD per month for project shop".to_owned(),
         subject: String::new(),
@@ -42,6 +42,15 @@ fn anomaly(observed: i128) -> AlertFact {
     })
 }
 
+fn silence(lines: &[&str]) -> FeedSilence {
+    FeedSilence {
+        feed: "gpu".to_owned(),
+        last_told_at: Some("2026-11-23T09:20:30Z".parse().unwrap()),
+        allowed_minutes: 30,
+        lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+    }
+}
+
 fn one_of_each() -> Vec<AlertFact> {
     let attempt = AttemptId::from_uuid(uuid::Uuid::nil());
     let at: Timestamp = "2026-11-23T10:20:30Z".parse().unwrap();
@@ -72,7 +81,33 @@ fn one_of_each() -> Vec<AlertFact> {
             loss: Ticks::new(10_000_000_000),
         },
         AlertFact::CreditsRunOut { provider: "bfl".to_owned(), run_out_at: at, days_left: 0, left: maximum },
+        AlertFact::CreditsDrift(CreditsDrift {
+            provider: "bfl".to_owned(),
+            unit: "credits".to_owned(),
+            told: "90".to_owned(),
+            booked: "120.5".to_owned(),
+            difference: "-30.5".to_owned(),
+            worth: Ticks::new(-3_050_000_000),
+            told_at: at,
+        }),
         anomaly(2_600),
+        AlertFact::FeedHeld(HeldNews {
+            feed: "gpu".to_owned(),
+            line: "bfl/flux-2-pro first_megapixel".to_owned(),
+            old: Some(Ticks::new(300_000_000)),
+            new: Some(Ticks::new(3_000_000_000)),
+            per: Some("1".to_owned()),
+            percent: Some("+900.00".to_owned()),
+            retires_on: None,
+            why: "more than 3 times off the last known price".to_owned(),
+        }),
+        AlertFact::FeedFailing {
+            feed: "gpu".to_owned(),
+            why: "it answered 500".to_owned(),
+            last_told_at: None,
+        },
+        AlertFact::FeedStale(silence(&[])),
+        AlertFact::FeedSilent(silence(&["bfl/flux-1.1-pro picture"])),
         AlertFact::OfferOutage { offer: offer.clone() },
         AlertFact::ProviderOutage { provider: "bfl".to_owned(), offers: vec![offer] },
         AlertFact::PriceDrift {
@@ -98,8 +133,29 @@ fn every_fact_has_its_kind_and_a_sentence() {
     }
     let told = |fact: &AlertFact| fact.message();
     assert!(told(&facts[1]).contains("is reached on 2026-11-23 10:20 UTC: 16.0000000004 USD of 20.00 USD"));
+    let cap =
+        BudgetStanding { budget: None, name: String::new(), window_end: None, ..standing(BudgetUnit::Usd) };
+    let cap = told(&AlertFact::BudgetThreshold { threshold_percent: 80, standing: cap });
+    assert_eq!(
+        cap,
+        "80 % of the cap (20 USD per month for project shop) is spent: 16.0000000004 USD of 20.00 USD."
+    );
     assert!(told(&facts[5]).contains("first_megapixel was 0.03 USD and is 0.045 USD (+50.00 %)"));
-    assert!(told(&facts[10]).contains("2.60 on 2026-11-28, usually 1.00 to 1.15 (median 1.05 over 14 days"));
+    let drift = told(&facts[10]);
+    assert!(
+        drift.contains("bfl says that 90 credits are left, the books say 120.5 (-30.5, worth -0.305 USD)")
+    );
+    let held = told(&facts[12]);
+    assert!(
+        held.contains("costs 0.30 USD instead of 0.03 USD (+900.00 %). It is held, because more"),
+        "{held}"
+    );
+    assert!(told(&facts[13]).contains("told nothing: it answered 500. It last answered before this"));
+    assert!(
+        told(&facts[15])
+            .contains("bfl/flux-1.1-pro picture is unknown: the feed \"gpu\" last told it on 2026")
+    );
+    assert!(told(&facts[11]).contains("2.60 on 2026-11-28, usually 1.00 to 1.15 (median 1.05 over 14 days"));
 }
 
 #[test]

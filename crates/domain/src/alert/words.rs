@@ -1,6 +1,6 @@
 //! The sentences that people read.
 
-use super::{AlertFact, BudgetStanding, CostAnomaly, PriceMove, WatchedFigure};
+use super::{AlertFact, BudgetStanding, CostAnomaly, FeedSilence, HeldNews, PriceMove, WatchedFigure};
 use crate::money::{Decimal, Ticks};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -10,14 +10,14 @@ impl AlertFact {
     pub fn message(&self) -> String {
         match self {
             AlertFact::BudgetThreshold { threshold_percent, standing } => format!(
-                "{threshold_percent} % of the budget {} is spent: {} of {}{}.",
+                "{threshold_percent} % of the {} is spent: {} of {}{}.",
                 standing.title(),
                 standing.unit.words(standing.settled + standing.disputed),
                 standing.unit.words(standing.limit),
                 standing.reset_words()
             ),
             AlertFact::BudgetProjection { reached_at, standing } => format!(
-                "At this pace the budget {} is reached on {}: {} of {} are spent{}.",
+                "At this pace the {} is reached on {}: {} of {} are spent{}.",
                 standing.title(),
                 minute(*reached_at),
                 standing.unit.words(standing.settled + standing.disputed),
@@ -25,7 +25,7 @@ impl AlertFact {
                 standing.reset_words()
             ),
             AlertFact::BudgetOverrun { attempt, standing } => format!(
-                "The budget {} is passed, because a provider charged attempt {attempt} more than its \
+                "The {} is passed, because a provider charged attempt {attempt} more than its \
                  published maximum: {} of {}. It is closed{}.",
                 standing.title(),
                 standing.unit.words(standing.settled + standing.disputed + standing.held),
@@ -61,7 +61,13 @@ impl AlertFact {
                     offers.join(", ")
                 )
             }
-            AlertFact::CreditsExpire { .. } | AlertFact::CreditsRunOut { .. } => self.credits_message(),
+            AlertFact::CreditsExpire { .. }
+            | AlertFact::CreditsRunOut { .. }
+            | AlertFact::CreditsDrift(_) => self.credits_message(),
+            AlertFact::FeedHeld(_)
+            | AlertFact::FeedFailing { .. }
+            | AlertFact::FeedStale(_)
+            | AlertFact::FeedSilent(_) => self.feed_message(),
             AlertFact::CostAnomaly(anomaly) => anomaly.words(),
             AlertFact::OfferOutage { offer } => {
                 format!("{offer} fails again and again; it rests, and other offers are tried.")
@@ -89,9 +95,48 @@ impl AlertFact {
                 in_days(*days_left),
                 left.short()
             ),
+            AlertFact::CreditsDrift(drift) => format!(
+                "{} says that {} {} are left, the books say {} ({}, worth {} USD). `gallerist credits balance \
+                 {} --apply` books the difference.",
+                drift.provider,
+                drift.told,
+                drift.unit,
+                drift.booked,
+                drift.difference,
+                drift.worth.short(),
+                drift.provider
+            ),
             _ => String::new(),
         }
     }
+
+    /// What is wrong with a feed; empty for anything else.
+    fn feed_message(&self) -> String {
+        match self {
+            AlertFact::FeedHeld(news) => news.words(),
+            AlertFact::FeedFailing { feed, why, last_told_at } => format!(
+                "The feed {feed:?} told nothing: {why}. {}; its last prices stay.",
+                last_told("It last answered", *last_told_at)
+            ),
+            AlertFact::FeedStale(silence) => format!(
+                "{}, longer ago than the {} minutes that it may be silent; its prices may be old.",
+                last_told(&format!("The feed {:?} last told something", silence.feed), silence.last_told_at),
+                silence.allowed_minutes
+            ),
+            AlertFact::FeedSilent(FeedSilence { feed, last_told_at, allowed_minutes, lines }) => format!(
+                "The spot price of {} is unknown: {}, longer ago than {allowed_minutes} minutes. What it \
+                 prices cannot be bought.",
+                lines.join(", "),
+                last_told(&format!("the feed {feed:?} last told it"), *last_told_at)
+            ),
+            _ => String::new(),
+        }
+    }
+}
+
+fn last_told(what: &str, at: Option<Timestamp>) -> String {
+    let when = at.map_or_else(|| "before this gateway knew it".to_owned(), |at| format!("on {}", minute(at)));
+    format!("{what} {when}")
 }
 
 fn minute(at: Timestamp) -> String {
@@ -107,10 +152,12 @@ fn in_days(days: u32) -> String {
 }
 
 impl BudgetStanding {
+    /// `budget "pictures" (100 USD per month for project shop)`, `cap (100 USD in all for project shop)`.
     fn title(&self) -> String {
+        let what = if self.budget.is_some() { "budget" } else { "cap" };
         let name = if self.name.is_empty() { String::new() } else { format!("\"{}\" ", self.name) };
         let subject = if self.subject.is_empty() { String::new() } else { format!(", {}", self.subject) };
-        format!("{name}({}{subject})", self.words)
+        format!("{what} {name}({}{subject})", self.words)
     }
 
     fn reset_words(&self) -> String {
@@ -124,6 +171,27 @@ impl PriceMove {
         let percent = percent.as_ref().map_or_else(String::new, |percent| format!(" ({percent} %)"));
         let per = if per == "1" { String::new() } else { format!(" per {per}") };
         format!("{offer} {what}: {line} was {} USD and is {} USD{per}{percent}.", old.short(), new.short())
+    }
+}
+
+impl HeldNews {
+    fn words(&self) -> String {
+        let HeldNews { feed, line, old, new, per, percent, retires_on, why } = self;
+        let told = match (new, retires_on) {
+            (Some(new), _) => {
+                let per = per.as_ref().filter(|per| *per != "1");
+                let per = per.map_or_else(String::new, |per| format!(" per {per}"));
+                let old = old.map_or_else(String::new, |old| format!(" instead of {} USD", old.short()));
+                let percent = percent.as_ref().map_or_else(String::new, |moved| format!(" ({moved} %)"));
+                format!("{line} costs {} USD{per}{old}{percent}", new.short())
+            }
+            (None, Some(day)) => format!("{line} is {day}"),
+            (None, None) => format!("{line} is no day any more"),
+        };
+        format!(
+            "The feed {feed:?} says that {told}. It is held, because {why}; until `gallerist prices sync \
+             --confirm '{line}'` what was known stays in force."
+        )
     }
 }
 

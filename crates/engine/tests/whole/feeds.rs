@@ -7,7 +7,7 @@ use gallerist_engine::{EngineSettings, RefusalKind};
 use gallerist_fakes::Fakes;
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::feed::{FeedBook, FeedForm, FeedRules, Guard, Mapping, Target};
-use gallerist_store::AttemptStatus;
+use gallerist_store::{AlertFilter, AlertRecord, AttemptStatus};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -81,6 +81,32 @@ fn usd(text: &str) -> Ticks {
     text.parse().expect("an amount")
 }
 
+/// The alerts of feeds and ends, oldest first, once there are so many.
+async fn alerts(house: &House, count: usize) -> Vec<AlertRecord> {
+    let read = || async {
+        let filter = AlertFilter { limit: 100, ..AlertFilter::default() };
+        let page = house.store.alerts(filter).await.expect("they are read");
+        let about = |alert: &AlertRecord| alert.kind.starts_with("feed.") || alert.kind == "model.retires";
+        let mut alerts: Vec<AlertRecord> = page.alerts.into_iter().filter(about).collect();
+        alerts.reverse();
+        alerts
+    };
+    for _ in 0..400 {
+        let found = read().await;
+        if found.len() >= count {
+            // What would be told twice would be told soon.
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            return read().await;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("never {count} alerts: {:?}", read().await);
+}
+
+fn kinds(alerts: &[AlertRecord]) -> Vec<&str> {
+    alerts.iter().map(|alert| alert.kind.as_str()).collect()
+}
+
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..400 {
         if holds() {
@@ -147,6 +173,13 @@ async fn a_jump_is_held_until_a_person_believes_it_and_the_old_price_stays() {
         assert_eq!((line.decision.as_str(), line.percent.as_deref()), ("held", Some("+900.00")));
         assert_eq!(expected(&house, MODEL), before, "however often it is told");
     }
+    let raised = alerts(&house, 1).await;
+    assert_eq!(kinds(&raised), ["feed.held"], "once, not at each poll");
+    let fact: Value = serde_json::from_str(&raised[0].fact_json).expect("it is JSON");
+    assert_eq!(
+        (&fact["line"], &fact["old_usd"], &fact["new_usd"], &fact["percent"]),
+        (&json!("fal/flux-1-dev units"), &json!("0.0250000000"), &json!("0.2500000000"), &json!("+900.00"))
+    );
     let held = house.engine.feed_book().held();
     assert_eq!((held.len(), held[0].line.as_str()), (1, "fal/flux-1-dev units"));
     let other = house.engine.confirm_held(&["bfl/flux-1.1-pro picture".to_owned()]).await.expect("written");
@@ -178,6 +211,10 @@ async fn a_feed_that_fails_in_any_way_leaves_the_last_price_that_was_believed() 
         assert!(!format!("{told:?}").contains(key.as_str()), "a key stays where it is: {told:?}");
         assert_eq!(expected(&house, MODEL), moved, "{fault}");
     }
+    let raised = alerts(&house, 1).await;
+    assert_eq!(kinds(&raised), ["feed.failing"], "six polls failed, and it is one state");
+    let key = &fakes.keys()["fal"];
+    assert!(!raised[0].message.contains(key.as_str()) && raised[0].message.contains("told nothing: "));
     let state = &house.engine.feed_states()[0];
     assert!(state.failed >= 6 && state.succeeded >= 1 && state.status.fault.is_some(), "{state:?}");
     assert_eq!(house.engine.market().catalogue.digest, digest);
@@ -225,6 +262,12 @@ async fn a_silent_feed_is_warned_of_and_a_silent_spot_feed_makes_the_price_unkno
     clock.set(later(4));
     let told = house.engine.sync_feeds(None, false).await.expect("it is polled");
     assert_eq!(told.iter().filter(|one| one.decision == "stale").count(), 4, "{told:?}");
+    let raised = alerts(&house, 5).await;
+    let mut told = kinds(&raised);
+    told.sort_unstable();
+    assert_eq!(told, ["feed.failing", "feed.failing", "feed.silent", "feed.stale", "feed.stale"]);
+    let silent = raised.iter().find(|alert| alert.kind == "feed.silent").expect("it is there");
+    assert!(silent.message.contains("bfl/flux-1.1-pro picture"), "{}", silent.message);
     let request = ImageRequest::new("bfl/flux-1.1-pro", "a kite");
     let report = house.engine.quotes(&request, Grants::ALL, None).expect("a known model");
     assert!(report.offers.is_empty());
@@ -254,7 +297,13 @@ async fn a_models_end_is_warned_of_as_soon_as_its_provider_lists_it() {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     let house = house(&fakes, &folder, with_feeds(vec![polled], None)).await;
     let today = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    let day = today.saturating_add(jiff::Span::new().days(30));
+    let day = today.saturating_add(jiff::Span::new().days(60));
+    let bought = house.engine.generate(incoming(ImageRequest::new("openai/gpt-image-2", "a kite")));
+    let answer = bought.await.expect("a picture");
+    let speaks_of =
+        |warnings: &[String]| warnings.iter().any(|one| one.contains(&format!("retires on {day}")));
+    assert!(!speaks_of(&answer.meta.warnings));
+    house.settled().await;
     let Value::Object(listing) = json!({"gpt-image-2": day.to_string()}) else { unreachable!("an object") };
     fakes.get("openai").expect("a known kind").ctx.listing.change(listing);
     let request = ImageRequest::new("openai/gpt-image-2", "a kite");
@@ -266,6 +315,12 @@ async fn a_models_end_is_warned_of_as_soon_as_its_provider_lists_it() {
     assert!(dry.iter().any(|one| one.decision == "accepted"), "{dry:?}");
     house.engine.sync_feeds(None, false).await.expect("it is polled");
     assert!(warned(&house));
+    let raised = alerts(&house, 1).await;
+    assert_eq!(kinds(&raised), ["model.retires"], "at once, although it is two months away");
+    assert!(raised[0].message.contains(&format!("{day}, in 60 days; it is bought as openai/gpt-image-2")));
+    let answer = house.engine.generate(incoming(request)).await.expect("a picture");
+    assert!(speaks_of(&answer.meta.warnings), "{:?}", answer.meta.warnings);
+    house.settled().await;
     house.balance().await;
 }
 

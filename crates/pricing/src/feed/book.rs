@@ -34,6 +34,9 @@ pub struct FeedStatus {
     pub succeeded: Option<Timestamp>,
     /// Why the last poll brought none; absent when it did. Holds no key.
     pub fault: Option<String>,
+    /// The first of the polls without a break that brought none.
+    #[serde(default)]
+    pub failing_since: Option<Timestamp>,
     /// When it was noticed that the feed is silent for longer than it may be.
     pub stale_since: Option<Timestamp>,
 }
@@ -54,7 +57,7 @@ pub struct HeldPrice {
 }
 
 /// The word in place of a line for the day on which a model ends.
-pub(super) const RETIRES_ON: &str = "retires_on";
+pub(crate) const RETIRES_ON: &str = "retires_on";
 
 impl FeedBook {
     /// The book without the prices that were believed after `at`, and without what has fallen silent since.
@@ -80,13 +83,15 @@ impl FeedBook {
     pub fn note_failure(&mut self, feed: &str, why: String, now: Timestamp) {
         let status = self.feeds.entry(feed.to_owned()).or_default();
         status.first_tried.get_or_insert(now);
+        status.failing_since.get_or_insert(now);
         status.fault = Some(why);
     }
 
     pub(super) fn note_success(&mut self, feed: &str, now: Timestamp) {
         let status = self.feeds.entry(feed.to_owned()).or_default();
         status.first_tried.get_or_insert(now);
-        *status = FeedStatus { succeeded: Some(now), fault: None, stale_since: None, ..status.clone() };
+        let first_tried = status.first_tried;
+        *status = FeedStatus { first_tried, succeeded: Some(now), ..FeedStatus::default() };
     }
 
     /// Marks what the feed has not told for longer than `allowed`, and takes the mark from what it tells again.
@@ -172,6 +177,11 @@ impl FeedBook {
             }
         }
         confirmed
+    }
+
+    /// The day on which a feed ends the model of this name at a kind of provider.
+    pub fn retires_on(&self, kind: &str, model: &str) -> Option<jiff::civil::Date> {
+        self.ends.get(&format!("{kind}/{model}"))?.on
     }
 
     /// What is known of a line.

@@ -25,6 +25,9 @@ pub struct HeldEnd {
     pub on: Option<Date>,
     pub polled: Timestamp,
     pub why: String,
+    /// Since when a day of this model is held; absent in books of earlier versions.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
 }
 
 /// What became of a day, as a price's [`Decision`] without one.
@@ -57,7 +60,8 @@ impl EndWatch {
         let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
         if told.is_some_and(|day| day <= today) && known.is_none_or(|known| known > today) {
             let why = "it would end the model at once".to_owned();
-            self.held = Some(HeldEnd { on: told, polled: now, why: why.clone() });
+            let since = self.held.as_ref().and_then(|held| held.since).or(Some(now));
+            self.held = Some(HeldEnd { on: told, polled: now, why: why.clone(), since });
             return EndDecision::Held(why);
         }
         (self.on, self.held) = (told, None);

@@ -23,8 +23,13 @@ pub struct Near {
 
 /// Whether a day (in UTC) has come near; `None` when it is past, too.
 pub fn near_day(day: Date, now: Timestamp) -> Option<Near> {
+    near(days_left(day, now)?.into())
+}
+
+/// Days until a day (in UTC); `None` when it is past.
+pub fn days_left(day: Date, now: Timestamp) -> Option<u32> {
     let today = now.to_zoned(TimeZone::UTC).date();
-    near(today.until((Unit::Day, day)).ok()?.get_days().into())
+    u32::try_from(today.until((Unit::Day, day)).ok()?.get_days()).ok()
 }
 
 /// Whether an instant has come near, in started days.

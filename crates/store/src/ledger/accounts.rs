@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::counters::Counters;
 use crate::StoreError;
 use crate::error::Breach;
+use crate::projects::cap_words;
 use crate::sql::{Row, Sql, Tally, params};
 use crate::words::{Movement, statements};
 
@@ -174,7 +175,7 @@ pub(crate) fn hold_within_cap(
         Ok(Breach {
             budget: None,
             name: String::new(),
-            words: format!("{} in all for project {project}", unit.words(limit)),
+            words: cap_words(Ticks::new(limit), project),
             subject: String::new(),
             unit,
             limit,

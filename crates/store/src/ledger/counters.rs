@@ -381,7 +381,7 @@ impl Standing {
     fn words(&self, budget: &Budget) -> BudgetStanding {
         let instant = |at: i64| Timestamp::from_microsecond(at).ok();
         BudgetStanding {
-            budget: budget.id,
+            budget: Some(budget.id),
             name: budget.name.clone(),
             words: budget.words(),
             subject: self.subject.clone(),

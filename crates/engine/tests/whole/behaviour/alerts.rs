@@ -296,6 +296,31 @@ async fn a_cap_that_is_reached_too_soon_is_foretold_to_its_project() {
     assert_eq!(house.balance().await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projects_own_cap_is_told_of_at_its_shares_once_each() {
+    let clock = clock();
+    let house = house(612, &clock).await;
+    let project = ProjectId::default_project();
+    let cap = |text: &str| house.store.set_cap(project.clone(), Some(usd(text)), Timestamp::now());
+    cap("0.05").await.expect("it is set");
+    house.engine.generate(incoming(ask("bfl/flux-2-pro"))).await.expect("it is made");
+    house.settled().await;
+    let told = || async {
+        house.engine.watch_now().await;
+        house.engine.watch_now().await;
+        let about = |alert: &AlertRecord| alert.kind == "budget.threshold";
+        alerts(&house.store).await.into_iter().filter(about).map(|alert| alert.message).collect::<Vec<_>>()
+    };
+    let half = "50 % of the cap (0.05 USD in all for project default) is spent: 0.03 USD of 0.05 USD.";
+    assert_eq!(told().await, [half]);
+    cap("0.03").await.expect("it is set");
+    let whole = "100 % of the cap (0.03 USD in all for project default) is spent: 0.03 USD of 0.03 USD.";
+    assert_eq!(told().await, [half, whole]);
+    cap("0.05").await.expect("it is set");
+    assert_eq!(told().await, [half, whole], "that was told");
+    assert_eq!(house.balance().await, 0);
+}
+
 /// Books a day of a model in the past: requests with one attempt each, the last of which fail.
 async fn a_day(store: &Store, at: Timestamp, delivered: u32, failed: u32) {
     let payer = Arc::new(Payer::of(ProjectId::default_project()));
