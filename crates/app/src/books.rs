@@ -56,6 +56,8 @@ pub struct AuditQuestion<'a> {
     pub project: Option<&'a str>,
 }
 
+pub use invoices::ReconciliationQuestion;
+
 /// Which alerts are asked for, the newest first.
 #[derive(Clone, Copy, Debug)]
 pub struct AlertsAsked<'a> {
@@ -270,11 +272,11 @@ impl Books {
         }
     }
 
-    /// `wish` is the body of `POST /v1/reconciliations`.
-    pub fn reconcile(&self, wish: &Value) -> Result<Value> {
+    /// `wish` is the body of `POST /v1/credits/balances`; answers what providers said.
+    pub fn credit_balances(&self, wish: &Value) -> Result<Value> {
         match self {
-            Books::Gateway(client) => client.ask("POST", "/v1/reconciliations", Some(wish)),
-            Books::Here(here) => here.reconcile(wish),
+            Books::Gateway(client) => client.ask("POST", "/v1/credits/balances", Some(wish)),
+            Books::Here(here) => here.credit_balances(wish),
         }
     }
 

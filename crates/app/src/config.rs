@@ -295,6 +295,9 @@ fn offer_id(
 /// A hundred years.
 const RETENTION_DAYS_MAX: u32 = 36_500;
 
+/// A week.
+const BALANCE_MINUTES_MAX: u32 = 10_080;
+
 fn limits(typed: &Typed, mistakes: &mut Mistakes) -> Limits {
     let mut limits = Limits::default();
     if let Some(written) = &typed.deadline_ms {
@@ -309,6 +312,16 @@ fn limits(typed: &Typed, mistakes: &mut Mistakes) -> Limits {
             mistakes.add(&written.place, range);
         }
         limits.retention_days = Some(written.value);
+    }
+    if let Some(written) = &typed.balance_minutes {
+        if written.value > BALANCE_MINUTES_MAX {
+            let range = format!("balance_minutes is 0 (never) to {BALANCE_MINUTES_MAX} minutes");
+            mistakes.add(&written.place, range);
+        }
+        limits.balance_every_ms = (written.value > 0).then(|| u64::from(written.value) * 60_000);
+    }
+    if let Some(drift) = amount(typed.credits_drift_usd.as_ref(), "drift_usd", mistakes) {
+        limits.credits_drift = drift;
     }
     limits.webhooks_private = typed.webhooks_private.unwrap_or(false);
     limits

@@ -67,6 +67,10 @@ uuid_id!(
     AuditId
 );
 uuid_id!(
+    /// An invoice that was compared with the books.
+    ReconciliationId
+);
+uuid_id!(
     /// An address that alerts are delivered to.
     WebhookId
 );

@@ -39,7 +39,9 @@ pub use credits::{FeeRule, Lot};
 pub use depth::Depth;
 pub use fault::{Billed, Blame, ChargeEvent, Fault, FaultKind, Retry};
 pub use held::Chunks;
-pub use id::{AlertId, AttemptId, AuditId, BudgetId, LotId, OfferId, ProjectId, RequestId, WebhookId};
+pub use id::{
+    AlertId, AttemptId, AuditId, BudgetId, LotId, OfferId, ProjectId, ReconciliationId, RequestId, WebhookId,
+};
 pub use meter::{Meter, Metered};
 pub use money::{Decimal, MoneyError, Price, Ticks};
 pub use outcome::{ImageData, MadeImage, Outcome, ReportedCost};

@@ -225,11 +225,13 @@ fn conclude(
             provider_request_id,
         ),
         Ok(charge) => {
+            let doubtful = charge.doubtful(held.at);
             let charge = Charged::from(charge);
             let end = End::Settled {
                 charge: charge.amount,
                 basis: charge.basis.as_str().to_owned(),
                 charge_json: stored(held, pictures.made, &charge),
+                doubtful,
                 images: pictures.delivered,
                 provider_request_id,
                 fault_json,

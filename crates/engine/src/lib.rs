@@ -9,6 +9,7 @@
 //! looks for what is worth an alert, `webhooks.rs` delivers it.
 
 pub mod answer;
+pub mod balances;
 pub mod credits;
 pub mod feeds;
 pub mod rates;
@@ -50,6 +51,7 @@ pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};
 pub use request::Incoming;
 pub use settings::{EngineSettings, Limits, ProviderSettings};
 
+use balances::Reading;
 use feeds::{FeedFault, FeedState};
 use gallerist_domain::{Allowance, Clock, Grants, ImageRequest, Payer, RequestId, WebhookId};
 use gallerist_pricing::feed::{FeedBook, Told};
@@ -88,6 +90,7 @@ impl Engine {
         feeds::poll_in_background(&shared);
         shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
         shared.tasks.spawn(watch::keep_watch(Arc::clone(&shared)));
+        shared.tasks.spawn(balances::keep_reading(Arc::clone(&shared)));
         shared.tasks.spawn(webhooks::keep_delivering(Arc::clone(&shared)));
         Ok(Engine { shared })
     }
@@ -173,6 +176,20 @@ impl Engine {
     /// Looks at once for what is worth an alert, instead of with the next watch.
     pub async fn watch_now(&self) {
         watch::Watch::default().look(&self.shared).await;
+    }
+
+    /// Asks providers now what is left of prepaid credits: all, or the one of that name. Those that have no answer
+    /// are not in it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn read_balances(&self, provider: Option<&str>) -> Result<Vec<Reading>, StoreError> {
+        balances::read(&self.shared, provider).await
+    }
+
+    /// What providers said last.
+    pub fn balances(&self) -> Vec<Reading> {
+        self.shared.balances.readings()
     }
 
     /// Sends a test event to a webhook, once; also while it is disabled.

@@ -13,7 +13,7 @@ mod tests;
 
 use gallerist_domain::{AlertFact, NewAlert, Ticks};
 use gallerist_pricing::ProviderSheet;
-use gallerist_store::{AttemptStatus, BilledAttempt, Resolution, Store, StoreError};
+use gallerist_store::{AttemptStatus, BilledAttempt, NewReconciliation, Resolution, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
 use bill::{Bill, BillFault, Form};
@@ -58,7 +58,7 @@ pub enum ReconcileError {
 ///
 /// # Errors
 /// When the file cannot be read, or the store fails. What was resolved before a failure stays so: the same
-/// order again goes on where it stopped.
+/// order again goes on where it stopped. A comparison that was written is kept with its report.
 pub async fn reconcile(
     store: &Store,
     sheet: Option<&ProviderSheet>,
@@ -74,9 +74,9 @@ pub async fn reconcile(
     let ours = store.billed_attempts(order.provider, early, late).await?;
     let model_of = |name: &str| known_model(sheet, name);
     let matching = matching(&bill.lines, &ours, order.window, model_of);
-    let mut report = Report::of(order, &bill, &ours, &matching, (from, to), &model_of);
+    let mut report = Report::of(order, &bill, &ours, &matching, (from, to), &model_of, now);
     report.disputes = disputes(order, &ours, &matching, &report, (from, to));
-    if !order.dry_run {
+    if let Some(id) = report.id {
         for dispute in &report.disputes {
             let charge = match dispute.action {
                 Action::Settle => dispute.charge,
@@ -90,7 +90,17 @@ pub async fn reconcile(
                 Err(error) => return Err(error.into()),
             }
         }
-        store.raise_alerts(alerts(order, &report, now)).await?;
+        let json = |value: serde_json::Result<String>| value.expect("a report is plain data");
+        let kept = NewReconciliation {
+            id,
+            at: now,
+            provider: report.provider.clone(),
+            from,
+            to,
+            summary_json: json(serde_json::to_string(&report.summary())),
+            report_json: json(serde_json::to_string(&report)),
+        };
+        store.add_reconciliation(kept, alerts(order, &report, now)).await?;
     }
     Ok(report)
 }

@@ -1,12 +1,14 @@
 //! How an engine is set up: providers, limits, time.
 
 use crate::feeds::FeedSettings;
-use gallerist_domain::{Clock, OfferId};
+use gallerist_domain::money::TICKS_PER_DOLLAR;
+use gallerist_domain::{Clock, OfferId, Ticks};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
+use gallerist_providers::Endpoint;
 use gallerist_routing::NameBook;
 use gallerist_store::Store;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 
 /// A configured provider.
@@ -25,6 +27,16 @@ pub struct ProviderSettings {
     pub concurrency_max: Option<u32>,
     /// Pictures that the account may begin in any 60 seconds, at least 1; absent: no limit is known.
     pub images_per_minute: Option<u32>,
+}
+
+impl ProviderSettings {
+    /// Where its adapter calls, and with what key.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            base_url: self.base_url.trim_end_matches('/').to_owned(),
+            key: self.key.expose_secret().to_owned(),
+        }
+    }
 }
 
 /// Limits, each with its default in [`Limits::default`].
@@ -58,6 +70,10 @@ pub struct Limits {
     pub recent_answer_bytes_max: usize,
     /// Pause between looks at what may be worth an alert.
     pub watch_every_ms: u64,
+    /// Pause between questions to providers of what is left of prepaid credits; absent: they are not asked.
+    pub balance_every_ms: Option<u64>,
+    /// A difference between their word and the books up to this is no news.
+    pub credits_drift: Ticks,
     /// Longest pause between looks at the queue of webhook deliveries.
     pub webhook_look_ms_max: u64,
     /// For one delivery to a webhook.
@@ -84,6 +100,8 @@ impl Default for Limits {
             look_up_ms: 20_000,
             recent_answer_bytes_max: 4 << 20,
             watch_every_ms: 30_000,
+            balance_every_ms: Some(3_600_000),
+            credits_drift: Ticks::new(TICKS_PER_DOLLAR),
             webhook_look_ms_max: 30_000,
             webhook_timeout_ms: 15_000,
             webhooks_private: false,

@@ -1,6 +1,7 @@
 //! What every life shares: the market, providers, health, limits, and the book of running requests.
 
 use crate::StartError;
+use crate::balances::Balances;
 use crate::feeds::{FeedDesk, Fetcher};
 use crate::joining::Joining;
 use crate::market::Market;
@@ -14,7 +15,6 @@ use gallerist_pricing::Catalogue;
 use gallerist_providers::{Endpoint, Provider, by_kind};
 use gallerist_routing::{HealthBook, Insight, NameBook, Route};
 use gallerist_store::Store;
-use secrecy::ExposeSecret;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -28,6 +28,7 @@ pub(crate) struct Shared {
     pub configured: Vec<ProviderSettings>,
     pub baseline: Option<OfferId>,
     pub feeds: FeedDesk,
+    pub balances: Balances,
     pub fetcher: Fetcher,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
@@ -80,10 +81,7 @@ impl ProviderRuntime {
         let places = settings.concurrency_max.unwrap_or(sheet.concurrency_max).max(1);
         Ok(ProviderRuntime {
             adapter,
-            endpoint: Endpoint {
-                base_url: settings.base_url.trim_end_matches('/').to_owned(),
-                key: settings.key.expose_secret().to_owned(),
-            },
+            endpoint: settings.endpoint(),
             own_host: OwnHost::of(&settings.base_url),
             places: Places::new(AccountLimits {
                 places: places as usize,
@@ -125,6 +123,7 @@ impl Shared {
             names,
             configured: providers,
             feeds,
+            balances: Balances::default(),
             fetcher: Fetcher::new().map_err(StartError::Client)?,
             baseline,
             transport: Arc::new(

@@ -6,7 +6,7 @@
 use crate::facts::Facts;
 use crate::quantity::{derived, estimated};
 use crate::quote::{Scale, Selection, Unpriced, minimum, missing_to_minimum};
-use crate::sheet::{Confidence, Currency, PriceLine, PriceSheet};
+use crate::sheet::{Confidence, Currency, PriceLine, PriceSheet, is_doubtful};
 use gallerist_domain::{Meter, Metered, Outcome, ReportedCost, Ticks};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -73,6 +73,21 @@ pub struct Charge {
     pub amount: Ticks,
     pub basis: Basis,
     pub lines: Vec<ChargeLine>,
+}
+
+impl Charge {
+    /// The part of it that rests on prices below official, or read long before `at`. What the provider itself
+    /// said rests on none.
+    pub fn doubtful(&self, at: Timestamp) -> Ticks {
+        let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+        let doubtful = self
+            .lines
+            .iter()
+            .filter(|line| line.trust.is_some_and(|(confidence, read)| is_doubtful(confidence, read, today)));
+        let sum: Ticks = doubtful.map(|line| line.amount).sum();
+        // Lines are rounded one by one, and some give back.
+        sum.max(Ticks::ZERO).min(self.amount)
+    }
 }
 
 /// Prices a finished call.

@@ -47,6 +47,15 @@ pub struct Source {
     pub confidence: Confidence,
 }
 
+/// A price that was read longer ago is told as old.
+pub const PRICE_OLD_DAYS: i32 = 90;
+
+/// Whether a figure of this confidence, read on `read`, is one to be told of on `today`: below official, or old.
+pub fn is_doubtful(confidence: Confidence, read: jiff::civil::Date, today: jiff::civil::Date) -> bool {
+    let age_days = read.until(today).map_or(0, |span| span.get_days());
+    confidence != Confidence::Official || age_days > PRICE_OLD_DAYS
+}
+
 /// What a quantity is taken per.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -17,7 +17,7 @@ mod google;
 mod openai;
 mod stability;
 
-use gallerist_domain::{Chunks, Fault, ImageCall, Outcome, OutputFormat};
+use gallerist_domain::{Chunks, Fault, FaultKind, ImageCall, Outcome, OutputFormat};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -69,6 +69,20 @@ pub trait Provider: Send + Sync {
     /// Decodes one server-sent event of a streamed answer.
     fn decode_event(&self, _call: &ImageCall, _event: &ServerEvent) -> Result<StreamStep, Fault> {
         Ok(StreamStep::Ignore)
+    }
+
+    /// The call that asks what is left of the account's prepaid credits, where the protocol has one. It costs
+    /// nothing.
+    fn balance(&self, _endpoint: &Endpoint) -> Option<HttpCall> {
+        None
+    }
+
+    /// What the reply to [`Provider::balance`] says.
+    ///
+    /// # Errors
+    /// The fault of a reply that is a refusal, or says no figure.
+    fn interpret_balance(&self, _reply: &HttpReply) -> Result<Balance, Fault> {
+        Err(Fault::new(FaultKind::Unsupported, "this protocol has no balance"))
     }
 
     /// A harmless call that costs nothing and shows whether the key works, where there is one.
@@ -155,6 +169,15 @@ pub enum Step {
         after_ms: u64,
     },
     Fault(Fault),
+}
+
+/// What a provider says is left of an account's prepaid credits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance {
+    /// Millionths of a unit, rounded half up where the provider tells more; negative where it is owed.
+    pub left_millionths: i64,
+    /// Code of the unit, as the catalogue has it: `credit`, or `USD`.
+    pub unit: &'static str,
 }
 
 /// The answer to a cancellation.

@@ -4,14 +4,12 @@ use crate::names::Named;
 use crate::plan::PlannedOffer;
 use gallerist_pricing::catalogue::Lifecycle;
 use gallerist_pricing::quote;
-use gallerist_pricing::sheet::{Confidence, PriceLine};
+use gallerist_pricing::sheet::{Confidence, PriceLine, is_doubtful};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 /// Days before a retirement from which on it is warned of.
 const RETIRES_WITHIN_DAYS: i32 = 90;
-/// A price that was read longer ago is told as old.
-const OLD_DAYS: i32 = 90;
 
 /// The warnings of a planned offer, the gravest first: another model than was named, a model that ends, a
 /// feed that fell silent, a price that is not certain.
@@ -82,10 +80,11 @@ fn doubts<'a>(lines: impl Iterator<Item = &'a PriceLine>, today: Date) -> Vec<St
 
 fn doubt(line: &PriceLine, today: Date) -> Option<String> {
     let source = &line.source;
-    let age_days = source.date.until(today).map_or(0, |span| span.get_days());
+    if !is_doubtful(source.confidence, source.date, today) {
+        return None;
+    }
     match source.confidence {
-        Confidence::Official if age_days > OLD_DAYS => Some(format!("last read on {}", source.date)),
-        Confidence::Official => None,
+        Confidence::Official => Some(format!("last read on {}", source.date)),
         word => Some(format!("{}, as of {}", word.as_str().replace('_', " "), source.date)),
     }
 }

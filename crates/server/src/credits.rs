@@ -4,6 +4,7 @@
 //! open books and to foresee.
 
 use gallerist_domain::{Decimal, LotId, Ticks};
+use gallerist_engine::balances::{Reading, ToldBalance};
 use gallerist_engine::credits::ProviderForecast;
 use gallerist_pricing::credits::{FeeRule, Purchase, RECENT_DAYS};
 use gallerist_pricing::quote::display_quantity;
@@ -176,11 +177,139 @@ pub struct LotList {
     object: &'static str,
     data: Vec<LotShown>,
     has_more: bool,
+    /// What providers said last of what is left.
+    balances: Vec<BalanceShown>,
 }
 
-/// Every lot.
-pub fn lot_list(records: &[LotRecord]) -> LotList {
-    LotList { object: "list", data: records.iter().map(LotShown::from).collect(), has_more: false }
+/// Every lot, with what providers said last.
+pub fn lot_list(records: &[LotRecord], readings: &[Reading]) -> LotList {
+    LotList {
+        object: "list",
+        data: records.iter().map(LotShown::from).collect(),
+        has_more: false,
+        balances: readings.iter().map(BalanceShown::from).collect(),
+    }
+}
+
+/// Which providers are asked what is left, as it is said.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BalanceWish {
+    /// Absent: all.
+    pub provider: Option<String>,
+    /// Whether the difference is booked.
+    #[serde(default)]
+    pub apply: bool,
+    pub note: Option<String>,
+}
+
+impl BalanceWish {
+    /// The provider whose difference is to be booked.
+    ///
+    /// # Errors
+    /// When none is named.
+    pub fn applied(&self) -> Result<Option<&str>, Mistake> {
+        match (self.apply, &self.provider) {
+            (false, _) => Ok(None),
+            (true, Some(provider)) => Ok(Some(provider)),
+            (true, None) => {
+                Err(("provider", "Name the provider whose difference is to be booked.".to_owned()))
+            }
+        }
+    }
+
+    /// What is booked of a provider's word, with a note; `None` where the books say the same.
+    ///
+    /// # Errors
+    /// Why nothing can be booked.
+    pub fn adjustment(
+        &self,
+        provider: &str,
+        readings: &[Reading],
+    ) -> Result<Option<(Adjustment, String)>, Mistake> {
+        let reading = readings.iter().find(|reading| reading.provider == provider);
+        let refuse = |message: String| Err(("provider", message));
+        let Some(reading) = reading else {
+            return refuse(format!("{provider} is not configured, or does not tell what is left."));
+        };
+        let told = match (&reading.fault, &reading.told) {
+            (None, Some(told)) => told,
+            (fault, _) => {
+                let why = fault.as_deref().unwrap_or("it said nothing");
+                return refuse(format!("{provider} did not say what is left: {why}."));
+            }
+        };
+        if told.open.held > Ticks::ZERO {
+            return refuse(format!(
+                "Calls to {provider} are under way that may be charged there already; booking the difference \
+                 would count them twice. Try again when they have ended."
+            ));
+        }
+        let Some(difference) = told.difference_millionths() else {
+            return refuse(format!(
+                "No credits of {provider} in its own unit ({}) stand in the books; enter what was bought first.",
+                told.unit
+            ));
+        };
+        let told_at = told.at.strftime("%Y-%m-%d %H:%M UTC");
+        let note = self.note.clone().unwrap_or_else(|| format!("as {provider} said on {told_at}"));
+        Ok((difference != 0).then_some((Adjustment::Balance(told.left_millionths), note)))
+    }
+}
+
+/// What a provider said of what is left, beside the books of that moment.
+#[derive(Serialize)]
+pub struct BalanceShown {
+    object: &'static str,
+    provider: String,
+    /// `credit`, or `USD`; null: nothing was told yet.
+    unit: Option<String>,
+    told: Option<String>,
+    told_at: Option<Timestamp>,
+    /// Null: no credits of this unit were entered.
+    booked: Option<String>,
+    /// Signed: told less booked.
+    difference: Option<String>,
+    /// What the difference is worth at the provider's prices.
+    difference_usd: Option<Ticks>,
+    /// Maxima of calls under way, and of disputed ones, which may be charged there already.
+    held_usd: Option<Ticks>,
+    disputed_usd: Option<Ticks>,
+    asked_at: Timestamp,
+    /// Why the last question brought no answer.
+    fault: Option<String>,
+}
+
+impl From<&Reading> for BalanceShown {
+    fn from(reading: &Reading) -> BalanceShown {
+        let told = reading.told.as_ref();
+        BalanceShown {
+            object: "credit_balance",
+            provider: reading.provider.clone(),
+            unit: told.map(|told| told.unit.clone()),
+            told: told.map(|told| credits(told.left_millionths)),
+            told_at: told.map(|told| told.at),
+            booked: told.and_then(|told| told.booked_millionths).map(credits),
+            difference: told.and_then(ToldBalance::difference_millionths).map(credits),
+            difference_usd: told.and_then(ToldBalance::worth),
+            held_usd: told.map(|told| told.open.held),
+            disputed_usd: told.map(|told| told.open.disputed),
+            asked_at: reading.asked_at,
+            fault: reading.fault.clone(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub struct BalanceList {
+    object: &'static str,
+    data: Vec<BalanceShown>,
+    has_more: bool,
+}
+
+/// What each provider said.
+pub fn balance_list(readings: &[Reading]) -> BalanceList {
+    BalanceList { object: "list", data: readings.iter().map(BalanceShown::from).collect(), has_more: false }
 }
 
 #[derive(Serialize)]

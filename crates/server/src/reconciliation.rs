@@ -3,11 +3,13 @@
 //! It refuses to read the file itself and to compare: those are the engine's.
 
 use crate::credits::Mistake;
-use gallerist_domain::Decimal;
+use gallerist_domain::{Decimal, ReconciliationId};
 use gallerist_engine::reconcile::Order;
 use gallerist_engine::reconcile::bill::{BILL_BYTES_MAX, Form, Mapping};
+use gallerist_store::ReconciliationRecord;
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Bytes of the body that holds a bill: as a JSON text it is longer than its file.
 pub const BODY_BYTES_MAX: usize = BILL_BYTES_MAX + BILL_BYTES_MAX / 4;
@@ -80,5 +82,37 @@ impl ReconciliationWish {
             dry_run: self.dry_run,
             drift_basis_points: drift,
         })
+    }
+}
+
+/// A comparison as a list shows it.
+#[derive(Debug, Serialize)]
+pub struct ReconciliationShown {
+    id: ReconciliationId,
+    object: &'static str,
+    created_at: Timestamp,
+    provider: String,
+    from: Timestamp,
+    to: Timestamp,
+    /// `key`, `command_line` or `gateway`, and the id of the key.
+    actor: String,
+    key: Option<String>,
+    #[serde(flatten)]
+    figures: Map<String, Value>,
+}
+
+impl From<&ReconciliationRecord> for ReconciliationShown {
+    fn from(record: &ReconciliationRecord) -> ReconciliationShown {
+        ReconciliationShown {
+            id: record.id,
+            object: "reconciliation",
+            created_at: record.at,
+            provider: record.provider.clone(),
+            from: record.from,
+            to: record.to,
+            actor: record.actor.clone(),
+            key: record.key_id.clone(),
+            figures: serde_json::from_str(&record.summary_json).unwrap_or_default(),
+        }
     }
 }

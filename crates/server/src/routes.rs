@@ -62,7 +62,11 @@ fn routes() -> Router<AppState> {
         .route("/v1/requests/{id}/images/{index}", get(requests::picture).fallback(method_not_allowed))
         .route("/v1/pictures/{request}/{index}", get(requests::signed_picture).fallback(method_not_allowed))
         .route("/v1/usage", get(usage::show).fallback(method_not_allowed))
-        .route("/v1/reconciliations", post(reconciliations::create).fallback(method_not_allowed))
+        .route(
+            "/v1/reconciliations",
+            get(reconciliations::list).post(reconciliations::create).fallback(method_not_allowed),
+        )
+        .route("/v1/reconciliations/{id}", get(reconciliations::show).fallback(method_not_allowed))
         .route("/v1/keys", get(keys::list).post(keys::create).fallback(method_not_allowed))
         .route(
             "/v1/keys/{id}",
@@ -79,6 +83,7 @@ fn routes() -> Router<AppState> {
         )
         .route("/v1/credits", get(credits::list).post(credits::create).fallback(method_not_allowed))
         .route("/v1/credits/adjustments", post(credits::adjust).fallback(method_not_allowed))
+        .route("/v1/credits/balances", post(credits::balances).fallback(method_not_allowed))
         .route("/v1/credits/forecast", get(credits::forecast).fallback(method_not_allowed))
         .route("/v1/alerts", get(alerts::list).fallback(method_not_allowed))
         .route("/v1/webhooks", get(webhooks::list).post(webhooks::create).fallback(method_not_allowed))
@@ -142,7 +147,12 @@ async fn method_not_allowed(State(state): State<AppState>, request: Request) -> 
 /// The methods of the paths that [`router`] knows.
 fn allowed(path: &str) -> &'static str {
     match path {
-        "/v1/quotes" | "/v1/prices/sync" | "/v1/prices/confirm" | "/v1/reconciliations" => "POST",
+        "/v1/quotes"
+        | "/v1/prices/sync"
+        | "/v1/prices/confirm"
+        | "/v1/credits/adjustments"
+        | "/v1/credits/balances" => "POST",
+        "/v1/reconciliations" => "GET, POST",
         "/v1/keys" | "/v1/projects" | "/v1/budgets" | "/v1/credits" | "/v1/webhooks" => "GET, POST",
         _ if path.starts_with("/v1/webhooks/") && (path.ends_with("/rotate") || path.ends_with("/test")) => {
             "POST"

@@ -90,6 +90,7 @@ async fn pair(store: &Store) {
         charge: Ticks::new(390_000_000),
         basis: "price_list".to_owned(),
         charge_json: "l".repeat(CHARGE_BYTES),
+        doubtful: Ticks::ZERO,
         images: 1,
         provider_request_id: Some("req_0123456789abcdef".to_owned()),
         fault_json: None,

@@ -30,7 +30,7 @@ impl Actor {
         Actor::Key(id.into())
     }
 
-    const fn word(&self) -> &'static str {
+    pub(crate) const fn word(&self) -> &'static str {
         match self {
             Actor::Gateway => "gateway",
             Actor::CommandLine => "command_line",
@@ -38,7 +38,7 @@ impl Actor {
         }
     }
 
-    fn key_id(&self) -> Option<&str> {
+    pub(crate) fn key_id(&self) -> Option<&str> {
         match self {
             Actor::Key(id) => Some(id),
             _ => None,

@@ -50,7 +50,21 @@ pub struct DailyCharges {
     pub days: Vec<Ticks>,
 }
 
+/// Maxima of attempts at a provider of which the charge is not known yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenAmounts {
+    /// Of those under way.
+    pub held: Ticks,
+    /// Of those that are disputed.
+    pub disputed: Ticks,
+}
+
 statements! {
+    // A request with an attempt under way runs; so its index is of use.
+    HELD_AT = "SELECT coalesce(sum(a.reserved_ticks), 0) FROM requests r JOIN attempts a ON a.request = r.number
+        WHERE r.status = 'running' AND a.status = 'reserved' AND a.provider = ?1";
+    DISPUTED_AT = "SELECT coalesce(sum(reserved_ticks), 0) FROM attempts
+        WHERE status = 'disputed' AND provider = ?1";
     LOTS = "SELECT l.id, l.created_at,
             coalesce((SELECT sum(cost_ticks) FROM credit_uses u WHERE u.lot = l.number), 0),
             coalesce((SELECT sum(covered_ticks) FROM credit_uses u WHERE u.lot = l.number), 0),
@@ -121,6 +135,16 @@ impl Store {
     /// All lots, also those that are used or lost: by provider, what expires first in front.
     pub async fn lots(&self) -> Result<Vec<LotRecord>, StoreError> {
         self.read(|connection| connection.query_all(LOTS, params![], record)).await
+    }
+
+    /// What a provider may have charged already without our knowing.
+    pub async fn open_at(&self, provider: &str) -> Result<OpenAmounts, StoreError> {
+        let provider = provider.to_owned();
+        self.read(move |connection| {
+            let sum = |sql| connection.query_row(sql, params![provider], |row| words::ticks(row, 0));
+            Ok(OpenAmounts { held: sum(HELD_AT)?, disputed: sum(DISPUTED_AT)? })
+        })
+        .await
     }
 
     /// Books what is left of lots that are over as lost. Repeating it does nothing.

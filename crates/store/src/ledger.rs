@@ -116,6 +116,8 @@ pub enum End {
         basis: String,
         /// JSON text: lines, catalogue digest, arithmetic.
         charge_json: String,
+        /// The part of the charge that rests on prices below official, or read long before.
+        doubtful: Ticks,
         /// Pictures of this attempt that were delivered; a charge with 0 counts as wasted.
         images: u32,
         provider_request_id: Option<String>,
@@ -174,6 +176,8 @@ pub struct Resolution {
     pub basis: String,
     /// JSON text: lines, catalogue digest, arithmetic.
     pub charge_json: Option<String>,
+    /// The part of the charge that rests on prices below official, or read long before.
+    pub doubtful: Ticks,
     /// Pictures of this attempt that came to light and can be fetched; a charge with 0 counts as wasted.
     pub images: u32,
     pub provider_request_id: Option<String>,
@@ -191,6 +195,7 @@ impl Resolution {
             charge,
             basis: basis.to_owned(),
             charge_json: None,
+            doubtful: Ticks::ZERO,
             images: 0,
             provider_request_id: None,
             answer_json: None,

@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod meta;
 pub mod pictures;
 pub mod projects;
+pub mod reconciliations;
 pub mod requests;
 pub mod retention;
 pub mod usage;
@@ -49,7 +50,7 @@ pub use audit::{Actor, AuditFilter, AuditPage, AuditRecord};
 pub use billed::{BILLED_ROWS_MAX, BilledAttempt};
 pub use books::{AccountBalance, Books};
 pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};
-pub use credits::{DailyCharges, Expired, LotRecord};
+pub use credits::{DailyCharges, Expired, LotRecord, OpenAmounts};
 pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
 pub use keys::{KeyChange, KeyRecord, NewKey, NewSecret};
@@ -62,6 +63,9 @@ pub use ledger::{
 pub use pictures::{NewPicture, Picture, Swept};
 pub use postgres::StoreUrl;
 pub use projects::{ProjectChange, ProjectRecord, ProjectUsage, cap_words};
+pub use reconciliations::{
+    NewReconciliation, ReconciliationFilter, ReconciliationPage, ReconciliationRecord,
+};
 pub use requests::{
     AttemptRecord, EntryRecord, IdempotentRequest, OpenAttempt, RequestDetail, RequestFilter, RequestPage,
     RequestRecord, UnfinishedRequest,

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0007_webhooks.sql"),
     include_str!("schema/0008_accounts.sql"),
     include_str!("schema/0009_tenants.sql"),
+    include_str!("schema/0010_reconciliations.sql"),
 ];
 
 /// Brings the database up to date; whether it was empty before.

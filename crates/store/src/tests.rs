@@ -24,6 +24,7 @@ fn statements() -> Vec<String> {
         .chain(meta::STATEMENTS.iter().copied())
         .chain(pictures::STATEMENTS.iter().copied())
         .chain(projects::STATEMENTS.iter().copied())
+        .chain(reconciliations::STATEMENTS.iter().copied())
         .chain(requests::STATEMENTS.iter().copied())
         .chain(retention::STATEMENTS.iter().copied())
         .chain(usage::STATEMENTS.iter().copied())

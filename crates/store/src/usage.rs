@@ -143,6 +143,8 @@ pub struct UsageFigures {
     pub saved_offer: Option<Ticks>,
     /// What `charged` rests on.
     pub basis: BasisFigures,
+    /// The part of `charged` that rests on prices below official, or read long before.
+    pub doubtful: Ticks,
     /// The part of `charged` that prepaid credits paid …
     pub covered: Ticks,
     /// … and what those credits had been bought for.
@@ -345,6 +347,7 @@ fn figures(row: &Row<'_>, keys: usize) -> Result<UsageFigures, StoreError> {
         usage,
         computed,
         estimated,
+        doubtful,
     ] = read;
     let known = |rows: i64, amount: i64| (rows > 0).then_some(Ticks::new(amount));
     Ok(UsageFigures {
@@ -365,6 +368,7 @@ fn figures(row: &Row<'_>, keys: usize) -> Result<UsageFigures, StoreError> {
             estimated: Ticks::new(estimated),
             resolved: Ticks::new(charged - provider_reported - usage - computed - estimated),
         },
+        doubtful: Ticks::new(doubtful),
         covered: Ticks::new(covered),
         consumed: Ticks::new(consumed),
         expired: Ticks::ZERO,
@@ -395,6 +399,7 @@ fn sum(one: UsageFigures, two: UsageFigures) -> UsageFigures {
             estimated: one.basis.estimated + two.basis.estimated,
             resolved: one.basis.resolved + two.basis.resolved,
         },
+        doubtful: one.doubtful + two.doubtful,
         covered: one.covered + two.covered,
         consumed: one.consumed + two.consumed,
         expired: one.expired + two.expired,

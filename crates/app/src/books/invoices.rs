@@ -1,11 +1,55 @@
 //! An invoice compared with the store of this process, in the form of the admin API.
 
-use super::here::Here;
+use super::here::{Here, list, parsed};
+use super::{Books, query};
 use crate::failure::{Failure, Result};
 use gallerist_engine::reconcile::{ReconcileError, reconcile};
-use gallerist_server::reconciliation::ReconciliationWish;
+use gallerist_server::reconciliation::{ReconciliationShown, ReconciliationWish};
+use gallerist_store::ReconciliationFilter;
 use jiff::Timestamp;
 use serde_json::Value;
+
+/// Which comparisons are asked for, the newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct ReconciliationQuestion<'a> {
+    pub provider: Option<&'a str>,
+    pub after: Option<&'a str>,
+    pub limit: u32,
+}
+
+impl Books {
+    /// `wish` is the body of `POST /v1/reconciliations`.
+    pub fn reconcile(&self, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("POST", "/v1/reconciliations", Some(wish)),
+            Books::Here(here) => here.reconcile(wish),
+        }
+    }
+
+    /// What was compared before, the newest first.
+    pub fn reconciliations(&self, question: ReconciliationQuestion<'_>) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                let limit = question.limit.to_string();
+                let parts = [
+                    ("limit", Some(limit.as_str())),
+                    ("after", question.after),
+                    ("provider", question.provider),
+                ];
+                client.ask("GET", &format!("/v1/reconciliations{}", query(&parts)), None)
+            }
+            Books::Here(here) => here.reconciliations(question),
+        }
+    }
+
+    /// The report of a comparison, as it was told.
+    pub fn reconciliation(&self, id: &str) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", &format!("/v1/reconciliations/{id}"), None),
+            Books::Here(here) => here.reconciliation(id),
+        }
+    }
+}
 
 impl Here {
     pub fn reconcile(&self, wish: &Value) -> Result<Value> {
@@ -22,5 +66,26 @@ impl Here {
             error => Failure::usage(error.to_string()),
         })?;
         Ok(serde_json::to_value(report).expect("a report is plain data"))
+    }
+
+    pub fn reconciliations(&self, question: ReconciliationQuestion<'_>) -> Result<Value> {
+        let filter = ReconciliationFilter {
+            provider: question.provider.map(str::to_owned),
+            after: question.after.map(parsed).transpose()?,
+            limit: question.limit,
+        };
+        let page = self.wait(self.store().reconciliations(filter))?;
+        let shown = page.reconciliations.iter().map(ReconciliationShown::from);
+        let rows = shown.map(|row| serde_json::to_value(row).expect("a row is plain data")).collect();
+        Ok(list(rows, page.has_more))
+    }
+
+    pub fn reconciliation(&self, id: &str) -> Result<Value> {
+        let found = self.wait(self.store().reconciliation(parsed(id)?))?;
+        let report = found.ok_or_else(|| {
+            Failure::failed(format!("there is no reconciliation {id}"))
+                .advise("`gallerist reconcile list` shows the ids")
+        })?;
+        serde_json::from_str(&report).map_err(|error| Failure::because("its report cannot be read", &error))
     }
 }

@@ -3,9 +3,12 @@
 use super::here::Here;
 use crate::failure::{Failure, Result};
 use gallerist_domain::LotId;
+use gallerist_engine::balances::{ReadError, Reading, read_once};
 use gallerist_engine::credits::forecasts;
 use gallerist_pricing::credits::RECENT_DAYS;
-use gallerist_server::credits::{AdjustmentWish, LotShown, LotWish, forecast_shown, lot_list};
+use gallerist_server::credits::{
+    AdjustmentWish, BalanceWish, LotShown, LotWish, balance_list, forecast_shown, lot_list,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -13,7 +16,35 @@ use serde_json::Value;
 impl Here {
     pub fn credits(&self) -> Result<Value> {
         let lots = self.wait(self.store().lots())?;
-        Ok(value(&lot_list(&lots)))
+        Ok(value(&lot_list(&lots, &[])))
+    }
+
+    pub fn credit_balances(&self, wish: &Value) -> Result<Value> {
+        let wish: BalanceWish = serde_json::from_value(wish.clone())
+            .map_err(|error| Failure::usage(format!("the question is not what is expected: {error}")))?;
+        let usage = |(_, message): (&'static str, String)| Failure::usage(message);
+        let applied = wish.applied().map_err(usage)?;
+        let readings = self.told_balances(wish.provider.as_deref())?;
+        let Some(provider) = applied else { return Ok(value(&balance_list(&readings))) };
+        if let Some((adjustment, note)) = wish.adjustment(provider, &readings).map_err(usage)? {
+            self.wait(self.store().adjust_credits(provider, adjustment, &note, Timestamp::now()))?;
+        }
+        Ok(value(&balance_list(&self.told_balances(Some(provider))?)))
+    }
+
+    fn told_balances(&self, wanted: Option<&str>) -> Result<Vec<Reading>> {
+        let config = self.config();
+        let asked = read_once(self.store(), &config.catalogue, &config.providers, wanted);
+        let readings = self.block_on(asked).map_err(|error| match error {
+            ReadError::Store(error) => error.into(),
+            error @ ReadError::Client(_) => Failure::because("no provider can be asked", &error),
+        })?;
+        if let (Some(provider), true) = (wanted, readings.is_empty()) {
+            return Err(Failure::usage(format!(
+                "{provider} is not configured, or does not tell what is left"
+            )));
+        }
+        Ok(readings)
     }
 
     pub fn add_credits(&self, wish: &Value) -> Result<Value> {

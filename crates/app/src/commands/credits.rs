@@ -15,9 +15,15 @@ const EXAMPLES: &str = "Examples:
   gallerist credits add bfl 1000 9.00 --expires-at 2027-06-01
   gallerist credits add openrouter 100 100 --fee-percent 5.5 --fee-minimum-usd 0.80
   gallerist credits use bfl 120 --note \"playground, November\"
-  gallerist credits balance bfl 380
+  gallerist credits balance
+  gallerist credits balance bfl --apply
   gallerist credits list
   gallerist credits forecast";
+
+const BALANCE_EXAMPLES: &str = "Examples:
+  gallerist credits balance
+  gallerist credits balance bfl --apply
+  gallerist credits balance openrouter 380 --note \"dashboard, 2026-11-28\"";
 
 /// Credits that were bought ahead: enter a purchase, see what is left and what will be lost
 #[derive(Debug, Args)]
@@ -41,9 +47,9 @@ enum Action {
     /// Record credits that were used outside of the gateway, what expires first in front
     #[command(after_help = "Example:\n  gallerist credits use bfl 120 --note \"playground, November\"")]
     Use(Movement),
-    /// Correct the books to what the provider says is left
-    #[command(after_help = "Example:\n  gallerist credits balance bfl 380 --note \"dashboard, 2026-11-28\"")]
-    Balance(Movement),
+    /// What providers say is left beside what the books say; corrects the books to it where you say so
+    #[command(after_help = BALANCE_EXAMPLES)]
+    Balance(Balance),
     /// Which lots will be used before they expire, and what a credit counts until then
     #[command(after_help = "Example:\n  gallerist credits forecast")]
     Forecast {
@@ -62,6 +68,23 @@ struct Movement {
     /// What it was, for whoever reads the books later
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+struct Balance {
+    /// The provider as offers name it; else all that tell what is left
+    provider: Option<String>,
+    /// Correct the books to so many credits, where the provider tells them to people alone
+    #[arg(value_parser = figure, conflicts_with = "apply")]
+    credits: Option<String>,
+    /// Correct the books to what the provider says
+    #[arg(long, requires = "provider")]
+    apply: bool,
+    /// What it was, for whoever reads the books later
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
     #[command(flatten)]
     place: Place,
 }
@@ -104,9 +127,24 @@ pub fn run(command: &CreditsCommand, json: bool) -> Result<()> {
         Action::Add(purchase) => {
             (Books::open(&purchase.place, true)?.add_credits(&wish(purchase))?, print_lots)
         }
-        Action::Use(movement) => (moved("use", movement)?, print_lots),
-        Action::Balance(movement) => (moved("balance", movement)?, print_lots),
-        Action::List { place } => (Books::open(place, false)?.credits()?, print_lots),
+        Action::Use(movement) => (moved(movement)?, print_lots),
+        Action::Balance(Balance {
+            provider: Some(provider), credits: Some(credits), note, place, ..
+        }) => {
+            let note = note.clone().unwrap_or_default();
+            let wish = json!({"provider": provider, "balance": credits, "note": note});
+            (Books::open(place, false)?.adjust_credits(&wish)?, print_lots)
+        }
+        Action::Balance(Balance { provider, apply, note, place, .. }) => {
+            let wish = json!({"provider": provider, "apply": apply, "note": note});
+            (Books::open(place, false)?.credit_balances(&wish)?, print_balances)
+        }
+        Action::List { place } => {
+            let mut lots = Books::open(place, false)?.credits()?;
+            // Only a gateway remembers them; `balance` asks.
+            lots.as_object_mut().map(|members| members.remove("balances"));
+            (lots, print_lots)
+        }
         Action::Forecast { place } => (Books::open(place, false)?.credit_forecast()?, print_forecast),
     };
     if json {
@@ -117,8 +155,8 @@ pub fn run(command: &CreditsCommand, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn moved(kind: &str, movement: &Movement) -> Result<Value> {
-    let wish = json!({"provider": movement.provider, kind: movement.credits, "note": movement.note});
+fn moved(movement: &Movement) -> Result<Value> {
+    let wish = json!({"provider": movement.provider, "use": movement.credits, "note": movement.note});
     Books::open(&movement.place, false)?.adjust_credits(&wish)
 }
 
@@ -188,6 +226,50 @@ fn print_lots(answer: &Value) {
         ]);
     }
     output::line(table.render());
+}
+
+fn print_balances(answer: &Value) {
+    let balances = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if balances.is_empty() {
+        output::line("No configured provider tells what is left; bfl, stability and fal (admin key) do.");
+        return;
+    }
+    let mut table = Table::new()
+        .text("provider")
+        .text("unit")
+        .figure("it says")
+        .figure("books say")
+        .figure("difference")
+        .figure("in USD")
+        .spare_figure("under way")
+        .text("told at")
+        .flexible("remark");
+    for one in balances {
+        let dollars = |name: &str| match one[name].is_null() {
+            true => String::new(),
+            false => output::dollars_of(&one[name]),
+        };
+        let remark = match (one["fault"].as_str(), one["booked"].is_null()) {
+            (Some(fault), _) => fault.to_owned(),
+            (None, true) => "no credits were entered".to_owned(),
+            (None, false) => String::new(),
+        };
+        table.row([
+            text(&one["provider"]),
+            text(&one["unit"]),
+            text(&one["told"]),
+            text(&one["booked"]),
+            text(&one["difference"]),
+            dollars("difference_usd"),
+            dollars("held_usd"),
+            output::moment(&one["told_at"]),
+            remark,
+        ]);
+    }
+    output::line(table.render());
+    if balances.iter().any(|one| one["difference"].as_str().is_some_and(|figure| figure != "0")) {
+        output::line("`gallerist credits balance PROVIDER --apply` corrects the books to what it says.");
+    }
 }
 
 fn print_forecast(answer: &Value) {

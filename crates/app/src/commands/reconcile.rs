@@ -1,12 +1,12 @@
 //! `gallerist reconcile`: a provider's invoice beside the books.
 
 use super::instant;
-use crate::books::Books;
+use crate::books::{Books, ReconciliationQuestion};
 use crate::config::Place;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use gallerist_engine::reconcile::bill::BILL_BYTES_MAX;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,17 +18,22 @@ const EXAMPLES: &str = "Examples:
   gallerist reconcile events.json --provider fal --form fal --dry-run
   gallerist reconcile costs.json --provider openai --form openai
   gallerist reconcile usage.csv --provider stability --time Date --amount Credits --currency =credit --dry-run
-  gallerist reconcile usage.csv --provider bfl --mapping bfl.toml --from 2026-11-01 --to 2026-12-01 --close";
+  gallerist reconcile usage.csv --provider bfl --mapping bfl.toml --from 2026-11-01 --to 2026-12-01 --close
+  gallerist reconcile list --provider fal
+  gallerist reconcile show 019ac1b2-0000-7000-8000-000000000000";
 
 /// Compare a provider's usage export or invoice with the books, and settle the disputes that it decides
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct ReconcileCommand {
+    #[command(subcommand)]
+    again: Option<Again>,
     /// The export or invoice; - for standard input
-    file: String,
+    #[arg(required = true)]
+    file: Option<String>,
     /// The provider as offers name it
-    #[arg(long, value_name = "NAME")]
-    provider: String,
+    #[arg(long, value_name = "NAME", required = true)]
+    provider: Option<String>,
     #[arg(long, value_enum, default_value = "csv")]
     form: FormWord,
     /// A TOML file with the names of the columns: time, amount, currency, request_id, model, quantity
@@ -56,6 +61,33 @@ pub struct ReconcileCommand {
     dry_run: bool,
     #[command(flatten)]
     place: Place,
+}
+
+/// What was compared before.
+#[derive(Debug, Subcommand)]
+enum Again {
+    /// What was compared before, the newest first
+    #[command(after_help = "Example:\n  gallerist reconcile list --provider fal --json")]
+    List {
+        /// Only this provider
+        #[arg(long, value_name = "NAME")]
+        provider: Option<String>,
+        /// How many, 1 to 100
+        #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
+        /// Continue behind this one
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// A report again, as it was told
+    #[command(after_help = "Example:\n  gallerist reconcile show 019ac1b2-0000-7000-8000-000000000000")]
+    Show {
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -107,12 +139,26 @@ impl Columns {
 }
 
 pub fn run(command: &ReconcileCommand, json: bool) -> Result<()> {
-    let report = Books::open(&command.place, false)?.reconcile(&wish(command)?)?;
-    if json {
-        output::json(&report);
-    } else {
-        print(&report);
+    match &command.again {
+        None => {}
+        Some(Again::List { provider, limit, after, place }) => {
+            let (provider, after) = (provider.as_deref(), after.as_deref());
+            let question = ReconciliationQuestion { provider, after, limit: *limit };
+            let page = Books::open(place, false)?.reconciliations(question)?;
+            if json {
+                output::json(&page);
+            } else {
+                print_list(&page);
+            }
+            return Ok(());
+        }
+        Some(Again::Show { id, place }) => {
+            tell(&Books::open(place, false)?.reconciliation(id)?, json);
+            return Ok(());
+        }
     }
+    let report = Books::open(&command.place, false)?.reconcile(&wish(command)?)?;
+    tell(&report, json);
     let drifting = rows(&report, "grades").iter().filter(|grade| grade["drifts"] == true).count();
     if drifting > 0 {
         let lines = if drifting == 1 { "price line tells" } else { "price lines tell" };
@@ -122,10 +168,59 @@ pub fn run(command: &ReconcileCommand, json: bool) -> Result<()> {
     Ok(())
 }
 
+fn tell(report: &Value, json: bool) {
+    if json {
+        output::json(report);
+    } else {
+        print(report);
+    }
+}
+
+fn print_list(page: &Value) {
+    let found = rows(page, "data");
+    if found.is_empty() {
+        output::line("No invoice was compared yet. `gallerist reconcile FILE --provider NAME` compares one.");
+        return;
+    }
+    let mut table = Table::new()
+        .text("when")
+        .text("provider")
+        .text("from")
+        .text("to")
+        .figure("billed")
+        .figure("charged")
+        .figure("differ")
+        .figure("disputes left")
+        .figure("drifting")
+        .text("id");
+    for row in found {
+        table.row([
+            output::moment(&row["created_at"]),
+            text(&row["provider"]),
+            day(&row["from"]),
+            day(&row["to"]),
+            output::dollars_of(&row["billed_usd"]),
+            output::dollars_of(&row["charged_usd"]),
+            text(&row["differs_count"]),
+            text(&row["disputes_left"]),
+            text(&row["drifting_lines"]),
+            text(&row["id"]),
+        ]);
+    }
+    output::line(table.render());
+    if page["has_more"] == true {
+        output::line("There are more: --after ID continues behind the last.");
+    }
+}
+
+fn day(instant: &Value) -> String {
+    text(instant).chars().take(10).collect()
+}
+
 fn wish(command: &ReconcileCommand) -> Result<Value> {
     let mut wish = json!({
         "provider": command.provider,
-        "bill": bill(&command.file)?,
+        "bill": bill(command.file.as_deref().unwrap_or("-"))?,
         "close": command.close,
         "dry_run": command.dry_run,
         "from": command.from,
@@ -268,6 +363,9 @@ fn print(report: &Value) {
     ));
     for (list, title, columns) in SECTIONS {
         section(report, title, list, columns);
+    }
+    if let Some(id) = report["id"].as_str() {
+        output::line(format!("\nKept: `gallerist reconcile show {id}` shows it again."));
     }
     if report["dry_run"] == true {
         output::line("\nNothing was written. The same command without --dry-run writes it.");

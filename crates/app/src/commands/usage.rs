@@ -7,6 +7,7 @@ use crate::failure::Result;
 use crate::output;
 use crate::table::Table;
 use clap::Args;
+use gallerist_domain::Ticks;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -79,10 +80,28 @@ pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
         output::json(&report);
     } else {
         output::line(table(&command.group_by, &report).render());
+        tell_of_doubts(&report["totals"]);
         tell_of_credits(&report["totals"]);
         super::hint_at_disputes(disputed(&report["totals"]));
     }
     Ok(())
+}
+
+/// How much rests on prices that are not the vendors' own word, or old.
+fn tell_of_doubts(totals: &Value) {
+    if is_some(&totals["doubtful_usd"]) {
+        output::line(format!(
+            "\n{} of {} charged rests on prices below official, or more than 90 days old when it was charged; \
+             `gallerist requests show ID` names them.",
+            output::dollars_of(&totals["doubtful_usd"]),
+            output::dollars_of(&totals["charged_usd"])
+        ));
+    }
+}
+
+/// Whether it is an amount above nothing.
+fn is_some(amount: &Value) -> bool {
+    amount.as_str().and_then(|text| text.parse::<Ticks>().ok()).is_some_and(|amount| !amount.is_zero())
 }
 
 /// What credits that were bought ahead paid and lost, where there were any.
@@ -119,6 +138,10 @@ fn table(group_by: &str, report: &Value) -> Table {
     }
     table = COUNTS.iter().fold(table, |table, (_, title)| table.spare_figure(title));
     table = AMOUNTS.iter().fold(table, |table, (_, title)| table.figure(title));
+    let doubts = is_some(&report["totals"]["doubtful_usd"]);
+    if doubts {
+        table = table.spare_figure("of it doubtful");
+    }
     table = table.figure("saved").spare_figure("baseline").spare_figure("per image");
     let figures = |row: &Value| -> Vec<String> {
         let compared = |name: &str| match row[name].is_null() {
@@ -127,7 +150,12 @@ fn table(group_by: &str, report: &Value) -> Table {
         };
         let counts = COUNTS.iter().map(|(name, _)| row[*name].to_string());
         let amounts = AMOUNTS.iter().map(|(name, _)| output::dollars_of(&row[*name]));
-        counts.chain(amounts).chain(AGAINST_BASELINE.iter().map(|name| compared(name))).collect()
+        let doubtful = doubts.then(|| output::dollars_of(&row["doubtful_usd"]));
+        counts
+            .chain(amounts)
+            .chain(doubtful)
+            .chain(AGAINST_BASELINE.iter().map(|name| compared(name)))
+            .collect()
     };
     for row in
         report["rows"].as_array().map(Vec::as_slice).unwrap_or_default().iter().filter(|_| !keys.is_empty())

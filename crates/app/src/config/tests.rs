@@ -25,7 +25,7 @@ fn a_provider_is_on_when_its_customary_key_is_set() {
 }
 
 #[test]
-fn webhooks_reach_private_addresses_only_where_the_settings_allow_it() {
+fn webhooks_reach_private_addresses_and_credits_are_asked_for_as_the_settings_say() {
     assert!(!load("", Environment::default()).unwrap().limits.webhooks_private);
     let allowed = load("[webhooks]\nallow_private = true\n", Environment::default()).unwrap();
     assert!(allowed.limits.webhooks_private);
@@ -35,6 +35,14 @@ fn webhooks_reach_private_addresses_only_where_the_settings_allow_it() {
         "{}",
         failure.message
     );
+    let limits = load("", Environment::default()).unwrap().limits;
+    assert_eq!((limits.balance_every_ms, limits.credits_drift.short().as_str()), (Some(3_600_000), "1.00"));
+    let credits = "[credits]\nbalance_minutes = 0\ndrift_usd = \"2.50\"\n";
+    let limits = load(credits, Environment::default()).unwrap().limits;
+    assert_eq!((limits.balance_every_ms, limits.credits_drift.short().as_str()), (None, "2.50"));
+    for wrong in ["balance_minutes = 10081", "drift_usd = \"-1\"", "every = 1"] {
+        assert!(load(&format!("[credits]\n{wrong}\n"), Environment::default()).is_err(), "{wrong}");
+    }
     let failure = load("webhooks = true\n", Environment::default()).unwrap_err();
     assert!(failure.message.contains("write [webhooks]"), "{}", failure.message);
 }

@@ -47,6 +47,10 @@ pub(super) struct Typed {
     pub moderation_failover: Option<bool>,
     /// Whether webhooks may lead to private addresses, and be without TLS; default no.
     pub webhooks_private: Option<bool>,
+    /// Minutes between questions to providers of what is left of prepaid credits, 0 (never) to 10,080; default 60.
+    pub balance_minutes: Option<Written<u32>>,
+    /// Dollars up to which their word and the books may differ, as text; default 1.
+    pub credits_drift_usd: Option<Written<String>>,
     /// Whether prompts are stored with their requests; default false.
     pub store_prompts: Option<bool>,
     /// Days that requests are kept, 7 to 36,500; default for ever. Usage keeps its sums.
@@ -165,6 +169,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
         return Typed::default();
     }
     let mut table = table.into_inner();
+    let (balance_minutes, credits_drift_usd) = reader.credits(&mut table);
     let typed = Typed {
         listen: reader.take(&mut table, "listen"),
         store_url: reader.store_url(&mut table),
@@ -177,6 +182,8 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
         cap_usd: reader.take(&mut table, "cap_usd"),
         moderation_failover: reader.take(&mut table, "moderation_failover").map(|written| written.value),
         webhooks_private: reader.webhooks_private(&mut table),
+        balance_minutes,
+        credits_drift_usd,
         store_prompts: reader.take(&mut table, "store_prompts").map(|written| written.value),
         retention_days: reader.take(&mut table, "retention_days"),
         providers: reader.providers(&mut table),
@@ -187,7 +194,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     reader.refuse_rest(
         table,
         "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
-         moderation_failover, store_prompts, retention_days, store, webhooks, providers, feeds, routes, \
+         moderation_failover, store_prompts, retention_days, store, webhooks, credits, providers, feeds, routes, \
          migrations",
     );
     typed
@@ -234,6 +241,20 @@ impl Reader<'_> {
         let private = self.take(&mut entries, "allow_private").map(|written| written.value);
         self.refuse_rest(entries, "allow_private");
         private
+    }
+
+    /// The entries of `[credits]`.
+    fn credits(&mut self, table: &mut DeTable<'_>) -> (Option<Written<u32>>, Option<Written<String>>) {
+        let Some(value) = table.remove("credits") else { return (None, None) };
+        let span = value.span();
+        let DeValue::Table(mut entries) = value.into_inner() else {
+            self.mistake(span, "credits is a table: write [credits] and its entries below");
+            return (None, None);
+        };
+        let (minutes, drift) =
+            (self.take(&mut entries, "balance_minutes"), self.take(&mut entries, "drift_usd"));
+        self.refuse_rest(entries, "balance_minutes, drift_usd");
+        (minutes, drift)
     }
 
     fn store_url(&mut self, table: &mut DeTable<'_>) -> Option<Written<String>> {

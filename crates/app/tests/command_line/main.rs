@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where an unwrap does")]
 
+mod agreement;
 mod demo;
 mod gateway;
 mod interrupted;

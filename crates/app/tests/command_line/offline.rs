@@ -186,6 +186,10 @@ fn every_command_has_help_with_an_example() {
         &["credits", "add"],
         &["credits", "list"],
         &["credits", "forecast"],
+        &["credits", "balance"],
+        &["reconcile"],
+        &["reconcile", "list"],
+        &["reconcile", "show"],
         &["usage"],
         &["fakes"],
     ];

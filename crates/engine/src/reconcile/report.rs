@@ -1,7 +1,7 @@
 //! What a comparison found, for people and machines. Amounts are dollars, errors hundredths of a per cent.
 
 use gallerist_domain::money::divide_half_up;
-use gallerist_domain::{AttemptId, RequestId, Ticks};
+use gallerist_domain::{AttemptId, ReconciliationId, RequestId, Ticks};
 use gallerist_store::{AttemptStatus, BilledAttempt};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -115,6 +115,9 @@ pub struct Grade {
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub object: &'static str,
+    /// Under which it is found again; absent for a dry run, which is not kept.
+    pub id: Option<ReconciliationId>,
+    pub created_at: Timestamp,
     pub provider: String,
     pub dry_run: bool,
     pub from: Timestamp,
@@ -138,6 +141,25 @@ pub struct Report {
     pub grades: Vec<Grade>,
 }
 
+/// The figures of a [`Report`] without its rows.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    pub lines: usize,
+    pub matched: usize,
+    pub matched_by_request_id: usize,
+    #[serde(rename = "billed_usd")]
+    pub billed: Ticks,
+    #[serde(rename = "charged_usd")]
+    pub charged: Ticks,
+    pub theirs_only_count: usize,
+    pub ours_only_count: usize,
+    pub differs_count: usize,
+    pub disputes_settled: usize,
+    pub disputes_released: usize,
+    pub disputes_left: usize,
+    pub drifting_lines: usize,
+}
+
 impl Report {
     /// Everything but the disputes.
     pub(super) fn of(
@@ -147,6 +169,7 @@ impl Report {
         matching: &Matching,
         (from, to): (Timestamp, Timestamp),
         model_of: &dyn Fn(&str) -> String,
+        now: Timestamp,
     ) -> Report {
         let mut differs: Vec<Difference> = Vec::new();
         for pair in &matching.pairs {
@@ -181,6 +204,8 @@ impl Report {
         let amounts = bill.lines.iter().map(|line| line.amount).chain(bill.sums.iter().map(|sum| sum.amount));
         Report {
             object: "reconciliation",
+            id: (!order.dry_run).then(ReconciliationId::generate),
+            created_at: now,
             provider: order.provider.to_owned(),
             dry_run: order.dry_run,
             from,
@@ -199,6 +224,25 @@ impl Report {
             sums: sums(bill, ours, model_of),
             disputes: Vec::new(),
             grades: grades(ours, matching, order.drift_basis_points),
+        }
+    }
+
+    /// The figures that a list shows.
+    pub fn summary(&self) -> Summary {
+        let disputes = |action| self.disputes.iter().filter(|dispute| dispute.action == action).count();
+        Summary {
+            lines: self.lines,
+            matched: self.matched,
+            matched_by_request_id: self.matched_by_request_id,
+            billed: self.billed,
+            charged: self.charged,
+            theirs_only_count: self.theirs_only_count,
+            ours_only_count: self.ours_only_count,
+            differs_count: self.differs_count,
+            disputes_settled: disputes(Action::Settle),
+            disputes_released: disputes(Action::Release),
+            disputes_left: disputes(Action::Stays),
+            drifting_lines: self.grades.iter().filter(|grade| grade.drifts).count(),
         }
     }
 

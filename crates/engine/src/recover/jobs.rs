@@ -217,12 +217,15 @@ impl<'a> Job<'a> {
     async fn resolution(&self, shared: &Shared, ended: Ended) -> Result<Option<Resolution>, StoreError> {
         let (attempt, now) = (self.attempt.id, shared.clock.now());
         let resolution = match ended.end {
-            End::Settled { charge, basis, charge_json, images, provider_request_id, .. } => Resolution {
-                charge_json: Some(charge_json),
-                images,
-                provider_request_id,
-                ..Resolution::of_bill(attempt, charge, &basis, now)
-            },
+            End::Settled { charge, basis, charge_json, doubtful, images, provider_request_id, .. } => {
+                Resolution {
+                    charge_json: Some(charge_json),
+                    doubtful,
+                    images,
+                    provider_request_id,
+                    ..Resolution::of_bill(attempt, charge, &basis, now)
+                }
+            }
             End::Released { provider_request_id, .. } => Resolution {
                 provider_request_id,
                 ..Resolution::of_bill(attempt, Ticks::ZERO, "computed", now)

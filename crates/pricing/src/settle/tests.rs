@@ -203,6 +203,32 @@ fn the_bases_are_ordered_from_best_to_worst() {
     assert_eq!(order.map(Basis::as_str), ["provider_reported", "usage", "computed", "estimated"]);
 }
 
+#[test]
+fn what_rests_on_prices_below_official_or_long_read_is_told_of_a_charge() {
+    let read = |confidence, text: &str, amount: &str| ChargeLine {
+        line: "picture".to_owned(),
+        meter: "images",
+        quantity: "1".to_owned(),
+        unit_price: amount.to_owned(),
+        amount: usd(amount),
+        source: String::new(),
+        trust: Some((confidence, text.parse().expect("a day"))),
+    };
+    let fresh = || read(Confidence::Official, "2026-11-20", "0.01");
+    let doubtful = |lines: Vec<ChargeLine>| {
+        let amount = lines.iter().map(|line| line.amount).sum();
+        Charge { amount, basis: Basis::Computed, lines }.doubtful(now())
+    };
+    assert_eq!(doubtful(vec![fresh()]), Ticks::ZERO);
+    assert_eq!(doubtful(vec![fresh(), read(Confidence::ThirdParty, "2026-11-20", "0.02")]), usd("0.02"));
+    // Now is 2026-11-22: ninety days before is the 24th of August.
+    assert_eq!(doubtful(vec![read(Confidence::Official, "2026-08-24", "0.02")]), Ticks::ZERO);
+    assert_eq!(doubtful(vec![read(Confidence::Official, "2026-08-23", "0.02")]), usd("0.02"));
+    let less = vec![fresh(), read(Confidence::Derived, "2026-11-20", "-0.005")];
+    assert_eq!(doubtful(less), Ticks::ZERO, "a part is not negative");
+    assert_eq!(doubtful(vec![ChargeLine { trust: None, ..fresh() }]), Ticks::ZERO, "the provider's own word");
+}
+
 proptest! {
     /// Without counts, what is settled was reserved: for all pictures, and for fewer.
     #[test]

@@ -8,8 +8,8 @@
 
 mod reply;
 
-use crate::dialect::{call as calls, job_address, json};
-use crate::{CallBody, Endpoint, HttpCall, HttpReply, Pending, Provider, Step};
+use crate::dialect::{balance, call as calls, job_address, json};
+use crate::{Balance, CallBody, Endpoint, HttpCall, HttpReply, Pending, Provider, Step};
 use gallerist_domain::{Background, Fault, FaultKind, ImageCall, Operation};
 use http::{HeaderName, Method};
 use serde_json::{Map, Value};
@@ -83,10 +83,18 @@ impl Provider for Bfl {
         Some(http)
     }
 
-    fn probe(&self, endpoint: &Endpoint) -> Option<HttpCall> {
+    fn balance(&self, endpoint: &Endpoint) -> Option<HttpCall> {
         let mut http = calls::get(endpoint, "/credits");
         add_key(&mut http, endpoint).ok()?;
         Some(http)
+    }
+
+    fn interpret_balance(&self, reply: &HttpReply) -> Result<Balance, Fault> {
+        balance::read(reply, &["credits"], "credit")
+    }
+
+    fn probe(&self, endpoint: &Endpoint) -> Option<HttpCall> {
+        self.balance(endpoint)
     }
 }
 

@@ -8,8 +8,8 @@
 
 mod reply;
 
-use crate::dialect::{call as calls, job_address, json};
-use crate::{CallBody, Cancelled, Endpoint, HttpCall, HttpReply, Pending, Provider, Step};
+use crate::dialect::{balance, call as calls, job_address, json};
+use crate::{Balance, CallBody, Cancelled, Endpoint, HttpCall, HttpReply, Pending, Provider, Step};
 use gallerist_domain::{Background, Fault, FaultKind, ImageCall, Operation};
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value, json};
@@ -19,6 +19,9 @@ pub struct Fal;
 
 /// Where fal's queue and its shards live.
 const DOMAINS: &[&str] = &["fal.run", "fal.ai"];
+const QUEUE: &str = "https://queue.fal.run";
+/// Where fal's platform lives: prices, usage, the account.
+const PLATFORM: &str = "https://api.fal.ai";
 const PENDING_VERSION: u32 = 1;
 
 /// Keys of a pending job's state.
@@ -93,6 +96,26 @@ impl Provider for Fal {
 
     fn interpret_cancel(&self, answer: &HttpReply) -> Cancelled {
         reply::cancelled(answer)
+    }
+
+    /// The platform has a host of its own, and answers this to admin keys alone.
+    fn balance(&self, endpoint: &Endpoint) -> Option<HttpCall> {
+        let own = [QUEUE, PLATFORM]
+            .into_iter()
+            .any(|host| job_address::may_take_key(host, &endpoint.base_url, DOMAINS));
+        let base_url = if own { PLATFORM.to_owned() } else { endpoint.base_url.clone() };
+        let platform = Endpoint { base_url, key: endpoint.key.clone() };
+        let mut http = calls::get(&platform, "/v1/account/billing?expand=credits");
+        http.headers.extend(calls::authorization("Key", &endpoint.key).ok()?);
+        Some(http)
+    }
+
+    fn interpret_balance(&self, answer: &HttpReply) -> Result<Balance, Fault> {
+        if answer.status == 403 {
+            let detail = "fal tells the balance to admin keys alone";
+            return Err(Fault::new(FaultKind::Unauthorized, detail).with_status(answer.status));
+        }
+        balance::read(answer, &["credits", "current_balance"], "USD")
     }
 }
 

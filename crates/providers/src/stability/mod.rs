@@ -8,8 +8,8 @@
 
 mod reply;
 
-use crate::dialect::{call as calls, json};
-use crate::{CallBody, Endpoint, HttpCall, HttpReply, Part, Pending, Provider, Step};
+use crate::dialect::{balance, call as calls, json};
+use crate::{Balance, CallBody, Endpoint, HttpCall, HttpReply, Part, Pending, Provider, Step};
 use bytes::Bytes;
 use gallerist_domain::{Background, Fault, FaultKind, ImageCall, Operation};
 use http::header::ACCEPT;
@@ -81,10 +81,19 @@ impl Provider for Stability {
         }
     }
 
-    fn probe(&self, endpoint: &Endpoint) -> Option<HttpCall> {
+    /// One balance for all keys of the account.
+    fn balance(&self, endpoint: &Endpoint) -> Option<HttpCall> {
         let mut http = calls::get(endpoint, "/v1/user/balance");
         http.headers.extend(calls::authorization("Bearer", &endpoint.key).ok()?);
         Some(http)
+    }
+
+    fn interpret_balance(&self, reply: &HttpReply) -> Result<Balance, Fault> {
+        balance::read(reply, &["credits"], "credit")
+    }
+
+    fn probe(&self, endpoint: &Endpoint) -> Option<HttpCall> {
+        self.balance(endpoint)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Prepaid credits for the admin key: purchases, lots, what becomes of them.
 
 use crate::auth;
-use crate::credits::{AdjustmentWish, LotShown, LotWish, forecast_shown, lot_list};
+use crate::credits::{
+    AdjustmentWish, BalanceWish, LotShown, LotWish, balance_list, forecast_shown, lot_list,
+};
 use crate::failure::Failure;
 use crate::routes::parameters::{body, json};
 use crate::state::AppState;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 pub(crate) async fn list(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, Failure> {
     auth::authenticate_admin(&state, &headers)?;
     let lots = state.engine().store().lots().await?;
-    Ok(json(StatusCode::OK, &lot_list(&lots)))
+    Ok(json(StatusCode::OK, &lot_list(&lots, &state.engine().balances())))
 }
 
 /// `{"provider","credits","price_usd"}`, and where they matter `"currency"`, `"fee_percent"`,
@@ -59,7 +61,30 @@ pub(crate) async fn adjust(State(state): State<AppState>, request: Request) -> R
     let store = state.store_for(&admin);
     store.adjust_credits(&wish.provider, adjustment, &wish.note, engine.clock().now()).await?;
     engine.refresh_insight().await;
-    Ok(json(StatusCode::CREATED, &lot_list(&engine.store().lots().await?)))
+    Ok(json(StatusCode::CREATED, &lot_list(&engine.store().lots().await?, &engine.balances())))
+}
+
+/// Asks providers now what is left: `{"provider"?}`; with `"apply": true` the provider's difference is booked as
+/// `balance` of [`adjust`], with `"note"`.
+pub(crate) async fn balances(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
+    let admin = auth::authenticate_admin(&state, request.headers())?;
+    let wish: BalanceWish = body(&state, request).await?;
+    let invalid = |(name, message)| Failure::invalid(name, message);
+    let applied = wish.applied().map_err(invalid)?;
+    let engine = state.engine();
+    let readings = engine.read_balances(wish.provider.as_deref()).await?;
+    if let (Some(provider), true) = (&wish.provider, readings.is_empty()) {
+        let message = format!("{provider} is not configured, or does not tell what is left.");
+        return Err(Failure::invalid("provider", message));
+    }
+    let Some(provider) = applied else { return Ok(json(StatusCode::OK, &balance_list(&readings))) };
+    if let Some((adjustment, note)) = wish.adjustment(provider, &readings).map_err(invalid)? {
+        let store = state.store_for(&admin);
+        store.adjust_credits(provider, adjustment, &note, engine.clock().now()).await?;
+        engine.refresh_insight().await;
+    }
+    let after = engine.read_balances(Some(provider)).await?;
+    Ok(json(StatusCode::OK, &balance_list(&after)))
 }
 
 pub(crate) async fn forecast(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, Failure> {

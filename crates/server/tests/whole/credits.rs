@@ -64,3 +64,72 @@ async fn credits_that_would_expire_are_used_first_and_the_books_say_what_they_co
     assert_eq!(usd(&lots["data"][0]["covered_usd"]), charged);
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_says_is_left_stands_beside_the_books_and_is_booked_when_a_person_says_so() {
+    let house = House::open().await;
+    // The stand-in's account was opened with a million credits.
+    let wish = json!({"provider": "bfl", "credits": 1_000_000, "price_usd": "9000"});
+    assert_eq!(house.admin("POST", "/v1/credits", &wish).await.status, 201);
+    let ask = |wish: Value| {
+        let house = &house;
+        async move {
+            let reply = house.admin("POST", "/v1/credits/balances", &wish).await;
+            (reply.status, reply.json())
+        }
+    };
+    let (status, told) = ask(json!({})).await;
+    assert_eq!(status, 200, "{told}");
+    let of = |told: &Value, provider: &str| {
+        let data = told["data"].as_array().expect("a list").clone();
+        data.into_iter().find(|one| one["provider"] == provider).expect("it is asked")
+    };
+    let bfl = of(&told, "bfl");
+    assert_eq!(
+        (&bfl["told"], &bfl["booked"], &bfl["difference"], &bfl["unit"]),
+        (&json!("1000000"), &json!("1000000"), &json!("0"), &json!("credit"))
+    );
+    let stability = of(&told, "stability");
+    assert_eq!((&stability["told"], &stability["booked"]), (&json!("1000000"), &Value::Null));
+    assert!(of(&told, "fal")["fault"].as_str().expect("it is refused").contains("admin keys"));
+    assert_eq!(told["data"].as_array().expect("a list").len(), 3, "the others have no balance");
+
+    // Through the gateway both go down alike.
+    let made = house.generate(&json!({"model": "bfl/flux-2-pro", "prompt": "a kite"})).await;
+    assert_eq!(made.status, 200);
+    house.store.flush().await.unwrap();
+    let same = of(&ask(json!({"provider": "bfl"})).await.1, "bfl");
+    assert_eq!((&same["told"], &same["difference"]), (&json!("999997"), &json!("0")), "{same}");
+
+    // 150 credits are used elsewhere.
+    house.fakes.get("bfl").unwrap().ctx.bill.charge("elsewhere", "submit", "flux-2-pro", 15_000_000_000);
+    let less = of(&ask(json!({"provider": "bfl"})).await.1, "bfl");
+    assert_eq!((&less["difference"], &less["difference_usd"]), (&json!("-150"), &json!("-1.5000000000")));
+    ask(json!({"provider": "bfl"})).await;
+    let listed = house.admin("GET", "/v1/credits", &Value::Null).await.json();
+    assert_eq!(listed["balances"].as_array().expect("a list").len(), 3);
+    assert_eq!(listed["data"][0]["remaining"], "999997", "nothing is booked by itself");
+    let alerts = house.admin("GET", "/v1/alerts?kind=credits.drift", &Value::Null).await.json();
+    let alerts = alerts["data"].as_array().expect("a list");
+    assert_eq!(alerts.len(), 1, "once: {alerts:?}");
+    assert_eq!(alerts[0]["fact"]["difference_usd"], "-1.5000000000");
+
+    let (status, refused) = ask(json!({"apply": true})).await;
+    assert_eq!((status, &refused["code"]), (400, &json!("invalid_request")), "{refused}");
+    let (status, applied) = ask(json!({"provider": "bfl", "apply": true})).await;
+    assert_eq!((status, &of(&applied, "bfl")["difference"]), (200, &json!("0")), "{applied}");
+    let lots = house.admin("GET", "/v1/credits", &Value::Null).await.json();
+    assert_eq!(
+        (&lots["data"][0]["remaining"], &lots["data"][0]["outside"]),
+        (&json!("999847"), &json!("150"))
+    );
+    let audit = house.admin("GET", "/v1/audit", &Value::Null).await.json();
+    assert!(audit.to_string().contains("as bfl said on "), "{audit}");
+    // More than was ever bought is a purchase that nobody entered.
+    house.fakes.get("bfl").unwrap().ctx.bill.charge("refund", "submit", "flux-2-pro", -100_000_000_000);
+    let (status, refused) = ask(json!({"provider": "bfl", "apply": true})).await;
+    assert!(status == 400 && refused.to_string().contains("enter the rest as a purchase"), "{refused}");
+    let (status, _) = ask(json!({"provider": "openai"})).await;
+    assert_eq!(status, 400, "it has no balance");
+    house.close().await;
+}

@@ -33,13 +33,14 @@ async fn wrong_keys_are_refused_without_repeating_them() {
         "/v1/projects",
         "/v1/credits",
         "/v1/credits/forecast",
+        "/v1/reconciliations",
         "/v1/prices",
     ] {
         let method = if path == "/v1/quotes" { "POST" } else { "GET" };
         let reply = client::call(house.address, method, path, None, &[], b"").await;
         assert_eq!(reply.status, 401, "{path}");
     }
-    for path in ["/v1/keys", "/v1/projects", "/v1/credits", "/v1/credits/forecast"] {
+    for path in ["/v1/keys", "/v1/projects", "/v1/credits", "/v1/credits/forecast", "/v1/reconciliations"] {
         let reply = house.get(path).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (403, Some("forbidden")), "{path}");
     }

@@ -64,6 +64,20 @@ async fn a_stand_ins_bill_resolves_every_dispute_and_the_books_equal_it() {
         let untouched = house.store.books().await.unwrap();
         let done = house.admin("POST", "/v1/reconciliations", &order(&house, provider)).await.json();
         assert_eq!(done["disputes"], shown.json()["disputes"], "a dry run shows what is written");
+        assert_eq!(shown.json()["id"], Value::Null, "and is not kept");
+        let id = done["id"].as_str().unwrap();
+        let kept = house.admin("GET", &format!("/v1/reconciliations/{id}"), &Value::Null).await;
+        assert_eq!(kept.json(), done, "it is shown again as it was told");
+        let path = format!("/v1/reconciliations?provider={provider}");
+        let listed = house.admin("GET", &path, &Value::Null).await.json();
+        assert_eq!(listed["data"].as_array().unwrap().len(), 1, "{listed}");
+        let row = &listed["data"][0];
+        for same in
+            ["id", "created_at", "provider", "from", "to", "lines", "matched", "billed_usd", "charged_usd"]
+        {
+            assert_eq!(row[same], done[same], "{same}");
+        }
+        assert_eq!(row["actor"], "key");
         let (disputes, changed) = (done["disputes"].as_array().unwrap(), house.store.books().await.unwrap());
         let resolved = untouched.open_disputes - changed.open_disputes;
         assert_eq!(u64::try_from(disputes.len()).unwrap(), resolved, "{provider}");

@@ -49,7 +49,8 @@ statements! {
         basis = ?6, charge_json = ?7, fault_json = ?8, dispute_reason = ?9,
         provider_request_id = coalesce(?10, provider_request_id),
         pending_json = CASE WHEN ?11 THEN pending_json END,
-        call_json = CASE WHEN ?12 OR (?11 AND pending_json IS NOT NULL) THEN call_json END
+        call_json = CASE WHEN ?12 OR (?11 AND pending_json IS NOT NULL) THEN call_json END,
+        doubtful_ticks = ?13
         WHERE row = ?1 AND status = 'reserved'";
     MAY_HAVE_COST = "SELECT 1 FROM attempts
         WHERE request = ?1 AND (charged_ticks > 0 OR status IN ('reserved', 'disputed'))";
@@ -335,6 +336,7 @@ struct EndColumns<'a> {
     images: u32,
     basis: Option<&'a str>,
     charge_json: Option<&'a str>,
+    doubtful: Ticks,
     fault_json: Option<&'a str>,
     dispute_reason: Option<&'a str>,
     provider_request_id: Option<&'a str>,
@@ -342,15 +344,18 @@ struct EndColumns<'a> {
 
 fn end_columns(end: &End) -> EndColumns<'_> {
     match end {
-        End::Settled { charge, basis, charge_json, images, provider_request_id, fault_json } => EndColumns {
-            charged: *charge,
-            images: *images,
-            basis: Some(basis),
-            charge_json: Some(charge_json),
-            fault_json: fault_json.as_deref(),
-            provider_request_id: provider_request_id.as_deref(),
-            dispute_reason: None,
-        },
+        End::Settled { charge, basis, charge_json, doubtful, images, provider_request_id, fault_json } => {
+            EndColumns {
+                charged: *charge,
+                doubtful: *doubtful,
+                images: *images,
+                basis: Some(basis),
+                charge_json: Some(charge_json),
+                fault_json: fault_json.as_deref(),
+                provider_request_id: provider_request_id.as_deref(),
+                dispute_reason: None,
+            }
+        }
         End::Released { fault_json, provider_request_id } => EndColumns {
             fault_json: fault_json.as_deref(),
             provider_request_id: provider_request_id.as_deref(),
@@ -415,7 +420,8 @@ fn end_attempt(
             columns.dispute_reason,
             columns.provider_request_id,
             keep_texts,
-            writing.calls_keep
+            writing.calls_keep,
+            columns.doubtful.get()
         ],
     )?;
     if attempt.counters > 0 {

@@ -23,7 +23,7 @@ statements! {
     ATTEMPT_RESOLVE = "UPDATE attempts SET status = ?2, charged_ticks = ?3, basis = ?4,
         charge_json = coalesce(?5, charge_json), pending_json = NULL,
         call_json = CASE WHEN ?6 THEN call_json END, images = ?7,
-        provider_request_id = coalesce(?8, provider_request_id)
+        provider_request_id = coalesce(?8, provider_request_id), doubtful_ticks = ?9
         WHERE row = ?1 AND status = 'disputed'";
     // A dispute counted as spent; of a request that had failed, nothing was said about savings.
     REQUEST_SAVED = "UPDATE requests SET saved_ticks = saved_ticks + ?2
@@ -45,8 +45,8 @@ statements! {
 }
 
 pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Result<(), StoreError> {
-    let Resolution { attempt, charge, basis, charge_json, images, provider_request_id, answer_json, now } =
-        resolution;
+    let Resolution { attempt, charge, basis, charge_json, doubtful, .. } = resolution;
+    let Resolution { images, provider_request_id, answer_json, now, .. } = resolution;
     check_amount(*charge)?;
     let connection = writing.connection;
     let found = find_attempt(connection, *attempt)?;
@@ -71,7 +71,8 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
             charge_json,
             writing.calls_keep,
             images,
-            provider_request_id
+            provider_request_id,
+            doubtful.get()
         ],
     )?;
     let less = (found.reserved - *charge).get();

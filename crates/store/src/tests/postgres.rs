@@ -13,6 +13,8 @@ mod ledger;
 mod model;
 #[path = "reading.rs"]
 mod reading;
+#[path = "reconciliations.rs"]
+mod reconciliations;
 #[path = "replicas.rs"]
 mod replicas;
 #[path = "rollups.rs"]

@@ -195,6 +195,8 @@ async fn usage_adds_up_in_every_grouping() {
         wasted: Ticks::new(wasted),
         disputed: Ticks::new(disputed),
         saved: known(saved),
+        // As `settled` says: a third of each charge.
+        doubtful: Ticks::new(charged / 3),
         // None of them at a service tier, and the charges of these tests name a basis of their own.
         saved_offer: known(saved),
         basis: BasisFigures { resolved: Ticks::new(charged), ..BasisFigures::default() },

@@ -14,6 +14,8 @@ mod ledger;
 mod model;
 #[path = "reading.rs"]
 mod reading;
+#[path = "reconciliations.rs"]
+mod reconciliations;
 #[path = "rollups.rs"]
 mod rollups;
 #[path = "support.rs"]

@@ -122,6 +122,7 @@ pub fn settled(charge: i64, images: u32) -> End {
         charge: Ticks::new(charge),
         basis: "price_list".to_owned(),
         charge_json: r#"{"lines":[]}"#.to_owned(),
+        doubtful: Ticks::new(charge / 3),
         images,
         provider_request_id: Some("theirs".to_owned()),
         fault_json: None,

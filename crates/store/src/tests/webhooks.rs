@@ -74,6 +74,7 @@ async fn a_dispute_and_an_overrun_are_told_by_the_transaction_that_ends_the_atte
         charge: AMOUNT_MAX + gallerist_domain::Ticks::new(1),
         basis: "x".to_owned(),
         charge_json: String::new(),
+        doubtful: gallerist_domain::Ticks::ZERO,
         images: 0,
         provider_request_id: None,
         fault_json: None,

@@ -91,7 +91,7 @@ const COUNTS: [(&str, &str); 4] = [
 
 /// Columns of the roll-ups behind the four counts, with what they are of the raw rows. `?carries` stands for
 /// [`CARRIES`].
-const MEASURES: [(&str, &str); 17] = [
+const MEASURES: [(&str, &str); 18] = [
     ("images", "coalesce(sum(a.images), 0)"),
     ("attempts", "count(a.row)"),
     ("charged", "coalesce(sum(a.charged_ticks), 0)"),
@@ -109,6 +109,7 @@ const MEASURES: [(&str, &str); 17] = [
     ("by_usage", "coalesce(sum(a.charged_ticks) FILTER (WHERE a.basis = 'usage'), 0)"),
     ("by_formula", "coalesce(sum(a.charged_ticks) FILTER (WHERE a.basis = 'computed'), 0)"),
     ("by_estimate", "coalesce(sum(a.charged_ticks) FILTER (WHERE a.basis = 'estimated'), 0)"),
+    ("doubtful", "coalesce(sum(a.doubtful_ticks), 0)"),
 ];
 
 /// Figures in a row of an answer, behind its dimensions: the requests and every measure.

@@ -360,6 +360,7 @@ async fn a_day(store: &Store, at: Timestamp, delivered: u32, failed: u32) {
                 charge: usd("0.04"),
                 basis: "computed".to_owned(),
                 charge_json: "{}".to_owned(),
+                doubtful: gallerist_domain::Ticks::ZERO,
                 images: 1,
                 provider_request_id: None,
                 fault_json: None,
