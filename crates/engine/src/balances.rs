@@ -105,7 +105,12 @@ pub(crate) async fn keep_reading(shared: Arc<Shared>) {
             () = shared.stopping.cancelled() => return,
         }
         pause = Duration::from_millis(every_ms);
-        if let Err(error) = read(&shared, None).await {
+        // A question that is cut off has changed nothing.
+        let done = tokio::select! {
+            done = read(&shared, None) => done,
+            () = shared.stopping.cancelled() => return,
+        };
+        if let Err(error) = done {
             tracing::error!(%error, "what providers say of credits could not be compared with the books");
         }
     }

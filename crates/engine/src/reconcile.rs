@@ -65,6 +65,8 @@ pub async fn reconcile(
     order: &Order<'_>,
     now: Timestamp,
 ) -> Result<Report, ReconcileError> {
+    // As the books keep it.
+    let now = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
     let currencies = sheet.map(|sheet| sheet.currencies.as_slice()).unwrap_or_default();
     let bill = bill::read(order.bill, &order.form, currencies)?;
     let (from, to) = covered(&bill, order)?;

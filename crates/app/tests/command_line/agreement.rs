@@ -99,6 +99,7 @@ fn what_a_provider_says_is_left_is_shown_and_booked_with_and_without_a_gateway()
 #[test]
 fn invoices_that_were_compared_are_listed_and_shown_with_and_without_a_gateway() {
     let world = World::start();
+    world.json(&["projects", "create", "shop"]);
     let nothing = run(world.gallerist().args(["reconcile", "list"]));
     assert!(nothing.code == 0 && nothing.out.contains("No invoice"), "{}{}", nothing.out, nothing.err);
     let first = world.compare();

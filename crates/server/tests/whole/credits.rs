@@ -115,7 +115,7 @@ async fn what_a_provider_says_is_left_stands_beside_the_books_and_is_booked_when
     assert_eq!(alerts[0]["fact"]["difference_usd"], "-1.5000000000");
 
     let (status, refused) = ask(json!({"apply": true})).await;
-    assert_eq!((status, &refused["code"]), (400, &json!("invalid_request")), "{refused}");
+    assert_eq!((status, &refused["code"]), (400, &json!("invalid_value")), "{refused}");
     let (status, applied) = ask(json!({"provider": "bfl", "apply": true})).await;
     assert_eq!((status, &of(&applied, "bfl")["difference"]), (200, &json!("0")), "{applied}");
     let lots = house.admin("GET", "/v1/credits", &Value::Null).await.json();
