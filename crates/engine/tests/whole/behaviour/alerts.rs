@@ -34,6 +34,8 @@ fn settings(clock: &Arc<FixedClock>) -> impl FnOnce(&mut EngineSettings) + use<>
         settings.limits.webhook_timeout_ms = 500;
         // The tests look when they want to.
         settings.limits.watch_every_ms = 3_600_000;
+        // The stand-ins' balances are not those of the lots that a test enters.
+        settings.limits.balance_every_ms = None;
     }
 }
 
