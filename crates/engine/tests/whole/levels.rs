@@ -1,0 +1,80 @@
+//! The highest level of every cap, seen by the database itself at every commit.
+//!
+//! A constraint trigger that is deferred to the commit reads each counter that the transaction has changed, as it
+//! leaves it, and keeps the highest sum. Nothing that any replica commits passes it unseen.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const WATCH: &str = "
+    CREATE TABLE test_levels (
+        name TEXT PRIMARY KEY, highest BIGINT NOT NULL, limit_amount BIGINT NOT NULL, looks BIGINT NOT NULL
+    );
+    CREATE FUNCTION test_keep(name TEXT, level BIGINT, limit_amount BIGINT) RETURNS void AS $$
+        INSERT INTO test_levels VALUES (name, level, limit_amount, 1) ON CONFLICT (name) DO UPDATE
+            SET highest = greatest(test_levels.highest, excluded.highest), looks = test_levels.looks + 1
+    $$ LANGUAGE sql;
+    CREATE FUNCTION test_look_at_counter() RETURNS trigger AS $$ BEGIN
+        PERFORM test_keep('budget ' || b.number || ' ' || c.subject, c.settled + c.held + c.disputed, b.limit_amount)
+            FROM budget_counters c JOIN budgets b ON b.number = c.budget WHERE c.number = NEW.number;
+        RETURN NULL;
+    END $$ LANGUAGE plpgsql;
+    CREATE FUNCTION test_look_at_project() RETURNS trigger AS $$ BEGIN
+        PERFORM test_keep('project ' || name, settled + held + disputed, cap) FROM projects
+            WHERE number = NEW.number AND cap IS NOT NULL;
+        RETURN NULL;
+    END $$ LANGUAGE plpgsql;
+    CREATE CONSTRAINT TRIGGER test_counters AFTER INSERT OR UPDATE ON budget_counters
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION test_look_at_counter();
+    CREATE CONSTRAINT TRIGGER test_projects AFTER INSERT OR UPDATE ON projects
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION test_look_at_project();";
+
+const HIGHEST: &str = "SELECT name, highest, limit_amount, looks FROM test_levels ORDER BY highest::float8
+    / greatest(limit_amount, 1) DESC, name";
+
+/// The triggers of a database.
+pub struct Levels {
+    psql: PathBuf,
+    url: String,
+}
+
+/// What one cap came to.
+#[derive(Debug)]
+pub struct Level {
+    pub name: String,
+    /// Settled, held and disputed; ticks or pictures.
+    pub highest: i64,
+    pub limit: i64,
+    /// Times that it was looked at.
+    pub looks: i64,
+}
+
+impl Levels {
+    /// Sets the triggers, in a database that has its tables.
+    pub fn watch(psql: &Path, url: &str) -> Levels {
+        let levels = Levels { psql: psql.to_owned(), url: url.to_owned() };
+        levels.run(WATCH);
+        levels
+    }
+
+    /// Of every cap, the fullest first.
+    pub fn highest(&self) -> Vec<Level> {
+        let read = |line: &str| {
+            let columns: Vec<&str> = line.split('|').collect();
+            let [name, highest, limit, looks] = columns[..] else { panic!("{line}") };
+            let number = |text: &str| text.parse().unwrap();
+            let (highest, limit) = (number(highest), number(limit));
+            Level { name: name.to_owned(), highest, limit, looks: number(looks) }
+        };
+        self.run(HIGHEST).lines().map(read).collect()
+    }
+
+    fn run(&self, statement: &str) -> String {
+        let mut command = Command::new(&self.psql);
+        command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
+        let done =
+            command.args(["--set", "ON_ERROR_STOP=1", "--command", statement, &self.url]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+}
