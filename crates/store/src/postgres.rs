@@ -25,6 +25,7 @@ pub use url::StoreUrl;
 pub(crate) use connection::refused;
 
 use jiff::Timestamp;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -34,13 +35,20 @@ use crate::writer::{Changed, Live};
 /// Connects, brings the tables up to date, and enters this process among the replicas.
 pub(crate) fn open(
     url: &StoreUrl,
+    data_dir: &Path,
     durable: bool,
     now: Timestamp,
     live: &Live,
 ) -> Result<Arc<Shared>, StoreError> {
     let connection = connection::Connection::open(url, "SET client_min_messages = warning", "")?;
     schema::migrate(&connection, now)?;
-    let replica = replica::register(&connection)?;
+    let (replica, tenure) = replica::register(&connection, data_dir)?;
     live.load(&connection, Changed::ALL)?;
-    Ok(Arc::new(Shared { url: url.clone(), replica, durable, reached: AtomicBool::new(true) }))
+    Ok(Arc::new(Shared {
+        url: url.clone(),
+        replica,
+        _tenure: tenure,
+        durable,
+        reached: AtomicBool::new(true),
+    }))
 }

@@ -16,6 +16,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::replica::Tenure;
 use super::trouble::Trouble;
 use super::url::StoreUrl;
 use crate::StoreError;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) url: StoreUrl,
     /// The number of this replica.
     pub(crate) replica: i64,
+    /// Held as long as this process may write as that replica.
+    pub(super) _tenure: Option<Tenure>,
     pub(crate) durable: bool,
     /// Whether the last thing that was asked of the database was answered.
     pub(crate) reached: AtomicBool,
