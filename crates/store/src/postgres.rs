@@ -3,7 +3,7 @@
 //! What may be done later ([`Sql::put`]) is queued, and sent without waiting in front of the next reading or
 //! of the commit; so a command costs a round trip for each thing that it must know, and none for what it
 //! writes. `engine.rs` commits groups, `reader.rs` reads, `replica.rs` says who is alive, `dialect.rs` rewrites
-//! statements, `url.rs` says where the database is; the tables are `schema/postgres/`.
+//! statements, `together.rs` has one of them do what many commands want, `url.rs` says where the database is; the tables are `schema/postgres/`.
 
 mod connection;
 mod dialect;
@@ -12,6 +12,7 @@ pub(crate) mod pictures;
 mod reader;
 pub(crate) mod replica;
 mod schema;
+mod together;
 mod trouble;
 mod url;
 mod value;

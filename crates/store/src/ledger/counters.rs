@@ -35,7 +35,8 @@ statements! {
     COUNTER = "SELECT budget, subject, window_start, window_end, settled, held, disputed, alerted_percent
         FROM budget_counters WHERE number = ?1";
     COUNTER_ALERTED = "UPDATE budget_counters SET alerted_percent = ?2 WHERE number = ?1";
-    SHARE_INSERT = "INSERT INTO attempt_counters (attempt, counter, held) VALUES (?1, ?2, ?3)";
+    SHARE_INSERT = "INSERT INTO attempt_counters (attempt, counter, held) VALUES (?1, ?2, ?3)
+        /* TOGETHER LAST */";
     SHARES = "SELECT s.counter, s.held, c.budget FROM attempt_counters s
         JOIN budget_counters c ON c.number = s.counter WHERE s.attempt = ?1 ORDER BY s.counter";
     SHARE_SETTLE = "UPDATE attempt_counters SET settled = ?3 WHERE attempt = ?1 AND counter = ?2";

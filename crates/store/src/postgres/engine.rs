@@ -97,7 +97,13 @@ impl Postgres {
                 "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({LOCK});
                 SELECT pg_current_xact_id()::text"
             );
-            match Connection::open(&self.shared.url, &self.shared.set_up(), &begin) {
+            // Every statement of the rules goes by an index, for one row or for the rows of a group; what the
+            // planner knows of tables that grow fast is too old to see that.
+            let set_up = format!(
+                "{}; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off",
+                self.shared.set_up()
+            );
+            match Connection::open(&self.shared.url, &set_up, &begin) {
                 Ok(connection) => {
                     self.away = None;
                     self.connection = Some(connection);
