@@ -41,6 +41,7 @@ pub struct Levels {
 /// What one cap came to.
 #[derive(Debug)]
 pub struct Level {
+    #[allow(dead_code, reason = "one of two users of this file only shows it as a whole")]
     pub name: String,
     /// Settled, held and disputed; ticks or pictures.
     pub highest: i64,
