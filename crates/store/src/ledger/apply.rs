@@ -121,8 +121,9 @@ pub(super) fn ahead_of_conclude(conclusion: &Conclusion, names: &Names, lookups:
 }
 
 /// What the end of an attempt looks up.
-pub(super) fn ahead_of_end(attempt: AttemptId, _names: &Names, lookups: &mut Lookups) {
+pub(super) fn ahead_of_end(attempt: AttemptId, names: &Names, lookups: &mut Lookups) {
     lookups.want(ATTEMPT_FIND, params![attempt.uuid().as_bytes()]);
+    counters::look_ahead(attempt, &names.counters, lookups);
 }
 
 pub(crate) fn store_pending(

@@ -415,6 +415,10 @@ impl Sql for Connection {
         Ok(self.execute(statement, values)? == 1)
     }
 
+    fn is_hopeful(&self) -> bool {
+        self.hopeful.get()
+    }
+
     fn tally(
         &self,
         tally: &'static Tally,

@@ -20,6 +20,7 @@ use super::replica::Tenure;
 use super::trouble::Trouble;
 use super::url::StoreUrl;
 use crate::StoreError;
+use crate::ledger;
 use crate::sql::{Lookups, Sql};
 use crate::writer::{Changed, Command, Engine, Memory, Writing};
 
@@ -251,6 +252,7 @@ fn transact(
     };
     let applied = applied.and_then(|()| {
         connection.queue_tallies().map_err(|_| failure(connection))?;
+        ledger::tell_standings(&mut writing).map_err(|_| failure(connection))?;
         if writing.changed.is_any() {
             let sql: &dyn Sql = connection;
             sql.change_one(MEMORY_CHANGED, &[]).map_err(|_| failure(connection))?;
@@ -307,7 +309,7 @@ fn apply_apart(
     for command in group {
         connection.queue_plain("SAVEPOINT command");
         connection.flush().map_err(|_| failure(connection))?;
-        let (charged, raised) = (writing.charged, writing.raised.len());
+        let (charged, raised, moved) = (writing.charged, writing.raised.len(), writing.moved.len());
         let fine = command.apply(writing);
         let trouble = connection.flush().err().and_then(|_| connection.trouble()).or(connection.trouble());
         match trouble {
@@ -328,6 +330,7 @@ fn apply_apart(
         writing.names.forget();
         writing.charged = charged;
         writing.raised.truncate(raised);
+        writing.moved.truncate(moved);
     }
     Ok(())
 }
