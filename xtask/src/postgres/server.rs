@@ -4,6 +4,8 @@
 //! `postgres` where we are root. It needs nothing of the rest of this crate: the test that kills replicas
 //! (`crates/app/tests/chaos`) takes this file by its path, because it restarts its server.
 
+#![allow(dead_code, reason = "each user of this file takes what it needs of it")]
+
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -36,14 +38,22 @@ impl Postgres {
     /// With its log, if it wrote one.
     pub fn start_with(programs: PathBuf, disk: Disk) -> io::Result<Postgres> {
         let folder = tempfile::Builder::new().prefix("gallerist-postgres-").tempdir()?;
+        Postgres::start_in(folder, programs, disk, "")
+    }
+
+    /// As [`Postgres::start_with`], in a folder of one's own, with further settings (`-c NAME=VALUE`).
+    ///
+    /// # Errors
+    /// With its log, if it wrote one.
+    pub fn start_in(folder: TempDir, programs: PathBuf, disk: Disk, more: &str) -> io::Result<Postgres> {
         if is_root() {
-            succeed(Command::new("chown").args(["postgres"]).arg(folder.path()))?;
+            succeed(Command::new("chown").args(["-R", "postgres"]).arg(folder.path()))?;
         }
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let sync = if disk == Disk::Ignored { "-c fsync=off -c full_page_writes=off" } else { "" };
         let settings = format!(
             "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' \
-             -c max_connections={SESSIONS_MAX} {sync}"
+             -c max_connections={SESSIONS_MAX} {sync} {more}"
         );
         let server = Postgres { programs, folder, port, settings };
         server.run("initdb", &["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--no-sync"])?;
@@ -55,7 +65,6 @@ impl Postgres {
     ///
     /// # Errors
     /// With its log, if it does not start.
-    #[allow(dead_code, reason = "of two users of this file only one restarts its server")]
     pub fn crash_and_start(&self) -> io::Result<()> {
         self.control(&["--mode", "immediate", "restart"])
     }
