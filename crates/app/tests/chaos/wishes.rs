@@ -77,7 +77,7 @@ struct Wish {
 impl Wish {
     fn new(client: usize, number: usize) -> Wish {
         let model = MODELS[(client + number) % MODELS.len()];
-        let n = if number % 4 == 0 { 2 } else { 1 };
+        let n = if number.is_multiple_of(4) { 2 } else { 1 };
         let key = format!("client-{client}-{number}");
         let mut body = json!({"model": model, "prompt": format!("a kite, {key}"), "n": n});
         let small = model.contains("flux") || model.contains("sdxl");
@@ -86,8 +86,9 @@ impl Wish {
             body["size"] = json!("512x512");
         }
         // One user wants a seventh of everything; the others are many.
-        body["user"] = json!(if client % 7 == 0 { "eve".to_owned() } else { format!("user-{client}") });
-        if number % 5 == 0 {
+        body["user"] =
+            json!(if client.is_multiple_of(7) { "eve".to_owned() } else { format!("user-{client}") });
+        if number.is_multiple_of(5) {
             body["gallerist"] = json!({"tags": {"team": "red"}});
         }
         Wish { key, body, n, size: small.then_some(Size::new(512, 512)) }

@@ -63,7 +63,7 @@ impl Levels {
         let read = |line: &str| {
             let columns: Vec<&str> = line.split('|').collect();
             let [name, highest, limit, looks] = columns[..] else { panic!("{line}") };
-            let number = |text: &str| text.parse().unwrap();
+            let number = |text: &str| text.parse().expect("a column of numbers");
             let (highest, limit) = (number(highest), number(limit));
             Level { name: name.to_owned(), highest, limit, looks: number(looks) }
         };
@@ -73,9 +73,9 @@ impl Levels {
     fn run(&self, statement: &str) -> String {
         let mut command = Command::new(&self.psql);
         command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
-        let done =
-            command.args(["--set", "ON_ERROR_STOP=1", "--command", statement, &self.url]).output().unwrap();
+        let done = command.args(["--set", "ON_ERROR_STOP=1", "--command", statement, &self.url]).output();
+        let done = done.expect("psql belongs to PostgreSQL");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap()
+        String::from_utf8(done.stdout).expect("names are text")
     }
 }

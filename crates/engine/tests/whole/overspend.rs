@@ -243,7 +243,7 @@ fn a_thousand_at_three_replicas_of_which_one_crashes_never_pass_a_limit() {
     let crashing = Place::new(&third.engine, doomed.handle());
     drop(third);
     let places: Vec<Place> = houses.iter().map(|house| Place::new(&house.engine, runtime.handle())).collect();
-    let tasks = runtime.block_on(async { storm(&[&places[..], &[crashing.clone()]].concat()) });
+    let tasks = runtime.block_on(async { storm(&[&places[..], std::slice::from_ref(&crashing)].concat()) });
     std::thread::sleep(Duration::from_secs(1));
     crashing.0.lock().expect("nobody panics with it").take();
     doomed.shutdown_timeout(Duration::from_secs(10));
