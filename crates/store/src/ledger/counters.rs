@@ -390,7 +390,9 @@ impl Standing {
         let Some(percent) = newly else { return Ok(()) };
         writing.connection.change_one(COUNTER_ALERTED, params![counter, *percent])?;
         let fact = AlertFact::BudgetThreshold { threshold_percent: *percent, standing: self.words(budget) };
-        self.raise(writing, budget, format!("budget:{}:{counter}:{percent}", budget.id), moving, fact)
+        // Of another limit it is other news.
+        let once = format!("budget:{}:{counter}:{percent}:{}", budget.id, budget.limit);
+        self.raise(writing, budget, once, moving, fact)
     }
 
     /// Raises an alert for an overrun that passes the limit.
