@@ -127,7 +127,8 @@ struct Done {
 /// Kills one replica after the other, and the database in the middle.
 fn torment(replicas: &mut [Replica], server: &Postgres, providers: &Providers, time: Duration) -> Done {
     let (begun, mut done) = (Instant::now(), Done::default());
-    while begun.elapsed() < time {
+    // On a busy machine a start takes its time.
+    while begun.elapsed() < time || done.kills < 3 || done.crashes < 1 {
         std::thread::sleep(BETWEEN_KILLS - WITHOUT);
         let count = replicas.len();
         let replica = &mut replicas[usize::try_from(done.kills).unwrap() % count];
@@ -221,7 +222,10 @@ fn kills_and_a_crash_of_the_database_cost_no_money_and_no_truth() {
     let books = runtime.block_on(report::Books::read(&url));
     let disputes = report::compare_with_bills(&books, &stand_ins, &done.ends);
     let wrong = report::wrong_answers(&ended, &books);
-    report::print(&done, &ended, &wrong, &disputes, &highest);
+    let overruns = books.overruns();
+    report::print(&done, &ended, &wrong, (&disputes, &overruns), &highest);
+    let own = |attempt: &&gallerist_store::AttemptRecord| attempt.offer.provider == "automatic1111";
+    assert!(overruns.iter().all(own), "only an engine of one's own counts the time of others: {overruns:?}");
     assert!(wrong.is_empty(), "{} wrong answers, the first: {}", wrong.len(), wrong[0]);
     for level in &highest {
         assert!(level.highest <= level.limit, "a cap was passed: {level:?}");

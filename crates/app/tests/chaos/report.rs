@@ -96,6 +96,14 @@ fn entry(shown: &serde_json::Value) -> BillEntry {
     }
 }
 
+impl Books {
+    /// What providers charged beyond their own maxima. The killed gateways' calls stand in the line of an engine of
+    /// one's own, which counts the time of those behind them.
+    pub fn overruns(&self) -> Vec<&AttemptRecord> {
+        self.attempts.iter().filter(|attempt| attempt.charged > attempt.reserved).collect()
+    }
+}
+
 /// What clients were told that is wrong: by itself, or by the books.
 pub fn wrong_answers(ended: &[Ended], books: &Books) -> Vec<String> {
     let mut by_key: BTreeMap<&str, Vec<&RequestRecord>> = BTreeMap::new();
@@ -142,7 +150,7 @@ pub fn print(
     done: &Done,
     ended: &[Ended],
     wrong: &[String],
-    disputes: &BTreeMap<String, Vec<Dispute>>,
+    (disputes, overruns): (&BTreeMap<String, Vec<Dispute>>, &[&AttemptRecord]),
     highest: &[Level],
 ) {
     let count = |is: fn(&Outcome) -> bool| ended.iter().filter(|ended| is(&ended.outcome)).count();
@@ -178,6 +186,8 @@ pub fn print(
     for (reason, count) in reasons {
         println!("  {count} × {reason}");
     }
+    let beyond: Ticks = overruns.iter().map(|attempt| attempt.charged - attempt.reserved).sum();
+    println!("charged beyond a published maximum: {} times, {beyond} USD", overruns.len());
     for level in highest.iter().take(6) {
         let Level { name, highest, limit, looks } = level;
         println!("cap {name}: at most {highest} of {limit}, looked at in {looks} commits");
