@@ -42,6 +42,28 @@ fn a_csv_is_read_by_its_mapping_to_the_last_digit() {
 }
 
 #[test]
+fn commas_that_separate_thousands_are_read_and_a_decimal_comma_is_not() {
+    let amount = |text: &str| {
+        let row = format!("at,usd,request_id,model\n2026-11-25,\"{text}\",a,b\n");
+        csv(&row).map(|bill| bill.lines[0].amount)
+    };
+    for (text, expected) in [
+        ("1,234", "1234"),
+        ("$1,234.5678", "1234.5678"),
+        ("-1,234,567.89", "-1234567.89"),
+        ("12,345.", "12345"),
+        ("0.04", "0.04"),
+    ] {
+        // A point without a digit behind it is refused or read, never misread.
+        match amount(text) {
+            Ok(found) => assert_eq!(found, usd(expected), "{text}"),
+            Err(error) => assert!(text.ends_with('.'), "{text}: {error}"),
+        }
+    }
+    amount("0,04").expect_err("it is four cents where it was written, and was four dollars here");
+}
+
+#[test]
 fn a_currency_is_converted_at_the_catalogues_rate_and_an_unknown_one_is_refused() {
     let catalogue = Catalogue::embedded();
     let currencies = &catalogue.provider("stability").unwrap().currencies;
@@ -94,6 +116,14 @@ fn a_hostile_file_is_refused_with_its_row_and_field() {
         ("2026-11-25,1", "row 2: CSV error"),
         ("2026-11-25,99999999999,a,b", "row 2: usd: 99999999999 is out of range"),
         ("2026-11-25,200000000,a,b", "more than a hundred million dollars"),
+        ("2026-11-25,\"0,04\",a,b", "row 2: usd: \"0,04\" has a comma that separates no thousands"),
+        ("2026-11-25,\"0,040\",a,b", "row 2: usd: \"0,040\" has a comma"),
+        ("2026-11-25,\"1.234,50\",a,b", "row 2: usd: \"1.234,50\" has a comma"),
+        ("2026-11-25,\"1,2345\",a,b", "row 2: usd: \"1,2345\" has a comma"),
+        ("2026-11-25,\"12,34,567\",a,b", "row 2: usd: \"12,34,567\" has a comma"),
+        ("2026-11-25,\"1234,567\",a,b", "row 2: usd: \"1234,567\" has a comma"),
+        ("2026-11-25,\",123\",a,b", "row 2: usd: \",123\" has a comma"),
+        ("2026-11-25,\"1,é00\",a,b", "row 2: usd: \"1,é00\" has a comma"),
     ] {
         let error = refused(&format!("{head}{row}\n"));
         assert!(error.contains(expected), "{row}: {error}");
