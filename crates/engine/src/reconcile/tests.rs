@@ -194,6 +194,18 @@ fn an_exact_charge_is_preferred_to_a_dispute_and_a_dispute_to_another_amount() {
 }
 
 #[test]
+fn a_line_of_nothing_or_of_money_back_decides_no_dispute_by_its_time_alone() {
+    let ours =
+        [attempt(AttemptStatus::Disputed, 0, 0, None), attempt(AttemptStatus::Disputed, 0, 1, Some("b"))];
+    for amount in [0, -5] {
+        let found = matching(&[line(amount, 1, None, Some("one"))], &ours, WINDOW, str::to_owned);
+        assert_eq!((found.pairs.len(), found.theirs_only.as_slice()), (0, &[0][..]), "{amount}");
+        let named = matching(&[line(amount, 1, Some("b"), None)], &ours, WINDOW, str::to_owned);
+        assert_eq!((named.pairs[0].attempt, named.pairs[0].how), (1, How::RequestId), "its id still does");
+    }
+}
+
+#[test]
 fn lines_of_one_request_id_are_one_charge() {
     let ours =
         [attempt(AttemptStatus::Settled, 40, 0, Some("a")), attempt(AttemptStatus::Settled, 40, 0, None)];
