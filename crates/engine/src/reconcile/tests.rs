@@ -206,6 +206,43 @@ fn a_line_of_nothing_or_of_money_back_decides_no_dispute_by_its_time_alone() {
 }
 
 #[test]
+fn a_sum_of_what_is_no_model_of_ours_keeps_disputes_although_the_rest_agrees() {
+    let ours = [attempt(AttemptStatus::Disputed, 0, 0, None), attempt(AttemptStatus::Settled, 40, 1, None)];
+    let order = Order {
+        provider: "fal",
+        bill: b"",
+        form: Form::Openai,
+        from: None,
+        to: None,
+        window: WINDOW,
+        close: true,
+        dry_run: true,
+        drift_basis_points: 100,
+    };
+    let (from, to) = (at(-100), at(100));
+    let sum = |item: &str, amount: i64| bill::BillSum {
+        from,
+        to,
+        item: Some(item.to_owned()),
+        amount: Ticks::new(amount),
+    };
+    let decided = |sums: Vec<bill::BillSum>| {
+        let bill = Bill { sums, ..Bill::default() };
+        let matching = matching(&bill.lines, &ours, WINDOW, str::to_owned);
+        let report = Report::of(&order, &bill, &ours, &matching, (from, to), &str::to_owned);
+        let mut disputes = disputes(&order, &ours, &matching, &report, (from, to));
+        assert_eq!(disputes.len(), 1);
+        disputes.remove(0)
+    };
+    assert_eq!(decided(vec![sum("one", 40)]).action, Action::Release);
+    assert_eq!(decided(vec![sum("one", 40), sum("chat, input", 0)]).action, Action::Release);
+    // The dispute may be what the foreign item is for.
+    let kept = decided(vec![sum("one", 40), sum("one-2026-11-25, image output", 60)]);
+    assert_eq!(kept.action, Action::Stays);
+    assert!(kept.why.contains("one-2026-11-25"), "{}", kept.why);
+}
+
+#[test]
 fn lines_of_one_request_id_are_one_charge() {
     let ours =
         [attempt(AttemptStatus::Settled, 40, 0, Some("a")), attempt(AttemptStatus::Settled, 40, 0, None)];
