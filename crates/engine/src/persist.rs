@@ -6,7 +6,7 @@
 //! resolved by the end that was to be written.
 
 use crate::shared::Shared;
-use gallerist_domain::{AttemptId, Ticks};
+use gallerist_domain::{AttemptId, Clock, Ticks};
 use gallerist_store::{
     AttemptEnd, AttemptStatus, Conclusion, End, RequestStatus, Resolution, Store, StoreError,
 };
@@ -33,8 +33,8 @@ pub(crate) fn in_background(shared: &Arc<Shared>, conclusion: Conclusion, error:
     let shared_by_task = Arc::clone(shared);
     shared.tasks.spawn(async move {
         let request = conclusion.request;
-        let store = &shared_by_task.store;
-        let written = persevere(PAUSES, error, || write(store, conclusion.clone())).await;
+        let Shared { store, clock, .. } = &*shared_by_task;
+        let written = persevere(PAUSES, error, || write(store, &**clock, conclusion.clone())).await;
         match written {
             Ok(()) => tracing::warn!(%request, "the end of a request was written after all"),
             Err(error) => tracing::error!(%request, %error, "the end of a request could not be written"),
@@ -57,8 +57,10 @@ where
 }
 
 /// Writes a conclusion of which others may have ended parts. Doing it twice is doing it once.
-async fn write(store: &Store, mut conclusion: Conclusion) -> Result<(), StoreError> {
+async fn write(store: &Store, clock: &dyn Clock, mut conclusion: Conclusion) -> Result<(), StoreError> {
     loop {
+        // It is written now, however long it has waited: the roll-up of its day may be made by this time.
+        conclusion.now = clock.now();
         let Err(error) = store.conclude(conclusion.clone()).await else { return Ok(()) };
         let request = conclusion.request;
         match error {
@@ -147,7 +149,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gallerist_domain::{OfferId, Operation, Payer, ProjectId, RequestId};
+    use gallerist_domain::{FixedClock, OfferId, Operation, Payer, ProjectId, RequestId};
     use gallerist_store::{NewAttempt, NewRequest, RequestEnd, Reservation, Reserved, StoreOptions};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -266,6 +268,7 @@ mod tests {
     async fn what_a_sweep_disputed_is_resolved_by_what_is_known_and_the_rest_is_written() {
         let folder = tempfile::tempdir().expect("a folder");
         let now: Timestamp = "2026-11-28T12:00:00Z".parse().expect("an instant");
+        let clock = FixedClock::new(now);
         for finished in [false, true] {
             let folder = folder.path().join(finished.to_string());
             let (store, request, [one, two]) = reserved(&folder, now).await;
@@ -289,7 +292,7 @@ mod tests {
             let end = finish(RequestStatus::Partial, 1, Some("{\"an\":\"answer\"}"));
             let known = Conclusion { request, ends, finish: Some(end), now };
             let error = store.conclude(known.clone()).await.expect_err("one has ended otherwise");
-            let writing = || write(&store, known.clone());
+            let writing = || write(&store, &clock, known.clone());
             persevere(SOON, error, writing).await.expect("it is written after all");
             writing().await.expect("twice is once");
             let detail = store.request(request).await.expect("it reads").expect("it is there");
@@ -302,5 +305,20 @@ mod tests {
             let books = store.books().await.expect("it reads");
             assert!(books.balance() && books.open_disputes == 0, "{books:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_is_written_days_later_makes_the_roll_up_of_its_day_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let then: Timestamp = "2026-11-27T23:59:00Z".parse().expect("an instant");
+        let clock = FixedClock::new(then);
+        let (store, request, [one, two]) = reserved(folder.path(), then).await;
+        clock.set("2026-11-28T03:00:00Z".parse().expect("an instant"));
+        assert_eq!(store.roll_up(clock.now()).await.expect("it is written"), 1);
+        let ends = [one, two].map(|attempt| AttemptEnd { attempt, end: settled(60) }).to_vec();
+        let known = Conclusion { request, ends, finish: None, now: then };
+        write(&store, &clock, known).await.expect("they are open");
+        let books = store.books().await.expect("it reads");
+        assert!(books.balance(), "{books:?}");
     }
 }
