@@ -145,7 +145,7 @@ impl<'a> Job<'a> {
         let deadline = Instant::now() + Duration::from_millis(shared.limits.look_up_ms);
         let check_depth = route_check(shared, self.attempt.request).await;
         let delivery = Delivery { shared, provider: self.provider, deadline, check_depth };
-        let brought = delivery.bring(&self.call, &mut result).await;
+        let brought = delivery.bring(&self.call, &mut result, Vec::new()).await;
         Found::Ended(result, brought)
     }
 
