@@ -165,7 +165,7 @@ pub struct Conclusion {
     pub now: Timestamp,
 }
 
-/// Ends a dispute. A charge of zero makes the attempt `released`, else it becomes `settled`.
+/// Ends a dispute. Without a charge and without pictures the attempt becomes `released`, else `settled`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
     pub attempt: AttemptId,
