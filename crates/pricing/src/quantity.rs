@@ -99,9 +99,9 @@ fn evaluate(estimate: &Estimate, meter: Meter, facts: &Facts<'_>) -> Option<Rang
         EstimateForm::PromptTokens { characters_per_token, overhead } => {
             Some(prompt_tokens(meter, *characters_per_token, *overhead, facts))
         }
-        EstimateForm::StartedPixels { first, further, pixels: unit, pixels_for_max } => {
+        EstimateForm::StartedPixels { first, further, pixels: unit, pixels_for_min } => {
             let units = |unit: i64| first + further * (ceiling(pixels, unit).max(1) - 1);
-            Some(Range { min: units(*unit), expected: units(*unit), max: units(*pixels_for_max) })
+            Some(Range { min: units(*pixels_for_min), expected: units(*unit), max: units(*unit) })
         }
         EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille } => {
             let work =

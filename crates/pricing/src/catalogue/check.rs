@@ -136,8 +136,8 @@ pub(super) fn estimate(reader: &mut Reader<'_>, span: Span<usize>, form: &Estima
         EstimateForm::PromptTokens { characters_per_token, overhead } => {
             *characters_per_token > 0 && *overhead >= 0
         }
-        EstimateForm::StartedPixels { first, further, pixels, pixels_for_max } => {
-            *first >= 0 && *further >= 0 && *pixels >= *pixels_for_max && *pixels_for_max > 0
+        EstimateForm::StartedPixels { first, further, pixels, pixels_for_min } => {
+            *first >= 0 && *further >= 0 && *pixels_for_min >= *pixels && *pixels > 0
         }
         EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille } => {
             *base >= 0

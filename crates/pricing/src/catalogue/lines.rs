@@ -170,6 +170,7 @@ impl Reader<'_> {
     pub(super) fn estimate(&mut self, raw: RawEstimate) -> Option<Estimate> {
         let when = self.condition(raw.when.unwrap_or_default());
         let source = self.source(&raw.source);
+        let also = raw.also.iter().filter_map(|name| self.source(name)).collect();
         let form = match raw.form {
             RawForm::Fixed { min, expected, max } => EstimateForm::Fixed(Range { min, expected, max }),
             RawForm::CanvasTokens { by_quality, min_per_mille, max_per_mille } => {
@@ -179,8 +180,9 @@ impl Reader<'_> {
             RawForm::PromptTokens { characters_per_token, overhead } => {
                 EstimateForm::PromptTokens { characters_per_token, overhead }
             }
-            RawForm::StartedPixels { first, further, pixels, pixels_for_max } => {
-                EstimateForm::StartedPixels { first, further, pixels, pixels_for_max }
+            RawForm::StartedPixels { first, further, pixels, pixels_for_min } => {
+                let pixels_for_min = pixels_for_min.unwrap_or(pixels);
+                EstimateForm::StartedPixels { first, further, pixels, pixels_for_min }
             }
             RawForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille } => {
                 EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille }
@@ -200,7 +202,7 @@ impl Reader<'_> {
             RawForm::Learned { min, expected, max } => EstimateForm::Learned(Range { min, expected, max }),
         };
         check::estimate(self, raw.meter.span(), &form);
-        Some(Estimate { meter: *raw.meter.get_ref(), each: raw.each, form, when, source: source? })
+        Some(Estimate { meter: *raw.meter.get_ref(), each: raw.each, form, when, source: source?, also })
     }
 }
 

@@ -241,6 +241,9 @@ pub struct RawEstimate {
     pub form: RawForm,
     pub when: Option<RawCondition>,
     pub source: Spanned<String>,
+    /// Further sources, agreeing or not.
+    #[serde(default)]
+    pub also: Vec<Spanned<String>>,
 }
 
 /// One of the estimators, by its name.
@@ -267,7 +270,8 @@ pub enum RawForm {
         first: i64,
         further: i64,
         pixels: i64,
-        pixels_for_max: i64,
+        /// Of a larger megapixel that other sources read; `pixels` when left out.
+        pixels_for_min: Option<i64>,
     },
     WorkTime {
         base: i64,

@@ -35,6 +35,8 @@ pub struct Estimate {
     pub form: EstimateForm,
     pub when: Condition,
     pub source: Arc<Source>,
+    /// Further sources: those that agree, and those of a reading that conflicts.
+    pub also: Vec<Arc<Source>>,
 }
 
 /// The closed list of estimators; data in the catalogue.
@@ -55,12 +57,13 @@ pub enum EstimateForm {
         characters_per_token: i64,
         overhead: i64,
     },
-    /// `units` per started `pixels` of each picture; the upper end with a smaller megapixel.
+    /// `first` units, and `further` per started `pixels` of each picture beyond. Where sources leave open what a
+    /// megapixel is, the smaller one makes the higher figure, which counts; the lower end is by `pixels_for_min`.
     StartedPixels {
         first: i64,
         further: i64,
         pixels: i64,
-        pixels_for_max: i64,
+        pixels_for_min: i64,
     },
     /// `base + per_megapixel_step · pixels · steps ÷ 10⁶`, spread by per mille around the expectation.
     WorkTime {
