@@ -54,6 +54,8 @@ struct Case {
     /// The sheet does not say what this costs: it must be refused.
     #[serde(default)]
     unpriced: bool,
+    /// Pictures that came, where it is not as many as were asked for.
+    made: Option<u32>,
     /// Counts of the provider, in base units by meter, and what they come to.
     #[serde(default)]
     usage: BTreeMap<String, i64>,
@@ -133,7 +135,7 @@ impl Case {
             .iter()
             .map(|(name, quantity)| Ok::<_, String>(Metered { meter: meter(name)?, quantity: *quantity }));
         let usage = usage.collect::<Result<Vec<_>, _>>()?;
-        let evidence = Evidence { images: self.n, usage: &usage, reported: None };
+        let evidence = Evidence { images: self.made.unwrap_or(self.n), usage: &usage, reported: None };
         let charge = settle(&model.sheet, &provider.currencies, &facts, evidence, self.at);
         let charged = charge.map_err(|unpriced| unpriced.to_string())?.amount;
         if charged == settled { Ok(()) } else { Err(format!("settles at {charged}, by hand at {settled}")) }

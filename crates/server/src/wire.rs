@@ -228,10 +228,12 @@ fn output_format(value: &RawValue, faults: &mut Faults) -> Option<OutputFormat> 
     let format = OutputFormat::from_word(&text);
     if format.is_none() {
         let message = match &*text {
-            "gif" | "svg" => {
-                format!("output_format {text} is not supported by this gateway yet: use png, jpeg or webp")
+            "gif" => {
+                "output_format gif is not supported by this gateway yet: use png, jpeg or webp".to_owned()
             }
-            _ => format!("output_format must be one of png, jpeg, webp, not {}", fault::shown(&text)),
+            _ => {
+                format!("output_format must be one of {}, not {}", OutputFormat::words(), fault::shown(&text))
+            }
         };
         faults.add("output_format", code::VALUE, message);
     }

@@ -1,3 +1,5 @@
+mod words;
+
 use super::origin::EMBEDDED;
 use super::*;
 use crate::testing::{self, CATALOGUE, default_call, price, some_sizes};

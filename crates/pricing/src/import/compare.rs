@@ -327,7 +327,7 @@ fn rate(model: &ModelSheet, row: &Row, call: &ImageCall, at: Timestamp) -> Resul
     let mut ours = line.price_expected;
     for factor in tiered {
         let too_large = || "ours is beyond what an amount can hold".to_owned();
-        ours.amount = Ticks::new(ours.amount.get().checked_mul(factor.numerator).ok_or_else(too_large)?);
+        ours.amount = Ticks::new(ours.amount.get().checked_mul(factor.numerator_max).ok_or_else(too_large)?);
         ours.per = ours.per.checked_mul(factor.denominator).ok_or_else(too_large)?;
     }
     Ok(Known {

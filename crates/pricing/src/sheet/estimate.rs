@@ -1,7 +1,8 @@
 //! How a quantity is estimated before the call that only the provider's answer will tell.
 
 use super::{Condition, Each, Source};
-use gallerist_domain::{Meter, Size};
+use gallerist_domain::{Meter, PictureLimits, Size};
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// A quantity before the call: `min ≤ expected ≤ max`, in base units.
@@ -37,6 +38,17 @@ pub struct Estimate {
     pub source: Arc<Source>,
     /// Further sources: those that agree, and those of a reading that conflicts.
     pub also: Vec<Arc<Source>>,
+}
+
+/// What a picture that is sent in counts besides, by its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputAdder {
+    /// The shape that the picture has; any when left out.
+    #[serde(default)]
+    pub each_input: PictureLimits,
+    /// Base units of the meter; not negative.
+    pub quantity: i64,
 }
 
 /// The closed list of estimators; data in the catalogue.
@@ -91,12 +103,13 @@ pub enum EstimateForm {
         at_most: i64,
     },
     /// Each picture that is sent in is scaled until its short edge is `short_edge`, and counts `base` plus
-    /// `per_tile` for each started tile.
+    /// `per_tile` for each started tile, plus what the first adder says that fits its own shape.
     ScaledTiles {
         short_edge: i64,
         tile_edge: i64,
         base: i64,
         per_tile: i64,
+        adds: Vec<InputAdder>,
     },
     /// What past charges of the offer teach; until there are any, this range.
     Learned(Range),

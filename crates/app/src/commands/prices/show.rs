@@ -48,9 +48,21 @@ fn body(offer: &Offer, width: usize) -> String {
     }
     let mut text = table.render_within(Some(width));
     for factor in &sheet.factors {
-        let (numerator, denominator) = (factor.numerator, factor.denominator);
+        let (least, most, denominator) = (factor.numerator, factor.numerator_max, factor.denominator);
+        let numerator = if least == most { least.to_string() } else { format!("{least}–{most}") };
         let when = conditions(&factor.when, factor.period);
         text.push_str(&format!("\n  times {numerator}/{denominator}: {} ({when})", factor.id));
+    }
+    for outputs in &sheet.outputs {
+        let most = outputs.max.map_or("as many as asked for".to_owned(), |max| max.to_string());
+        let when = conditions(&outputs.when, Period::default());
+        text.push_str(&format!("\n  makes {} to {most} pictures: {} ({when})", outputs.min, outputs.id));
+    }
+    for pool in &sheet.allowances {
+        let (worth, period) = (pool.worth.short(), pool.per.as_str());
+        let of = if pool.lines.is_empty() { String::new() } else { format!(" of {}", pool.lines.join(", ")) };
+        let shared = "shared by every model that names it";
+        text.push_str(&format!("\n  free{of}: {} of {worth} USD, {period}, {shared}", pool.id));
     }
     for (at, source) in sources.iter().enumerate() {
         for (row, line) in wrap(source, width.saturating_sub(6)).into_iter().enumerate() {
@@ -153,6 +165,8 @@ fn conditions(when: &Condition, period: Period) -> String {
     let region = |word: &String| if word.is_empty() { "none named".to_owned() } else { word.clone() };
     any("region", when.regions.iter().map(region).collect());
     any("inputs", range(when.inputs_min.map(i64::from), when.inputs_max.map(i64::from)));
+    let shape = when.each_input.to_string();
+    any("each input", if shape.is_empty() { Vec::new() } else { vec![shape] });
     any("mask in thousandths", range(when.mask_per_mille_min, when.mask_per_mille_max));
     for option in &when.options {
         any(&option.name, option.values.clone());
