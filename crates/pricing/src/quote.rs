@@ -5,7 +5,7 @@
 
 use crate::facts::Facts;
 use crate::quantity::{derived, estimated};
-use crate::sheet::{Bundle, Factor, PriceLine, PriceSheet, Range};
+use crate::sheet::{Factor, PriceLine, PriceSheet, Range};
 use gallerist_domain::money::divide_half_up;
 use gallerist_domain::{Meter, Price, Ticks};
 use jiff::Timestamp;
@@ -90,13 +90,6 @@ pub fn quote<'a>(sheet: &'a PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Res
         }
     })?;
     Ok(Quote { bounds, lines })
-}
-
-/// What the operations of a bundle cost one after the other; `None` where one of them has no price.
-pub fn chain(sheet: &PriceSheet, bundle: &Bundle, facts: &Facts<'_>, at: Timestamp) -> Option<Bounds> {
-    bundle.chain.iter().try_fold(Bounds::default(), |sum, operation| {
-        sum.plus(bounds(sheet, &Facts { operation: *operation, ..*facts }, at).ok()?)
-    })
 }
 
 /// Adds up the lines that apply, and calls `visit` with each.

@@ -225,15 +225,14 @@ fn quality(value: &RawValue, faults: &mut Faults) -> Option<String> {
 
 fn output_format(value: &RawValue, faults: &mut Faults) -> Option<OutputFormat> {
     let text = read::text("output_format", value, faults)?;
-    let format = OutputFormat::from_word(&text);
+    // A drawing has a price at some providers, but none of them can be asked for one yet.
+    let format = OutputFormat::from_word(&text).filter(|format| *format != OutputFormat::Svg);
     if format.is_none() {
         let message = match &*text {
-            "gif" => {
-                "output_format gif is not supported by this gateway yet: use png, jpeg or webp".to_owned()
+            "gif" | "svg" => {
+                format!("output_format {text} is not supported by this gateway yet: use png, jpeg or webp")
             }
-            _ => {
-                format!("output_format must be one of {}, not {}", OutputFormat::words(), fault::shown(&text))
-            }
+            _ => format!("output_format must be one of png, jpeg, webp, not {}", fault::shown(&text)),
         };
         faults.add("output_format", code::VALUE, message);
     }
