@@ -94,6 +94,24 @@ proptest! {
         prop_assert_eq!(charge.amount, charge.lines.iter().map(|line| line.amount).sum());
     }
 
+    /// A pool that is free lowers the least alone: what is expected, reserved and settled never counts on it.
+    #[test]
+    fn no_expectation_counts_on_a_free_pool((model, call) in anything()) {
+        let facts = Facts::of(&call);
+        let without = PriceSheet { allowances: Vec::new(), ..(*model.sheet).clone() };
+        let (Ok(with), Ok(apart)) = (bounds(&model.sheet, &facts, now()), bounds(&without, &facts, now())) else {
+            return Ok(());
+        };
+        prop_assert_eq!((with.expected, with.max), (apart.expected, apart.max), "{}", model.id);
+        prop_assert!(with.min <= apart.min);
+        let pools = model.sheet.allowances.iter().map(|pool| pool.worth).sum::<Ticks>();
+        prop_assert!(apart.min - with.min <= pools, "no more than the pools are worth");
+        let evidence = Evidence { images: call.n, usage: &[], reported: None };
+        let settled = settle(&model.sheet, &[], &facts, evidence, now()).expect("what is quoted settles");
+        let settled_apart = settle(&without, &[], &facts, evidence, now()).expect("the same lines");
+        prop_assert_eq!(settled.amount, settled_apart.amount);
+    }
+
     /// More pictures never cost less, and more pictures that go in neither.
     #[test]
     fn more_never_costs_less((model, call) in anything()) {
