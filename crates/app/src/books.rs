@@ -9,6 +9,7 @@ mod invoices;
 mod limits;
 mod prepaid;
 mod telling;
+mod tenants;
 
 use crate::client::{Client, escaped};
 use crate::config::{Config, Environment, Place};
@@ -16,6 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::first_keys::{self, ADMIN_KEY};
 use crate::gateway::address_file;
 use gallerist_domain::Ticks;
+use gallerist_server::tenants::{KeyWish, LimitsWish};
 use gallerist_store::{AlertFilter, Store, StoreError};
 use here::Here;
 use jiff::Timestamp;
@@ -32,14 +34,26 @@ pub enum Books {
     Here(Box<Here>),
 }
 
-/// A key that is wanted; as the API takes it.
-#[derive(Clone, Debug, Default)]
-pub struct KeyWish {
-    pub project: String,
-    pub name: String,
-    /// `generate` or `admin`.
-    pub role: String,
-    pub expires_at: Option<Timestamp>,
+/// Which requests are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestQuestion<'a> {
+    pub limit: u32,
+    pub after: Option<&'a str>,
+    pub project: Option<&'a str>,
+    pub end_user: Option<&'a str>,
+    /// `NAME=VALUE`.
+    pub tag: Option<&'a str>,
+}
+
+/// Which changes are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuditQuestion<'a> {
+    pub limit: u32,
+    pub after: Option<&'a str>,
+    pub action: Option<&'a str>,
+    pub subject: Option<&'a str>,
+    pub key: Option<&'a str>,
+    pub project: Option<&'a str>,
 }
 
 /// Which alerts are asked for, the newest first.
@@ -99,13 +113,28 @@ impl Books {
     /// The answer holds the key itself, once.
     pub fn create_key(&self, wish: &KeyWish) -> Result<Value> {
         match self {
-            Books::Gateway(client) => {
-                let body = json!({
-                    "project": wish.project, "name": wish.name, "role": wish.role, "expires_at": wish.expires_at,
-                });
-                client.ask("POST", "/v1/keys", Some(&body))
-            }
+            Books::Gateway(client) => client.ask("POST", "/v1/keys", Some(&json!(wish))),
             Books::Here(here) => here.create_key(wish),
+        }
+    }
+
+    pub fn change_key(&self, id: &str, wish: &KeyWish) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("PATCH", &format!("/v1/keys/{}", escaped(id)), Some(&json!(wish)))
+            }
+            Books::Here(here) => here.change_key(id, wish),
+        }
+    }
+
+    /// The answer holds the new key itself, once.
+    pub fn rotate_key(&self, id: &str, grace_seconds: i64) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                let path = format!("/v1/keys/{}/rotate", escaped(id));
+                client.ask("POST", &path, Some(&json!({"grace_seconds": grace_seconds})))
+            }
+            Books::Here(here) => here.rotate_key(id, grace_seconds),
         }
     }
 
@@ -125,13 +154,50 @@ impl Books {
         }
     }
 
+    pub fn project(&self, id: &str) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => client.ask("GET", &format!("/v1/projects/{}", escaped(id)), None),
+            Books::Here(here) => here.project(id),
+        }
+    }
+
     /// `cap` is an amount of dollars.
-    pub fn create_project(&self, id: &str, cap: Option<&str>) -> Result<Value> {
+    pub fn create_project(&self, id: &str, cap: Option<&str>, limits: LimitsWish) -> Result<Value> {
         match self {
             Books::Gateway(client) => {
-                client.ask("POST", "/v1/projects", Some(&json!({"id": id, "cap_usd": cap})))
+                let body = json!({"id": id, "cap_usd": cap, "limits": limits});
+                client.ask("POST", "/v1/projects", Some(&body))
             }
-            Books::Here(here) => here.create_project(id, cap),
+            Books::Here(here) => here.create_project(id, cap, limits),
+        }
+    }
+
+    pub fn set_limits(&self, id: &str, limits: LimitsWish) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                let path = format!("/v1/projects/{}", escaped(id));
+                client.ask("PATCH", &path, Some(&json!({"limits": limits})))
+            }
+            Books::Here(here) => here.set_limits(id, limits),
+        }
+    }
+
+    /// Administrative changes.
+    pub fn audit(&self, question: AuditQuestion<'_>) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                let limit = question.limit.to_string();
+                let parts = [
+                    ("limit", Some(limit.as_str())),
+                    ("after", question.after),
+                    ("action", question.action),
+                    ("subject", question.subject),
+                    ("key", question.key),
+                    ("project", question.project),
+                ];
+                client.ask("GET", &format!("/v1/audit{}", query(&parts)), None)
+            }
+            Books::Here(here) => here.audit(question),
         }
     }
 
@@ -278,14 +344,20 @@ impl Books {
         }
     }
 
-    pub fn requests(&self, limit: u32, after: Option<&str>, project: Option<&str>) -> Result<Value> {
+    pub fn requests(&self, question: RequestQuestion<'_>) -> Result<Value> {
         match self {
             Books::Gateway(client) => {
-                let limit = limit.to_string();
-                let parts = [("limit", Some(limit.as_str())), ("after", after), ("project", project)];
+                let limit = question.limit.to_string();
+                let parts = [
+                    ("limit", Some(limit.as_str())),
+                    ("after", question.after),
+                    ("project", question.project),
+                    ("end_user", question.end_user),
+                    ("tag", question.tag),
+                ];
                 client.ask("GET", &format!("/v1/requests{}", query(&parts)), None)
             }
-            Books::Here(here) => here.requests(limit, after, project),
+            Books::Here(here) => here.requests(question),
         }
     }
 
@@ -307,7 +379,8 @@ impl Books {
     /// The newest requests with something in dispute, in the form of [`Books::requests`].
     ///
     /// The API has no such filter: pages are read until all that the projects have in dispute is found.
-    pub fn disputed_requests(&self, limit: u32, after: Option<&str>, project: Option<&str>) -> Result<Value> {
+    pub fn disputed_requests(&self, question: RequestQuestion<'_>) -> Result<Value> {
+        let RequestQuestion { limit, after, project, .. } = question;
         let projects = self.projects()?;
         let asked = |one: &&Value| project.is_none_or(|project| one["id"] == project);
         let mut left: Ticks = rows(&projects).iter().filter(asked).map(disputed).sum();
@@ -315,7 +388,8 @@ impl Books {
         let mut found: Vec<Value> = Vec::new();
         let mut after = after.map(str::to_owned);
         while !left.is_zero() && found.len() <= limit {
-            let page = self.requests(PAGE_ROWS, after.as_deref(), project)?;
+            let asked = RequestQuestion { limit: PAGE_ROWS, after: after.as_deref(), ..question };
+            let page = self.requests(asked)?;
             for request in rows(&page).iter().filter(|request| !disputed(request).is_zero()) {
                 left -= disputed(request);
                 found.push(request.clone());

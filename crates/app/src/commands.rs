@@ -4,6 +4,7 @@
 //! decide anything that the API decides too: they ask it, or the rooms behind it.
 
 pub mod alerts;
+pub mod audit;
 pub mod budgets;
 pub mod credits;
 pub mod demo;

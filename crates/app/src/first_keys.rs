@@ -6,9 +6,9 @@
 
 use crate::config::Environment;
 use crate::failure::{Failure, Result};
-use gallerist_domain::ProjectId;
+use gallerist_domain::{ProjectId, Scope, Scopes};
 use gallerist_server::{FreshKey, key_digest, new_key};
-use gallerist_store::{KeyRole, NewKey, Store, StoreError};
+use gallerist_store::{NewKey, Store, StoreError};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use std::io::Write;
@@ -57,7 +57,7 @@ pub async fn ensure(
 ) -> Result<FirstKeys> {
     let empty = !store.has_keys();
     let admin_missing = empty || !has_admin(store, now).await?;
-    let wanted = [(ADMIN_KEY, KeyRole::Admin, admin_missing), (API_KEY, KeyRole::Generate, empty)];
+    let wanted = [(ADMIN_KEY, Scopes::ADMIN, admin_missing), (API_KEY, Scopes::USUAL, empty)];
     let mut keys = FirstKeys::default();
     let mut records = Vec::new();
     for (variable, role, missing) in wanted {
@@ -104,13 +104,11 @@ pub async fn ensure(
 
 async fn has_admin(store: &Store, now: Timestamp) -> Result<bool> {
     let keys = store.list_keys().await?;
-    Ok(keys.iter().any(|key| {
-        key.role == KeyRole::Admin && key.revoked_at.is_none() && key.expires_at.is_none_or(|at| now < at)
-    }))
+    Ok(keys.iter().any(|key| key.scopes.allow(Scope::Admin) && key.is_good(now)))
 }
 
-fn record(fresh: &FreshKey, variable: &str, role: KeyRole) -> NewKey {
-    fresh.record(ProjectId::default_project(), name(variable), role, None)
+fn record(fresh: &FreshKey, variable: &str, scopes: Scopes) -> NewKey {
+    fresh.record(ProjectId::default_project(), name(variable), scopes, None)
 }
 
 fn name(variable: &str) -> &'static str {
@@ -118,13 +116,13 @@ fn name(variable: &str) -> &'static str {
 }
 
 /// A key that somebody else made. Little of it may be displayed, since it may be short.
-fn named_key(variable: &str, key: &str, role: KeyRole) -> Result<NewKey> {
+fn named_key(variable: &str, key: &str, scopes: Scopes) -> Result<NewKey> {
     let plain = key.bytes().all(|byte| byte.is_ascii_graphic());
     if !plain || !(KEY_CHARACTERS_MIN..=KEY_CHARACTERS_MAX).contains(&key.len()) {
         let range = format!("{KEY_CHARACTERS_MIN} to {KEY_CHARACTERS_MAX}");
         return Err(Failure::usage(format!("{variable} must have {range} visible ASCII characters")));
     }
-    let mut record = record(&new_key(), variable, role);
+    let mut record = record(&new_key(), variable, scopes);
     record.sha256 = key_digest(key);
     record.prefix = key[..(key.len() / 4).min(8)].to_owned();
     Ok(record)
@@ -172,7 +170,7 @@ mod tests {
             let made = ensure(&store, &environment, true, now).await.unwrap();
             assert_eq!(made.fresh.len(), 1, "the admin key is fresh");
             let key = store.key_by_digest(&key_digest("sk-bench-client"), now).unwrap();
-            assert_eq!((key.role, key.prefix.as_str()), (KeyRole::Generate, "sk-"));
+            assert_eq!((key.scopes, key.prefix.as_str()), (Scopes::USUAL, "sk-"));
             let again =
                 ensure(&store, &Environment::from([(API_KEY, "sk-another")]), true, now).await.unwrap();
             assert!(again.fresh.is_empty());
@@ -191,7 +189,7 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
             let admin = from_file(store.data_dir(), ADMIN_KEY).unwrap();
             let digest = key_digest(admin.expose_secret());
-            assert_eq!(store.key_by_digest(&digest, now).unwrap().role, KeyRole::Admin);
+            assert_eq!(store.key_by_digest(&digest, now).unwrap().scopes, Scopes::ADMIN);
             assert!(!format!("{:?}", made.fresh).contains(admin.expose_secret()));
         });
     }
@@ -202,7 +200,7 @@ mod tests {
             let now = Timestamp::now();
             let store = Store::open_temporary(now).unwrap();
             let key = new_key();
-            store.create_key(record(&key, API_KEY, KeyRole::Generate), now).await.unwrap();
+            store.create_key(record(&key, API_KEY, Scopes::USUAL), now).await.unwrap();
             let made = ensure(&store, &Environment::default(), true, now).await.unwrap();
             assert_eq!(made.fresh.len(), 1);
             assert_eq!(made.fresh[0].0, ADMIN_KEY);

@@ -180,7 +180,7 @@ async fn read(store: &Store) -> (Vec<RequestRecord>, Vec<AttemptRecord>) {
     let (mut requests, mut attempts) = (Vec::new(), Vec::new());
     loop {
         let after = requests.last().map(|request: &RequestRecord| request.id);
-        let page = store.requests(RequestFilter { project: None, after, limit: 1_000 }).await.unwrap();
+        let page = store.requests(RequestFilter { after, limit: 1_000, ..Default::default() }).await.unwrap();
         for request in page.requests {
             attempts.extend(store.request(request.id).await.unwrap().unwrap().attempts);
             requests.push(request);

@@ -63,6 +63,10 @@ uuid_id!(
     AlertId
 );
 uuid_id!(
+    /// One administrative change.
+    AuditId
+);
+uuid_id!(
     /// An address that alerts are delivered to.
     WebhookId
 );

@@ -10,6 +10,7 @@
 //! knows yet. Next: [`money`] for what a cent is, [`request`] for what can be asked, [`fault`] for what
 //! can go wrong.
 
+pub mod access;
 pub mod address;
 pub mod alert;
 pub mod budget;
@@ -27,6 +28,7 @@ pub mod outcome;
 pub mod payer;
 pub mod request;
 
+pub use access::{Allowance, Grants, RateLimits, Scope, Scopes};
 pub use address::is_public_address;
 pub use alert::{AlertFact, BudgetStanding, KindFilter, NewAlert, Severity};
 pub use budget::{Budget, BudgetFault, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow, Spending};
@@ -37,7 +39,7 @@ pub use credits::{FeeRule, Lot};
 pub use depth::Depth;
 pub use fault::{Billed, Blame, ChargeEvent, Fault, FaultKind, Retry};
 pub use held::Chunks;
-pub use id::{AlertId, AttemptId, BudgetId, LotId, OfferId, ProjectId, RequestId, WebhookId};
+pub use id::{AlertId, AttemptId, AuditId, BudgetId, LotId, OfferId, ProjectId, RequestId, WebhookId};
 pub use meter::{Meter, Metered};
 pub use money::{Decimal, MoneyError, Price, Ticks};
 pub use outcome::{ImageData, MadeImage, Outcome, ReportedCost};

@@ -81,6 +81,11 @@ async fn lead(shared: Arc<Shared>, incoming: Incoming, events: Option<EventSink>
         return refused(overloaded());
     }
     let Ok(_place) = shared.lives.try_acquire() else { return refused(overloaded()) };
+    let (payer, allowance) = (&incoming.payer, &incoming.allowance);
+    let _pass = match shared.door.pass(payer, allowance, incoming.request.n, &*shared.clock).await {
+        Ok(pass) => pass,
+        Err(refusal) => return refused(refusal),
+    };
     let id = RequestId::generate();
     let key = join_key(&incoming);
     let registered = Registered::new(&shared, id, key);

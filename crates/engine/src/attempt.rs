@@ -8,11 +8,15 @@ use crate::books::{self, Charged, Ended, HeldCall};
 use crate::deliver::Delivery;
 use crate::events::EventSink;
 use crate::exchange::{Exchange, Exchanged};
+use crate::life::Life;
 use crate::market::Market;
+use crate::queue::Caller;
 use crate::refusal::FailedAttempt;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::future::join_all;
-use gallerist_domain::{AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, RequestId, Ticks};
+use gallerist_domain::{
+    AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, ProjectId, RequestId, Ticks,
+};
 use gallerist_imaging::Depth;
 use gallerist_pricing::{Facts, bounds};
 use gallerist_routing::PlannedOffer;
@@ -113,9 +117,19 @@ pub(crate) struct Surroundings<'a> {
     /// The snapshot that the request was planned by.
     pub market: &'a Market,
     pub request: RequestId,
+    pub project: &'a ProjectId,
     pub at: Timestamp,
     pub deadline: Instant,
     pub check_depth: Depth,
+}
+
+impl<'a> Surroundings<'a> {
+    pub(crate) fn of(shared: &'a Shared, life: &'a Life) -> Surroundings<'a> {
+        let Life { id, incoming, deadline, check_depth, market, .. } = life;
+        let (project, at) = (&incoming.payer.project, incoming.accepted_at);
+        let (request, deadline, check_depth) = (*id, *deadline, *check_depth);
+        Surroundings { shared, market, request, project, at, deadline, check_depth }
+    }
 }
 
 impl Surroundings<'_> {
@@ -142,10 +156,12 @@ impl Surroundings<'_> {
             events.begin(self.request, &planned.offer.id);
         }
         let provider = self.shared.provider_of(self.market, planned.index);
-        let place = provider.place(self.shared.limits.waiting_per_provider_max, self.deadline).await;
+        let images = planned_call.call.n;
+        let caller = Caller::of(self.project, self.request, images, planned.latency_ms);
+        let place = provider.places.place(caller, self.deadline).await;
         let exchanged = match place {
             Err(fault) => Exchanged { result: Err(fault.with_billed(Billed::No)), job: None, latency_ms: 0 },
-            Ok(_permit) => {
+            Ok(_place) => {
                 self.shared.health().offers[planned.index].started(self.shared.now_ms());
                 let exchange = Exchange {
                     shared: self.shared,

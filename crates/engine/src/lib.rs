@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod credits;
 pub mod feeds;
+pub mod rates;
 pub mod reconcile;
 pub mod refusal;
 pub mod request;
@@ -31,6 +32,7 @@ mod life;
 mod market;
 mod outcome;
 mod persist;
+mod queue;
 mod recover;
 mod repetition;
 mod replay;
@@ -49,13 +51,15 @@ pub use request::Incoming;
 pub use settings::{EngineSettings, Limits, ProviderSettings};
 
 use feeds::{FeedFault, FeedState};
-use gallerist_domain::{Clock, ImageRequest, RequestId, WebhookId};
+use gallerist_domain::{Allowance, Clock, Grants, ImageRequest, Payer, RequestId, WebhookId};
 use gallerist_pricing::feed::{FeedBook, Told};
 use gallerist_routing::report::QuoteReport;
 use gallerist_routing::{NameBook, PlanContext};
 use gallerist_store::{Store, StoreError};
-use jiff::Timestamp;
-use shared::Shared;
+use jiff::{SignedDuration, Timestamp};
+use queue::Standing;
+use rates::Level;
+use shared::{ProviderRuntime, Shared};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -121,8 +125,13 @@ impl Engine {
     /// The table of quotes, with the health of the offers.
     ///
     /// # Errors
-    /// A [`Refusal`] for an unknown model or quality word.
-    pub fn quotes(&self, request: &ImageRequest, at: Option<Timestamp>) -> Result<QuoteReport, Refusal> {
+    /// A [`Refusal`] for an unknown model or quality word, or a name that `grants` leave out.
+    pub fn quotes(
+        &self,
+        request: &ImageRequest,
+        grants: &Grants,
+        at: Option<Timestamp>,
+    ) -> Result<QuoteReport, Refusal> {
         let health = self.shared.health().clone();
         let (insight, market) = (self.shared.insight(), self.shared.market());
         let context = PlanContext {
@@ -130,6 +139,7 @@ impl Engine {
             health: &health,
             insight: &insight,
             names: &self.shared.names,
+            grants,
             at: at.unwrap_or_else(|| self.shared.clock.now()),
             now_ms: self.shared.now_ms(),
             price_only: false,
@@ -137,20 +147,22 @@ impl Engine {
         gallerist_routing::report::quotes(request, context).map_err(outcome::plan_refusal)
     }
 
-    /// Compares an invoice with the books, and unless it is a dry run resolves what the invoice decides.
+    /// Compares an invoice with the books, and unless it is a dry run resolves what the invoice decides, on behalf
+    /// of whom `store` stands for.
     ///
     /// # Errors
     /// When the file cannot be read, or the store fails.
     pub async fn reconcile(
         &self,
         order: &reconcile::Order<'_>,
+        store: &Store,
     ) -> Result<reconcile::report::Report, reconcile::ReconcileError> {
         let shared = &self.shared;
         let market = shared.market();
         let offered = market.offers.iter().find(|offer| offer.id.provider == order.provider);
         let sheet =
             offered.map(|offer| &offer.provider).or_else(|| market.catalogue.provider(order.provider));
-        reconcile::reconcile(&shared.store, sheet.map(|sheet| &**sheet), order, shared.clock.now()).await
+        reconcile::reconcile(store, sheet.map(|sheet| &**sheet), order, shared.clock.now()).await
     }
 
     /// Learns anew what the books teach: after a change of what it rests on that should count at once.
@@ -194,6 +206,26 @@ impl Engine {
         signature: &str,
     ) -> Option<gallerist_store::Picture> {
         self.shared.picture_at(request, index, expires, signature).await
+    }
+
+    /// Where the rates of a payer stand; empty where it has none.
+    pub async fn rate_levels(&self, payer: &Payer, allowance: &Allowance) -> Vec<Level> {
+        self.shared.door.levels(payer, allowance, self.shared.clock.now()).await
+    }
+
+    /// Where the calls of a request stand that wait for a place at their provider, the next one first.
+    pub fn waiting(&self, request: RequestId) -> Vec<WaitingCall> {
+        let now = self.shared.clock.now();
+        let of = |(settings, provider): (&ProviderSettings, &ProviderRuntime)| {
+            let standings = provider.places.standings(request);
+            let call = |standing: Standing| WaitingCall {
+                provider: settings.name.clone(),
+                position: standing.position,
+                expected_start: after_ms(now, standing.starts_in_ms),
+            };
+            standings.into_iter().map(call).collect::<Vec<_>>()
+        };
+        self.shared.configured.iter().zip(&self.shared.providers).flat_map(of).collect()
     }
 
     /// What can be bought now, and the catalogue that prices it. A feed may replace it at any time: keep it for
@@ -260,6 +292,21 @@ impl Engine {
             tracing::error!(%error, "the ledger could not be flushed");
         }
     }
+}
+
+/// A call that waits for a place at its provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingCall {
+    pub provider: String,
+    /// In that provider's queue; 1 is next.
+    pub position: u32,
+    /// By what calls usually take, if nobody else comes.
+    pub expected_start: Timestamp,
+}
+
+fn after_ms(now: Timestamp, milliseconds: u64) -> Timestamp {
+    let wait = SignedDuration::from_millis(i64::try_from(milliseconds).unwrap_or(i64::MAX));
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 /// Why an engine cannot start.

@@ -40,7 +40,7 @@ pub(crate) struct Life {
     /// The policy of its route, known once it is planned: the most that it may hold and charge …
     max_cost: Option<Ticks>,
     /// … how deep its pictures are checked …
-    check_depth: Depth,
+    pub(crate) check_depth: Depth,
     /// … and whether a prompt that one provider refused is tried at another.
     moderation_failover: bool,
     /// Pictures delivered so far.
@@ -130,11 +130,13 @@ impl Life {
         let (shared, market) = (Arc::clone(&self.shared), Arc::clone(&self.market));
         let health = shared.health().clone();
         let insight = shared.insight();
+        let allowance = Arc::clone(&self.incoming.allowance);
         let context = PlanContext {
             offers: &market.offers,
             health: &health,
             insight: &insight,
             names: &shared.names,
+            grants: &allowance.grants,
             at: self.incoming.accepted_at,
             now_ms: shared.now_ms(),
             price_only: false,
@@ -307,14 +309,7 @@ impl Life {
             Err(error) => return Err(Stopped::Refused(Box::new(self.store_refusal(error)))),
         }
         self.attempts += u32::try_from(calls.len()).unwrap_or(u32::MAX);
-        let surroundings = Surroundings {
-            shared: &shared,
-            market: &Arc::clone(&self.market),
-            request: self.id,
-            at,
-            deadline: self.deadline,
-            check_depth: self.check_depth,
-        };
+        let surroundings = Surroundings::of(&shared, self);
         let called = surroundings.make(planned, &calls, events).await;
         if called.iter().any(Called::speaks_against_provider) {
             self.avoided.push(planned.offer.id.provider.clone());

@@ -5,13 +5,14 @@ use crate::books::Charged;
 use crate::market::Market;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::shared::Shared;
-use gallerist_domain::{Fault, FaultKind, ImageRequest, Meter, Metered, RequestId, Ticks};
+use gallerist_domain::{Fault, FaultKind, Grants, ImageRequest, Meter, Metered, RequestId, Ticks};
 use gallerist_pricing::Offer;
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
 use gallerist_routing::report::ExcludedOffer;
 use gallerist_routing::{
-    Exclusion, HealthBook, ModelName, NameBook, Named, Plan, PlanContext, PlanError, Reason, Route, Target,
+    Exclusion, Forbidden, HealthBook, ModelName, NameBook, Named, Plan, PlanContext, PlanError, Reason,
+    Route, Target,
 };
 use gallerist_store::{Breach, StoreError};
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use std::fmt::Write as _;
 /// When to ask again while the database is away.
 const STORE_AWAY_MS: u64 = 2_000;
 
-/// The refusal of a request whose name or quality word means nothing.
+/// The refusal of a request whose name or quality word means nothing, or whose name is not for its key.
 pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
     match error {
         PlanError::UnknownModel(unknown) => {
@@ -30,6 +31,12 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
             });
             let message = format!("The model '{name}' does not exist{led}. The nearest are: {nearest}.");
             Refusal::new(RefusalKind::ModelNotFound, message).with_parameter("model")
+        }
+        PlanError::Forbidden(Forbidden { what, name, allowed }) => {
+            let allowed = allowed.join(", ");
+            let message =
+                format!("This key may not use the {what} '{name}'; of {what}s it may use: {allowed}.");
+            Refusal::new(RefusalKind::Forbidden, message).with_parameter("model")
         }
         PlanError::QualityWord(word) => {
             let message = format!("'{word}' is not a quality of a route; use low, medium, high or auto.");
@@ -244,8 +251,16 @@ fn expected(
         None => std::slice::from_ref(offer),
     };
     let health = HealthBook::new(offers.len());
-    let insight = &NOTHING;
-    let context = PlanContext { offers, health: &health, insight, names, at, now_ms: 0, price_only: true };
+    let context = PlanContext {
+        offers,
+        health: &health,
+        insight: &NOTHING,
+        names,
+        grants: Grants::ALL,
+        at,
+        now_ms: 0,
+        price_only: true,
+    };
     // The baseline stands for what one would have bought, wherever the request was allowed to go.
     let unrestricted = ImageRequest {
         providers_only: Vec::new(),

@@ -57,6 +57,8 @@ pub enum RefusalKind {
     InvalidRequest,
     ModerationBlocked,
     BudgetExceeded,
+    /// The key may not use what the name says.
+    Forbidden,
     ModelNotFound,
     NoOffer,
     PriceUnknown,
@@ -76,6 +78,7 @@ impl RefusalKind {
         RefusalKind::InvalidRequest,
         RefusalKind::ModerationBlocked,
         RefusalKind::BudgetExceeded,
+        RefusalKind::Forbidden,
         RefusalKind::ModelNotFound,
         RefusalKind::NoOffer,
         RefusalKind::PriceUnknown,
@@ -92,6 +95,7 @@ impl RefusalKind {
         match self {
             RefusalKind::InvalidRequest | RefusalKind::ModerationBlocked => 400,
             RefusalKind::BudgetExceeded => 402,
+            RefusalKind::Forbidden => 403,
             RefusalKind::ModelNotFound => 404,
             RefusalKind::NoOffer
             | RefusalKind::PriceUnknown
@@ -111,6 +115,7 @@ impl RefusalKind {
             RefusalKind::InvalidRequest => "invalid_value",
             RefusalKind::ModerationBlocked => "moderation_blocked",
             RefusalKind::BudgetExceeded => "budget_exceeded",
+            RefusalKind::Forbidden => "forbidden",
             RefusalKind::ModelNotFound => "model_not_found",
             RefusalKind::NoOffer => "no_offer",
             RefusalKind::PriceUnknown => "price_unknown",

@@ -1,6 +1,6 @@
 //! What comes in: an authenticated, parsed request with what identifies it.
 
-use gallerist_domain::{ImageRequest, Payer};
+use gallerist_domain::{Allowance, ImageRequest, Payer};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -8,6 +8,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Incoming {
     pub payer: Arc<Payer>,
+    /// What the payer may use, and how much at a time.
+    pub allowance: Arc<Allowance>,
     pub request: ImageRequest,
     /// SHA-256 of the body as it came (or another digest of everything that makes two requests the same).
     pub fingerprint: [u8; 32],

@@ -23,6 +23,8 @@ pub struct ProviderSettings {
     pub key: SecretString,
     /// Calls in flight; the catalogue's limit when absent.
     pub concurrency_max: Option<u32>,
+    /// Pictures that the account may begin in any 60 seconds, at least 1; absent: no limit is known.
+    pub images_per_minute: Option<u32>,
 }
 
 /// Limits, each with its default in [`Limits::default`].

@@ -4,19 +4,20 @@ use crate::StartError;
 use crate::feeds::{FeedDesk, Fetcher};
 use crate::joining::Joining;
 use crate::market::Market;
+use crate::queue::{AccountLimits, Places};
+use crate::rates::{Door, LocalRates};
 use crate::settings::{EngineSettings, Limits, ProviderSettings};
 use crate::transport::{OwnHost, Transport};
-use gallerist_domain::{Clock, Fault, FaultKind, OfferId};
+use gallerist_domain::{Clock, OfferId};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
 use gallerist_providers::{Endpoint, Provider, by_kind};
 use gallerist_routing::{HealthBook, Insight, NameBook, Route};
 use gallerist_store::Store;
 use secrecy::ExposeSecret;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub store_prompts: bool,
     pub transport: Arc<Transport>,
     pub joining: Joining,
+    /// The rates of keys and projects.
+    pub door: Door,
     pub lives: Arc<Semaphore>,
     pub decodes: Semaphore,
     pub tasks: TaskTracker,
@@ -55,12 +58,16 @@ pub(crate) struct ProviderRuntime {
     pub endpoint: Endpoint,
     /// Host and port of the base URL: pictures may come from there, also where that is a private place.
     pub own_host: Option<OwnHost>,
-    places: Semaphore,
-    waiting: AtomicUsize,
+    /// Calls at once and pictures per minute of the account, and who waits for them.
+    pub places: Places,
 }
 
 impl ProviderRuntime {
-    fn new(settings: &ProviderSettings, catalogue: &Catalogue) -> Result<ProviderRuntime, StartError> {
+    fn new(
+        settings: &ProviderSettings,
+        catalogue: &Catalogue,
+        limits: &Limits,
+    ) -> Result<ProviderRuntime, StartError> {
         let (name, kind) = (|| settings.name.clone(), || settings.kind.clone());
         let unknown = || StartError::UnknownKind { name: name(), kind: kind() };
         let sheet = catalogue.provider(&settings.kind).ok_or_else(unknown)?;
@@ -78,31 +85,12 @@ impl ProviderRuntime {
                 key: settings.key.expose_secret().to_owned(),
             },
             own_host: OwnHost::of(&settings.base_url),
-            places: Semaphore::new(places as usize),
-            waiting: AtomicUsize::new(0),
+            places: Places::new(AccountLimits {
+                places: places as usize,
+                images_per_minute: settings.images_per_minute,
+                waiting_max: limits.waiting_per_provider_max,
+            }),
         })
-    }
-
-    /// Waits for a place among the provider's concurrent calls, in a bounded queue.
-    pub(crate) async fn place(
-        &self,
-        waiting_max: usize,
-        deadline: Instant,
-    ) -> Result<SemaphorePermit<'_>, Fault> {
-        if let Ok(permit) = self.places.try_acquire() {
-            return Ok(permit);
-        }
-        let held_back = |detail: &str| Fault::new(FaultKind::HeldBack, detail);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= waiting_max {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(held_back("too many calls wait for this provider"));
-        }
-        let permit = timeout_at(deadline, self.places.acquire()).await;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        match permit {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(held_back("no place at this provider before the deadline")),
-        }
     }
 }
 
@@ -123,7 +111,7 @@ impl Shared {
         } = settings;
         let runtimes: Vec<ProviderRuntime> = providers
             .iter()
-            .map(|settings| ProviderRuntime::new(settings, &catalogue))
+            .map(|settings| ProviderRuntime::new(settings, &catalogue, &limits))
             .collect::<Result<_, _>>()?;
         let feeds = FeedDesk::new(catalogue, feeds);
         let market = Market::new(feeds.catalogue(), &providers);
@@ -144,6 +132,7 @@ impl Shared {
                     .map_err(StartError::Client)?,
             ),
             joining: Joining::new(limits.recent_answer_bytes_max),
+            door: Door::new(Arc::new(LocalRates::default())),
             lives: Arc::new(Semaphore::new(limits.requests_max)),
             decodes: Semaphore::new(limits.decodes_max),
             tasks: TaskTracker::new(),

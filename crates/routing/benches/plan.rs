@@ -3,7 +3,7 @@
 //! of a call are timed in `pricing/benches/quote.rs` too, the rest here is what routing adds to them.
 
 use divan::{AllocProfiler, Bencher, black_box};
-use gallerist_domain::{ImageRequest, Size, SizeChoice};
+use gallerist_domain::{Grants, ImageRequest, Size, SizeChoice};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, bounds, offers, served_offers};
 use gallerist_routing::insight::NOTHING;
@@ -32,7 +32,16 @@ fn instant() -> Timestamp {
 }
 
 fn context<'a>(offers: &'a [Offer], health: &'a HealthBook, price_only: bool) -> PlanContext<'a> {
-    PlanContext { offers, health, insight: &NOTHING, names: &PLAIN, at: instant(), now_ms: 0, price_only }
+    PlanContext {
+        offers,
+        health,
+        insight: &NOTHING,
+        names: &PLAIN,
+        grants: Grants::ALL,
+        at: instant(),
+        now_ms: 0,
+        price_only,
+    }
 }
 
 /// A hundred offers of what can be ordered, with more accounts until there are enough. With `all_in` only such

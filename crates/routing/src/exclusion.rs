@@ -44,6 +44,14 @@ impl Exclusion<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason<'a> {
     ProviderExcluded,
+    /// The key may use other providers only.
+    ProviderForbidden {
+        allowed: &'a [String],
+    },
+    /// The key may use other models only.
+    ModelForbidden {
+        allowed: &'a [String],
+    },
     Retired {
         successors: &'a [String],
     },
@@ -131,6 +139,8 @@ impl Reason<'_> {
     pub const fn code(&self) -> &'static str {
         match self {
             Reason::ProviderExcluded => "provider_excluded",
+            Reason::ProviderForbidden { .. } => "provider_forbidden",
+            Reason::ModelForbidden { .. } => "model_forbidden",
             Reason::Retired { .. } => "retired",
             Reason::SwitchedOff(_) => "switched_off",
             Reason::SizeUnsupported { .. } => "size_unsupported",
@@ -168,6 +178,9 @@ impl Reason<'_> {
     pub fn change(&self) -> String {
         match self {
             Reason::ProviderExcluded => "allow the provider in gallerist.providers".into(),
+            Reason::ProviderForbidden { allowed } | Reason::ModelForbidden { allowed } => {
+                format!("use {}, or a key that may use this", allowed.join(" or "))
+            }
             Reason::Retired { successors: [] } => "choose another model".into(),
             Reason::Retired { successors } => format!("use {}", successors.join(" or ")),
             Reason::SwitchedOff(_) => "choose another model".into(),
@@ -256,6 +269,8 @@ impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::ProviderExcluded => f.write_str("the request leaves this provider out"),
+            Reason::ProviderForbidden { .. } => f.write_str("the key may not use this provider"),
+            Reason::ModelForbidden { .. } => f.write_str("the key may not use this model"),
             Reason::Retired { .. } => f.write_str("the model has been retired"),
             Reason::SwitchedOff(why) => write!(f, "switched off: {why}"),
             Reason::SizeUnsupported { size, .. } => write!(f, "it cannot make {size}"),

@@ -25,7 +25,7 @@ pub use insight::{Insight, LearnedCall};
 pub use name_book::NameBook;
 pub use names::{ModelName, Named, Target, UnknownModel, target};
 pub use nearest::{nearest, slip_of};
-pub use plan::{Plan, PlanContext, PlanError, PlannedOffer, plan};
+pub use plan::{Forbidden, Plan, PlanContext, PlanError, PlannedOffer, plan};
 pub use resolve::{Resolved, SentOn, resolve};
 pub use route::{Member, Route};
 

@@ -7,10 +7,10 @@ use crate::exclusion::{Exclusion, Reason};
 use crate::health::{HealthBook, Verdict};
 use crate::insight::{Insight, LearnedCall};
 use crate::name_book::NameBook;
-use crate::names::{Named, Target, UnknownModel, target};
+use crate::names::{ModelName, Named, Target, UnknownModel, target};
 use crate::resolve::{PromptLength, Resolved, SentOn, resolve};
 use crate::route::Route;
-use gallerist_domain::{ImageRequest, Objective, QualityClass, Ticks, TierChoice};
+use gallerist_domain::{Grants, ImageRequest, Objective, QualityClass, Ticks, TierChoice};
 use gallerist_pricing::credits::RoutingPrice;
 use gallerist_pricing::{Bounds, Facts, Offer, Unpriced, bounds};
 use jiff::Timestamp;
@@ -25,6 +25,8 @@ pub struct PlanContext<'a> {
     pub insight: &'a Insight,
     /// Routes and migrations; [`PLAIN`](crate::name_book::PLAIN) where there are none of one's own.
     pub names: &'a NameBook,
+    /// What the key of the request may use; [`Grants::ALL`] where nobody limits that.
+    pub grants: &'a Grants,
     /// The price instant.
     pub at: Timestamp,
     /// The monotonic clock of `health`.
@@ -105,12 +107,25 @@ pub enum PlanError {
     UnknownModel(UnknownModel),
     /// On a route, quality is a class word.
     QualityWord(String),
+    /// The key may not use what the name says.
+    Forbidden(Forbidden),
+}
+
+/// A name that the key may not use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forbidden {
+    /// `route`, `provider` or `model`.
+    pub what: &'static str,
+    pub name: String,
+    /// What of that the key may use.
+    pub allowed: Vec<String>,
 }
 
 /// Makes the plan. Offers that the name does not speak of do not appear in it.
 ///
 /// # Errors
-/// [`PlanError`] for a name that nothing answers to, or a quality word that a route does not know.
+/// [`PlanError`] for a name that nothing answers to or that the key may not use, or a quality word that a
+/// route does not know.
 pub fn plan<'a>(request: &'a ImageRequest, context: PlanContext<'a>) -> Result<Plan<'a>, PlanError> {
     let named = target(&request.model, context.names, context.offers, context.at);
     plan_named(request, named.map_err(PlanError::UnknownModel)?, context)
@@ -119,12 +134,13 @@ pub fn plan<'a>(request: &'a ImageRequest, context: PlanContext<'a>) -> Result<P
 /// As [`plan`], for a name that is understood already; the one in the request is not read.
 ///
 /// # Errors
-/// [`PlanError::QualityWord`].
+/// [`PlanError::Forbidden`] and [`PlanError::QualityWord`].
 pub fn plan_named<'a>(
     request: &'a ImageRequest,
     named: Named<'a>,
     context: PlanContext<'a>,
 ) -> Result<Plan<'a>, PlanError> {
+    check_name(&named.target, context)?;
     let demands = Demands::of(request, named.target)?;
     let asking = Asking { request, demands, context };
     let mut plan = Plan { named, max_cost: demands.max_cost, offers: Vec::new(), asking, resting_in: false };
@@ -145,6 +161,31 @@ pub fn plan_named<'a>(
     let by_route = named.target.route().and_then(|route| route.objective);
     sort(&mut plan.offers, request.objective.or(by_route).unwrap_or(Objective::Cost));
     Ok(plan)
+}
+
+/// Whether the key may use what the name itself says. What else stands in its way is told offer by offer.
+fn check_name(target: &Target<'_>, context: PlanContext<'_>) -> Result<(), PlanError> {
+    let grants = context.grants;
+    let forbidden = |what, name: &str, allowed: &[String]| {
+        Err(PlanError::Forbidden(Forbidden { what, name: name.to_owned(), allowed: allowed.to_vec() }))
+    };
+    match target {
+        Target::Route(route) if !grants.allow_route(&route.name) => {
+            forbidden("route", &route.name, &grants.routes)
+        }
+        Target::Model(ModelName { provider: Some(provider), .. }) if !grants.allow_provider(provider) => {
+            forbidden("provider", provider, &grants.providers)
+        }
+        Target::Model(ModelName { model, .. }) if !grants.models.is_empty() => {
+            let spoken_of = |offer: &&Offer| target.speaks_of(offer);
+            let mut offers = context.offers.iter().filter(spoken_of);
+            match offers.any(|offer| grants.allow_model(|name| offer.model.is_named(name))) {
+                true => Ok(()),
+                false => forbidden("model", model, &grants.models),
+            }
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a request and its route demand of an offer together: always the stricter of the two.
@@ -236,6 +277,14 @@ impl<'a> Asking<'a> {
         let sent_on = self.served(offer)?;
         let (index, sent_on) = sent_on.map_or((index, None), |(index, sent_on)| (index, Some(sent_on)));
         let offer = &context.offers[index];
+        // What would be bought counts, also where a provider serves it under another name.
+        let grants = context.grants;
+        if !grants.allow_provider(&offer.id.provider) {
+            return Err(Reason::ProviderForbidden { allowed: &grants.providers });
+        }
+        if !grants.allow_model(|name| offer.model.is_named(name)) {
+            return Err(Reason::ModelForbidden { allowed: &grants.models });
+        }
         let Demands { target, least, max_cost, length } = demands;
         let mut resolved = resolve(request, &target, least, length, offer, sent_on, context.at)?;
         let insight = context.insight;

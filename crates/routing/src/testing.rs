@@ -5,7 +5,7 @@ use crate::health::HealthBook;
 use crate::insight::NOTHING;
 use crate::name_book::PLAIN;
 use crate::plan::{Plan, PlanContext, plan};
-use gallerist_domain::{ImageRequest, Size, SizeChoice};
+use gallerist_domain::{Grants, ImageRequest, Size, SizeChoice};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
 use jiff::Timestamp;
@@ -36,6 +36,7 @@ pub fn context(at: Timestamp) -> PlanContext<'static> {
         health: &WELL,
         insight: &NOTHING,
         names: &PLAIN,
+        grants: Grants::ALL,
         at,
         now_ms: 0,
         price_only: false,

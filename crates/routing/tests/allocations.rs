@@ -2,7 +2,7 @@
 //! costs the same allocations among those two as among all.
 
 use allocation_counter::{AllocationInfo, measure};
-use gallerist_domain::{ImageRequest, OutputFormat, QualityClass, Size, SizeChoice, TierChoice};
+use gallerist_domain::{Grants, ImageRequest, OutputFormat, QualityClass, Size, SizeChoice, TierChoice};
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::{HealthBook, Member, NameBook, PlanContext, Route, plan};
@@ -24,7 +24,16 @@ static NAMES: LazyLock<NameBook> = LazyLock::new(|| {
 
 fn context<'a>(offers: &'a [Offer], health: &'a HealthBook) -> PlanContext<'a> {
     let at = "2026-11-22T12:00:00Z".parse().expect("an instant");
-    PlanContext { offers, health, insight: &NOTHING, names: &NAMES, at, now_ms: 0, price_only: true }
+    PlanContext {
+        offers,
+        health,
+        insight: &NOTHING,
+        names: &NAMES,
+        grants: Grants::ALL,
+        at,
+        now_ms: 0,
+        price_only: true,
+    }
 }
 
 /// What a plan allocates, and which of the offers are in.

@@ -3,7 +3,8 @@
 use crate::failure::Failure;
 use crate::keys::key_digest;
 use crate::state::AppState;
-use gallerist_store::{KeyRecord, KeyRole};
+use gallerist_domain::Scope;
+use gallerist_store::KeyRecord;
 use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap};
 use std::sync::Arc;
@@ -24,6 +25,22 @@ pub(crate) fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Arc<
     })
 }
 
+/// As [`authenticate`], for what needs a scope.
+pub(crate) fn authenticate_for(
+    state: &AppState,
+    headers: &HeaderMap,
+    scope: Scope,
+) -> Result<Arc<KeyRecord>, Failure> {
+    let key = authenticate(state, headers)?;
+    if key.scopes.allow(scope) {
+        return Ok(key);
+    }
+    let (scope, given) = (scope.as_str(), key.scopes);
+    Err(Failure::forbidden(format!(
+        "This needs a key with the scope {scope}; the scopes of this one: {given}."
+    )))
+}
+
 /// Lets the store look for a key that this replica has not heard of yet, ahead of [`authenticate`].
 pub(crate) async fn learn_key(state: &AppState, headers: &HeaderMap) {
     let engine = state.engine();
@@ -35,11 +52,11 @@ pub(crate) async fn learn_key(state: &AppState, headers: &HeaderMap) {
 /// As [`authenticate`], for what only an admin key may do.
 pub(crate) fn authenticate_admin(state: &AppState, headers: &HeaderMap) -> Result<Arc<KeyRecord>, Failure> {
     let key = authenticate(state, headers)?;
-    if is_admin(&key) { Ok(key) } else { Err(Failure::forbidden("This needs the admin key.")) }
+    if is_admin(&key) { Ok(key) } else { Err(Failure::forbidden("This needs an admin key.")) }
 }
 
 pub(crate) fn is_admin(key: &KeyRecord) -> bool {
-    key.role == KeyRole::Admin
+    key.scopes.allow(Scope::Admin)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

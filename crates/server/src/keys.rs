@@ -6,8 +6,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gallerist_domain::ProjectId;
-use gallerist_store::{KeyRole, NewKey};
+use gallerist_domain::{Grants, ProjectId, RateLimits, Scopes};
+use gallerist_store::NewKey;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
@@ -33,12 +33,22 @@ pub struct FreshKey {
 /// # Panics
 /// When the system has no randomness to give; no key may be made then.
 pub fn new_key() -> FreshKey {
-    let mut random = [0u8; ID_BYTES + SECRET_BYTES];
+    let mut random = [0u8; ID_BYTES];
     getrandom::fill(&mut random).expect("the system gives random bytes");
-    let id: String = random[..ID_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
+    let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    new_secret(&id)
+}
+
+/// Makes a secret for the key of this id.
+///
+/// # Panics
+/// As [`new_key`].
+pub fn new_secret(id: &str) -> FreshKey {
+    let mut random = [0u8; SECRET_BYTES];
+    getrandom::fill(&mut random).expect("the system gives random bytes");
     let prefix = format!("gal-{id}");
-    let text = format!("{prefix}-{}", URL_SAFE_NO_PAD.encode(&random[ID_BYTES..]));
-    FreshKey { id, sha256: key_digest(&text), secret: SecretString::from(text), prefix }
+    let text = format!("{prefix}-{}", URL_SAFE_NO_PAD.encode(random));
+    FreshKey { id: id.to_owned(), sha256: key_digest(&text), secret: SecretString::from(text), prefix }
 }
 
 /// By what a key is known to the store.
@@ -47,22 +57,24 @@ pub fn key_digest(key: &str) -> [u8; 32] {
 }
 
 impl FreshKey {
-    /// The record to store; `expires_at` absent means never.
+    /// The record to store, of a key that may use everything without limits; `expires_at` absent means never.
     pub fn record(
         &self,
         project: ProjectId,
         name: &str,
-        role: KeyRole,
+        scopes: Scopes,
         expires_at: Option<Timestamp>,
     ) -> NewKey {
         NewKey {
             id: self.id.clone(),
             project,
             name: name.to_owned(),
-            role,
+            scopes,
             sha256: self.sha256,
             prefix: self.prefix.clone(),
             expires_at,
+            grants: Grants::default(),
+            limits: RateLimits::NONE,
         }
     }
 }

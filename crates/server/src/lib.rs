@@ -13,6 +13,7 @@ pub mod keys;
 pub mod reconciliation;
 pub mod serve;
 pub mod state;
+pub mod tenants;
 pub mod usage;
 pub mod wire;
 
@@ -31,7 +32,7 @@ mod stream;
 /// The basis of a charge that a person read from the provider's bill.
 pub const RESOLVED_BY_PERSON: &str = "resolved_by_person";
 
-pub use keys::{FreshKey, key_digest, new_key};
+pub use keys::{FreshKey, key_digest, new_key, new_secret};
 pub use serve::{ServeLimits, serve};
 pub use state::{AppSettings, AppState};
 pub use wire::{ParameterFault, parse_generation};

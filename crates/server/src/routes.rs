@@ -1,6 +1,7 @@
 //! Who answers what. One handler file per resource; errors below OpenAI's paths take OpenAI's form.
 
 mod alerts;
+mod audit;
 mod budgets;
 mod credits;
 mod disputes;
@@ -20,6 +21,8 @@ mod webhooks;
 
 pub(crate) use parameters::present;
 
+pub(crate) use parameters::instant_of;
+
 use crate::auth;
 use crate::failure::Failure;
 use crate::intake;
@@ -28,7 +31,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{any, delete, get, patch, post};
+use axum::routing::{any, get, patch, post};
 use http::StatusCode;
 
 /// Every route. Limits and errors are the handlers' own.
@@ -61,7 +64,12 @@ fn routes() -> Router<AppState> {
         .route("/v1/usage", get(usage::show).fallback(method_not_allowed))
         .route("/v1/reconciliations", post(reconciliations::create).fallback(method_not_allowed))
         .route("/v1/keys", get(keys::list).post(keys::create).fallback(method_not_allowed))
-        .route("/v1/keys/{id}", delete(keys::revoke).fallback(method_not_allowed))
+        .route(
+            "/v1/keys/{id}",
+            get(keys::show).patch(keys::change).delete(keys::revoke).fallback(method_not_allowed),
+        )
+        .route("/v1/keys/{id}/rotate", post(keys::rotate).fallback(method_not_allowed))
+        .route("/v1/audit", get(audit::list).fallback(method_not_allowed))
         .route("/v1/projects", get(projects::list).post(projects::create).fallback(method_not_allowed))
         .route("/v1/projects/{id}", patch(projects::change).get(projects::show).fallback(method_not_allowed))
         .route("/v1/budgets", get(budgets::list).post(budgets::create).fallback(method_not_allowed))
@@ -109,6 +117,7 @@ const NATIVE: &[&str] = &[
     "alerts",
     "webhooks",
     "reconciliations",
+    "audit",
 ];
 
 /// Whether errors of this path take OpenAI's form.
@@ -141,7 +150,8 @@ fn allowed(path: &str) -> &'static str {
         _ if path.starts_with("/v1/webhooks/") => "GET, PATCH, DELETE",
         _ if is_images(path) => "POST",
         _ if path.starts_with("/v1/requests/") && path.ends_with("/resolve") => "POST",
-        _ if path.starts_with("/v1/keys/") => "DELETE",
+        _ if path.starts_with("/v1/keys/") && path.ends_with("/rotate") => "POST",
+        _ if path.starts_with("/v1/keys/") => "GET, PATCH, DELETE",
         _ if path.starts_with("/v1/projects/") => "GET, PATCH",
         _ if path.starts_with("/v1/budgets/") => "GET, PATCH, DELETE",
         _ => "GET",

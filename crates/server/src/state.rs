@@ -6,6 +6,7 @@ use gallerist_engine::Engine;
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::FeedBook;
+use gallerist_store::{Actor, KeyRecord, Store};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -79,6 +80,11 @@ impl AppState {
 
     pub fn engine(&self) -> &Engine {
         &self.inner.settings.engine
+    }
+
+    /// The store, in whose changes this key stands.
+    pub(crate) fn store_for(&self, key: &KeyRecord) -> Store {
+        self.engine().store().on_behalf_of(Actor::key(&key.id))
     }
 
     /// Everything that has a price now, also what cannot be ordered yet. The first to ask waits for it to be read.

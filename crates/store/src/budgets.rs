@@ -3,13 +3,16 @@
 //! A budget with a window counts what its window has seen before it was made; one for ever counts from its
 //! making on.
 
-use gallerist_domain::{Budget, BudgetId, BudgetMode, BudgetUnit, BudgetWindow, Payer, Spending};
+use gallerist_domain::budget::Part;
+use gallerist_domain::{Budget, BudgetId, BudgetMode, BudgetUnit, BudgetWindow, Payer, Spending, Ticks};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use serde_json::{Value, json as json_value};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::audit::{self, Act, Actor};
 use crate::ledger::LiveBudget;
 use crate::sql::{Row, Sql, params};
 use crate::words::{self, AttemptStatus, micros, statements};
@@ -106,16 +109,28 @@ impl Store {
     /// [`StoreError::Invalid`] names the field that is out of its range.
     pub async fn create_budget(&self, budget: Budget) -> Result<(), StoreError> {
         budget.check().map_err(|fault| StoreError::Invalid(fault.to_string()))?;
-        self.write(move |writing| create(writing, &budget)).await
+        let actor = self.actor.clone();
+        self.write(move |writing| {
+            create(writing, &budget)?;
+            write_down(writing.connection, &actor, "budget.create", budget.created_at, (None, Some(&budget)))
+        })
+        .await
     }
 
     /// # Errors
     /// [`StoreError::UnknownBudget`], or [`StoreError::Invalid`] with the field.
-    pub async fn change_budget(&self, id: BudgetId, change: BudgetChange) -> Result<(), StoreError> {
+    pub async fn change_budget(
+        &self,
+        id: BudgetId,
+        change: BudgetChange,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let actor = self.actor.clone();
         self.write(move |writing| {
             let known =
                 load(writing.connection)?.into_iter().find(|live| live.budget.id == id && !live.removed);
-            let mut budget = known.ok_or(StoreError::UnknownBudget(id))?.budget;
+            let before = known.ok_or(StoreError::UnknownBudget(id))?.budget;
+            let mut budget = before.clone();
             let BudgetChange { name, limit, mode, thresholds_percent } = change.clone();
             budget.name = name.unwrap_or(budget.name);
             budget.limit = limit.unwrap_or(budget.limit);
@@ -134,6 +149,7 @@ impl Store {
                 ],
             )?;
             connection.change(COUNTERS_UNTOLD, params![id.uuid().as_bytes()])?;
+            write_down(connection, &actor, "budget.change", now, (Some(&before), Some(&budget)))?;
             writing.change_budgets();
             Ok(())
         })
@@ -141,15 +157,21 @@ impl Store {
     }
 
     /// Ends a budget: it counts nothing new and refuses nothing. What it has counted stays.
+    /// Ending it again changes nothing.
     ///
     /// # Errors
     /// [`StoreError::UnknownBudget`].
     pub async fn remove_budget(&self, id: BudgetId, now: Timestamp) -> Result<(), StoreError> {
+        let actor = self.actor.clone();
         self.write(move |writing| {
-            let (id_bytes, at) = (id.uuid(), micros(now));
-            if writing.connection.execute(BUDGET_REMOVE, params![id_bytes.as_bytes(), at])? == 0 {
-                return Err(StoreError::UnknownBudget(id));
+            let connection = writing.connection;
+            let known = load(connection)?.into_iter().find(|live| live.budget.id == id);
+            let known = known.ok_or(StoreError::UnknownBudget(id))?;
+            if known.removed {
+                return Ok(());
             }
+            connection.change_one(BUDGET_REMOVE, params![id.uuid().as_bytes(), micros(now)])?;
+            write_down(connection, &actor, "budget.remove", now, (Some(&known.budget), None))?;
             writing.change_budgets();
             Ok(())
         })
@@ -250,6 +272,51 @@ pub(crate) fn load(connection: &dyn Sql) -> Result<Vec<LiveBudget>, StoreError> 
 
 fn json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("it is plain data")
+}
+
+/// What somebody has done to a budget, for the audit log.
+fn write_down(
+    connection: &dyn Sql,
+    actor: &Actor,
+    action: &'static str,
+    at: Timestamp,
+    (before, after): (Option<&Budget>, Option<&Budget>),
+) -> Result<(), StoreError> {
+    let Some(budget) = after.or(before) else { return Ok(()) };
+    let project = match &budget.scope.project {
+        Part::Only(project) => Some(project.as_str()),
+        Part::All | Part::Each => None,
+    };
+    // A change tells only what may change; the rest says what is made or ended.
+    let changes = before.is_some() && after.is_some();
+    let told = |budget: &Budget| if changes { changeable(budget) } else { shown(budget) };
+    let (before, after) = (before.map(told), after.map(told));
+    if changes && before == after {
+        return Ok(());
+    }
+    let subject = &budget.id.to_string();
+    audit::write(connection, &Act { actor, action, subject, project, before, after, at })
+}
+
+fn changeable(budget: &Budget) -> Value {
+    let mut told = json_value!({
+        "name": budget.name,
+        "mode": budget.mode,
+        "thresholds_percent": budget.thresholds_percent,
+    });
+    match budget.unit {
+        BudgetUnit::Usd => told["limit_usd"] = json_value!(Ticks::new(budget.limit)),
+        BudgetUnit::Images => told["limit_images"] = json_value!(budget.limit),
+    }
+    told
+}
+
+fn shown(budget: &Budget) -> Value {
+    let mut told = changeable(budget);
+    told["scope"] = json_value!(budget.scope);
+    told["window"] = json_value!(budget.window);
+    told["zone"] = json_value!(budget.zone);
+    told
 }
 
 fn create(writing: &mut Writing<'_>, budget: &Budget) -> Result<(), StoreError> {

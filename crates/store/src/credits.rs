@@ -6,9 +6,11 @@
 use gallerist_domain::credits::Lot;
 use gallerist_domain::{LotId, Ticks};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use std::collections::BTreeMap;
 
-use crate::ledger::adjust::{Adjustment, adjust};
+use crate::audit::{self, Act};
+use crate::ledger::adjust::{Adjustment, adjust, credits};
 use crate::ledger::credits as rules;
 use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
@@ -69,7 +71,20 @@ statements! {
 impl Store {
     /// Enters credits that were bought. Refused with [`StoreError::Invalid`] where no provider sells that.
     pub async fn add_lot(&self, id: LotId, lot: Lot, now: Timestamp) -> Result<(), StoreError> {
-        self.write(move |writing| rules::add(writing, id, &lot, now)).await
+        let actor = self.actor.clone();
+        self.write(move |writing| {
+            rules::add(writing, id, &lot, now)?;
+            let after = json!({
+                "provider": lot.provider,
+                "price_usd": lot.price,
+                "expires_at": lot.expires_at,
+            });
+            let subject = &id.to_string();
+            let (action, after) = ("credits.add", Some(after));
+            let act = Act { actor: &actor, action, subject, project: None, before: None, after, at: now };
+            audit::write(writing.connection, &act)
+        })
+        .await
     }
 
     /// Books credits of a provider that moved without an attempt. Refused with [`StoreError::Invalid`] where the
@@ -81,8 +96,26 @@ impl Store {
         note: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let (provider, note) = (provider.to_owned(), note.to_owned());
-        self.write(move |writing| adjust(writing, &provider, adjustment, &note, now)).await
+        let (provider, note, actor) = (provider.to_owned(), note.to_owned(), self.actor.clone());
+        self.write(move |writing| {
+            adjust(writing, &provider, adjustment, &note, now)?;
+            let after = match adjustment {
+                Adjustment::Use(used) => json!({"use": credits(used), "note": note}),
+                Adjustment::Balance(left) => json!({"balance": credits(left), "note": note}),
+            };
+            let (action, after) = ("credits.adjust", Some(after));
+            let act = Act {
+                actor: &actor,
+                action,
+                subject: &provider,
+                project: None,
+                before: None,
+                after,
+                at: now,
+            };
+            audit::write(writing.connection, &act)
+        })
+        .await
     }
 
     /// All lots, also those that are used or lost: by provider, what expires first in front.

@@ -11,6 +11,7 @@ use gallerist_domain::{AttemptId, OfferId, Operation, Payer, RequestId, Ticks};
 use jiff::Timestamp;
 use std::sync::Arc;
 
+use crate::audit::Actor;
 use crate::sql::Lookups;
 use crate::words::RequestStatus;
 use crate::writer::Rule;
@@ -247,11 +248,13 @@ impl Store {
         self.write(move |writing| resolve::forget_job(writing, attempt)).await
     }
 
+    /// Ends a dispute. A person's word on it is an administrative change; what a look-up found is not.
     pub async fn resolve_dispute(&self, resolution: Resolution) -> Result<(), StoreError> {
-        let look_ahead = |resolution: &Resolution, names: &Names, lookups: &mut Lookups| {
+        let look_ahead = |(resolution, _): &(Resolution, Actor), names: &Names, lookups: &mut Lookups| {
             apply::ahead_of_end(resolution.attempt, names, lookups);
         };
-        self.apply(Rule { argument: resolution, run: resolve::resolve, look_ahead }).await
+        let argument = (resolution, self.actor.clone());
+        self.apply(Rule { argument, run: resolve::resolve_for, look_ahead }).await
     }
 
     /// What was charged since the store was opened: each settled attempt and each resolved dispute once, when

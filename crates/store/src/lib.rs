@@ -10,6 +10,7 @@
 //! it keeps is text to it. Every write is on disk when its future returns.
 
 pub mod alerts;
+pub mod audit;
 pub mod billed;
 pub mod books;
 pub mod budgets;
@@ -44,13 +45,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use alerts::{AlertFilter, AlertPage, AlertRecord};
+pub use audit::{Actor, AuditFilter, AuditPage, AuditRecord};
 pub use billed::{BILLED_ROWS_MAX, BilledAttempt};
 pub use books::{AccountBalance, Books};
 pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};
 pub use credits::{DailyCharges, Expired, LotRecord};
 pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
-pub use keys::{KeyRecord, NewKey};
+pub use keys::{KeyChange, KeyRecord, NewKey, NewSecret};
 pub use learning::SettledCharge;
 pub use ledger::adjust::Adjustment;
 pub use ledger::{
@@ -59,7 +61,7 @@ pub use ledger::{
 };
 pub use pictures::{NewPicture, Picture, Swept};
 pub use postgres::StoreUrl;
-pub use projects::ProjectRecord;
+pub use projects::{ProjectChange, ProjectRecord, ProjectUsage};
 pub use requests::{
     AttemptRecord, EntryRecord, IdempotentRequest, OpenAttempt, RequestDetail, RequestFilter, RequestPage,
     RequestRecord, UnfinishedRequest,
@@ -68,7 +70,7 @@ pub use retention::{Purged, RETENTION_DAYS_MIN};
 pub use usage::{BasisFigures, USAGE_ROWS_MAX, UsageFigures, UsageKey, UsageQuery, UsageReport, UsageRow};
 pub use watched::ModelDay;
 pub use webhooks::{NewWebhook, SigningSecret, WebhookChange, WebhookRecord, WebhookTarget};
-pub use words::{AttemptStatus, KeyRole, Movement, RequestStatus, WebhookFormat};
+pub use words::{AttemptStatus, Movement, RequestStatus, WebhookFormat};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -108,6 +110,8 @@ impl StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// Who stands in the audit log for what is changed through this handle.
+    actor: Actor,
 }
 
 struct Inner {
@@ -189,7 +193,7 @@ impl Store {
             data_dir: options.data_dir,
             _temporary: temporary,
         };
-        Ok(Store { inner: Arc::new(inner) })
+        Ok(Store { inner: Arc::new(inner), actor: Actor::default() })
     }
 
     /// Waits until everything that was queued before is on disk.

@@ -1,9 +1,11 @@
 //! Projects: who pays, their caps and their running totals.
 
-use crate::sql::{Row, Sql, params};
-use gallerist_domain::{ProjectId, Ticks};
-use jiff::Timestamp;
+use gallerist_domain::{ProjectId, RateLimits, Ticks};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 
+use crate::audit::{self, Act};
+use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
 
@@ -20,6 +22,29 @@ pub struct ProjectRecord {
     pub held: Ticks,
     /// Maxima of the attempts of which nobody knows the charge.
     pub disputed: Ticks,
+    /// Over all its keys.
+    pub limits: RateLimits,
+}
+
+/// What may be changed of a project; what is absent stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProjectChange {
+    /// `Some(None)` removes the cap.
+    pub cap: Option<Option<Ticks>>,
+    pub limits: Option<RateLimits>,
+}
+
+/// What a project does now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProjectUsage {
+    /// Requests that were accepted in the last minute and came as far as a reservation.
+    pub requests_last_minute: u64,
+    /// Pictures that they asked for.
+    pub images_last_minute: u64,
+    /// Requests that still run.
+    pub requests_running: u64,
+    /// Keys that are neither revoked nor expired.
+    pub keys: u64,
 }
 
 impl ProjectRecord {
@@ -34,9 +59,18 @@ statements! {
     PROJECT_INSERT = "INSERT INTO projects (name, created_at, cap, available_account, held_account,
         disputed_account) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     PROJECT_EXISTS = "SELECT 1 FROM projects WHERE name = ?1";
-    CAP_SET = "UPDATE projects SET cap = ?2 WHERE name = ?1";
-    PROJECTS = "SELECT name, created_at, cap, settled, held, disputed FROM projects ORDER BY name";
-    PROJECT = "SELECT name, created_at, cap, settled, held, disputed FROM projects WHERE name = ?1";
+    PROJECT_CHANGE = "UPDATE projects SET cap = ?2, requests_per_minute = ?3, images_per_minute = ?4,
+        images_at_once = ?5 WHERE name = ?1";
+    PROJECTS = "SELECT name, created_at, cap, settled, held, disputed, requests_per_minute, images_per_minute,
+        images_at_once FROM projects ORDER BY name";
+    PROJECT = "SELECT name, created_at, cap, settled, held, disputed, requests_per_minute, images_per_minute,
+        images_at_once FROM projects WHERE name = ?1";
+    LAST_MINUTE = "SELECT count(*), coalesce(sum(r.n), 0) FROM requests r
+        JOIN projects p ON p.number = r.project WHERE p.name = ?1 AND r.created_at > ?2";
+    RUNNING_OF = "SELECT count(*) FROM requests r JOIN projects p ON p.number = r.project
+        WHERE p.name = ?1 AND r.status = 'running'";
+    KEYS_OF = "SELECT count(*) FROM keys k JOIN projects p ON p.number = k.project
+        WHERE p.name = ?1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?2)";
 }
 
 impl Store {
@@ -47,24 +81,107 @@ impl Store {
         cap: Option<Ticks>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        self.create_limited_project(project, cap, RateLimits::NONE, now).await
+    }
+
+    /// As [`Store::create_project`], with limits from its first moment on.
+    pub async fn create_limited_project(
+        &self,
+        project: ProjectId,
+        cap: Option<Ticks>,
+        limits: RateLimits,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         check_cap(cap)?;
+        limits.check().map_err(|(_, message)| StoreError::Invalid(message))?;
+        let actor = self.actor.clone();
         self.write(move |writing| {
             let connection = writing.connection;
             if connection.exists(PROJECT_EXISTS, params![project.as_str()])? {
                 return Err(StoreError::Exists(format!("project {project}")));
             }
-            insert(connection, &project, cap, now)
+            insert(connection, &project, cap, now)?;
+            if !limits.is_none() {
+                set(connection, &project, cap, limits)?;
+            }
+            let after = found(connection, &project)?;
+            let subject = project.as_str();
+            let (before, after) = (None, Some(shown(&after)));
+            let (actor, action) = (&actor, "project.create");
+            audit::write(
+                connection,
+                &Act { actor, action, subject, project: Some(subject), before, after, at: now },
+            )
         })
         .await
     }
 
     /// Sets or (with `None`) removes the cap. One below what is spent already stops new reservations.
-    pub async fn set_cap(&self, project: ProjectId, cap: Option<Ticks>) -> Result<(), StoreError> {
-        check_cap(cap)?;
+    pub async fn set_cap(
+        &self,
+        project: ProjectId,
+        cap: Option<Ticks>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.change_project(project, ProjectChange { cap: Some(cap), limits: None }, now).await
+    }
+
+    /// Changes cap and limits. What changes nothing leaves no trace.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownProject`], or [`StoreError::Invalid`] with the field.
+    pub async fn change_project(
+        &self,
+        project: ProjectId,
+        change: ProjectChange,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        check_cap(change.cap.flatten())?;
+        change.limits.unwrap_or_default().check().map_err(|(_, message)| StoreError::Invalid(message))?;
+        let actor = self.actor.clone();
         self.write(move |writing| {
-            let changed =
-                writing.connection.execute(CAP_SET, params![project.as_str(), cap.map(Ticks::get)])?;
-            if changed == 1 { Ok(()) } else { Err(StoreError::UnknownProject(project.clone())) }
+            let connection = writing.connection;
+            let before = found(connection, &project)?;
+            let cap = change.cap.unwrap_or(before.cap);
+            let limits = change.limits.unwrap_or(before.limits);
+            if (cap, limits) == (before.cap, before.limits) {
+                return Ok(());
+            }
+            set(connection, &project, cap, limits)?;
+            // The limits of a project are kept with its keys.
+            writing.changed.keys |= limits != before.limits;
+            let after = found(connection, &project)?;
+            let subject = project.as_str();
+            let (before, after) = (Some(shown(&before)), Some(shown(&after)));
+            let (actor, action) = (&actor, "project.change");
+            audit::write(
+                connection,
+                &Act { actor, action, subject, project: Some(subject), before, after, at: now },
+            )
+        })
+        .await
+    }
+
+    /// What a project does at `now`.
+    pub async fn project_usage(
+        &self,
+        project: ProjectId,
+        now: Timestamp,
+    ) -> Result<ProjectUsage, StoreError> {
+        self.read(move |connection| {
+            let name = project.as_str();
+            let since = now.checked_sub(SignedDuration::from_secs(60)).unwrap_or(Timestamp::MIN);
+            let count = |row: &Row<'_>, column| Ok::<_, StoreError>(row.get::<i64>(column)?.unsigned_abs());
+            let (requests_last_minute, images_last_minute) =
+                connection.query_row(LAST_MINUTE, params![name, micros(since)], |row| {
+                    Ok((count(row, 0)?, count(row, 1)?))
+                })?;
+            Ok(ProjectUsage {
+                requests_last_minute,
+                images_last_minute,
+                requests_running: connection.query_row(RUNNING_OF, params![name], |row| count(row, 0))?,
+                keys: connection.query_row(KEYS_OF, params![name, micros(now)], |row| count(row, 0))?,
+            })
         })
         .await
     }
@@ -93,7 +210,36 @@ fn record(row: &Row<'_>) -> Result<ProjectRecord, StoreError> {
         settled: words::ticks(row, 3)?,
         held: words::ticks(row, 4)?,
         disputed: words::ticks(row, 5)?,
+        limits: words::rate_limits(row, 6)?,
     })
+}
+
+fn set(
+    connection: &dyn Sql,
+    project: &ProjectId,
+    cap: Option<Ticks>,
+    limits: RateLimits,
+) -> Result<(), StoreError> {
+    connection.change_one(
+        PROJECT_CHANGE,
+        params![
+            project.as_str(),
+            cap.map(Ticks::get),
+            limits.requests_per_minute,
+            limits.images_per_minute,
+            limits.images_at_once
+        ],
+    )
+}
+
+fn found(connection: &dyn Sql, project: &ProjectId) -> Result<ProjectRecord, StoreError> {
+    let found = connection.query_opt(PROJECT, params![project.as_str()], record)?;
+    found.ok_or_else(|| StoreError::UnknownProject(project.clone()))
+}
+
+/// What of a project may change.
+fn shown(project: &ProjectRecord) -> Value {
+    json!({"cap_usd": project.cap, "limits": project.limits})
 }
 
 /// Writes the project and its three accounts.

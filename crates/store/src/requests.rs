@@ -3,6 +3,7 @@
 use crate::sql::{Row, Sql, params};
 use gallerist_domain::{AttemptId, OfferId, Operation, ProjectId, RequestId, Ticks};
 use jiff::{Timestamp, ToSpan};
+use std::collections::BTreeMap;
 
 use crate::ledger::IDEMPOTENCY_HOURS;
 use crate::words::{self, AttemptStatus, Movement, RequestStatus, micros, statements};
@@ -42,6 +43,9 @@ pub struct RequestRecord {
     pub held: Ticks,
     /// Sum of the maxima of its disputed attempts.
     pub disputed: Ticks,
+    /// As the client named them.
+    pub end_user: Option<String>,
+    pub tags: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +95,9 @@ pub struct RequestDetail {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestFilter {
     pub project: Option<ProjectId>,
+    pub end_user: Option<String>,
+    /// A tag's name and its value.
+    pub tag: Option<(String, String)>,
     /// Continue behind this request.
     pub after: Option<RequestId>,
     /// 1 to [`PAGE_ROWS_MAX`]; other values are brought into it.
@@ -152,7 +159,7 @@ macro_rules! request_columns {
                 WHERE a.request = r.number AND a.status = 'reserved'),
             (SELECT coalesce(sum(reserved_ticks), 0) FROM attempts a
                 WHERE a.request = r.number AND a.status = 'disputed'),
-            r.number, r.asked_json, r.prompt
+            r.number, r.end_user, r.tags_json, r.asked_json, r.prompt
         FROM requests r JOIN projects p ON p.number = r.project "
     };
 }
@@ -168,8 +175,9 @@ statements! {
     REQUEST = concat!(request_columns!(), "WHERE r.id = ?1");
     // A null filter means all. Numbers alone are no order: each replica takes them in blocks.
     REQUEST_PAGE = concat!(request_columns!(), "WHERE (r.created_at, r.number) < (?1, ?2)
-            AND (?3 IS NULL OR p.name = ?3)
-        ORDER BY r.created_at DESC, r.number DESC LIMIT ?4");
+            AND (?3 IS NULL OR p.name = ?3) AND (?4 IS NULL OR r.end_user = ?4)
+            AND (?5 IS NULL OR r.tags_json LIKE ?5 ESCAPE '!')
+        ORDER BY r.created_at DESC, r.number DESC LIMIT ?6");
     REQUEST_PLACE = "SELECT created_at, number FROM requests WHERE id = ?1";
     // What failed for free is left out: it hides what was paid from a repetition that looks for it.
     REPEATABLE = "SELECT r.id FROM requests r JOIN projects p ON p.number = r.project
@@ -314,22 +322,52 @@ fn detail(connection: &dyn Sql, id: RequestId) -> Result<Option<RequestDetail>, 
 
 fn page(connection: &dyn Sql, filter: &RequestFilter) -> Result<RequestPage, StoreError> {
     let limit = filter.limit.clamp(1, PAGE_ROWS_MAX);
-    let (created_at, number): (i64, i64) = match filter.after {
+    let mut below: (i64, i64) = match filter.after {
         None => (i64::MAX, i64::MAX),
         Some(after) => connection
             .query_opt(REQUEST_PLACE, params![after.uuid().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?
             .ok_or(StoreError::UnknownRequest(after))?,
     };
     let project = filter.project.as_ref().map(ProjectId::as_str);
-    let mut requests: Vec<RequestRecord> =
-        connection.query_all(REQUEST_PAGE, params![created_at, number, project, limit + 1], record)?;
+    let tag = filter.tag.as_ref().map(|(name, value)| tag_pattern(name, value));
+    let asked = |request: &RequestRecord| match &filter.tag {
+        Some((name, value)) => request.tags.get(name) == Some(value),
+        None => true,
+    };
     let shown = usize::try_from(limit).expect("it is at most a thousand");
+    let mut requests: Vec<RequestRecord> = Vec::new();
+    loop {
+        let rows: Vec<((i64, i64), RequestRecord)> = connection.query_all(
+            REQUEST_PAGE,
+            params![below.0, below.1, project, filter.end_user, tag, limit + 1],
+            |row| Ok(((row.get(3)?, row.get(21)?), record(row)?)),
+        )?;
+        // The statement's comparison may be looser than ours: it need not tell cases apart.
+        let next = rows.last().filter(|_| rows.len() > shown).map(|(place, _)| *place);
+        requests.extend(rows.into_iter().map(|(_, request)| request).filter(asked));
+        match next {
+            Some(place) if requests.len() <= shown => below = place,
+            _ => break,
+        }
+    }
     let has_more = requests.len() > shown;
     requests.truncate(shown);
     Ok(RequestPage { requests, has_more })
 }
 
+/// Finds a tag in the JSON text that holds them: quotation marks inside a value are escaped there, so that
+/// `"name":"value"` with its own stands for nothing else.
+fn tag_pattern(name: &str, value: &str) -> String {
+    let json = |text: &str| serde_json::to_string(text).expect("text is plain data");
+    let literal = format!("{}:{}", json(name), json(value));
+    format!("%{}%", literal.replace('!', "!!").replace('%', "!%").replace('_', "!_"))
+}
+
 fn record(row: &Row<'_>) -> Result<RequestRecord, StoreError> {
+    let tags = match row.get::<Option<&str>>(23)? {
+        Some(_) => words::json(row, 23)?,
+        None => BTreeMap::new(),
+    };
     Ok(RequestRecord {
         id: words::request_id(row, 0)?,
         project: words::project(row, 1)?,
@@ -352,8 +390,10 @@ fn record(row: &Row<'_>) -> Result<RequestRecord, StoreError> {
         charged: words::ticks(row, 18)?,
         held: words::ticks(row, 19)?,
         disputed: words::ticks(row, 20)?,
-        asked_json: row.get(22)?,
-        prompt: row.get(23)?,
+        end_user: row.get(22)?,
+        tags,
+        asked_json: row.get(24)?,
+        prompt: row.get(25)?,
     })
 }
 

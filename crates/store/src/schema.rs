@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0004_budgets.sql"),
     include_str!("schema/0007_webhooks.sql"),
     include_str!("schema/0008_accounts.sql"),
+    include_str!("schema/0009_tenants.sql"),
 ];
 
 /// Brings the database up to date; whether it was empty before.

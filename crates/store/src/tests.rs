@@ -13,6 +13,7 @@ use crate::*;
 fn statements() -> Vec<String> {
     let plain = ledger::statements()
         .chain(alerts::STATEMENTS.iter().copied())
+        .chain(audit::STATEMENTS.iter().copied())
         .chain(billed::STATEMENTS.iter().copied())
         .chain(books::STATEMENTS.iter().copied())
         .chain(budgets::STATEMENTS.iter().copied())

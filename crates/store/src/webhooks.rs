@@ -4,8 +4,10 @@
 
 use gallerist_domain::{KindFilter, ProjectId, WebhookId};
 use jiff::Timestamp;
+use serde_json::{Value, json as json_value};
 use std::fmt;
 
+use crate::audit::{self, Act, Actor};
 use crate::sql::{Row, Sql, params};
 use crate::words::{self, WebhookFormat, micros, statements};
 use crate::{Store, StoreError};
@@ -118,6 +120,7 @@ impl Store {
     /// [`StoreError::Invalid`] names what is out of its range.
     pub async fn create_webhook(&self, webhook: NewWebhook, now: Timestamp) -> Result<(), StoreError> {
         check(&webhook.url, &webhook.kinds)?;
+        let actor = self.actor.clone();
         self.write(move |writing| {
             let connection = writing.connection;
             let count: i64 = connection.query_row(WEBHOOK_COUNT, params![], |row| row.get(0))?;
@@ -141,7 +144,8 @@ impl Store {
                     micros(now)
                 ],
             )?;
-            Ok(())
+            let made = find(connection, *id)?;
+            write_down(connection, (&actor, "webhook.create"), now, (None, Some(&made)))
         })
         .await
     }
@@ -154,9 +158,11 @@ impl Store {
         change: WebhookChange,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let actor = self.actor.clone();
         self.write(move |writing| {
             let connection = writing.connection;
-            let known = find(connection, id)?;
+            let before = find(connection, id)?;
+            let known = before.clone();
             let WebhookChange { url, kinds, project, format, enabled } = change.clone();
             let url = url.unwrap_or(known.url);
             let kinds = kinds.unwrap_or(known.kinds);
@@ -185,7 +191,8 @@ impl Store {
             if disabled_at.is_some() {
                 give_up(connection, number(connection, id)?, now)?;
             }
-            Ok(())
+            let after = find(connection, id)?;
+            write_down(connection, (&actor, "webhook.change"), now, (Some(&before), Some(&after)))
         })
         .await
     }
@@ -199,13 +206,16 @@ impl Store {
         id: WebhookId,
         secret: SigningSecret,
         previous_until: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
+        let actor = self.actor.clone();
         self.write(move |writing| {
+            let connection = writing.connection;
+            let before = find(connection, id)?;
             let (id_bytes, until, secret) = (id.uuid(), micros(previous_until), secret.expose());
-            match writing.connection.execute(WEBHOOK_ROTATE, params![id_bytes.as_bytes(), secret, until])? {
-                0 => Err(StoreError::UnknownWebhook(id)),
-                _ => Ok(()),
-            }
+            connection.change_one(WEBHOOK_ROTATE, params![id_bytes.as_bytes(), secret, until])?;
+            let after = find(connection, id)?;
+            write_down(connection, (&actor, "webhook.rotate"), now, (Some(&before), Some(&after)))
         })
         .await
     }
@@ -215,13 +225,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownWebhook`].
     pub async fn remove_webhook(&self, id: WebhookId, now: Timestamp) -> Result<(), StoreError> {
+        let actor = self.actor.clone();
         self.write(move |writing| {
             let connection = writing.connection;
             let nothing: &[u8] = &[];
-            if connection.execute(WEBHOOK_REMOVE, params![id.uuid().as_bytes(), micros(now), nothing])? == 0 {
-                return Err(StoreError::UnknownWebhook(id));
-            }
-            give_up(connection, number(connection, id)?, now)
+            let before = find(connection, id)?;
+            connection.change_one(WEBHOOK_REMOVE, params![id.uuid().as_bytes(), micros(now), nothing])?;
+            give_up(connection, number(connection, id)?, now)?;
+            write_down(connection, (&actor, "webhook.remove"), now, (Some(&before), None))
         })
         .await
     }
@@ -292,6 +303,37 @@ fn list(connection: &dyn Sql) -> Result<Vec<WebhookRecord>, StoreError> {
 
 fn find(connection: &dyn Sql, id: WebhookId) -> Result<WebhookRecord, StoreError> {
     list(connection)?.into_iter().find(|known| known.id == id).ok_or(StoreError::UnknownWebhook(id))
+}
+
+/// What somebody has done to a webhook, for the audit log.
+fn write_down(
+    connection: &dyn Sql,
+    (actor, action): (&Actor, &'static str),
+    at: Timestamp,
+    (before, after): (Option<&WebhookRecord>, Option<&WebhookRecord>),
+) -> Result<(), StoreError> {
+    let Some(webhook) = after.or(before) else { return Ok(()) };
+    let (subject, project) = (webhook.id.to_string(), webhook.project.as_ref().map(ProjectId::as_str));
+    let (before, after) = (before.map(told), after.map(told));
+    if before == after {
+        return Ok(());
+    }
+    audit::write(connection, &Act { actor, action, subject: &subject, project, before, after, at })
+}
+
+/// Of an address only the part before its path: the rest of it is the secret of many chat programs.
+fn told(webhook: &WebhookRecord) -> Value {
+    let past_scheme = webhook.url.find("://").map_or(0, |at| at + 3);
+    let host_end =
+        webhook.url[past_scheme..].find(['/', '?', '#']).map_or(webhook.url.len(), |at| past_scheme + at);
+    json_value!({
+        "address": &webhook.url[..host_end],
+        "kinds": webhook.kinds,
+        "project": webhook.project,
+        "format": webhook.format.as_str(),
+        "enabled": webhook.disabled_at.is_none(),
+        "previous_secret_until": webhook.previous_secret_until,
+    })
 }
 
 fn check(url: &str, kinds: &KindFilter) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! The closed lists of words that columns hold, and the conversions between columns and domain types.
 
-use gallerist_domain::{AttemptId, LotId, Operation, OutputFormat, ProjectId, RequestId, Ticks};
+use gallerist_domain::{AttemptId, LotId, Operation, OutputFormat, ProjectId, RateLimits, RequestId, Ticks};
 use jiff::Timestamp;
 use std::fmt;
 use std::str::FromStr;
@@ -50,10 +50,6 @@ words!(
         /// Nobody knows yet; the maximum stays held apart.
         Disputed = "disputed",
     }
-);
-words!(
-    /// What a key may do.
-    KeyRole { Generate = "generate", Admin = "admin" }
 );
 words!(
     /// What the body of a webhook looks like.
@@ -131,6 +127,15 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize)
 
 pub(crate) fn project(row: &Row<'_>, column: usize) -> Result<ProjectId, StoreError> {
     parsed(row, column)
+}
+
+/// Three columns, from this one on.
+pub(crate) fn rate_limits(row: &Row<'_>, column: usize) -> Result<RateLimits, StoreError> {
+    Ok(RateLimits {
+        requests_per_minute: row.get(column)?,
+        images_per_minute: row.get(column + 1)?,
+        images_at_once: row.get(column + 2)?,
+    })
 }
 
 pub(crate) fn operation(row: &Row<'_>, column: usize) -> Result<Operation, StoreError> {

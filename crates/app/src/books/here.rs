@@ -2,17 +2,13 @@
 //!
 //! The names are those that the gateway's resources have; a test compares both ways.
 
-use super::KeyWish;
+use super::RequestQuestion;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use gallerist_domain::{AlertFact, ProjectId, Ticks};
-use gallerist_server::{RESOLVED_BY_PERSON, new_key, usage};
-use gallerist_store::{
-    KeyRecord, KeyRole, ProjectRecord, RequestDetail, RequestFilter, RequestRecord, Resolution, Store,
-    StoreError,
-};
+use gallerist_domain::AlertFact;
+use gallerist_server::{RESOLVED_BY_PERSON, usage};
+use gallerist_store::{Actor, RequestDetail, RequestFilter, RequestRecord, Resolution, Store, StoreError};
 use jiff::Timestamp;
-use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 use std::str::FromStr;
 use tokio::runtime::Runtime;
@@ -29,7 +25,7 @@ impl Here {
             .enable_all()
             .build()
             .map_err(|error| Failure::because("the run-time cannot start", &error))?;
-        let here = Here { store, config, runtime };
+        let here = Here { store: store.on_behalf_of(Actor::CommandLine), config, runtime };
         // What is over is lost, whether or not a gateway ran at that moment.
         here.runtime.block_on(here.store.expire_lots(Timestamp::now()))?;
         Ok(here)
@@ -54,65 +50,17 @@ impl Here {
         Ok(self.runtime.block_on(work)?)
     }
 
-    pub fn keys(&self) -> Result<Value> {
-        let keys = self.runtime.block_on(self.store.list_keys())?;
-        Ok(list(keys.iter().map(key).collect(), false))
-    }
-
-    pub fn create_key(&self, wish: &KeyWish) -> Result<Value> {
-        let role = KeyRole::from_word(&wish.role)
-            .ok_or_else(|| Failure::usage("a key's role is generate or admin"))?;
-        let now = Timestamp::now();
-        let fresh = new_key();
-        let record = fresh.record(parsed(&wish.project)?, &wish.name, role, wish.expires_at);
-        self.runtime.block_on(self.store.create_key(record.clone(), now))?;
-        Ok(json!({
-            "id": record.id,
-            "object": "key",
-            "key": fresh.secret.expose_secret(),
-            "prefix": record.prefix,
-            "project": record.project,
-            "name": record.name,
-            "role": record.role.as_str(),
-            "created_at": now,
-            "expires_at": record.expires_at,
-            "revoked_at": null,
-        }))
-    }
-
-    pub fn revoke_key(&self, id: &str) -> Result<()> {
-        Ok(self.runtime.block_on(self.store.revoke_key(id, Timestamp::now()))?)
-    }
-
-    pub fn projects(&self) -> Result<Value> {
-        let projects = self.runtime.block_on(self.store.list_projects())?;
-        Ok(list(projects.iter().map(project).collect(), false))
-    }
-
-    pub fn create_project(&self, id: &str, cap: Option<&str>) -> Result<Value> {
-        let id: ProjectId = parsed(id)?;
-        let cap = cap.map(parsed::<Ticks>).transpose()?;
-        self.runtime.block_on(self.store.create_project(id.clone(), cap, Timestamp::now()))?;
-        self.project(id)
-    }
-
-    pub fn set_cap(&self, id: &str, cap: Option<&str>) -> Result<Value> {
-        let id: ProjectId = parsed(id)?;
-        let cap = cap.map(parsed::<Ticks>).transpose()?;
-        self.runtime.block_on(self.store.set_cap(id.clone(), cap))?;
-        self.project(id)
-    }
-
-    fn project(&self, id: ProjectId) -> Result<Value> {
-        let record = self.runtime.block_on(self.store.project(id.clone()))?;
-        record.as_ref().map(project).ok_or_else(|| gallerist_store::StoreError::UnknownProject(id).into())
-    }
-
-    pub fn requests(&self, limit: u32, after: Option<&str>, project: Option<&str>) -> Result<Value> {
+    pub fn requests(&self, question: RequestQuestion<'_>) -> Result<Value> {
+        let tag = question.tag.map(|tag| {
+            let (name, value) = tag.split_once('=').ok_or_else(|| Failure::usage("a tag is NAME=VALUE"))?;
+            Ok::<_, Failure>((name.to_owned(), value.to_owned()))
+        });
         let filter = RequestFilter {
-            project: project.map(parsed).transpose()?,
-            after: after.map(parsed).transpose()?,
-            limit,
+            project: question.project.map(parsed).transpose()?,
+            end_user: question.end_user.map(str::to_owned),
+            tag: tag.transpose()?,
+            after: question.after.map(parsed).transpose()?,
+            limit: question.limit,
         };
         let page = self.runtime.block_on(self.store.requests(filter))?;
         let rows = page.requests.iter().map(|request| Value::Object(summary(request))).collect();
@@ -186,35 +134,8 @@ where
     text.parse().map_err(|error: T::Err| Failure::usage(format!("{text:?}: {error}")))
 }
 
-fn list(data: Vec<Value>, has_more: bool) -> Value {
+pub(super) fn list(data: Vec<Value>, has_more: bool) -> Value {
     json!({"object": "list", "data": data, "has_more": has_more})
-}
-
-fn key(record: &KeyRecord) -> Value {
-    json!({
-        "id": record.id,
-        "object": "key",
-        "prefix": record.prefix,
-        "project": record.project,
-        "name": record.name,
-        "role": record.role.as_str(),
-        "created_at": record.created_at,
-        "expires_at": record.expires_at,
-        "revoked_at": record.revoked_at,
-    })
-}
-
-fn project(record: &ProjectRecord) -> Value {
-    json!({
-        "id": record.id,
-        "object": "project",
-        "created_at": record.created_at,
-        "cap_usd": record.cap,
-        "settled_usd": record.settled,
-        "held_usd": record.held,
-        "disputed_usd": record.disputed,
-        "left_usd": record.left(),
-    })
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -244,6 +165,8 @@ fn summary(request: &RequestRecord) -> Map<String, Value> {
         "disputed_usd": request.disputed,
         "list_usd": request.list,
         "saved_usd": request.saved,
+        "end_user": request.end_user,
+        "tags": request.tags,
     }))
 }
 

@@ -27,7 +27,7 @@ impl Here {
         let wish: BudgetChangeWish = read(wish)?;
         let record = self.find(known(id)?)?;
         let change = wish.change(&record.budget).map_err(|(_, message)| Failure::usage(message))?;
-        match self.wait(self.store().change_budget(record.budget.id, change)) {
+        match self.wait(self.store().change_budget(record.budget.id, change, Timestamp::now())) {
             Err(failure) => Err(failure),
             Ok(()) => Ok(value(&BudgetShown::from(&self.find(record.budget.id)?))),
         }

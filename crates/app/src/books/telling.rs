@@ -36,8 +36,9 @@ impl Here {
     pub fn rotate_webhook(&self, id: &str) -> Result<Value> {
         let (id, secret) = (known(id)?, new_secret());
         let shown = secret_text(&secret);
-        let until = Timestamp::now() + SignedDuration::from_hours(PREVIOUS_SECRET_HOURS);
-        self.wait(self.store().rotate_webhook(id, secret, until))?;
+        let now = Timestamp::now();
+        let until = now + SignedDuration::from_hours(PREVIOUS_SECRET_HOURS);
+        self.wait(self.store().rotate_webhook(id, secret, until, now))?;
         let record = self.wait(self.store().webhook(id))?;
         Ok(value(&WebhookShown::with_secret(record, shown)))
     }

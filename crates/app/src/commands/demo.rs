@@ -14,13 +14,13 @@ use crate::failure::{Failure, Result};
 use crate::gateway::{self, Gateway};
 use crate::{first_keys, output, progress, signals};
 use clap::Args;
-use gallerist_domain::{Depth, OfferId, ProjectId, Ticks};
+use gallerist_domain::{Depth, OfferId, ProjectId, Scopes, Ticks};
 use gallerist_engine::Limits;
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::FeedBook;
 use gallerist_routing::NameBook;
 use gallerist_server::new_key;
-use gallerist_store::{KeyRole, Store, StoreOptions};
+use gallerist_store::{Store, StoreOptions};
 use jiff::Timestamp;
 use picture::{Picture, Question};
 use secrecy::{ExposeSecret, SecretString};
@@ -116,8 +116,8 @@ impl Demo {
             Some(dir) => gateway::open_store(StoreOptions::new(dir, started))?,
             None => Store::open_temporary(started)?,
         };
-        let api_key = key(&store, "demo", KeyRole::Generate, started).await?;
-        let admin_key = key(&store, "demo admin", KeyRole::Admin, started).await?;
+        let api_key = key(&store, "demo", Scopes::USUAL, started).await?;
+        let admin_key = key(&store, "demo admin", Scopes::ADMIN, started).await?;
         // Commands beside the demo find it, and may read its books.
         let keys = [(first_keys::API_KEY, api_key.clone()), (first_keys::ADMIN_KEY, admin_key.clone())];
         first_keys::write(store.data_dir(), &keys)?;
@@ -257,9 +257,9 @@ impl Demo {
     }
 }
 
-async fn key(store: &Store, name: &str, role: KeyRole, now: Timestamp) -> Result<SecretString> {
+async fn key(store: &Store, name: &str, scopes: Scopes, now: Timestamp) -> Result<SecretString> {
     let fresh = new_key();
-    store.create_key(fresh.record(ProjectId::default_project(), name, role, None), now).await?;
+    store.create_key(fresh.record(ProjectId::default_project(), name, scopes, None), now).await?;
     Ok(fresh.secret)
 }
 

@@ -206,6 +206,7 @@ async fn here(config: &Config, store: Store, body: &Value, progress: &ProgressBa
     let begun = Timestamp::now();
     let incoming = Incoming {
         payer: Arc::new(Payer::of(ProjectId::default_project())),
+        allowance: Arc::default(),
         request: ask::parse(text.as_bytes())?,
         fingerprint: gallerist_server::key_digest(&text),
         idempotency_key: None,

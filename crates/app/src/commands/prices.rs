@@ -16,7 +16,7 @@ use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
 use gallerist_domain::id::STANDARD_TIER;
-use gallerist_domain::{ImageRequest, Operation, QualityClass, Size};
+use gallerist_domain::{Grants, ImageRequest, Operation, QualityClass, Size};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, Offer, ProviderSheet, offers};
 use gallerist_routing::insight::NOTHING;
@@ -253,12 +253,17 @@ fn default_picture(offer: &Offer, operation: Option<Operation>, at: Timestamp) -
         let input = if able.each_input.hold(able.size_default) { able.size_default } else { square };
         request.ingredients.inputs.push(input);
     }
-    let (insight, names) = (&NOTHING, &*PLAIN);
-    quotes(&request, PlanContext { offers, health: &health, insight, names, at, now_ms: 0, price_only: true })
-        .ok()?
-        .offers
-        .into_iter()
-        .next()
+    let context = PlanContext {
+        offers,
+        health: &health,
+        insight: &NOTHING,
+        names: &PLAIN,
+        grants: Grants::ALL,
+        at,
+        now_ms: 0,
+        price_only: true,
+    };
+    quotes(&request, context).ok()?.offers.into_iter().next()
 }
 
 fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value {

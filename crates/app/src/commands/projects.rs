@@ -1,6 +1,7 @@
 //! `gallerist projects`: who pays, and how much at most.
 
 use super::amount;
+use super::keys::{LimitArguments, limits};
 use crate::books::{Books, disputed};
 use crate::config::Place;
 use crate::failure::{Failure, Result};
@@ -39,6 +40,26 @@ enum Action {
         #[arg(long, value_name = "USD", value_parser = amount)]
         cap_usd: Option<String>,
         #[command(flatten)]
+        limits: LimitArguments,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// One project with its limits and what it does now
+    #[command(after_help = "Example:\n  gallerist projects show shop")]
+    Show {
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Set limits over all keys of a project; what is not named stays
+    #[command(after_help = "Examples:
+  gallerist projects limit shop --images-per-minute 300
+  gallerist projects limit shop --images-per-minute none")]
+    Limit {
+        name: String,
+        #[command(flatten)]
+        limits: LimitArguments,
+        #[command(flatten)]
         place: Place,
     },
     /// Set the cap of a project, or remove it with `none`
@@ -62,8 +83,20 @@ fn cap(text: &str) -> std::result::Result<String, String> {
 pub fn run(command: &ProjectsCommand, json: bool) -> Result<()> {
     let answer = match &command.action {
         Action::List { place } => Books::open(place, false)?.projects()?,
-        Action::Create { name, cap_usd, place } => {
-            let made = Books::open(place, true)?.create_project(name, cap_usd.as_deref());
+        Action::Show { name, place } => {
+            let project = Books::open(place, false)?.project(name).map_err(no_project)?;
+            if !json {
+                print(&project);
+                print_now(&project["usage"]);
+                return Ok(());
+            }
+            project
+        }
+        Action::Limit { name, limits, place } => {
+            Books::open(place, true)?.set_limits(name, limits.wish()).map_err(no_project)?
+        }
+        Action::Create { name, cap_usd, limits, place } => {
+            let made = Books::open(place, true)?.create_project(name, cap_usd.as_deref(), limits.wish());
             made.map_err(|failure| match failure.advice.is_empty() {
                 true => failure.advise("`gallerist projects list` shows what there is"),
                 false => failure,
@@ -99,7 +132,8 @@ fn print(answer: &Value) {
         .figure("spent")
         .figure("held")
         .figure("disputed")
-        .figure("left");
+        .figure("left")
+        .flexible("limits");
     for project in projects {
         let dollars = |name: &str| output::dollars_of(&project[name]);
         let limit = |name: &str| if project[name].is_null() { "none".to_owned() } else { dollars(name) };
@@ -110,8 +144,21 @@ fn print(answer: &Value) {
             dollars("held_usd"),
             dollars("disputed_usd"),
             if project["left_usd"].is_null() { "no limit".to_owned() } else { dollars("left_usd") },
+            limits(&project["limits"]),
         ]);
     }
     output::line(table.render());
     super::hint_at_disputes(projects.iter().map(disputed).sum());
+}
+
+/// What a project does now.
+fn print_now(usage: &Value) {
+    let figure = |name: &str| usage[name].as_u64().unwrap_or_default();
+    output::line(format!(
+        "\n{} requests for {} pictures in the last minute, {} running; {} keys are good.",
+        figure("requests_last_minute"),
+        figure("images_last_minute"),
+        figure("requests_running"),
+        figure("keys")
+    ));
 }

@@ -10,7 +10,7 @@ use crate::output;
 use crate::table::Table;
 use crate::words;
 use clap::Args;
-use gallerist_domain::{ImageRequest, Ticks};
+use gallerist_domain::{Grants, ImageRequest, Ticks};
 use gallerist_pricing::{Offer, offers, served_offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::report::{BundleQuote, ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
@@ -157,8 +157,16 @@ pub fn report(
     price_only: bool,
 ) -> Result<QuoteReport> {
     let health = HealthBook::new(offered.len());
-    let insight = &NOTHING;
-    let context = PlanContext { offers: offered, health: &health, insight, names, at, now_ms: 0, price_only };
+    let context = PlanContext {
+        offers: offered,
+        health: &health,
+        insight: &NOTHING,
+        names,
+        grants: Grants::ALL,
+        at,
+        now_ms: 0,
+        price_only,
+    };
     quotes(request, context).map_err(|error| match error {
         PlanError::UnknownModel(unknown) => {
             let led = unknown
@@ -166,6 +174,10 @@ pub fn report(
                 .map_or_else(String::new, |to| format!(", and none {to:?}, to which [migrations] leads"));
             Failure::failed(format!("there is no model {:?}{led}", unknown.name))
                 .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", ")))
+        }
+        // Nobody's key is asked here.
+        PlanError::Forbidden(forbidden) => {
+            Failure::failed(format!("the {} {:?} is not allowed", forbidden.what, forbidden.name))
         }
         PlanError::QualityWord(word) => {
             Failure::usage(format!("{word:?} is no quality of a route")).advise("low, medium, high or auto")

@@ -1,7 +1,7 @@
 //! `gallerist requests`: what became of each, and why it cost what it cost.
 
 use super::amount;
-use crate::books::{Books, disputed};
+use crate::books::{Books, RequestQuestion, disputed};
 use crate::config::Place;
 use crate::failure::{Failure, Result};
 use crate::output;
@@ -44,6 +44,12 @@ enum Action {
         /// Only this project
         #[arg(long, value_name = "NAME")]
         project: Option<String>,
+        /// Only on behalf of this end user
+        #[arg(long, value_name = "NAME")]
+        end_user: Option<String>,
+        /// Only with this tag
+        #[arg(long, value_name = "NAME=VALUE", value_parser = tag)]
+        tag: Option<String>,
         /// Only those of which nobody knows whether they were billed
         #[arg(long)]
         disputed: bool,
@@ -96,12 +102,18 @@ Examples:
 
 pub fn run(command: &RequestsCommand, json: bool) -> Result<()> {
     match &command.action {
-        Action::List { limit, after, project, disputed, place } => {
+        Action::List { limit, after, project, end_user, tag, disputed, place } => {
             let books = Books::open(place, false)?;
-            let (after, project) = (after.as_deref(), project.as_deref());
+            let question = RequestQuestion {
+                limit: *limit,
+                after: after.as_deref(),
+                project: project.as_deref(),
+                end_user: end_user.as_deref(),
+                tag: tag.as_deref(),
+            };
             let page = match disputed {
-                true => books.disputed_requests(*limit, after, project)?,
-                false => books.requests(*limit, after, project)?,
+                true => books.disputed_requests(question)?,
+                false => books.requests(question)?,
             };
             if json { output::json(&page) } else { print_page(&page) }
         }
@@ -125,6 +137,11 @@ pub fn run(command: &RequestsCommand, json: bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn tag(text: &str) -> std::result::Result<String, String> {
+    let fine = text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
+    fine.then(|| text.to_owned()).ok_or_else(|| "write NAME=VALUE, as team=red".to_owned())
 }
 
 fn advised(failure: Failure, id: &str) -> Failure {

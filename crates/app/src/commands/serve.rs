@@ -61,7 +61,8 @@ The settings file, with every entry that there is; each is optional:
   kind = \"openai\"
   base_url = \"https://eu.example/v1\"
   key_env = \"OPENAI_EU_KEY\"            # or key_file = \"/run/secrets/openai\"
-  concurrency_max = 8
+  concurrency_max = 8                  # calls at once
+  images_per_minute = 120              # beyond it calls wait, projects in turn
   [[feeds]]                            # prices that are polled; docs/pricing.md has every entry
   kind = \"fal\"
   key_env = \"FAL_KEY\"";
@@ -121,7 +122,7 @@ async fn cap(config: &Config, store: &Store) -> Result<Option<Ticks>> {
     let project = ProjectId::default_project();
     let current = store.project(project.clone()).await?.and_then(|record| record.cap);
     if config.cap.is_some() && config.cap != current {
-        store.set_cap(project, config.cap).await?;
+        store.set_cap(project, config.cap, Timestamp::now()).await?;
     }
     Ok(config.cap.or(current))
 }

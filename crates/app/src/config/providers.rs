@@ -118,6 +118,7 @@ fn from_environment(
         key: key.unwrap_or_default(),
         region: String::new(),
         concurrency_max: None,
+        images_per_minute: None,
     })
 }
 
@@ -133,6 +134,12 @@ fn from_file(
     let concurrency_max = written.concurrency_max.as_ref().map(|limit| {
         if !(1..=10_000).contains(&limit.value) {
             mistakes.add(&limit.place, "concurrency_max is 1 to 10,000");
+        }
+        limit.value
+    });
+    let images_per_minute = written.images_per_minute.as_ref().map(|limit| {
+        if !(1..=1_000_000).contains(&limit.value) {
+            mistakes.add(&limit.place, "images_per_minute is 1 to 1,000,000");
         }
         limit.value
     });
@@ -153,7 +160,15 @@ fn from_file(
     };
     let region = written.region.as_ref().map(|region| region.value.clone()).unwrap_or_default();
     let kind = sheet.kind.clone();
-    Some(ProviderSettings { name, kind, region, base_url: base_url?, key: key?, concurrency_max })
+    Some(ProviderSettings {
+        name,
+        kind,
+        region,
+        base_url: base_url?,
+        key: key?,
+        concurrency_max,
+        images_per_minute,
+    })
 }
 
 /// The catalogue's file of the kind that is written.

@@ -95,7 +95,7 @@ fn says_why_a_moved_provider_is_off() {
 fn the_file_names_accounts_and_variables_overlay_it() {
     let text = "listen = \"0.0.0.0:9000\"\ncheck = \"pixels\"\ncap_usd = \"12.5\"\nbaseline = \"openai/gpt-image-2\"\n\
                 [[providers]]\nname = \"team-a\"\nkind = \"openai\"\nkey_env = \"TEAM_A\"\n\
-                base_url = \"https://proxy.example/v1\"\nconcurrency_max = 3\n";
+                base_url = \"https://proxy.example/v1\"\nconcurrency_max = 3\nimages_per_minute = 50\n";
     let environment = Environment::from([
         ("TEAM_A", "sk-a"),
         ("GALLERIST_LISTEN", "127.0.0.1:0"),
@@ -107,6 +107,7 @@ fn the_file_names_accounts_and_variables_overlay_it() {
     assert_eq!(config.cap, Some("12.5".parse().unwrap()));
     let provider = &config.providers[0];
     assert_eq!((provider.name.as_str(), provider.concurrency_max), ("team-a", Some(3)));
+    assert_eq!(provider.images_per_minute, Some(50));
     assert_eq!(
         provider.base_url, "https://proxy.example/v1",
         "the variable moves only the provider `openai`"

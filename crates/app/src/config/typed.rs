@@ -150,6 +150,8 @@ pub(super) struct TypedProvider {
     pub region: Option<Written<String>>,
     /// Calls in flight, 1 to 10,000; default the catalogue's.
     pub concurrency_max: Option<Written<u32>>,
+    /// Pictures that the account may begin in any minute, 1 to 1,000,000; default no limit.
+    pub images_per_minute: Option<Written<u32>>,
 }
 
 /// Reads `text`; every mistake is added, and what could be read is returned.
@@ -271,12 +273,16 @@ impl Reader<'_> {
             key_file: self.take(&mut table, "key_file"),
             region: self.take(&mut table, "region"),
             concurrency_max: self.take(&mut table, "concurrency_max"),
+            images_per_minute: self.take(&mut table, "images_per_minute"),
         };
         if let Some(key) = table.remove("key").or_else(|| table.remove("api_key")) {
             let advice = "name the variable that holds it in key_env, or a file in key_file";
             self.mistake(key.span(), format!("a key does not belong into this file: {advice}"));
         }
-        self.refuse_rest(table, "name, kind, base_url, key_env, key_file, region, concurrency_max");
+        self.refuse_rest(
+            table,
+            "name, kind, base_url, key_env, key_file, region, concurrency_max, images_per_minute",
+        );
         Some(provider)
     }
 

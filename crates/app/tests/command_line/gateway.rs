@@ -138,6 +138,62 @@ fn keys_come_and_go_with_and_without_a_gateway() {
 }
 
 #[test]
+fn keys_and_projects_are_limited_rotated_and_audited_with_and_without_a_gateway() {
+    let world = World::start();
+    let create =
+        ["keys", "create", "--scopes", "generate,read", "--models", "flux-2-pro", "--images-per-minute", "6"];
+    let made = world.json(&create);
+    assert_eq!((&made["models"], &made["limits"]["images_per_minute"]), (&json!(["flux-2-pro"]), &json!(6)));
+    let id = made["id"].as_str().unwrap();
+    world.json(&["projects", "create", "shop", "--requests-per-minute", "9"]);
+    let check = |actor: &str| {
+        let rotated = world.json(&["keys", "rotate", id, "--grace", "60"]);
+        assert!(rotated["key"].is_string() && rotated["previous_until"].is_string());
+        let change = [
+            "keys",
+            "change",
+            id,
+            "--models",
+            "all",
+            "--images-per-minute",
+            "none",
+            "--expires",
+            "2099-01-01",
+        ];
+        let changed = world.json(&change);
+        assert_eq!((&changed["models"], &changed["limits"]["images_per_minute"]), (&json!([]), &Value::Null));
+        assert_eq!(changed["expires_at"], "2099-01-01T00:00:00Z");
+        let limited = world.json(&["projects", "limit", "shop", "--images-at-once", "3"]);
+        assert_eq!(
+            limited["limits"],
+            json!({"requests_per_minute": 9, "images_per_minute": null, "images_at_once": 3})
+        );
+        let log = world.json(&["audit", "--subject", id]);
+        let newest: Vec<_> = (0..2).map(|row| log["data"][row]["action"].as_str().unwrap()).collect();
+        assert_eq!(newest, ["key.change", "key.rotate"]);
+        assert_eq!(log["data"][0]["actor"], actor);
+        assert!(!log.to_string().contains(&rotated["key"].as_str().unwrap()[17..]));
+        rotated
+    };
+    let first = check("command_line");
+    let serve = Running::start(world.gallerist().args(["serve", "--json"]));
+    let models = format!("{}/models", serve.text("base_url"));
+    let status = |key: &Value| http("GET", &models, key["key"].as_str().unwrap(), None).0;
+    assert_eq!(status(&first), 200);
+    let second = check("key");
+    assert_eq!((status(&first), status(&second), status(&made)), (200, 200, 401));
+    let bad = run(world.gallerist().args(["keys", "change", id, "--images-per-minute", "0"]));
+    assert!(bad.code == 2 && bad.err.contains("a number above 0, or none"), "{}", bad.err);
+    let told = run(world.gallerist().args(["audit"]));
+    assert!(
+        told.code == 0 && told.out.contains("key.rotate") && told.out.contains("command line"),
+        "{}",
+        told.out
+    );
+    assert_eq!(serve.end().code, 0);
+}
+
+#[test]
 fn webhooks_come_and_go_with_and_without_a_gateway() {
     let world = World::start();
     let refused = run(world.gallerist().args(["webhooks", "add", "http://127.0.0.1:9/x"]));
@@ -189,6 +245,10 @@ fn the_books_read_the_same_with_and_without_a_gateway() {
     let commands: &[&[&str]] = &[
         &["keys", "list"],
         &["projects", "list"],
+        &["projects", "show", "shop"],
+        &["audit"],
+        &["audit", "--subject", "shop", "--limit", "1"],
+        &["requests", "list", "--end-user", "ann", "--tag", "team=red"],
         &["credits", "list"],
         &["webhooks", "list"],
         &["alerts", "list"],

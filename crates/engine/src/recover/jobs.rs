@@ -11,6 +11,7 @@ use crate::exchange::{Asked, Exchange};
 use crate::feeds;
 use crate::market::Market;
 use crate::outcome;
+use crate::queue::Caller;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::StreamExt as _;
 use gallerist_domain::{Billed, Fault, ImageCall, Outcome, RequestId, Ticks};
@@ -155,7 +156,7 @@ impl<'a> Job<'a> {
         let mut pending = self.pending.clone();
         loop {
             let deadline = Instant::now() + look_up_for;
-            let place = self.provider.place(shared.limits.waiting_per_provider_max, deadline).await.ok()?;
+            let place = self.provider.places.place(Caller::look_up(), deadline).await.ok()?;
             let (provider, call, attempt) = (self.provider, &self.call, self.attempt.id);
             let asked = Exchange { shared, provider, call, attempt, deadline }.ask(&pending).await;
             drop(place);

@@ -35,6 +35,7 @@ mod restart;
 mod routes;
 mod several;
 mod streams;
+mod tenants;
 
 use gallerist_domain::{ImageData, ImageRequest, Size, SizeChoice, Ticks};
 use gallerist_engine::{Answer, DeliveredImage};

@@ -1,7 +1,7 @@
 //! Prices that move under a running gateway: quotes follow, lives that run keep theirs, the books balance.
 
 use crate::house::{House, incoming, stand_ins};
-use gallerist_domain::{Clock, FixedClock, ImageRequest, SystemClock, Ticks};
+use gallerist_domain::{Clock, FixedClock, Grants, ImageRequest, SystemClock, Ticks};
 use gallerist_engine::feeds::{Feed, FeedSettings};
 use gallerist_engine::{EngineSettings, RefusalKind};
 use gallerist_fakes::Fakes;
@@ -55,7 +55,8 @@ fn with_feeds(feeds: Vec<Feed>, path: Option<PathBuf>) -> impl FnOnce(&mut Engin
 }
 
 fn expected(house: &House, model: &str) -> Ticks {
-    let report = house.engine.quotes(&ImageRequest::new(model, "a kite"), None).expect("a known model");
+    let report =
+        house.engine.quotes(&ImageRequest::new(model, "a kite"), Grants::ALL, None).expect("a known model");
     report.offers.first().unwrap_or_else(|| panic!("{:?}", report.excluded)).expected_usd
 }
 
@@ -225,14 +226,17 @@ async fn a_silent_feed_is_warned_of_and_a_silent_spot_feed_makes_the_price_unkno
     let told = house.engine.sync_feeds(None, false).await.expect("it is polled");
     assert_eq!(told.iter().filter(|one| one.decision == "stale").count(), 4, "{told:?}");
     let request = ImageRequest::new("bfl/flux-1.1-pro", "a kite");
-    let report = house.engine.quotes(&request, None).expect("a known model");
+    let report = house.engine.quotes(&request, Grants::ALL, None).expect("a known model");
     assert!(report.offers.is_empty());
     assert_eq!(report.excluded[0].code, "price_unknown", "{:?}", report.excluded);
     let accepted_at = clock.now();
     let refusal =
         house.engine.generate(gallerist_engine::Incoming { accepted_at, ..incoming(request) }).await;
     assert_eq!(refusal.expect_err("nothing is bought").kind, RefusalKind::PriceUnknown);
-    let listed = house.engine.quotes(&ImageRequest::new("bfl/flux-1-dev", "a kite"), None).expect("known");
+    let listed = house
+        .engine
+        .quotes(&ImageRequest::new("bfl/flux-1-dev", "a kite"), Grants::ALL, None)
+        .expect("known");
     assert!(listed.offers[0].warnings.iter().any(|warning| warning.contains("may be old")), "{listed:?}");
 
     ctx.faults.clear();
@@ -255,7 +259,7 @@ async fn a_models_end_is_warned_of_as_soon_as_its_provider_lists_it() {
     fakes.get("openai").expect("a known kind").ctx.listing.change(listing);
     let request = ImageRequest::new("openai/gpt-image-2", "a kite");
     let warned = |house: &House| {
-        let report = house.engine.quotes(&request, None).expect("a known model");
+        let report = house.engine.quotes(&request, Grants::ALL, None).expect("a known model");
         report.offers[0].warnings.iter().any(|warning| warning.contains(&format!("retires on {day}")))
     };
     let dry = house.engine.sync_feeds(None, true).await.expect("it is polled");

@@ -1,7 +1,7 @@
 //! Everything up on loopback: stand-ins, a temporary store, the engine; and the comparison of the books.
 
 use crate::comparison::{Dispute, compare, hits};
-use gallerist_domain::{ImageRequest, OfferId, Payer, ProjectId, SystemClock};
+use gallerist_domain::{Grants, ImageRequest, OfferId, Payer, ProjectId, SystemClock};
 use gallerist_engine::feeds::FeedSettings;
 use gallerist_engine::{Engine, EngineSettings, Incoming, Limits, ProviderSettings};
 use gallerist_fakes::{Fakes, FakesOptions};
@@ -62,6 +62,7 @@ impl House {
                 base_url: format!("{origin}{path}"),
                 key: key.into(),
                 concurrency_max: None,
+                images_per_minute: None,
             }
         });
         let url = store_url.map(|url| url.parse().expect("an address"));
@@ -94,13 +95,13 @@ impl House {
 
     /// The offers in the order in which the plan would try them.
     pub fn order(&self, request: &ImageRequest) -> Vec<String> {
-        let report = self.engine.quotes(request, None).expect("a known model");
+        let report = self.engine.quotes(request, Grants::ALL, None).expect("a known model");
         report.offers.into_iter().map(|quote| quote.offer).collect()
     }
 
     /// The newest request with everything about it.
     pub async fn newest(&self) -> RequestDetail {
-        let filter = RequestFilter { project: None, after: None, limit: 1 };
+        let filter = RequestFilter { limit: 1, ..RequestFilter::default() };
         let page = self.store.requests(filter).await.expect("the store reads");
         let id = page.requests.first().expect("there is a request").id;
         self.store.request(id).await.expect("the store reads").expect("it is listed")
@@ -139,7 +140,7 @@ impl House {
         let mut attempts = Vec::new();
         let mut after = None;
         loop {
-            let filter = RequestFilter { project: None, after, limit: 1_000 };
+            let filter = RequestFilter { after, limit: 1_000, ..RequestFilter::default() };
             let page = self.store.requests(filter).await.expect("the store reads");
             for request in &page.requests {
                 let detail =
@@ -191,6 +192,7 @@ pub async fn stand_ins(seed: u64) -> Arc<Fakes> {
 pub fn incoming(request: ImageRequest) -> Incoming {
     Incoming {
         payer: Arc::new(Payer::of(ProjectId::default_project())),
+        allowance: Arc::default(),
         fingerprint: fingerprint(&request),
         request,
         idempotency_key: None,

@@ -315,3 +315,55 @@ fn what_charges_taught_replaces_the_range_of_the_catalogue() {
     let same = plan(&request, PlanContext { insight: &insight, ..price_only }).expect("a known name");
     assert_eq!(same.offers[0].quote, planned.quote);
 }
+
+#[test]
+fn a_key_that_may_not_use_a_provider_or_model_leaves_its_offers_out_and_says_so() {
+    let only = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let grants =
+        Grants { providers: only(&["bfl", "fal"]), models: only(&["flux-2-pro"]), ..Grants::default() };
+    let request = ask("auto");
+    let context = PlanContext { grants: &grants, ..context(now()) };
+    let planned = plan(&request, context).expect("the route is allowed");
+    let ids: Vec<String> = planned.offers.iter().map(|planned| planned.offer.id.to_string()).collect();
+    assert!(
+        !ids.is_empty() && ids.iter().all(|id| id == "bfl/flux-2-pro" || id == "fal/flux-2-pro"),
+        "{ids:?}"
+    );
+    let code = |offer: &str| {
+        let mut excluded = planned.excluded();
+        let found = excluded.find(|exclusion| exclusion.offer.to_string() == offer).expect("it is out");
+        (found.reason.code(), found.reason.change())
+    };
+    assert_eq!(code("openai/gpt-image-1-mini").0, "provider_forbidden");
+    assert_eq!(
+        code("bfl/flux-2-max"),
+        ("model_forbidden", "use flux-2-pro, or a key that may use this".to_owned())
+    );
+}
+
+#[test]
+fn a_name_that_the_key_may_not_use_is_forbidden_and_an_alias_is_allowed_with_its_model() {
+    let grants = |routes: &[&str], providers: &[&str], models: &[&str]| {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Grants { routes: names(routes), providers: names(providers), models: names(models) }
+    };
+    let forbidden = |name: &str, grants: &Grants| {
+        let request = ask(name);
+        match plan(&request, PlanContext { grants, ..context(now()) }) {
+            Err(PlanError::Forbidden(forbidden)) => Some(forbidden.what),
+            Err(error) => panic!("{name}: {error:?}"),
+            Ok(_) => None,
+        }
+    };
+    assert_eq!(forbidden("auto", &grants(&["cheap"], &[], &[])), Some("route"));
+    assert_eq!(forbidden("flux-2-pro", &grants(&["cheap"], &[], &[])), None, "a model is no route");
+    assert_eq!(forbidden("fal/flux-2-pro", &grants(&[], &["bfl"], &[])), Some("provider"));
+    assert_eq!(forbidden("flux-2-pro", &grants(&[], &["bfl"], &[])), None);
+    assert_eq!(forbidden("flux-2-pro", &grants(&[], &[], &["gpt-image-1"])), Some("model"));
+    assert_eq!(forbidden("bfl/flux-2-pro", &grants(&[], &[], &["flux-2-pro"])), None);
+    let aliased = OFFERS.iter().find_map(|offer| Some((offer, offer.model.aliases.first()?)));
+    if let Some((offer, alias)) = aliased {
+        assert_eq!(forbidden(alias, &grants(&[], &[], &[&offer.model.id])), None);
+        assert_eq!(forbidden(&offer.model.id, &grants(&[], &[], &[alias])), None);
+    }
+}

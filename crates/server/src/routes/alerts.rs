@@ -7,7 +7,7 @@ use crate::routes::parameters::{Parameters, json, visible_project};
 use crate::state::AppState;
 use axum::extract::State;
 use axum::response::Response;
-use gallerist_domain::{AlertFact, ProjectId};
+use gallerist_domain::{AlertFact, ProjectId, Scope};
 use gallerist_store::AlertFilter;
 use http::StatusCode;
 use http::request::Parts;
@@ -16,7 +16,7 @@ const ROWS_DEFAULT: u32 = 20;
 const ROWS_MAX: u32 = 100;
 
 pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
-    let key = auth::authenticate(&state, &parts.headers)?;
+    let key = auth::authenticate_for(&state, &parts.headers, Scope::Read)?;
     let parameters = Parameters::of(&parts, &["limit", "after", "kind", "project"])?;
     let limit = parameters.parsed("limit", "a number from 1 to 100")?.unwrap_or(ROWS_DEFAULT);
     if !(1..=ROWS_MAX).contains(&limit) {

@@ -7,13 +7,13 @@ use crate::routes::parameters::{PathPart, body, json, no_content};
 use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use gallerist_domain::BudgetId;
 use gallerist_domain::budget::Part;
+use gallerist_domain::{BudgetId, Scope};
 use gallerist_store::{BudgetRecord, KeyRecord};
 use http::{HeaderMap, StatusCode};
 
 pub(crate) async fn list(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, Failure> {
-    let key = auth::authenticate(&state, &headers)?;
+    let key = auth::authenticate_for(&state, &headers, Scope::Read)?;
     let records = records(&state).await?;
     Ok(json(StatusCode::OK, &budget_list(records.iter().filter(|record| sees(&key, record)))))
 }
@@ -21,11 +21,11 @@ pub(crate) async fn list(State(state): State<AppState>, headers: HeaderMap) -> R
 /// `{"limit_usd": "25.00"}` or `{"limit_images": 500}`, with `"window"`, `"zone"`, `"mode"`, `"share_percent"`,
 /// `"thresholds_percent"`, `"name"` and `"scope"`.
 pub(crate) async fn create(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, request.headers())?;
+    let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: BudgetWish = body(&state, request).await?;
     let budget = wish.budget(state.engine().clock().now()).map_err(invalid)?;
     let id = budget.id;
-    state.engine().store().create_budget(budget).await?;
+    state.store_for(&admin).create_budget(budget).await?;
     answer(&state, id, StatusCode::CREATED).await
 }
 
@@ -34,7 +34,7 @@ pub(crate) async fn show(
     PathPart(id): PathPart<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let key = auth::authenticate(&state, &headers)?;
+    let key = auth::authenticate_for(&state, &headers, Scope::Read)?;
     let record = find(&state, known(&id)?).await?;
     if !sees(&key, &record) {
         return Err(no_such_budget());
@@ -48,11 +48,12 @@ pub(crate) async fn change(
     PathPart(id): PathPart<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, request.headers())?;
+    let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: BudgetChangeWish = body(&state, request).await?;
     let record = find(&state, known(&id)?).await?;
     let change = wish.change(&record.budget).map_err(invalid)?;
-    state.engine().store().change_budget(record.budget.id, change).await?;
+    let now = state.engine().clock().now();
+    state.store_for(&admin).change_budget(record.budget.id, change, now).await?;
     answer(&state, record.budget.id, StatusCode::OK).await
 }
 
@@ -61,9 +62,9 @@ pub(crate) async fn remove(
     PathPart(id): PathPart<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, &headers)?;
+    let admin = auth::authenticate_admin(&state, &headers)?;
     let record = find(&state, known(&id)?).await?;
-    state.engine().store().remove_budget(record.budget.id, state.engine().clock().now()).await?;
+    state.store_for(&admin).remove_budget(record.budget.id, state.engine().clock().now()).await?;
     Ok(no_content())
 }
 

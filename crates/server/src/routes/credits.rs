@@ -23,7 +23,7 @@ pub(crate) async fn list(State(state): State<AppState>, headers: HeaderMap) -> R
 /// `{"provider","credits","price_usd"}`, and where they matter `"currency"`, `"fee_percent"`,
 /// `"fee_minimum_usd"`, `"purchased_at"`, `"expires_at"`.
 pub(crate) async fn create(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, request.headers())?;
+    let key = auth::authenticate_admin(&state, request.headers())?;
     let wish: LotWish = body(&state, request).await?;
     let engine = state.engine();
     let now = engine.clock().now();
@@ -40,7 +40,7 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
         Failure::invalid(parameter, format!("{error}."))
     })?;
     let id = LotId::generate();
-    engine.store().add_lot(id, lot, now).await?;
+    state.store_for(&key).add_lot(id, lot, now).await?;
     // What is routed next knows of it.
     engine.refresh_insight().await;
     let lots = engine.store().lots().await?;
@@ -52,11 +52,12 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
 /// `{"provider", "use": credits}` for what was used outside of the gateway, or `{"provider", "balance": credits}`
 /// for what the provider says is left; with `"note"`. Answers all lots.
 pub(crate) async fn adjust(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, request.headers())?;
+    let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: AdjustmentWish = body(&state, request).await?;
     let adjustment = wish.adjustment().map_err(|(name, message)| Failure::invalid(name, message))?;
     let engine = state.engine();
-    engine.store().adjust_credits(&wish.provider, adjustment, &wish.note, engine.clock().now()).await?;
+    let store = state.store_for(&admin);
+    store.adjust_credits(&wish.provider, adjustment, &wish.note, engine.clock().now()).await?;
     engine.refresh_insight().await;
     Ok(json(StatusCode::CREATED, &lot_list(&engine.store().lots().await?)))
 }

@@ -42,7 +42,7 @@ pub(crate) async fn resolve(
     let attempt = attempt.ok_or_else(|| Failure::not_found("The request has no such attempt."))?;
     let now = state.engine().clock().now();
     let resolution = Resolution::of_bill(attempt.id, charge, crate::RESOLVED_BY_PERSON, now);
-    match state.engine().store().resolve_dispute(resolution).await {
+    match state.store_for(&key).resolve_dispute(resolution).await {
         Ok(()) => {}
         Err(StoreError::NotDisputed { status, .. }) => return Err(Failure::not_disputed(&number, status)),
         Err(StoreError::Invalid(message)) => return Err(Failure::invalid("charged_usd", message)),

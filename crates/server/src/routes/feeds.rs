@@ -10,6 +10,7 @@ use gallerist_engine::feeds::FeedFault;
 use gallerist_pricing::feed::Told;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json as json_value;
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -42,9 +43,14 @@ pub(crate) async fn sync(State(state): State<AppState>, request: Request) -> Res
 
 /// `{"lines": ["OFFER LINE"]}`: a person believes what is held.
 pub(crate) async fn confirm(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, request.headers())?;
+    let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: Confirmation = body(&state, request).await?;
     let told = state.engine().confirm_held(&wish.lines).await.map_err(failed)?;
+    let (store, now) = (state.store_for(&admin), state.engine().clock().now());
+    for line in &told {
+        let after = json_value!({"old_usd": line.old_usd, "new_usd": line.new_usd});
+        store.note_change("prices.confirm", &line.line, after, now).await?;
+    }
     Ok(json(StatusCode::OK, &Synced { object: "list", data: told }))
 }
 

@@ -10,12 +10,14 @@ use crate::wire::parse_generation;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use gallerist_domain::{ImageRequest, Payer, ResponseFormat};
+use gallerist_domain::{ImageRequest, Payer, ResponseFormat, Scope};
 use gallerist_engine::Incoming;
+use gallerist_engine::rates::{Level, Measure};
 use gallerist_store::KeyRecord;
 use http::StatusCode;
-use http::header::{HOST, HeaderMap};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -23,17 +25,58 @@ const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 255;
 const RETRY_COUNT: &str = "x-stainless-retry-count";
 
 pub(crate) async fn generate(State(state): State<AppState>, request: Request) -> Response {
-    match answer(&state, request).await {
+    let mut known = None;
+    let mut response = match answer(&state, request, &mut known).await {
         Ok(response) => response,
         Err(failure) => failure.openai(),
+    };
+    if let Some(key) = known {
+        let levels = state.engine().rate_levels(&of_key(&key), &key.allowance).await;
+        rate_headers(response.headers_mut(), &levels);
     }
+    response
+}
+
+/// The payer as far as rates go.
+fn of_key(key: &KeyRecord) -> Payer {
+    Payer { key_id: Some(key.id.clone()), ..Payer::of(key.project.clone()) }
+}
+
+/// OpenAI's headers for requests and images: of the key's and the project's limit the one that is nearer.
+fn rate_headers(headers: &mut HeaderMap, levels: &[Level]) {
+    for measure in [Measure::Requests, Measure::Images] {
+        let of_measure = levels.iter().filter(|level| level.measure == measure);
+        let Some(level) = of_measure.min_by_key(|level| (level.remaining, Reverse(level.reset_ms))) else {
+            continue;
+        };
+        let mut add = |part: &str, value: String| {
+            let name = format!("x-ratelimit-{part}-{}", measure.as_str());
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("its parts are lower-case words");
+            headers
+                .insert(name, HeaderValue::from_str(&value).expect("digits and letters are visible ASCII"));
+        };
+        add("limit", level.limit.to_string());
+        add("remaining", level.remaining.to_string());
+        add("reset", span(level.reset_ms));
+    }
+}
+
+/// As OpenAI writes spans of time: `1m30s`, `2.5s`, `120ms`.
+fn span(milliseconds: u64) -> String {
+    let (minutes, rest_ms) = (milliseconds / 60_000, milliseconds % 60_000);
+    let seconds = match rest_ms % 1_000 {
+        0 => format!("{}s", rest_ms / 1_000),
+        part if milliseconds < 1_000 => return format!("{part}ms"),
+        part => format!("{}.{:03}", rest_ms / 1_000, part).trim_end_matches('0').to_owned() + "s",
+    };
+    if minutes > 0 { format!("{minutes}m{seconds}") } else { seconds }
 }
 
 /// Edits and variations; their bodies are not looked at.
 pub(crate) async fn not_yet(State(state): State<AppState>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let (parts, body) = request.into_parts();
-    let known = auth::authenticate(&state, &parts.headers);
+    let known = auth::authenticate_for(&state, &parts.headers, Scope::Generate);
     let close = !intake::drain(&parts.headers, body, state.settings().drain_bytes_max).await;
     let failure = known.err().unwrap_or_else(|| {
         let message = format!("{path} is not supported by this gateway yet; POST /v1/images/generations is.");
@@ -42,7 +85,12 @@ pub(crate) async fn not_yet(State(state): State<AppState>, request: Request) -> 
     Failure { close, ..failure }.openai()
 }
 
-async fn answer(state: &AppState, request: Request) -> Result<Response, Failure> {
+/// Whose key it was is told in `known`, for answers and failures alike.
+async fn answer(
+    state: &AppState,
+    request: Request,
+    known: &mut Option<Arc<KeyRecord>>,
+) -> Result<Response, Failure> {
     let accepted_at = state.engine().clock().now();
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
@@ -53,12 +101,14 @@ async fn answer(state: &AppState, request: Request) -> Result<Response, Failure>
             return Err(Failure { close, ..failure });
         }
     };
+    *known = Some(Arc::clone(&key));
     let body = intake::read(state, headers, body, state.settings().body_bytes_max).await?;
     let request = parse_generation(&body)?;
     let echo = Echo { background: request.background, response_format: request.response_format };
     let streams = request.stream;
     let incoming = Incoming {
         payer: payer(&key, &request),
+        allowance: Arc::clone(&key.allowance),
         request,
         fingerprint: fingerprint(&body),
         idempotency_key: idempotency_key(headers)?,
@@ -89,7 +139,7 @@ fn payer(key: &KeyRecord, request: &ImageRequest) -> Arc<Payer> {
 
 /// Everything that can be refused before the body is read.
 fn check(state: &AppState, headers: &HeaderMap) -> Result<Arc<KeyRecord>, Failure> {
-    let key = auth::authenticate(state, headers)?;
+    let key = auth::authenticate_for(state, headers, Scope::Generate)?;
     idempotency_key(headers)?;
     Ok(key)
 }
@@ -133,8 +183,6 @@ fn base_url(state: &AppState, headers: &HeaderMap) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
-
     fn headers(name: &'static str, value: &[u8]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_bytes(value).unwrap());
@@ -152,6 +200,14 @@ mod tests {
         for bad in [b"".as_slice(), b"a b", "ä".as_bytes(), &[b'a'; 256]] {
             let failure = idempotency_key(&headers(IDEMPOTENCY_KEY, bad)).unwrap_err();
             assert_eq!(failure.parameter.as_deref(), Some("Idempotency-Key"));
+        }
+    }
+
+    #[test]
+    fn spans_are_written_as_openai_does() {
+        let spans = [(0, "0s"), (120, "120ms"), (1_000, "1s"), (2_500, "2.5s"), (60_000, "1m0s")];
+        for (milliseconds, text) in spans.into_iter().chain([(90_050, "1m30.05s")]) {
+            assert_eq!(span(milliseconds), text);
         }
     }
 

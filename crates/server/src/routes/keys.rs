@@ -1,96 +1,99 @@
-//! Client keys, for the admin key: list, make, revoke. A new key is shown in the one answer that makes it.
+//! Client keys, for an admin key: list, show, make, change, rotate, revoke. A secret is shown in the one answer
+//! that makes it.
 
 use crate::auth;
 use crate::failure::Failure;
-use crate::keys::new_key;
-use crate::routes::parameters::{PathPart, body, instant, json, no_content};
+use crate::keys::{new_key, new_secret};
+use crate::routes::parameters::{PathPart, body, json, no_content, optional_body, wish_fault};
 use crate::state::AppState;
+use crate::tenants::{KeyShown, KeyWish, grace_end};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use gallerist_domain::ProjectId;
-use gallerist_store::{KeyRecord, KeyRole};
+use gallerist_store::{KeyRecord, NewSecret, StoreError};
 use http::{HeaderMap, StatusCode};
-use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-
-const NAME_CHARACTERS_MAX: usize = 120;
-
-#[derive(Serialize)]
-struct Key<'a> {
-    id: &'a str,
-    object: &'static str,
-    /// Only in the answer that makes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    prefix: &'a str,
-    project: &'a ProjectId,
-    name: &'a str,
-    role: &'static str,
-    created_at: Timestamp,
-    expires_at: Option<Timestamp>,
-    revoked_at: Option<Timestamp>,
-}
 
 #[derive(Serialize)]
 struct List<'a> {
     object: &'static str,
-    data: Vec<Key<'a>>,
+    data: Vec<KeyShown<'a>>,
     has_more: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wish {
-    project: Option<String>,
-    #[serde(default)]
-    name: String,
-    role: Option<String>,
-    expires_at: Option<String>,
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Rotation {
+    grace_seconds: Option<i64>,
 }
 
 pub(crate) async fn list(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, Failure> {
     auth::authenticate_admin(&state, &headers)?;
     let keys = state.engine().store().list_keys().await?;
-    let data = keys.iter().map(Key::from).collect();
+    let data = keys.iter().map(|key| KeyShown::of(key, None)).collect();
     Ok(json(StatusCode::OK, &List { object: "list", data, has_more: false }))
 }
 
-/// `{"project","name","role","expires_at"}`, all optional: project `default`, role `generate`, no end.
+pub(crate) async fn show(
+    State(state): State<AppState>,
+    PathPart(id): PathPart<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    auth::authenticate_admin(&state, &headers)?;
+    Ok(json(StatusCode::OK, &KeyShown::of(&known(&state, &id).await?, None)))
+}
+
+/// All of a [`KeyWish`] is optional: project `default`, scopes `generate` and `read`, everything allowed, no
+/// limits, no end.
 pub(crate) async fn create(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, request.headers())?;
-    let wish: Wish = body(&state, request).await?;
-    let project = match &wish.project {
-        Some(name) => name.parse().map_err(|message: String| Failure::invalid("project", message))?,
-        None => ProjectId::default_project(),
-    };
-    let role = match wish.role.as_deref() {
-        None => KeyRole::Generate,
-        Some(word) => KeyRole::from_word(word)
-            .ok_or_else(|| Failure::invalid("role", "role must be generate or admin."))?,
-    };
-    if wish.name.chars().count() > NAME_CHARACTERS_MAX || wish.name.chars().any(char::is_control) {
-        let message = format!("name must have at most {NAME_CHARACTERS_MAX} printable characters.");
-        return Err(Failure::invalid("name", message));
-    }
-    let expires_at = wish.expires_at.as_deref().map(|text| instant("expires_at", text)).transpose()?;
-    let now = state.engine().clock().now();
+    let admin = auth::authenticate_admin(&state, request.headers())?;
+    let wish: KeyWish = body(&state, request).await?;
     let fresh = new_key();
-    let record = fresh.record(project, &wish.name, role, expires_at);
-    state.engine().store().create_key(record.clone(), now).await?;
-    let key = Key {
-        id: &record.id,
-        object: "key",
-        key: Some(fresh.secret.expose_secret()),
-        prefix: &record.prefix,
-        project: &record.project,
-        name: &record.name,
-        role: record.role.as_str(),
-        created_at: now,
-        expires_at: record.expires_at,
-        revoked_at: None,
-    };
-    Ok(json(StatusCode::CREATED, &key))
+    let record = wish.record(&fresh).map_err(wish_fault)?;
+    let id = record.id.clone();
+    let now = state.engine().clock().now();
+    if record.expires_at.is_some_and(|at| at <= now) {
+        return Err(Failure::invalid("expires_at", "expires_at must be in the future."));
+    }
+    state.store_for(&admin).create_key(record, now).await?;
+    let made = known(&state, &id).await?;
+    Ok(json(StatusCode::CREATED, &KeyShown::of(&made, Some(fresh.secret.expose_secret()))))
+}
+
+/// What is absent stays as it is.
+pub(crate) async fn change(
+    State(state): State<AppState>,
+    PathPart(id): PathPart<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let admin = auth::authenticate_admin(&state, request.headers())?;
+    let wish: KeyWish = body(&state, request).await?;
+    let change = wish.change(&known(&state, &id).await?).map_err(wish_fault)?;
+    state.store_for(&admin).change_key(&id, change, state.engine().clock().now()).await?;
+    Ok(json(StatusCode::OK, &KeyShown::of(&known(&state, &id).await?, None)))
+}
+
+/// `{"grace_seconds": 3600}`: how long the old secret stays good too; a day if nothing is said, 0 for not at
+/// all. The answer holds the new one.
+pub(crate) async fn rotate(
+    State(state): State<AppState>,
+    PathPart(id): PathPart<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let admin = auth::authenticate_admin(&state, request.headers())?;
+    let rotation: Rotation = optional_body(&state, request).await?;
+    let now = state.engine().clock().now();
+    let previous_until = grace_end(rotation.grace_seconds, now).map_err(wish_fault)?;
+    let fresh = new_secret(&known(&state, &id).await?.id);
+    let secret = NewSecret { sha256: fresh.sha256, prefix: fresh.prefix.clone(), previous_until };
+    state.store_for(&admin).rotate_key(&id, secret, now).await.map_err(|error| match error {
+        StoreError::Invalid(message) => {
+            Failure { should_retry: false, ..Failure::new(StatusCode::CONFLICT, "key_ended", message) }
+        }
+        error => error.into(),
+    })?;
+    let rotated = known(&state, &id).await?;
+    Ok(json(StatusCode::OK, &KeyShown::of(&rotated, Some(fresh.secret.expose_secret()))))
 }
 
 pub(crate) async fn revoke(
@@ -98,24 +101,12 @@ pub(crate) async fn revoke(
     PathPart(id): PathPart<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, &headers)?;
-    state.engine().store().revoke_key(&id, state.engine().clock().now()).await?;
+    let admin = auth::authenticate_admin(&state, &headers)?;
+    state.store_for(&admin).revoke_key(&id, state.engine().clock().now()).await?;
     Ok(no_content())
 }
 
-impl<'a> From<&'a KeyRecord> for Key<'a> {
-    fn from(record: &'a KeyRecord) -> Key<'a> {
-        Key {
-            id: &record.id,
-            object: "key",
-            key: None,
-            prefix: &record.prefix,
-            project: &record.project,
-            name: &record.name,
-            role: record.role.as_str(),
-            created_at: record.created_at,
-            expires_at: record.expires_at,
-            revoked_at: record.revoked_at,
-        }
-    }
+async fn known(state: &AppState, id: &str) -> Result<KeyRecord, Failure> {
+    let key = state.engine().store().key(id).await?;
+    key.ok_or_else(|| Failure::not_found("There is no such key."))
 }

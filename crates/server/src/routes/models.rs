@@ -7,11 +7,14 @@ use crate::routes::parameters::{PathPart, json};
 use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use gallerist_domain::Grants;
 use gallerist_pricing::Offer;
 use gallerist_routing::{NameBook, Target};
+use gallerist_store::KeyRecord;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// Who owns a route.
 const OURS: &str = "gallerist";
@@ -33,9 +36,10 @@ struct List {
 
 pub(crate) async fn list(State(state): State<AppState>, request: Request) -> Response {
     match checked(&state, request).await {
-        Ok(()) => {
+        Ok(key) => {
             let engine = state.engine();
-            let data = models(engine.names(), &engine.market().offers, engine.clock().now());
+            let (names, grants) = (engine.names(), &key.allowance.grants);
+            let data = models(names, &engine.market().offers, grants, engine.clock().now());
             json(StatusCode::OK, &List { object: "list", data })
         }
         Err(failure) => failure.openai(),
@@ -47,14 +51,16 @@ pub(crate) async fn show(
     PathPart(id): PathPart<String>,
     request: Request,
 ) -> Response {
-    if let Err(failure) = checked(&state, request).await {
-        return failure.openai();
-    }
+    let key = match checked(&state, request).await {
+        Ok(key) => key,
+        Err(failure) => return failure.openai(),
+    };
+    let grants = &key.allowance.grants;
     let engine = state.engine();
     let (market, names, now) = (engine.market(), engine.names(), engine.clock().now());
     let offers = market.offers.as_slice();
-    let found = models(names, offers, now).into_iter().find(|model| model.id == id);
-    match found.or_else(|| alias(names, offers, &id, now)) {
+    let found = models(names, offers, grants, now).into_iter().find(|model| model.id == id);
+    match found.or_else(|| alias(names, offers, &id, grants, now)) {
         Some(model) => json(StatusCode::OK, &model),
         None => {
             let short: String = id.chars().take(80).collect();
@@ -70,14 +76,15 @@ pub(crate) async fn show(
     }
 }
 
-async fn checked(state: &AppState, request: Request) -> Result<(), Failure> {
+async fn checked(state: &AppState, request: Request) -> Result<Arc<KeyRecord>, Failure> {
     let (parts, body) = request.into_parts();
     intake::drain(&parts.headers, body, state.settings().body_bytes_max).await;
-    auth::authenticate(state, &parts.headers).map(|_| ())
+    auth::authenticate(state, &parts.headers)
 }
 
-fn models(names: &NameBook, offers: &[Offer], now: Timestamp) -> Vec<Model> {
-    let on = || offers.iter().filter(move |offer| is_on(offer, now));
+/// What a key with these grants may ask for by name.
+fn models(names: &NameBook, offers: &[Offer], grants: &Grants, now: Timestamp) -> Vec<Model> {
+    let on = || offers.iter().filter(move |offer| is_on(offer, now) && allowed(offer, grants));
     let oldest = on().map(created).min().unwrap_or(0);
     let route = |name: &str| Model {
         id: name.to_owned(),
@@ -85,7 +92,8 @@ fn models(names: &NameBook, offers: &[Offer], now: Timestamp) -> Vec<Model> {
         created: oldest,
         owned_by: OURS.to_owned(),
     };
-    let mut models: Vec<Model> = names.routes().iter().map(|known| route(&known.name)).collect();
+    let routes = names.routes().iter().filter(|known| grants.allow_route(&known.name));
+    let mut models: Vec<Model> = routes.map(|known| route(&known.name)).collect();
     for offer in on() {
         match models.iter_mut().find(|model| model.id == offer.model.id) {
             // The maker owns its model, whoever else hosts it.
@@ -98,10 +106,18 @@ fn models(names: &NameBook, offers: &[Offer], now: Timestamp) -> Vec<Model> {
     models
 }
 
+fn allowed(offer: &Offer, grants: &Grants) -> bool {
+    grants.allow_provider(&offer.id.provider) && grants.allow_model(|name| offer.model.is_named(name))
+}
+
 /// What answers to a name that the list does not have: an alias, a pinned version, a name that was migrated.
-fn alias(names: &NameBook, offers: &[Offer], id: &str, now: Timestamp) -> Option<Model> {
+fn alias(names: &NameBook, offers: &[Offer], id: &str, grants: &Grants, now: Timestamp) -> Option<Model> {
     let target = gallerist_routing::target(id, names, offers, now).ok()?.target;
-    let offer = offers.iter().find(|offer| is_on(offer, now) && target.speaks_of(offer))?;
+    if target.route().is_some_and(|route| !grants.allow_route(&route.name)) {
+        return None;
+    }
+    let fits = |offer: &&Offer| is_on(offer, now) && allowed(offer, grants) && target.speaks_of(offer);
+    let offer = offers.iter().find(fits)?;
     let owner = match target {
         Target::Route(_) => OURS,
         Target::Model(_) => &offer.provider.kind,
@@ -143,7 +159,7 @@ mod tests {
         let offers = served_offers(&catalogue, &providers);
         let now = "2026-11-25T00:00:00Z".parse().unwrap();
         let names = NameBook::new(vec![Route::named("thumbs")], BTreeMap::new());
-        let models = models(&names, &offers, now);
+        let models = models(&names, &offers, Grants::ALL, now);
         assert_eq!((models[0].id.as_str(), models[1].id.as_str()), ("auto", "thumbs"));
         assert!(models[..2].iter().all(|route| route.owned_by == "gallerist"));
         let mut ids: Vec<_> = models.iter().map(|model| model.id.as_str()).collect();

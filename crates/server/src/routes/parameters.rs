@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::intake;
 use crate::routes::speaks_openai;
 use crate::state::AppState;
+use crate::tenants::WishFault;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::response::Response;
@@ -83,15 +84,25 @@ impl Parameters {
     }
 }
 
-/// As [`Parameters::instant`].
-pub(crate) fn instant(name: &str, text: &str) -> Result<Timestamp, Failure> {
+/// An instant, or the first moment of a day in UTC.
+pub(crate) fn instant_of(text: &str) -> Option<Timestamp> {
     let day = |text: &str| -> Option<Timestamp> {
         let date: jiff::civil::Date = text.parse().ok()?;
         date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
     };
-    text.parse::<Timestamp>().ok().or_else(|| day(text)).ok_or_else(|| {
+    text.parse::<Timestamp>().ok().or_else(|| day(text))
+}
+
+/// As [`Parameters::instant`].
+fn instant(name: &str, text: &str) -> Result<Timestamp, Failure> {
+    instant_of(text).ok_or_else(|| {
         Failure::invalid(name, format!("{name} must be an instant such as 2026-11-25T08:00:00Z or a day."))
     })
+}
+
+/// A field of a wish that is at fault.
+pub(crate) fn wish_fault((field, message): WishFault) -> Failure {
+    Failure::invalid(field, format!("{message}."))
 }
 
 /// The project whose records a caller may see: an admin's wish (absent: all), else the key's own.
@@ -128,7 +139,20 @@ pub(crate) async fn body_within<T: DeserializeOwned>(
     bytes_max: usize,
 ) -> Result<T, Failure> {
     let (parts, body) = request.into_parts();
-    let bytes = intake::read(state, &parts.headers, body, bytes_max).await?;
+    object(&intake::read(state, &parts.headers, body, bytes_max).await?)
+}
+
+/// As [`body`]; none is an empty object.
+pub(crate) async fn optional_body<T: DeserializeOwned + Default>(
+    state: &AppState,
+    request: Request,
+) -> Result<T, Failure> {
+    let (parts, body) = request.into_parts();
+    let bytes = intake::read(state, &parts.headers, body, BODY_BYTES_MAX).await?;
+    if bytes.trim_ascii().is_empty() { Ok(T::default()) } else { object(&bytes) }
+}
+
+fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let invalid = |why: &str| {
         let message = format!("The body is not what is expected: {why}");
         Failure::new(StatusCode::BAD_REQUEST, "invalid_value", message)
@@ -137,7 +161,7 @@ pub(crate) async fn body_within<T: DeserializeOwned>(
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(invalid("it must be a JSON object."));
     }
-    serde_json::from_slice(&bytes).map_err(|error| invalid(&error.to_string()))
+    serde_json::from_slice(bytes).map_err(|error| invalid(&error.to_string()))
 }
 
 /// A field that tells null (`Some("null")`) from absent (`None`).

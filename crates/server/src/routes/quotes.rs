@@ -13,13 +13,16 @@ use http::StatusCode;
 /// `?at=` moves the price instant.
 pub(crate) async fn create(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    if let Err(failure) = auth::authenticate(&state, &parts.headers) {
-        let close = !intake::drain(&parts.headers, body, state.settings().body_bytes_max).await;
-        return Err(Failure { close, ..failure });
-    }
+    let key = match auth::authenticate(&state, &parts.headers) {
+        Ok(key) => key,
+        Err(failure) => {
+            let close = !intake::drain(&parts.headers, body, state.settings().body_bytes_max).await;
+            return Err(Failure { close, ..failure });
+        }
+    };
     let body = intake::read(&state, &parts.headers, body, state.settings().body_bytes_max).await?;
     let at = Parameters::of(&parts, &["at"])?.instant("at")?;
     let request = parse_generation(&body)?;
-    let report = state.engine().quotes(&request, at)?;
+    let report = state.engine().quotes(&request, &key.allowance.grants, at)?;
     Ok(json(StatusCode::OK, &report))
 }

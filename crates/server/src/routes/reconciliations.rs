@@ -15,11 +15,12 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
     let key = auth::authenticate_admin(&state, request.headers())?;
     let wish: ReconciliationWish = body_within(&state, request, BODY_BYTES_MAX).await?;
     let order = wish.order().map_err(|(name, message)| Failure::invalid(name, message))?;
-    let report = state.engine().reconcile(&order).await.map_err(|error| match error {
-        ReconcileError::Bill(fault) => Failure::invalid("bill", fault.to_string()),
-        ReconcileError::Invalid(message) => Failure::invalid("from", message),
-        ReconcileError::Store(error) => error.into(),
-    })?;
+    let report =
+        state.engine().reconcile(&order, &state.store_for(&key)).await.map_err(|error| match error {
+            ReconcileError::Bill(fault) => Failure::invalid("bill", fault.to_string()),
+            ReconcileError::Invalid(message) => Failure::invalid("from", message),
+            ReconcileError::Store(error) => error.into(),
+        })?;
     if !report.dry_run {
         tracing::info!(
             provider = report.provider,

@@ -7,7 +7,7 @@ use crate::state::AppState;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use gallerist_domain::{AttemptId, OfferId, ProjectId, RequestId, Ticks};
+use gallerist_domain::{AttemptId, OfferId, ProjectId, RequestId, Scope, Ticks};
 use gallerist_store::{
     AttemptRecord, EntryRecord, KeyRecord, Picture, RequestDetail, RequestFilter, RequestRecord,
 };
@@ -17,6 +17,7 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 const ROWS_DEFAULT: u32 = 20;
 const ROWS_MAX: u32 = 100;
@@ -42,12 +43,18 @@ struct Summary<'a> {
     disputed_usd: Ticks,
     list_usd: Option<Ticks>,
     saved_usd: Option<Ticks>,
+    /// As the client named them.
+    end_user: Option<&'a str>,
+    tags: &'a BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
 struct Whole<'a> {
     #[serde(flatten)]
     summary: Summary<'a>,
+    /// Calls that wait for a place at their provider.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waiting: Vec<Waiting>,
     /// Only where prompts are stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<&'a str>,
@@ -55,6 +62,14 @@ struct Whole<'a> {
     plan: serde_json::Value,
     attempts: Vec<Attempt<'a>>,
     entries: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Waiting {
+    provider: String,
+    /// 1 is next.
+    position: u32,
+    expected_start: Timestamp,
 }
 
 #[derive(Serialize)]
@@ -92,10 +107,11 @@ struct Page<'a> {
     has_more: bool,
 }
 
-/// `?limit=` (1 to 100, default 20), `?after=` an id, `?project=` for an admin; the newest first.
+/// `?limit=` (1 to 100, default 20), `?after=` an id, `?end_user=`, `?tag=NAME=VALUE`, `?project=` for an admin;
+/// the newest first.
 pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
-    let key = auth::authenticate(&state, &parts.headers)?;
-    let parameters = Parameters::of(&parts, &["limit", "after", "project"])?;
+    let key = auth::authenticate_for(&state, &parts.headers, Scope::Read)?;
+    let parameters = Parameters::of(&parts, &["limit", "after", "project", "end_user", "tag"])?;
     let limit = parameters.parsed("limit", "an integer from 1 to 100")?.unwrap_or(ROWS_DEFAULT);
     if !(1..=ROWS_MAX).contains(&limit) {
         return Err(Failure::invalid("limit", "limit must be an integer from 1 to 100."));
@@ -106,9 +122,20 @@ pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<
         // Another project's request must not even be known to exist.
         owned(&state, &key, after).await?;
     }
-    let page = state.engine().store().requests(RequestFilter { project, after, limit }).await?;
+    let end_user = parameters.text("end_user").map(str::to_owned);
+    let tag = parameters.text("tag").map(tag).transpose()?;
+    let filter = RequestFilter { project, end_user, tag, after, limit };
+    let page = state.engine().store().requests(filter).await?;
     let data = page.requests.iter().map(Summary::from).collect();
     Ok(json(StatusCode::OK, &Page { object: "list", data, has_more: page.has_more }))
+}
+
+/// A tag's name and value.
+fn tag(text: &str) -> Result<(String, String), Failure> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| Failure::invalid("tag", "tag must be a name and a value, as tag=team=red."))?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 pub(crate) async fn show(
@@ -116,9 +143,15 @@ pub(crate) async fn show(
     PathPart(id): PathPart<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let key = auth::authenticate(&state, &headers)?;
+    let key = auth::authenticate_for(&state, &headers, Scope::Read)?;
     let detail = owned(&state, &key, request_id(&id)?).await?;
-    Ok(whole(&detail))
+    let calls = state.engine().waiting(detail.request.id).into_iter();
+    let waiting = calls.map(|call| Waiting {
+        provider: call.provider,
+        position: call.position,
+        expected_start: call.expected_start,
+    });
+    Ok(json(StatusCode::OK, &Whole { waiting: waiting.collect(), ..Whole::from(&detail) }))
 }
 
 /// Everything about one request.
@@ -206,6 +239,8 @@ impl<'a> From<&'a RequestRecord> for Summary<'a> {
             disputed_usd: request.disputed,
             list_usd: request.list,
             saved_usd: request.saved,
+            end_user: request.end_user.as_deref(),
+            tags: &request.tags,
         }
     }
 }
@@ -215,6 +250,7 @@ impl<'a> From<&'a RequestDetail> for Whole<'a> {
         let plan = serde_json::from_str(&detail.request.plan_json).ok();
         Whole {
             summary: Summary::from(&detail.request),
+            waiting: Vec::new(),
             prompt: detail.request.prompt.as_deref(),
             asked: kept(detail.request.asked_json.as_deref()),
             plan: plan.unwrap_or_else(|| serde_json::json!({"offers": [], "excluded": []})),

@@ -8,13 +8,14 @@ use crate::usage::{self, PARAMETERS, Printed};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
+use gallerist_domain::Scope;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 /// `?group_by=provider,model&from=…&to=…`, filters by the same names, and `&format=csv`.
 pub(crate) async fn show(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
-    let key = auth::authenticate(&state, &parts.headers)?;
+    let key = auth::authenticate_for(&state, &parts.headers, Scope::Read)?;
     let known: Vec<&str> = PARAMETERS.into_iter().chain(["format"]).collect();
     let parameters = Parameters::of(&parts, &known)?;
     let mut query = usage::query(|name| parameters.text(name))

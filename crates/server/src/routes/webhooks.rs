@@ -22,12 +22,12 @@ pub(crate) async fn list(State(state): State<AppState>, headers: HeaderMap) -> R
 
 /// `{"url"}`, and where they matter `"kinds"`, `"project"`, `"format"`.
 pub(crate) async fn create(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, request.headers())?;
+    let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: WebhookWish = body(&state, request).await?;
     let engine = state.engine();
     let webhook = wish.webhook(engine.webhooks_private()).map_err(mistaken)?;
     let (id, shown) = (webhook.id, secret_text(&webhook.secret));
-    engine.store().create_webhook(webhook, engine.clock().now()).await?;
+    state.store_for(&admin).create_webhook(webhook, engine.clock().now()).await?;
     let record = engine.store().webhook(id).await?;
     Ok(json(StatusCode::CREATED, &WebhookShown::with_secret(record, shown)))
 }
@@ -47,12 +47,12 @@ pub(crate) async fn change(
     PathPart(id): PathPart<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, request.headers())?;
+    let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: ChangeWish = body(&state, request).await?;
     let id = known(&id)?;
     let engine = state.engine();
     let change = wish.change(engine.webhooks_private()).map_err(mistaken)?;
-    engine.store().change_webhook(id, change, engine.clock().now()).await?;
+    state.store_for(&admin).change_webhook(id, change, engine.clock().now()).await?;
     answer(&state, id).await
 }
 
@@ -61,9 +61,9 @@ pub(crate) async fn remove(
     PathPart(id): PathPart<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, &headers)?;
+    let admin = auth::authenticate_admin(&state, &headers)?;
     let engine = state.engine();
-    engine.store().remove_webhook(known(&id)?, engine.clock().now()).await?;
+    state.store_for(&admin).remove_webhook(known(&id)?, engine.clock().now()).await?;
     Ok(no_content())
 }
 
@@ -73,12 +73,13 @@ pub(crate) async fn rotate(
     PathPart(id): PathPart<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    auth::authenticate_admin(&state, &headers)?;
+    let admin = auth::authenticate_admin(&state, &headers)?;
     let (id, secret) = (known(&id)?, new_secret());
     let shown = secret_text(&secret);
     let engine = state.engine();
-    let until = engine.clock().now() + SignedDuration::from_hours(PREVIOUS_SECRET_HOURS);
-    engine.store().rotate_webhook(id, secret, until).await?;
+    let now = engine.clock().now();
+    let until = now + SignedDuration::from_hours(PREVIOUS_SECRET_HOURS);
+    state.store_for(&admin).rotate_webhook(id, secret, until, now).await?;
     let record = engine.store().webhook(id).await?;
     Ok(json(StatusCode::OK, &WebhookShown::with_secret(record, shown)))
 }

@@ -1,13 +1,13 @@
 //! Everything up on loopback.
 
 use crate::client::{self, Reply};
-use gallerist_domain::{OfferId, ProjectId, SystemClock};
+use gallerist_domain::{OfferId, ProjectId, Scopes, SystemClock};
 use gallerist_engine::{Engine, EngineSettings, Limits, ProviderSettings};
 use gallerist_fakes::{Fakes, FakesOptions};
 use gallerist_pricing::Catalogue;
 use gallerist_routing::NameBook;
 use gallerist_server::{AppSettings, AppState, ServeLimits, new_key, serve};
-use gallerist_store::{KeyRole, Store};
+use gallerist_store::Store;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -59,6 +59,7 @@ impl House {
                 base_url,
                 key: key.into(),
                 concurrency_max: None,
+                images_per_minute: None,
             }
         });
         let store = Store::open_temporary(Timestamp::now()).unwrap();
@@ -76,8 +77,8 @@ impl House {
             feeds: gallerist_engine::feeds::FeedSettings::default(),
         };
         let engine = Engine::start(settings).await.unwrap();
-        let key = make_key(&store, KeyRole::Generate).await;
-        let admin = make_key(&store, KeyRole::Admin).await;
+        let key = make_key(&store, Scopes::USUAL).await;
+        let admin = make_key(&store, Scopes::ADMIN).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -116,9 +117,9 @@ impl House {
     }
 }
 
-async fn make_key(store: &Store, role: KeyRole) -> String {
+async fn make_key(store: &Store, scopes: Scopes) -> String {
     let fresh = new_key();
-    let record = fresh.record(ProjectId::default_project(), "test", role, None);
+    let record = fresh.record(ProjectId::default_project(), "test", scopes, None);
     store.create_key(record, Timestamp::now()).await.unwrap();
     fresh.secret.expose_secret().to_owned()
 }

@@ -19,3 +19,4 @@ mod native;
 mod reconciliations;
 mod repetition;
 mod stalled;
+mod tenants;

@@ -114,7 +114,7 @@ fn wanted(provider: &str, lots: &[Lot], adjustment: Adjustment) -> Result<(&'sta
 }
 
 /// A quantity for people.
-fn credits(millionths: i64) -> String {
+pub(crate) fn credits(millionths: i64) -> String {
     let text = format!("{}.{:06}", millionths / 1_000_000, millionths % 1_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

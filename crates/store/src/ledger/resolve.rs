@@ -4,6 +4,7 @@
 //! change with it, in the same commit.
 
 use gallerist_domain::AttemptId;
+use serde_json::json;
 
 use super::Resolution;
 use super::accounts::{Booking, Totals, move_totals};
@@ -12,9 +13,10 @@ use super::apply::{find_attempt, pay};
 use super::counters::{self, Moving, Place};
 use super::tell;
 use crate::StoreError;
-use crate::sql::params;
+use crate::audit::{self, Act, Actor};
+use crate::sql::{Sql, params};
 use crate::usage::rolled;
-use crate::words::{AttemptStatus, Movement, micros, statements};
+use crate::words::{self, AttemptStatus, Movement, micros, statements};
 use crate::writer::Writing;
 
 statements! {
@@ -37,6 +39,8 @@ statements! {
         WHERE number = ?1 AND status <> 'running'";
     JOB_FORGET = "UPDATE attempts SET pending_json = NULL, call_json = CASE WHEN ?2 THEN call_json END
         WHERE id = ?1 AND status = 'disputed'";
+    RESOLVED = "SELECT r.id, a.number, a.reserved_ticks, p.name FROM attempts a
+        JOIN requests r ON r.number = a.request JOIN projects p ON p.number = r.project WHERE a.id = ?1";
     REQUEST_PROJECT = "SELECT project, created_at FROM requests WHERE number = ?1";
 }
 
@@ -92,4 +96,35 @@ pub(crate) fn forget_job(writing: &mut Writing<'_>, attempt: AttemptId) -> Resul
     let id = attempt.uuid();
     writing.connection.change(JOB_FORGET, params![id.as_bytes(), writing.calls_keep])?;
     Ok(())
+}
+
+/// As [`resolve`], and written down where somebody asked for it.
+pub(crate) fn resolve_for(
+    writing: &mut Writing<'_>,
+    (resolution, actor): &(Resolution, Actor),
+) -> Result<(), StoreError> {
+    resolve(writing, resolution)?;
+    match actor {
+        Actor::Gateway => Ok(()),
+        actor => write_down(writing.connection, actor, resolution),
+    }
+}
+
+/// What somebody has resolved, for the audit log.
+fn write_down(connection: &dyn Sql, actor: &Actor, resolution: &Resolution) -> Result<(), StoreError> {
+    let id = resolution.attempt.uuid();
+    let (request, number, reserved, project) =
+        connection.query_row(RESOLVED, params![id.as_bytes()], |row| {
+            Ok((words::request_id(row, 0)?, row.get::<u32>(1)?, words::ticks(row, 2)?, row.get::<String>(3)?))
+        })?;
+    let act = Act {
+        actor,
+        action: "attempt.resolve",
+        subject: &request.to_string(),
+        project: Some(&project),
+        before: Some(json!({"attempt": number, "status": "disputed", "held_usd": reserved})),
+        after: Some(json!({"attempt": number, "charged_usd": resolution.charge, "basis": resolution.basis})),
+        at: resolution.now,
+    };
+    audit::write(connection, &act)
 }

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/postgres/0003_budgets.sql"),
     include_str!("../schema/postgres/0004_webhooks.sql"),
     include_str!("../schema/postgres/0005_rollups.sql"),
+    include_str!("../schema/postgres/0006_tenants.sql"),
 ];
 
 /// Lets one replica migrate at a time.

@@ -224,7 +224,7 @@ async fn a_changed_budget_holds_at_once_and_a_removed_one_no_more() {
     try_reserve(&store, reservation.clone()).await.unwrap();
     assert!(try_reserve(&store, asked(&payer, "bfl", 1, 1, at(0))).await.is_err());
     let change = BudgetChange { limit: Some(11), ..BudgetChange::default() };
-    store.change_budget(hard.id, change).await.unwrap();
+    store.change_budget(hard.id, change, at(1)).await.unwrap();
     try_reserve(&store, asked(&payer, "bfl", 1, 1, at(0))).await.unwrap();
     store.remove_budget(hard.id, at(1)).await.unwrap();
     try_reserve(&store, asked(&payer, "bfl", 1_000, 1, at(0))).await.unwrap();
@@ -237,7 +237,7 @@ async fn a_changed_budget_holds_at_once_and_a_removed_one_no_more() {
         matches!(store.remove_budget(nobody, at(0)).await, Err(StoreError::UnknownBudget(id)) if id == nobody)
     );
     let change = BudgetChange { limit: Some(-1), ..BudgetChange::default() };
-    assert!(matches!(store.change_budget(hard.id, change).await, Err(StoreError::UnknownBudget(_))));
+    assert!(matches!(store.change_budget(hard.id, change, at(1)).await, Err(StoreError::UnknownBudget(_))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -365,7 +365,7 @@ impl Model {
             Step::Limit { which, limit } => {
                 self.limits[which] = limit;
                 let change = BudgetChange { limit: Some(limit), ..BudgetChange::default() };
-                store.change_budget(budgets[which].id, change).await.unwrap();
+                store.change_budget(budgets[which].id, change, at(1)).await.unwrap();
             }
             Step::End { .. } | Step::Resolve { .. } => {}
         }

@@ -1,6 +1,6 @@
 //! What only SQLite and picture files have.
 
-use gallerist_domain::{Chunks, OutputFormat, RequestId};
+use gallerist_domain::{Chunks, Grants, OutputFormat, RequestId, Scopes};
 
 use super::support::*;
 use crate::*;
@@ -119,4 +119,36 @@ fn a_store_of_the_first_schema_is_brought_up_to_date() {
     assert!(!schema::migrate(&mut connection, at(0)).unwrap());
     let lots: i64 = connection.query_row("SELECT count(*) FROM credit_lots", [], |row| row.get(0)).unwrap();
     assert_eq!(lots, 0);
+}
+
+#[tokio::test]
+async fn keys_from_before_scopes_keep_what_their_role_stood_for() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path()).unwrap();
+    {
+        let connection = rusqlite::Connection::open(crate::sqlite::database_path(dir.path())).unwrap();
+        for text in [
+            include_str!("../schema/0001_first.sql"),
+            include_str!("../schema/0002_credits.sql"),
+            include_str!("../schema/0003_asked.sql"),
+            include_str!("../schema/0004_budgets.sql"),
+        ] {
+            connection.execute_batch(text).unwrap();
+        }
+        connection
+            .execute_batch(
+                "INSERT INTO accounts (number, name) VALUES (1, 'a'), (2, 'b'), (3, 'c');
+                INSERT INTO projects (number, name, created_at, available_account, held_account, disputed_account)
+                    VALUES (1, 'default', 0, 1, 2, 3);
+                INSERT INTO keys (id, project, name, role, sha256, prefix, created_at)
+                    VALUES ('a', 1, '', 'generate', zeroblob(32), 'gal-a', 0),
+                        ('b', 1, '', 'admin', randomblob(32), 'gal-b', 0);",
+            )
+            .unwrap();
+        connection.pragma_update(None, "user_version", 4).unwrap();
+    }
+    let store = Store::open(StoreOptions::new(dir.path(), at(0))).unwrap();
+    assert_eq!(store.key_by_digest(&[0; 32], at(1)).unwrap().scopes, Scopes::USUAL);
+    let keys = store.list_keys().await.unwrap();
+    assert_eq!((keys[1].scopes, &keys[1].allowance.grants), (Scopes::ADMIN, Grants::ALL));
 }

@@ -102,7 +102,7 @@ async fn a_dispute_is_held_apart_until_it_is_resolved() {
 #[tokio::test]
 async fn an_overrun_is_booked_beyond_the_cap_and_stops_what_follows() {
     let store = store();
-    store.set_cap(default(), Some(Ticks::new(100))).await.unwrap();
+    store.set_cap(default(), Some(Ticks::new(100)), at(0)).await.unwrap();
     let (request, attempt_id) = reserved(&store, &default(), 100).await;
     store.conclude(conclusion(request, vec![(attempt_id, settled(130, 1))], None)).await.unwrap();
     assert_eq!(totals(&store).await, (130, 0, 0));
@@ -114,7 +114,7 @@ async fn an_overrun_is_booked_beyond_the_cap_and_stops_what_follows() {
 #[tokio::test]
 async fn a_refused_reservation_leaves_no_trace() {
     let store = store();
-    store.set_cap(default(), Some(Ticks::new(99))).await.unwrap();
+    store.set_cap(default(), Some(Ticks::new(99)), at(0)).await.unwrap();
     let request = new_request(&default(), 1, Some("again"));
     let id = request.id;
     let refused = store.reserve(first(request, vec![attempt(1, "new", 50), attempt(2, "new", 50)])).await;
@@ -128,7 +128,7 @@ async fn a_refused_reservation_leaves_no_trace() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_reservations_fill_a_cap_and_never_pass_it() {
     let store = store();
-    store.set_cap(default(), Some(Ticks::new(10_000))).await.unwrap();
+    store.set_cap(default(), Some(Ticks::new(10_000)), at(0)).await.unwrap();
     let mut tasks = tokio::task::JoinSet::new();
     for i in 0..200 {
         let store = store.clone();

@@ -64,7 +64,7 @@ impl Model {
             Step::Resolve { which, charge } => self.resolve(store, which, charge).await,
             Step::Cap(cap) => {
                 self.cap = cap;
-                store.set_cap(ProjectId::default_project(), cap.map(Ticks::new)).await.unwrap();
+                store.set_cap(ProjectId::default_project(), cap.map(Ticks::new), at(0)).await.unwrap();
             }
         }
     }

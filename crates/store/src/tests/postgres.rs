@@ -19,6 +19,8 @@ mod replicas;
 mod rollups;
 #[path = "support.rs"]
 mod support;
+#[path = "tenants.rs"]
+mod tenants;
 #[path = "webhooks.rs"]
 mod webhooks;
 

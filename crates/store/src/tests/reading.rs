@@ -1,7 +1,9 @@
 //! Keys, lists, usage, pictures, and every statement.
 
 use bytes::Bytes;
-use gallerist_domain::{Chunks, OutputFormat, Payer, ProjectId, RequestId, Ticks};
+use gallerist_domain::{
+    Chunks, Grants, OutputFormat, Payer, ProjectId, RateLimits, RequestId, Scopes, Ticks,
+};
 
 use super::support::*;
 use crate::*;
@@ -18,20 +20,22 @@ async fn a_key_works_until_it_expires_or_is_revoked() {
         id: id.to_owned(),
         project: default(),
         name: "first".to_owned(),
-        role: KeyRole::Generate,
+        scopes: Scopes::USUAL,
         sha256: [digest; 32],
         prefix: "gk_abc".to_owned(),
         expires_at: Some(at(100)),
+        grants: Grants::default(),
+        limits: RateLimits::NONE,
     };
     store.create_key(key("a", 1), at(0)).await.unwrap();
-    store.create_key(NewKey { expires_at: None, role: KeyRole::Admin, ..key("b", 2) }, at(1)).await.unwrap();
+    store.create_key(NewKey { expires_at: None, scopes: Scopes::ADMIN, ..key("b", 2) }, at(1)).await.unwrap();
     assert!(matches!(store.create_key(key("a", 3), at(0)).await, Err(StoreError::Exists(_))));
     assert!(matches!(store.create_key(key("c", 1), at(0)).await, Err(StoreError::Exists(_))));
     let stranger = NewKey { project: project("nobody"), ..key("d", 4) };
     assert!(matches!(store.create_key(stranger, at(0)).await, Err(StoreError::UnknownProject(_))));
     assert_eq!(store.key_by_digest(&[1; 32], at(99)).unwrap().id, "a");
     assert!(store.key_by_digest(&[1; 32], at(100)).is_none());
-    assert_eq!(store.key_by_digest(&[2; 32], at(100)).unwrap().role, KeyRole::Admin);
+    assert_eq!(store.key_by_digest(&[2; 32], at(100)).unwrap().scopes, Scopes::ADMIN);
     store.revoke_key("b", at(5)).await.unwrap();
     store.revoke_key("b", at(6)).await.unwrap();
     assert!(store.key_by_digest(&[2; 32], at(7)).is_none());
@@ -50,10 +54,12 @@ async fn keys_are_there_again_after_reopening() {
         id: "a".to_owned(),
         project: default(),
         name: "first".to_owned(),
-        role: KeyRole::Generate,
+        scopes: Scopes::USUAL,
         sha256: [9; 32],
         prefix: "gk_abc".to_owned(),
         expires_at: None,
+        grants: Grants::default(),
+        limits: RateLimits::NONE,
     };
     store.create_key(key, at(0)).await.unwrap();
     store.close().await.unwrap();
@@ -73,7 +79,10 @@ async fn projects_are_listed_with_their_totals() {
     assert_eq!(projects.len(), 2);
     assert_eq!(projects[1].id, project("shop"));
     assert_eq!((projects[1].held, projects[1].left()), (Ticks::new(200), Some(Ticks::new(300))));
-    assert!(matches!(store.set_cap(project("nobody"), None).await, Err(StoreError::UnknownProject(_))));
+    assert!(matches!(
+        store.set_cap(project("nobody"), None, at(0)).await,
+        Err(StoreError::UnknownProject(_))
+    ));
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ fn default() -> ProjectId {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_replicas_fill_a_cap_and_never_pass_it() {
     let Some((_place, stores, _folders)) = several::<3>() else { return };
-    stores[0].set_cap(default(), Some(Ticks::new(10_007))).await.unwrap();
+    stores[0].set_cap(default(), Some(Ticks::new(10_007)), at(0)).await.unwrap();
     let mut tasks = tokio::task::JoinSet::new();
     for at in 0..300 {
         let store = stores[at % 3].clone();
@@ -170,10 +170,12 @@ async fn a_key_is_known_everywhere_at_once_and_its_end_within_seconds() {
         id: "a".to_owned(),
         project: default(),
         name: "first".to_owned(),
-        role: KeyRole::Generate,
+        scopes: gallerist_domain::Scopes::USUAL,
         sha256: [9; 32],
         prefix: "gk_abc".to_owned(),
         expires_at: None,
+        grants: gallerist_domain::Grants::default(),
+        limits: gallerist_domain::RateLimits::NONE,
     };
     one.create_key(key, at(0)).await.unwrap();
     assert_eq!(two.find_key(&[9; 32], at(1)).await.unwrap().id, "a");

@@ -18,6 +18,8 @@ mod reading;
 mod rollups;
 #[path = "support.rs"]
 mod support;
+#[path = "tenants.rs"]
+mod tenants;
 #[path = "webhooks.rs"]
 mod webhooks;
 

@@ -82,10 +82,13 @@ async fn a_dispute_and_an_overrun_are_told_by_the_transaction_that_ends_the_atte
     assert!(store.conclude(conclusion(request, vec![(attempt, refused)], None)).await.is_err());
     store.conclude(conclusion(request, vec![(attempt, disputed())], None)).await.unwrap();
     let resolution =
-        Resolution::of_bill(attempt, gallerist_domain::Ticks::new(130), "resolved_by_person", at(5));
+        Resolution::of_bill(attempt, gallerist_domain::Ticks::new(130), "resolved_by_person", at(7_205));
     store.resolve_dispute(resolution).await.unwrap();
-    let (request, attempt) = reserved(&store, &shop, 100).await;
-    store.conclude(conclusion(request, vec![(attempt, settled(101, 1))], None)).await.unwrap();
+    // Of an hour only the first is told.
+    for charge in [101, 102] {
+        let (request, attempt) = reserved(&store, &shop, 100).await;
+        store.conclude(conclusion(request, vec![(attempt, settled(charge, 1))], None)).await.unwrap();
+    }
     let page = store.alerts(AlertFilter { limit: 10, ..AlertFilter::default() }).await.unwrap();
     let kinds: Vec<&str> = page.alerts.iter().rev().map(|alert| alert.kind.as_str()).collect();
     assert_eq!(kinds, ["attempt.disputed", "charge.overrun", "charge.overrun"]);
@@ -188,7 +191,7 @@ async fn a_receiver_that_is_gone_is_disabled_and_gets_nothing_until_it_is_wanted
 async fn both_secrets_sign_while_one_replaces_the_other_and_removal_forgets_them() {
     let hook = webhook(&[], None);
     let store = store_with(std::slice::from_ref(&hook)).await;
-    store.rotate_webhook(hook.id, SigningSecret::new(vec![8; 32]), at(60)).await.unwrap();
+    store.rotate_webhook(hook.id, SigningSecret::new(vec![8; 32]), at(60), at(0)).await.unwrap();
     let secrets =
         |target: WebhookTarget| target.secrets.iter().map(|one| one.expose()[0]).collect::<Vec<_>>();
     assert_eq!(secrets(store.webhook_target(hook.id, at(59)).await.unwrap()), [8, 7]);
@@ -248,4 +251,26 @@ async fn a_price_is_noted_and_told_by_whoever_sees_the_change_first() {
     note(Some("1"), "3", "late too").await.unwrap();
     assert_eq!(store.known_prices().await.unwrap()["bfl/x"], "2");
     assert_eq!(store.alerts_since_opened()["offer.outage"], 2);
+}
+
+#[tokio::test]
+async fn what_is_done_to_a_webhook_is_logged_without_its_secrets() {
+    let hook = NewWebhook { url: "https://hooks.example/T0/s3cret".to_owned(), ..webhook(&[], None) };
+    let store = store_with(&[]).await;
+    let admin = store.on_behalf_of(Actor::key("root"));
+    admin.create_webhook(hook.clone(), at(1)).await.unwrap();
+    let off = WebhookChange { enabled: Some(false), ..WebhookChange::default() };
+    admin.change_webhook(hook.id, off.clone(), at(2)).await.unwrap();
+    admin.change_webhook(hook.id, off, at(3)).await.unwrap();
+    admin.rotate_webhook(hook.id, SigningSecret::new(vec![8; 32]), at(60), at(4)).await.unwrap();
+    admin.remove_webhook(hook.id, at(5)).await.unwrap();
+    let filter = AuditFilter { subject: Some(hook.id.to_string()), limit: 9, ..AuditFilter::default() };
+    let changes = store.audit(filter).await.unwrap().changes;
+    let told: Vec<_> = changes.iter().map(|change| (change.action.as_str(), change.at)).collect();
+    let remove_rotate = [("webhook.remove", at(5)), ("webhook.rotate", at(4))];
+    let change_create = [("webhook.change", at(2)), ("webhook.create", at(1))];
+    assert_eq!(told, [remove_rotate, change_create].concat());
+    assert!(changes.iter().all(|change| change.key_id.as_deref() == Some("root")));
+    assert!(changes[3].after_json.as_deref().unwrap().contains("\"https://hooks.example\""));
+    assert!(!format!("{changes:?}").contains("s3cret"));
 }

@@ -71,6 +71,7 @@ impl StandIns {
                 base_url: format!("{}{path}", stand_in.origin),
                 key: SecretString::from(stand_in.key.clone()),
                 concurrency_max: None,
+                images_per_minute: None,
             }
         };
         self.running.values().flat_map(|fakes| fakes.iter().map(one).collect::<Vec<_>>()).collect()

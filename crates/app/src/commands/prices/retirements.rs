@@ -6,11 +6,11 @@
 
 use super::default_picture;
 use crate::ask;
-use crate::books::Books;
+use crate::books::{Books, RequestQuestion};
 use crate::config::{Config, Place};
 use crate::output;
 use crate::table::Table;
-use gallerist_domain::{ImageRequest, Ticks};
+use gallerist_domain::{Grants, ImageRequest, Ticks};
 use gallerist_pricing::Offer;
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
@@ -142,9 +142,16 @@ fn expected(model: &str, asked: &Value, offer: &Offer, names: &NameBook, now: Ti
     let id = offer.id.to_string();
     let target = route.as_ref().map_or_else(|| Target::Model(ModelName::parse(&id)), Target::Route);
     let health = HealthBook::new(1);
-    let insight = &NOTHING;
-    let context =
-        PlanContext { offers, health: &health, insight, names, at: now, now_ms: 0, price_only: true };
+    let context = PlanContext {
+        offers,
+        health: &health,
+        insight: &NOTHING,
+        names,
+        grants: Grants::ALL,
+        at: now,
+        now_ms: 0,
+        price_only: true,
+    };
     let named = Named { requested: model, target, migrated: false };
     Some(plan_named(&request, named, context).ok()?.offers.first()?.quote.expected)
 }
@@ -179,7 +186,9 @@ fn asked(books: &Books, wanted: &[String], from: Timestamp) -> BTreeMap<String, 
     let mut found: BTreeMap<String, Vec<(String, Value)>> = BTreeMap::new();
     let (mut after, mut seen): (Option<String>, usize) = (None, 0);
     while seen < REQUESTS_MAX {
-        let Ok(page) = books.requests(PAGE_ROWS, after.as_deref(), None) else { break };
+        let question =
+            RequestQuestion { limit: PAGE_ROWS, after: after.as_deref(), ..RequestQuestion::default() };
+        let Ok(page) = books.requests(question) else { break };
         let rows = page["data"].as_array().cloned().unwrap_or_default();
         let recent = |row: &&Value| {
             let created: Option<Timestamp> = row["created_at"].as_str().and_then(|text| text.parse().ok());

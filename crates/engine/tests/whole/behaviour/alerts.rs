@@ -143,6 +143,8 @@ async fn a_receiver_that_is_gone_gets_nothing_more_and_holds_up_nobody() {
     overrun(&house).await;
     let record = until(&house.store, gone_id, |record| record.disabled_at.is_some()).await;
     assert_eq!((record.disabled_reason.as_deref(), record.pending), (Some("it answered 410"), 0));
+    // The next of an offer is told in the next hour.
+    advance(&clock, 3_600);
     overrun(&house).await;
     let got = fine.until(2).await;
     let text = got[0].json()["text"].as_str().expect("a text").to_owned();
@@ -187,7 +189,16 @@ async fn while_secrets_change_both_sign_and_the_test_button_says_what_happened()
     let id = listen(&house.store, receiver.url(), &[], WebhookFormat::Standard).await;
     let fresh = [9_u8; 32];
     let hour: Timestamp = "2026-11-28T13:00:00Z".parse().expect("an instant");
-    house.store.rotate_webhook(id, SigningSecret::new(fresh.to_vec()), hour).await.expect("it is changed");
+    house
+        .store
+        .rotate_webhook(
+            id,
+            SigningSecret::new(fresh.to_vec()),
+            hour,
+            "2026-11-28T12:00:00Z".parse().expect("an instant"),
+        )
+        .await
+        .expect("it is changed");
     assert!(house.engine.test_webhook(id).await.expect("it is there").is_delivered());
     advance(&clock, 3_600);
     assert!(house.engine.test_webhook(id).await.expect("it is there").is_delivered());

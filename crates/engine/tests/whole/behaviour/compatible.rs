@@ -73,6 +73,7 @@ async fn a_compatible_upstream_is_paid_by_its_own_prices_beside_openai() {
             base_url: format!("{}/v1", upstream.origin),
             key: cellar.keys()["openai"].clone().into(),
             concurrency_max: None,
+            images_per_minute: None,
         });
     })
     .await;
@@ -113,6 +114,7 @@ async fn an_adapter_that_does_not_exist_is_named_at_the_start() {
             base_url: "http://127.0.0.1:8000/v1".to_owned(),
             key: String::new().into(),
             concurrency_max: None,
+            images_per_minute: None,
         }],
         store: house.store.clone(),
         clock: Arc::new(gallerist_domain::SystemClock),

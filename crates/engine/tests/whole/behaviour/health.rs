@@ -2,11 +2,12 @@
 
 use super::{ask, usd};
 use crate::house::{House, incoming};
+use gallerist_domain::Grants;
 use serde_json::json;
 use std::time::Duration;
 
 fn resting(house: &House, model: &str) -> Vec<String> {
-    let report = house.engine.quotes(&ask(model), None).expect("a known model");
+    let report = house.engine.quotes(&ask(model), Grants::ALL, None).expect("a known model");
     let resting = report.excluded.iter().filter(|excluded| excluded.code == "breaker_open");
     resting.map(|excluded| excluded.offer.clone()).collect()
 }

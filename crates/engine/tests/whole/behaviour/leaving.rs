@@ -65,7 +65,7 @@ async fn clients_that_leave_at_any_moment_lose_no_paid_picture() {
         served += usize::from(whole.expect("no panic"));
     }
     house.engine.shut_down(20_000).await;
-    let filter = gallerist_store::RequestFilter { project: None, after: None, limit: 1_000 };
+    let filter = gallerist_store::RequestFilter { limit: 1_000, ..Default::default() };
     let mut kept = 0;
     for request in house.store.requests(filter).await.expect("it reads").requests {
         assert_eq!(request.status, RequestStatus::Succeeded);

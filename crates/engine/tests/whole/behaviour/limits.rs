@@ -2,7 +2,7 @@
 
 use super::{ask, ask_at, usd};
 use crate::house::{House, incoming};
-use gallerist_domain::{ImageRequest, ProjectId, Size, SizeChoice, Ticks};
+use gallerist_domain::{Grants, ImageRequest, ProjectId, Size, SizeChoice, Ticks};
 use gallerist_engine::RefusalKind;
 use serde_json::json;
 use std::sync::Arc;
@@ -52,7 +52,11 @@ async fn spent(house: &House) -> Ticks {
 async fn a_hundred_at_once_never_pass_the_cap() {
     let house = House::open(23).await;
     let cap = usd("0.10");
-    house.store.set_cap(ProjectId::default_project(), Some(cap)).await.expect("it is set");
+    house
+        .store
+        .set_cap(ProjectId::default_project(), Some(cap), jiff::Timestamp::now())
+        .await
+        .expect("it is set");
     house.faults("bfl", &json!([{"fault": "reset_after", "count": 2}, {"fault": "429", "count": 3}]));
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..100 {
@@ -100,7 +104,11 @@ async fn a_hundred_at_once_never_pass_the_cap() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_free_fault_gave_back_can_be_spent_on_the_next_offer() {
     let house = House::open(24).await;
-    house.store.set_cap(ProjectId::default_project(), Some(usd("0.03"))).await.expect("it is set");
+    house
+        .store
+        .set_cap(ProjectId::default_project(), Some(usd("0.03")), jiff::Timestamp::now())
+        .await
+        .expect("it is set");
     house.faults("fal", &json!([{"fault": "429", "count": 1}]));
     let answer = house.engine.generate(incoming(ask("flux-2-pro"))).await.expect("the money is back");
     assert_eq!(answer.meta.offer, "bfl/flux-2-pro");
@@ -189,10 +197,14 @@ async fn an_offer_beyond_the_cap_leaves_the_place_to_a_cheaper_one() {
     let house = House::open(28).await;
     let mut request = ask_at(&["openai", "bfl"]);
     request.objective = Some(gallerist_domain::Objective::Quality);
-    let maxima: Vec<_> = house.engine.quotes(&request, None).expect("a known model").offers;
+    let maxima: Vec<_> = house.engine.quotes(&request, Grants::ALL, None).expect("a known model").offers;
     let cap = maxima.iter().map(|quote| quote.max_usd).min().expect("there are offers");
     assert!(maxima[0].max_usd > cap, "the first is a dear one");
-    house.store.set_cap(ProjectId::default_project(), Some(cap)).await.expect("it is set");
+    house
+        .store
+        .set_cap(ProjectId::default_project(), Some(cap), jiff::Timestamp::now())
+        .await
+        .expect("it is set");
     let answer = house.engine.generate(incoming(request.clone())).await.expect("one fits");
     assert_eq!(answer.meta.attempts, 1);
     assert!(answer.meta.cost.charged_usd <= cap);

@@ -33,7 +33,11 @@ async fn a_lower_reported_price_is_settled_as_reported_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overrun_may_pass_the_cap_but_nothing_after_it() {
     let house = House::open(73).await;
-    house.store.set_cap(ProjectId::default_project(), Some(usd("0.04"))).await.expect("it is set");
+    house
+        .store
+        .set_cap(ProjectId::default_project(), Some(usd("0.04")), jiff::Timestamp::now())
+        .await
+        .expect("it is set");
     house.faults("bfl", &json!([{"fault": "price_changed"}]));
     let answer = house.engine.generate(incoming(ask("bfl/flux-2-pro"))).await.expect("it is made");
     assert_eq!(answer.meta.cost.charged_usd, usd("0.045"));

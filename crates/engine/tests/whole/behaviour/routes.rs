@@ -168,6 +168,7 @@ fn cellar(settings: &mut EngineSettings, fakes: &Fakes) {
         base_url: format!("{origin}/v1"),
         key: fakes.keys()["openai"].clone().into(),
         concurrency_max: None,
+        images_per_minute: None,
     });
 }
 

@@ -72,7 +72,11 @@ async fn what_no_host_makes_is_missing_and_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_that_are_paid_are_delivered_though_the_cap_forbids_the_rest() {
     let house = House::open(34).await;
-    house.store.set_cap(ProjectId::default_project(), Some(usd("0.13"))).await.expect("it is set");
+    house
+        .store
+        .set_cap(ProjectId::default_project(), Some(usd("0.13")), jiff::Timestamp::now())
+        .await
+        .expect("it is set");
     house.faults("fal", &json!([{"fault": "reset_after", "count": 2}]));
     let mut request = ask("flux-2-pro");
     request.n = 4;
