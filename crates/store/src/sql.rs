@@ -55,6 +55,11 @@ pub(crate) trait Sql {
         Ok(self.execute(statement, values)? == 1)
     }
 
+    /// Whether conditions are taken to be met until the end of the transaction says otherwise.
+    fn is_hopeful(&self) -> bool {
+        false
+    }
+
     /// Adds to the running totals of a row; with `within` only where its limit allows that, else false. As
     /// [`Sql::try_one`], an engine may say yes first, and add up what a whole group changes.
     fn tally(
@@ -74,6 +79,9 @@ pub(crate) trait Sql {
 
     /// Runs an `INSERT INTO table (…) VALUES (…)` of one row, without its number; which number it got.
     fn insert(&self, statement: &str, values: &[Value<'_>]) -> Result<i64, StoreError>;
+
+    /// Forgets what was looked up ahead: a command has changed it.
+    fn forget_lookups(&self) {}
 
     /// Shows each row to `each` until that breaks.
     fn query(&self, statement: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StoreError>;

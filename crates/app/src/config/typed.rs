@@ -27,6 +27,8 @@ pub(super) struct Written<T> {
 pub(super) struct Typed {
     /// `HOST:PORT`; default 127.0.0.1:8080.
     pub listen: Option<Written<String>>,
+    /// `https://HOST`, where clients reach the gateway; default what their requests say.
+    pub public_url: Option<Written<String>>,
     /// Database that several gateways share: `url` of `[store]`; default SQLite in `data_dir`.
     pub store_url: Option<Written<String>>,
     /// Folder of the books.
@@ -172,6 +174,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     let (balance_minutes, credits_drift_usd) = reader.credits(&mut table);
     let typed = Typed {
         listen: reader.take(&mut table, "listen"),
+        public_url: reader.take(&mut table, "public_url"),
         store_url: reader.store_url(&mut table),
         data_dir: reader.take(&mut table, "data_dir"),
         catalogue_dir: reader.take(&mut table, "catalogue_dir"),
@@ -193,7 +196,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     };
     reader.refuse_rest(
         table,
-        "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
+        "listen, public_url, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
          moderation_failover, store_prompts, retention_days, store, webhooks, credits, providers, feeds, routes, \
          migrations",
     );

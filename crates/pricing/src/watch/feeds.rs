@@ -106,7 +106,7 @@ fn held_price(line: &str, watch: &Watch, held: &Held, catalogue: &Catalogue, now
     let target = line.rsplit_once(' ');
     let target = target.map(|(offer, line)| Target { offer: offer.to_owned(), line: line.to_owned() });
     let known = watch.points.last().map(|point| point.quote);
-    let known = known.or_else(|| catalogue.line_price(target.as_ref()?, now));
+    let known = known.or_else(|| Some(catalogue.line_price(target.as_ref()?, now)?.quote));
     let meter = target.as_ref().and_then(|target| meter(catalogue, target));
     let per = held.quote.per;
     let change = known.and_then(|known| moved(known.price(), held.quote.price()));

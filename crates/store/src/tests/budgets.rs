@@ -90,6 +90,34 @@ async fn all_of_the_nested_budgets_must_hold_and_the_refusal_names_the_one_that_
 }
 
 #[tokio::test]
+async fn pictures_of_a_dispute_that_cost_nothing_count_in_a_budget_of_pictures() {
+    let store = store();
+    let pictures = Budget {
+        unit: BudgetUnit::Images,
+        ..budget(BudgetScope::default(), 3, BudgetWindow::Forever, BudgetMode::Hard)
+    };
+    let money = budget(BudgetScope::default(), 100, BudgetWindow::Forever, BudgetMode::Hard);
+    store.create_budget(pictures.clone()).await.unwrap();
+    store.create_budget(money.clone()).await.unwrap();
+    let payer = payer_with(None, None);
+    let mut statuses = Vec::new();
+    for found in [2, 0] {
+        let reservation = asked(&payer, "bfl", 10, found.max(1), at(0));
+        try_reserve(&store, reservation.clone()).await.unwrap();
+        end(&store, &reservation, disputed()).await;
+        let attempt = reservation.attempts[0].id;
+        let free = Resolution::of_bill(attempt, Ticks::ZERO, "computed", at(2));
+        store.resolve_dispute(Resolution { images: found, ..free }).await.unwrap();
+        let detail = store.request(reservation.request).await.unwrap().unwrap();
+        statuses.push((detail.attempts[0].status, detail.attempts[0].images));
+        check_books(&store).await;
+    }
+    assert_eq!(statuses, [(AttemptStatus::Settled, 2), (AttemptStatus::Released, 0)]);
+    assert_eq!(used(&store, pictures.id, at(0)).await, [(String::new(), 2, 0, 0)]);
+    assert_eq!(used(&store, money.id, at(0)).await, [(String::new(), 0, 0, 0)]);
+}
+
+#[tokio::test]
 async fn each_end_user_has_a_limit_of_their_own() {
     let store = store();
     let scope = BudgetScope { end_user: Part::Each, ..BudgetScope::default() };
@@ -181,6 +209,36 @@ async fn a_soft_budget_refuses_nothing_and_tells_each_threshold_once() {
     let told: Vec<&str> = page.alerts.iter().rev().map(|alert| &alert.message[..4]).collect();
     assert_eq!(told, ["50 %", "80 %", "100 "], "{page:#?}");
     assert!(page.alerts.iter().all(|alert| alert.kind == "budget.threshold"));
+}
+
+#[tokio::test]
+async fn a_raised_limit_tells_its_thresholds_again() {
+    let store = store();
+    let soft = budget(BudgetScope::default(), 100, BudgetWindow::Forever, BudgetMode::Soft);
+    store.create_budget(soft.clone()).await.unwrap();
+    let payer = payer_with(None, None);
+    let spend = async |charge: i64| {
+        let reservation = asked(&payer, "bfl", charge, 1, at(0));
+        try_reserve(&store, reservation.clone()).await.unwrap();
+        end(&store, &reservation, settled(charge, 1)).await;
+    };
+    spend(85).await;
+    let raised = BudgetChange { limit: Some(1_000), ..BudgetChange::default() };
+    store.change_budget(soft.id, raised, at(1)).await.unwrap();
+    spend(720).await;
+    let page = store.alerts(AlertFilter { limit: 10, ..AlertFilter::default() }).await.unwrap();
+    let told: Vec<&str> = page.alerts.iter().rev().map(|alert| &alert.message[..4]).collect();
+    assert_eq!(told, ["80 %", "80 %"], "{page:#?}");
+}
+
+#[tokio::test]
+async fn a_limit_on_a_project_or_key_that_nobody_has_is_refused() {
+    let store = store();
+    let of = |scope| budget(scope, 100, BudgetWindow::Day, BudgetMode::Hard);
+    let project = of(BudgetScope { project: Part::Only("shpo".to_owned()), ..BudgetScope::default() });
+    assert!(matches!(store.create_budget(project).await, Err(StoreError::UnknownProject(_))));
+    let key = of(BudgetScope { key: Part::Only("k9".to_owned()), ..BudgetScope::default() });
+    assert!(matches!(store.create_budget(key).await, Err(StoreError::UnknownKey(_))));
 }
 
 #[tokio::test]

@@ -85,8 +85,8 @@ async fn a_dispute_and_an_overrun_are_told_by_the_transaction_that_ends_the_atte
     let resolution =
         Resolution::of_bill(attempt, gallerist_domain::Ticks::new(130), "resolved_by_person", at(7_205));
     store.resolve_dispute(resolution).await.unwrap();
-    // Of an hour only the first is told.
-    for charge in [101, 102] {
+    // Of an hour and a magnitude only the first is told.
+    for charge in [102, 103] {
         let (request, attempt) = reserved(&store, &shop, 100).await;
         store.conclude(conclusion(request, vec![(attempt, settled(charge, 1))], None)).await.unwrap();
     }
@@ -256,7 +256,8 @@ async fn a_price_is_noted_and_told_by_whoever_sees_the_change_first() {
 
 #[tokio::test]
 async fn what_is_done_to_a_webhook_is_logged_without_its_secrets() {
-    let hook = NewWebhook { url: "https://hooks.example/T0/s3cret".to_owned(), ..webhook(&[], None) };
+    let hook =
+        NewWebhook { url: "https://me:s3cret@hooks.example/T0/s3cret".to_owned(), ..webhook(&[], None) };
     let store = store_with(&[]).await;
     let admin = store.on_behalf_of(Actor::key("root"));
     admin.create_webhook(hook.clone(), at(1)).await.unwrap();
