@@ -29,8 +29,8 @@ pub(crate) async fn generate(shared: Arc<Shared>, incoming: Incoming) -> Ending 
 /// Serves one request as a stream of events.
 pub(crate) fn generate_stream(shared: Arc<Shared>, incoming: Incoming) -> mpsc::Receiver<StreamEvent> {
     let (events, receiver) = mpsc::channel(EVENTS_MAX);
-    let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
+    let spawner = Arc::clone(&shared);
+    spawner.tasks.spawn(async move {
         let ending = match earlier(&shared, &incoming).await {
             Some(earlier) => earlier,
             None => {
@@ -209,6 +209,7 @@ async fn ending_of(shared: &Shared, repeats: Repeats) -> Option<Ending> {
 
 async fn listen(shared: &Shared, mut watch: EndingWatch) -> Ending {
     let ended = tokio::select! {
+        biased;
         ended = watch.wait_for(Option::is_some) => ended.ok().and_then(|ending| ending.clone()),
         () = shared.stopping.cancelled() => None,
     };

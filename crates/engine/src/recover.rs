@@ -83,8 +83,9 @@ pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) 
         asked.extend(jobs.iter().map(|job| (job.id, now)));
         jobs::look_up_all(&shared, std::mem::take(&mut jobs)).await;
         tokio::select! {
-            () = sleep(Duration::from_millis(shared.limits.sweep_every_ms)) => {}
+            biased;
             () = shared.stopping.cancelled() => return,
+            () = sleep(Duration::from_millis(shared.limits.sweep_every_ms)) => {}
         }
         sweep(&shared).await;
         roll_up(&shared).await;
