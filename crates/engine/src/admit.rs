@@ -6,7 +6,7 @@
 
 use crate::answer::StreamEvent;
 use crate::events::{EVENTS_MAX, EventSink};
-use crate::joining::{Ending, EndingWatch, JoinKey};
+use crate::joining::{Announcer, Ending, EndingWatch, JoinKey};
 use crate::life::{Life, Lived, overloaded};
 use crate::repetition::{self, Repeats, join_key};
 use crate::replay;
@@ -118,19 +118,19 @@ struct Registered {
     shared: Arc<Shared>,
     id: RequestId,
     key: JoinKey,
-    announce: tokio::sync::watch::Sender<Option<Ending>>,
+    announcer: Announcer,
     ended: bool,
 }
 
 impl Registered {
     fn new(shared: &Arc<Shared>, id: RequestId, key: JoinKey) -> Registered {
-        let announce = shared.joining.begin(id, key.clone());
-        Registered { shared: Arc::clone(shared), id, key, announce, ended: false }
+        let announcer = shared.joining.begin(id, key.clone());
+        Registered { shared: Arc::clone(shared), id, key, announcer, ended: false }
     }
 
     /// Tells everybody who listens.
     fn end(mut self, ending: Ending) {
-        let _ = self.announce.send(Some(ending.clone()));
+        self.announcer.announce(ending.clone());
         self.shared.joining.end(self.id, self.key.clone(), ending);
         self.ended = true;
     }
@@ -207,10 +207,10 @@ async fn ending_of(shared: &Shared, repeats: Repeats) -> Option<Ending> {
     }
 }
 
-async fn listen(shared: &Shared, mut watch: EndingWatch) -> Ending {
+async fn listen(shared: &Shared, watch: EndingWatch) -> Ending {
     let ended = tokio::select! {
         biased;
-        ended = watch.wait_for(Option::is_some) => ended.ok().and_then(|ending| ending.clone()),
+        ended = watch.ended() => ended,
         () = shared.stopping.cancelled() => None,
     };
     ended.map_or_else(|| Err(overloaded()), replay::replayed)

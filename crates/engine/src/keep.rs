@@ -4,7 +4,7 @@ use crate::answer::{Answer, AnswerMeta, DeliveredImage};
 use crate::shared::Shared;
 use gallerist_domain::{Chunks, ImageData, RequestId};
 use gallerist_imaging::decode_base64;
-use gallerist_store::{NewPicture, Picture};
+use gallerist_store::{NewPicture, Picture, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
@@ -92,11 +92,17 @@ impl Shared {
     }
 
     /// An earlier answer from its stored meta and its kept pictures; `None` when a picture is gone.
-    pub(crate) async fn answer_from_store(&self, meta: AnswerMeta, images: u32) -> Option<Answer> {
+    pub(crate) async fn answer_from_store(
+        &self,
+        meta: AnswerMeta,
+        images: u32,
+    ) -> Result<Option<Answer>, StoreError> {
         let now = self.clock.now();
         let mut delivered = Vec::new();
         for index in 0..images {
-            let picture = self.store.picture(meta.request_id, index, now).await.ok().flatten()?;
+            let Some(picture) = self.store.picture(meta.request_id, index, now).await? else {
+                return Ok(None);
+            };
             let revised_prompt = meta.revised_prompts.get(index as usize).cloned().flatten();
             delivered.push(DeliveredImage {
                 data: ImageData::Bytes(Chunks::from(picture.data)),
@@ -109,6 +115,6 @@ impl Shared {
         let mut meta = AnswerMeta { cached: true, ..meta };
         // What is stored may have lost them: prompts are not kept, and what a crash left has none.
         meta.revised_prompts.resize(delivered.len(), None);
-        Some(Answer { images: delivered, meta: Arc::new(meta) })
+        Ok(Some(Answer { images: delivered, meta: Arc::new(meta) }))
     }
 }

@@ -199,7 +199,7 @@ impl Engine {
     /// Makes the answer of an earlier request again, from the store; `None` when it or its pictures are gone.
     pub async fn replay(&self, request: RequestId) -> Option<Result<Answer, Refusal>> {
         let detail = self.shared.store.request(request).await.ok().flatten()?;
-        replay::from_store(&self.shared, &detail).await.map(replay::replayed)
+        replay::from_store(&self.shared, &detail).await.ok().flatten().map(replay::replayed)
     }
 
     /// Checks the signature of a picture address (`/v1/pictures/{request}/{index}?expires=…&signature=…`)

@@ -6,28 +6,34 @@ use crate::recover;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::shared::Shared;
 use gallerist_domain::ResponseFormat;
-use gallerist_store::{AttemptStatus, RequestDetail, RequestStatus};
+use gallerist_store::{AttemptStatus, RequestDetail, RequestStatus, StoreError};
 use std::sync::Arc;
 
 /// When to ask again for a request whose jobs are being looked up after a restart.
 pub(crate) const LOOK_UP_MS: u64 = 5_000;
 
 /// A request from its row; `None` when its pictures are gone.
-pub(crate) async fn from_store(shared: &Shared, detail: &RequestDetail) -> Option<Ending> {
+///
+/// # Errors
+/// When the pictures cannot be looked up.
+pub(crate) async fn from_store(
+    shared: &Shared,
+    detail: &RequestDetail,
+) -> Result<Option<Ending>, StoreError> {
     let record = &detail.request;
     let text = record.answer_json.as_deref().unwrap_or("{}");
-    match record.status {
+    Ok(match record.status {
         RequestStatus::Succeeded | RequestStatus::Partial => {
-            let meta: AnswerMeta = serde_json::from_str(text).ok()?;
-            shared.answer_from_store(meta, record.images_delivered).await.map(Ok)
+            let Ok(meta) = serde_json::from_str::<AnswerMeta>(text) else { return Ok(None) };
+            shared.answer_from_store(meta, record.images_delivered).await?.map(Ok)
         }
         RequestStatus::Running if is_looked_up(detail) => Some(Err(looked_up(detail))),
         RequestStatus::Running => Some(Err(refusal(detail, text))),
-        RequestStatus::Failed => match late_answer(shared, detail).await {
+        RequestStatus::Failed => match late_answer(shared, detail).await? {
             Some(answer) => Some(Ok(answer)),
             None => Some(Err(refusal(detail, text))),
         },
-    }
+    })
 }
 
 /// Marks what was answered before.
@@ -79,7 +85,7 @@ fn refusal(detail: &RequestDetail, text: &str) -> Refusal {
 }
 
 /// The answer of a request that failed before its job ended, whose pictures were recovered since.
-async fn late_answer(shared: &Shared, detail: &RequestDetail) -> Option<Answer> {
-    let (meta, images) = recover::salvaged(shared, detail).await?;
+async fn late_answer(shared: &Shared, detail: &RequestDetail) -> Result<Option<Answer>, StoreError> {
+    let Some((meta, images)) = recover::salvaged(shared, detail).await else { return Ok(None) };
     shared.answer_from_store(meta, images).await
 }

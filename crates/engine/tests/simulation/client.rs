@@ -63,11 +63,7 @@ async fn ask(world: &Arc<World>, door: &Door, wish: &Wish) -> Option<Got> {
 
 async fn one_try(world: &Arc<World>, door: &Door, wish: &Wish, retry: u32) -> Tried {
     let number = wish.number;
-    let mut up = door.subscribe();
-    let found = timeout(Duration::from_secs(3), async {
-        up.wait_for(Option::is_some).await.ok().and_then(|up| up.clone())
-    });
-    let Ok(Some(gateway)) = found.await else {
+    let Ok(gateway) = timeout(Duration::from_secs(3), door.found()).await else {
         world.transcript.note(format!("wish {number}, try {retry}: nobody listens"));
         return Tried::Broken;
     };

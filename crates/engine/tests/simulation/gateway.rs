@@ -13,9 +13,9 @@ use gallerist_store::simulation::Disk;
 use gallerist_store::{Store, StoreError, StoreOptions};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -33,8 +33,34 @@ pub struct Gateway {
     pub down: CancellationToken,
 }
 
-/// Where clients find the gateway, if it is up.
-pub type Door = watch::Sender<Option<Gateway>>;
+/// Where clients find the gateway, if it is up. They are let in in the order in which they came.
+#[derive(Default)]
+pub struct Door {
+    gateway: Mutex<Option<Gateway>>,
+    opened: Notify,
+}
+
+impl Door {
+    pub fn open(&self, gateway: Gateway) {
+        *self.gateway.lock().expect("no holder panics") = Some(gateway);
+        self.opened.notify_waiters();
+    }
+
+    fn shut(&self) {
+        *self.gateway.lock().expect("no holder panics") = None;
+    }
+
+    /// The gateway, as soon as it is up.
+    pub async fn found(&self) -> Gateway {
+        loop {
+            let opened = self.opened.notified();
+            if let Some(gateway) = &*self.gateway.lock().expect("no holder panics") {
+                return gateway.clone();
+            }
+            opened.await;
+        }
+    }
+}
 
 impl Gateway {
     /// Begins, and tries again where the disk does not let it begin.
@@ -143,7 +169,7 @@ impl Gateway {
             None => {
                 world.transcript.note("the gateway crashes");
                 world.transcript.meet("crash");
-                door.send_replace(None);
+                door.shut();
                 self.crash(world);
             }
             Some(grace_ms) => {
@@ -151,7 +177,7 @@ impl Gateway {
                 world.transcript.meet("stop");
                 world.cut();
                 self.stop(world, grace_ms).await;
-                door.send_replace(None);
+                door.shut();
             }
         }
         sleep(Duration::from_millis(end.down_ms)).await;

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -71,7 +70,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 async fn history(world: &Arc<World>, folder: &Path) {
-    let door: Arc<Door> = Arc::new(watch::Sender::new(None));
+    let door = Arc::new(Door::default());
     let mut gateway = Gateway::begin(world, folder).await;
     gateway.set_limits(world).await;
     world.quiet.store(false, Ordering::Relaxed);
@@ -80,11 +79,11 @@ async fn history(world: &Arc<World>, folder: &Path) {
         clients.spawn(live(Arc::clone(world), Arc::clone(&door), wish.clone()));
     }
     for end in &world.scenario.ends {
-        door.send_replace(Some(gateway.clone()));
+        door.open(gateway.clone());
         gateway.end_by(world, &door, end).await;
         gateway = Gateway::begin(world, folder).await;
     }
-    door.send_replace(Some(gateway.clone()));
+    door.open(gateway.clone());
     let mut got: Vec<Got> = Vec::new();
     while let Some(ended) = clients.join_next().await {
         match ended {

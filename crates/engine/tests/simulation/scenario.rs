@@ -15,7 +15,6 @@ pub const BEGIN: &str = "2026-11-24T10:00:00Z";
 
 #[derive(Debug)]
 pub struct Scenario {
-    pub seed: u64,
     /// Of the stand-ins' usual latency.
     pub latency_percent: u64,
     pub deadline_ms: u64,
@@ -112,7 +111,6 @@ impl Scenario {
         let cap = (dice.roll(3) == 0)
             .then(|| Ticks::new(i64::try_from(dice.between(1, 40)).expect("few") * 100_000_000));
         Scenario {
-            seed,
             latency_percent: dice.pick(&[0, 10, 100, 100, 400]),
             deadline_ms: dice.pick(&[1_500, 8_000, 60_000, 60_000]),
             concurrency_max: dice.pick(&[None, None, Some(1), Some(2)]),
