@@ -1,4 +1,5 @@
-//! The chores of the workspace: `cargo xtask test`, `sdk`, `tidy`, `bench`, `nightly`.
+//! The chores of the workspace: `cargo xtask test`, `sdk`, `tidy`, `bench`, `simulate`,
+//! `nightly`.
 //!
 //! This room owns everything that a contributor or a machine runs besides the product itself, in place
 //! of shell scripts. It refuses product code: nothing here is linked into the binary, and it sees the
@@ -7,7 +8,7 @@
 //! `suite.rs` is what `test` does, in order; `tools.rs` sets up Python and Node for it, `postgres.rs` a
 //! PostgreSQL server, `sdk.rs` runs the
 //! official SDKs against the binary; `tidy.rs` holds the rules of the house that can be checked;
-//! `bench.rs` and `nightly.rs` are the long runs.
+//! `bench.rs`, `simulate.rs` and `nightly.rs` are the long runs.
 
 mod bench;
 mod nightly;
@@ -15,6 +16,7 @@ mod postgres;
 mod sdk;
 mod server_process;
 mod shell;
+mod simulate;
 mod suite;
 mod tidy;
 mod tools;
@@ -28,7 +30,8 @@ usage: cargo xtask COMMAND
   sdk              only the official SDKs
   tidy             only the rules of the house (rooms, file sizes, places of a provider)
   bench [--peers]  micro-benchmarks; with --peers also the side-by-side run against other gateways
-  nightly          cargo deny, long property tests, the whole suite in the release profile";
+  simulate         faults from seeds, in virtual time: 10,000 runs, or --runs N [--first N]; --seed N replays one and prints what happened
+  nightly          cargo deny, long property tests, 10,000 simulated runs, the whole suite in the release profile";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["bench"] => bench::run(false),
         ["bench", "--peers"] => bench::run(true),
+        ["simulate", ref arguments @ ..] => simulate::run(arguments),
         ["nightly"] => nightly::run(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

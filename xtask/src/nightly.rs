@@ -1,9 +1,11 @@
 //! `cargo xtask nightly`: what takes too long for every change.
 //!
 //! Licences, bans and advisories by `cargo deny` where it is installed; the property tests with many
-//! more cases; the Rust tests in the release profile, whose arithmetic and timing differ from debug.
+//! more cases; the Rust tests in the release profile, whose arithmetic and timing differ from debug;
+//! ten thousand simulated runs (`simulate.rs`).
 
 use crate::shell::{self, cargo, exists};
+use crate::simulate;
 use anyhow::Result;
 
 /// Cases per property in a long run; 256 is usual.
@@ -23,5 +25,6 @@ pub fn run() -> Result<bool> {
     let properties = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
     passed &= shell::run(cargo().args(properties).env("PROPTEST_CASES", PROPERTY_CASES))?;
     passed &= shell::run(cargo().args(["test", "--workspace", "--no-fail-fast", "--release"]))?;
+    passed &= simulate::nightly()?;
     Ok(passed)
 }

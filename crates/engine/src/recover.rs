@@ -254,7 +254,8 @@ async fn finish(shared: &Shared, unfinished: &UnfinishedRequest) -> Result<(), S
 /// same, and their number.
 pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<(AnswerMeta, u32)> {
     let (request, now) = (&detail.request, shared.clock.now());
-    let images = shared.store.picture_count(request.id, now).await.ok()?;
+    // Several offers may have made a picture of it, where nobody knew of the first.
+    let images = shared.store.picture_count(request.id, now).await.ok()?.min(request.n);
     let picture = shared.store.picture(request.id, 0, now).await.ok().flatten()?;
     let policy = CheckPolicy {
         expected_size: None,

@@ -25,7 +25,7 @@ pub(crate) async fn from_store(
     Ok(match record.status {
         RequestStatus::Succeeded | RequestStatus::Partial => {
             let Ok(meta) = serde_json::from_str::<AnswerMeta>(text) else { return Ok(None) };
-            shared.answer_from_store(meta, record.images_delivered).await?.map(Ok)
+            shared.answer_from_store(meta, record.images_delivered.min(record.n)).await?.map(Ok)
         }
         RequestStatus::Running if is_looked_up(detail) => Some(Err(looked_up(detail))),
         RequestStatus::Running => Some(Err(refusal(detail, text))),

@@ -174,9 +174,11 @@ fn answers(world: &World, details: &[RequestDetail], got: &[Got]) {
         }
         let (told, booked) = (meta.cost.charged_usd, request.charged);
         let in_doubt = meta.cost.disputed_usd.unwrap_or_default();
+        // A dispute holds the maximum, and knows no more.
+        let beyond = meta.cost.overrun_usd.unwrap_or_default();
         // What was in doubt when it was answered may have been cleared up since; what could not be written down
         // is in doubt now.
-        let fits = told <= booked + request.disputed && booked <= told + in_doubt;
+        let fits = told - beyond <= booked + request.disputed && booked <= told + in_doubt;
         if !fits {
             transcript.violation(format!(
                 "wish {wish} was told {told} USD, the books say {booked} USD: {detail:?}"

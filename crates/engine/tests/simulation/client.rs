@@ -102,7 +102,7 @@ async fn answer(gateway: Gateway, wish: &Wish, incoming: Incoming) -> Tried {
     completed.map_or(Tried::Broken, |(meta, images)| got(meta, images))
 }
 
-fn incoming(world: &World, wish: &Wish, retry_count: u32) -> Incoming {
+pub fn incoming(world: &World, wish: &Wish, retry_count: u32) -> Incoming {
     let payer = Payer { end_user: Some(wish.user.to_owned()), ..Payer::of(ProjectId::default_project()) };
     Incoming {
         payer: Arc::new(payer),

@@ -130,7 +130,7 @@ impl Gateway {
     }
 
     /// Ends without a word. All at once: nothing of it is polled any more.
-    fn crash(self, world: &World) {
+    pub fn crash(self, world: &World) {
         world.cut();
         self.down.cancel();
         self.engine.crash();

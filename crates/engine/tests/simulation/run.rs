@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -35,13 +36,15 @@ impl Ran {
     }
 }
 
+/// One thread, and a clock that jumps.
+pub fn runtime() -> Runtime {
+    let builder = &mut Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().expect("a runtime")
+}
+
 /// Runs one seed on the calling thread.
 pub fn run(seed: u64) -> Ran {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let folder = folder();
     let world = runtime.block_on(async { Arc::new(World::new(seed)) });
     let ended = catch_unwind(AssertUnwindSafe(|| {
@@ -63,7 +66,7 @@ pub fn run(seed: u64) -> Ran {
 }
 
 /// In memory where the system has such a place.
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.expect("a folder")

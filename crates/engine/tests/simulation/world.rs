@@ -23,6 +23,8 @@ pub struct World {
     pub quiet: AtomicBool,
     /// Told when the moment has come at which the gateway is to end.
     pub end: Notify,
+    /// What becomes of the next commit, whatever the dice say.
+    pub next_fate: Mutex<Option<Fate>>,
     countdown: Mutex<Option<Moment>>,
     net: Mutex<Dice>,
     disk: Mutex<Dice>,
@@ -67,6 +69,7 @@ impl World {
             providers,
             quiet: AtomicBool::new(true),
             end: Notify::new(),
+            next_fate: Mutex::new(None),
             countdown: Mutex::new(None),
             net: Mutex::new(Dice::new(seed, 2)),
             disk: Mutex::new(Dice::new(seed, 3)),
@@ -208,7 +211,9 @@ impl Disk for World {
         let (before_ms, after_ms) = (dice.roll(4), dice.roll(3));
         let now_ms = self.transcript.elapsed_ms();
         let away = plan.away.iter().any(|(from, lasts)| (*from..from + lasts).contains(&now_ms));
+        let forced = self.next_fate.lock().expect("no holder panics").take();
         let fate = match permille {
+            _ if forced.is_some() => forced.unwrap_or(Fate::Kept),
             _ if self.is_quiet() => Fate::Kept,
             _ if away => Fate::Away,
             p if p < plan.failed => Fate::Failed,

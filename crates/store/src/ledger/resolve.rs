@@ -29,8 +29,9 @@ statements! {
     REQUEST_SAVED = "UPDATE requests SET saved_ticks = saved_ticks + ?2
         WHERE number = ?1 AND saved_ticks IS NOT NULL";
     // A request that still runs has its figures at its end. One that failed is answered only where there is
-    // an answer.
-    REQUEST_FOUND = "UPDATE requests SET images_delivered = images_delivered + ?2,
+    // an answer. What came to light beyond what was asked for is kept, and no part of the answer.
+    REQUEST_FOUND = "UPDATE requests SET
+        images_delivered = CASE WHEN images_delivered + ?2 > n THEN n ELSE images_delivered + ?2 END,
         status = CASE WHEN status = 'failed' AND ?3 IS NULL THEN status
             WHEN images_delivered + ?2 < n THEN 'partial' ELSE 'succeeded' END,
         http_status = CASE WHEN ?3 IS NULL THEN http_status ELSE 200 END,
