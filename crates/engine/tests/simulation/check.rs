@@ -116,7 +116,7 @@ fn causes(world: &World, kind: &str, disputes: &[Dispute]) {
     for Dispute { attempt, .. } in disputes {
         world.transcript.meet("dispute");
         let ended = attempt.ended_at.expect("no attempt is open");
-        let cut = cuts.iter().any(|at| (attempt.created_at..=ended).contains(at));
+        let cut = cuts.iter().any(|(from, to)| attempt.created_at <= *to && *from <= ended);
         let timed_out = attempt.fault_json.as_deref().is_some_and(|fault| fault.contains("\"timeout\""));
         match (&attempt.fault_json, cut, timed_out) {
             (_, true, _) | (_, _, true) => {}

@@ -2,7 +2,7 @@
 
 use crate::scenario::{End, Moment};
 use crate::world::World;
-use gallerist_domain::{OfferId, ProjectId};
+use gallerist_domain::{Clock, OfferId, ProjectId};
 use gallerist_engine::feeds::FeedSettings;
 use gallerist_engine::simulation::Carrier;
 use gallerist_engine::{Engine, EngineSettings, Limits, ProviderSettings};
@@ -122,7 +122,7 @@ impl Gateway {
 
     /// Sets the limits of the run, while nothing goes wrong yet.
     pub async fn set_limits(&self, world: &World) {
-        let (project, now) = (ProjectId::default_project(), gallerist_domain::Clock::now(&*world.clock));
+        let (project, now) = (ProjectId::default_project(), world.clock.now());
         self.store.set_cap(project, world.scenario.cap, now).await.expect("the disk is quiet");
         for budget in &world.scenario.budgets {
             self.store.create_budget(budget.clone()).await.expect("the disk is quiet");
@@ -131,7 +131,7 @@ impl Gateway {
 
     /// Ends without a word. All at once: nothing of it is polled any more.
     pub fn crash(self, world: &World) {
-        world.cut();
+        world.cut(world.clock.now());
         self.down.cancel();
         self.engine.crash();
         self.store.crash();
@@ -139,7 +139,9 @@ impl Gateway {
 
     /// Stops as a process does that is asked to.
     pub async fn stop(self, world: &World, grace_ms: u64) {
+        let asked = world.clock.now();
         self.engine.shut_down(grace_ms).await;
+        world.cut(asked);
         // The process ends: with the store closed, nothing of it could do any harm, but it is gone all the same.
         let closed = self.store.close().await;
         world.transcript.note(format!(
@@ -175,7 +177,6 @@ impl Gateway {
             Some(grace_ms) => {
                 world.transcript.note(format!("the gateway is asked to stop within {grace_ms} ms"));
                 world.transcript.meet("stop");
-                world.cut();
                 self.stop(world, grace_ms).await;
                 door.shut();
             }
@@ -187,10 +188,7 @@ impl Gateway {
 /// What has crashed still holds the lock until its tasks are dropped.
 async fn open(world: &Arc<World>, folder: &Path) -> Result<Store, String> {
     for _ in 0..1_000 {
-        let options = StoreOptions {
-            durable: false,
-            ..StoreOptions::new(folder, gallerist_domain::Clock::now(&*world.clock))
-        };
+        let options = StoreOptions { durable: false, ..StoreOptions::new(folder, world.clock.now()) };
         match Store::open_simulated(options, Arc::clone(world) as Arc<dyn Disk>) {
             Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
             other => return other.map_err(|error| error.to_string()),

@@ -28,8 +28,8 @@ pub struct World {
     countdown: Mutex<Option<Moment>>,
     net: Mutex<Dice>,
     disk: Mutex<Dice>,
-    /// Instants at which something ended that attempts may have depended on.
-    pub cuts: Mutex<Vec<Timestamp>>,
+    /// From when to when something ended that attempts may have depended on.
+    pub cuts: Mutex<Vec<(Timestamp, Timestamp)>>,
     pub clock: Arc<VirtualClock>,
 }
 
@@ -86,9 +86,9 @@ impl World {
         self.quiet.load(Ordering::Relaxed)
     }
 
-    /// Something that calls may have depended on ends now.
-    pub fn cut(&self) {
-        self.cuts.lock().expect("no holder panics").push(self.clock.now());
+    /// Something that calls may have depended on has ended since then.
+    pub fn cut(&self, since: Timestamp) {
+        self.cuts.lock().expect("no holder panics").push((since, self.clock.now()));
     }
 
     /// From here on it is counted down to the moment of the next end.
@@ -234,7 +234,7 @@ impl Disk for World {
             Fate::Full => self.transcript.meet("disk full"),
         }
         if fate != Fate::Kept {
-            self.cuts.lock().expect("no holder panics").push(self.clock.now());
+            self.cut(self.clock.now());
         }
         // The end comes before or after it is kept.
         let before_ms = match (ends, slow) {
