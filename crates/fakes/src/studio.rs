@@ -19,7 +19,9 @@ pub(crate) enum Studio {
 }
 
 /// The canvases of the stock by width, height and format.
-static STOCK: LazyLock<Mutex<HashMap<(u32, u32, PictureFormat), Bytes>>> = LazyLock::new(Mutex::default);
+type Stock = HashMap<(u32, u32, PictureFormat), Bytes>;
+
+static STOCK: LazyLock<Mutex<Stock>> = LazyLock::new(Mutex::default);
 
 impl Studio {
     /// Does the work of painting where this studio does it.
