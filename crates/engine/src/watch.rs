@@ -54,8 +54,9 @@ pub(crate) async fn keep_watch(shared: Arc<Shared>) {
     loop {
         watch.look(&shared).await;
         tokio::select! {
-            () = sleep(Duration::from_millis(shared.limits.watch_every_ms)) => {}
+            biased;
             () = shared.stopping.cancelled() => return,
+            () = sleep(Duration::from_millis(shared.limits.watch_every_ms)) => {}
         }
     }
 }
