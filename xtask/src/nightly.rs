@@ -1,8 +1,10 @@
 //! `cargo xtask nightly`: what takes too long for every change.
 //!
 //! Licences, bans and advisories by `cargo deny` where it is installed; the property tests with many
-//! more cases; the Rust tests in the release profile, whose arithmetic and timing differ from debug.
+//! more cases; the Rust tests in the release profile, whose arithmetic and timing differ from debug; two minutes in
+//! which replicas are killed.
 
+use crate::chaos;
 use crate::shell::{self, cargo, exists};
 use anyhow::Result;
 
@@ -23,5 +25,6 @@ pub fn run() -> Result<bool> {
     let properties = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
     passed &= shell::run(cargo().args(properties).env("PROPTEST_CASES", PROPERTY_CASES))?;
     passed &= shell::run(cargo().args(["test", "--workspace", "--no-fail-fast", "--release"]))?;
+    passed &= chaos::run(chaos::SECONDS_USUAL)?;
     Ok(passed)
 }

@@ -7,6 +7,9 @@
 
 const MINUTE_NS: i128 = 60_000_000_000;
 
+/// The longest that any bucket takes to fill: a minute, and what rounding up adds for the largest limit.
+const FILLING_NS_MAX: i128 = MINUTE_NS + u32::MAX as i128;
+
 /// Nanoseconds since 1970 at which it is full again; in the past: it is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bucket {
@@ -23,23 +26,29 @@ impl Bucket {
     /// How long `cost` has to wait; 0 if it may be taken. `cost` is at most `limit`.
     pub(crate) fn wait_ns(self, limit: u32, cost: u32, now_ns: i128) -> i128 {
         let interval = interval_ns(limit);
-        let full_after = self.full_at_ns.max(now_ns) + interval * i128::from(cost);
-        (full_after - (now_ns + interval * i128::from(limit))).max(0)
+        (self.missing_ns(now_ns) + interval * i128::from(cost) - interval * i128::from(limit)).max(0)
     }
 
     pub(crate) fn take(&mut self, limit: u32, cost: u32, now_ns: i128) {
-        self.full_at_ns = self.full_at_ns.max(now_ns) + interval_ns(limit) * i128::from(cost);
+        self.full_at_ns = now_ns + self.missing_ns(now_ns) + interval_ns(limit) * i128::from(cost);
     }
 
     /// What is left, and nanoseconds until it is full.
     pub(crate) fn level(self, limit: u32, now_ns: i128) -> (u32, i128) {
-        let missing_ns = (self.full_at_ns - now_ns).max(0);
+        let missing_ns = self.missing_ns(now_ns);
         let interval = interval_ns(limit);
         let left = (interval * i128::from(limit) - missing_ns).max(0) / interval;
         (u32::try_from(left).unwrap_or(limit), missing_ns)
     }
 
     pub(crate) fn is_full(self, now_ns: i128) -> bool {
-        self.full_at_ns <= now_ns
+        self.missing_ns(now_ns) == 0
+    }
+
+    /// Until it is full. What would take longer than any bucket does was taken before the clock was set back, and
+    /// says nothing of the last minute: without this, nobody would be let in until the clock is there again.
+    fn missing_ns(self, now_ns: i128) -> i128 {
+        let missing_ns = (self.full_at_ns - now_ns).max(0);
+        if missing_ns > FILLING_NS_MAX { 0 } else { missing_ns }
     }
 }

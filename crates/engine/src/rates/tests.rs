@@ -103,6 +103,30 @@ async fn a_rate_that_refuses_gives_back_what_is_held_at_once() {
     assert!(door.at_once.lock().unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn a_clock_that_is_set_back_keeps_nobody_out_for_longer_than_a_minute() {
+    let (door, clock) = (door(), clock());
+    let allowance = of_key(per_minute(Some(6), None));
+    for _ in 0..6 {
+        assert_eq!(wait_ms(&door, "a", &allowance, 1, &clock).await, None);
+    }
+    wait(&clock, -600_000);
+    let mut waited_ms = 0;
+    while let Some(ms) = wait_ms(&door, "a", &allowance, 1, &clock).await {
+        waited_ms += ms;
+        assert!(waited_ms <= 60_000, "{waited_ms} ms");
+        wait(&clock, i64::try_from(ms).expect("it is short"));
+    }
+    let levels = door.levels(&payer("a"), &allowance, clock.now()).await;
+    assert!(levels[0].reset_ms <= 60_000, "{levels:?}");
+    // From then on the rate holds as ever.
+    let mut let_in = 1;
+    while wait_ms(&door, "a", &allowance, 1, &clock).await.is_none() {
+        let_in += 1;
+    }
+    assert!(let_in <= 6, "{let_in}");
+}
+
 /// The rate over a long time, against a plain count.
 #[test]
 fn whatever_is_asked_the_rate_holds_and_what_was_refused_may_come_after_its_wait() {
