@@ -1,4 +1,4 @@
-//! The chores of the workspace: `cargo xtask test`, `sdk`, `tidy`, `bench`, `chaos`, `nightly`.
+//! The chores of the workspace: `cargo xtask test`, `sdk`, `tidy`, `bench`, `chaos`, `simulate`, `nightly`.
 //!
 //! This room owns everything that a contributor or a machine runs besides the product itself, in place
 //! of shell scripts. It refuses product code: nothing here is linked into the binary, and it sees the
@@ -7,7 +7,7 @@
 //! `suite.rs` is what `test` does, in order; `tools.rs` sets up Python and Node for it, `postgres.rs` a
 //! PostgreSQL server, `sdk.rs` runs the
 //! official SDKs against the binary; `tidy.rs` holds the rules of the house that can be checked;
-//! `bench.rs`, `chaos.rs` and `nightly.rs` are the long runs.
+//! `bench.rs`, `chaos.rs`, `simulate.rs` and `nightly.rs` are the long runs.
 
 mod bench;
 mod chaos;
@@ -16,6 +16,7 @@ mod postgres;
 mod sdk;
 mod server_process;
 mod shell;
+mod simulate;
 mod suite;
 mod tidy;
 mod tools;
@@ -31,7 +32,8 @@ usage: cargo xtask COMMAND
   bench [--peers]  micro-benchmarks; with --peers also the side-by-side run against other gateways
   chaos [--seconds 120]
                    three release gateways on a private PostgreSQL, one killed every two seconds under load
-  nightly          cargo deny, long property tests, the whole suite in the release profile, chaos";
+  simulate         faults from seeds, in virtual time: 10,000 runs, or --runs N [--first N]; --seed N replays one and prints what happened
+  nightly          cargo deny, long property tests, the whole suite in the release profile, chaos, 10,000 simulated runs";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
             Ok(seconds) => chaos::run(seconds),
             Err(_) => Err(anyhow::anyhow!("--seconds is {seconds:?}: write a whole number such as 120")),
         },
+        ["simulate", ref arguments @ ..] => simulate::run(arguments),
         ["nightly"] => nightly::run(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -2,10 +2,11 @@
 //!
 //! Licences, bans and advisories by `cargo deny` where it is installed; the property tests with many
 //! more cases; the Rust tests in the release profile, whose arithmetic and timing differ from debug; two minutes in
-//! which replicas are killed.
+//! which replicas are killed; ten thousand simulated runs (`simulate.rs`).
 
 use crate::chaos;
 use crate::shell::{self, cargo, exists};
+use crate::simulate;
 use anyhow::Result;
 
 /// Cases per property in a long run; 256 is usual.
@@ -26,5 +27,6 @@ pub fn run() -> Result<bool> {
     passed &= shell::run(cargo().args(properties).env("PROPTEST_CASES", PROPERTY_CASES))?;
     passed &= shell::run(cargo().args(["test", "--workspace", "--no-fail-fast", "--release"]))?;
     passed &= chaos::run(chaos::SECONDS_USUAL)?;
+    passed &= simulate::nightly()?;
     Ok(passed)
 }

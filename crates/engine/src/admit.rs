@@ -6,7 +6,7 @@
 
 use crate::answer::StreamEvent;
 use crate::events::{EVENTS_MAX, EventSink};
-use crate::joining::{Ending, EndingWatch, JoinKey};
+use crate::joining::{Announcer, Ending, EndingWatch, JoinKey};
 use crate::life::{Life, Lived, overloaded};
 use crate::repetition::{self, Repeats, join_key};
 use crate::replay;
@@ -29,8 +29,8 @@ pub(crate) async fn generate(shared: Arc<Shared>, incoming: Incoming) -> Ending 
 /// Serves one request as a stream of events.
 pub(crate) fn generate_stream(shared: Arc<Shared>, incoming: Incoming) -> mpsc::Receiver<StreamEvent> {
     let (events, receiver) = mpsc::channel(EVENTS_MAX);
-    let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
+    let spawner = Arc::clone(&shared);
+    spawner.tasks.spawn(async move {
         let ending = match earlier(&shared, &incoming).await {
             Some(earlier) => earlier,
             None => {
@@ -121,19 +121,19 @@ struct Registered {
     shared: Arc<Shared>,
     id: RequestId,
     key: JoinKey,
-    announce: tokio::sync::watch::Sender<Option<Ending>>,
+    announcer: Announcer,
     ended: bool,
 }
 
 impl Registered {
     fn new(shared: &Arc<Shared>, id: RequestId, key: JoinKey) -> Registered {
-        let announce = shared.joining.begin(id, key.clone());
-        Registered { shared: Arc::clone(shared), id, key, announce, ended: false }
+        let announcer = shared.joining.begin(id, key.clone());
+        Registered { shared: Arc::clone(shared), id, key, announcer, ended: false }
     }
 
     /// Tells everybody who listens.
     fn end(mut self, ending: Ending) {
-        let _ = self.announce.send(Some(ending.clone()));
+        self.announcer.announce(ending.clone());
         self.shared.joining.end(self.id, self.key.clone(), ending);
         self.ended = true;
     }
@@ -210,9 +210,10 @@ async fn ending_of(shared: &Shared, repeats: Repeats) -> Option<Ending> {
     }
 }
 
-async fn listen(shared: &Shared, mut watch: EndingWatch) -> Ending {
+async fn listen(shared: &Shared, watch: EndingWatch) -> Ending {
     let ended = tokio::select! {
-        ended = watch.wait_for(Option::is_some) => ended.ok().and_then(|ending| ending.clone()),
+        biased;
+        ended = watch.ended() => ended,
         () = shared.stopping.cancelled() => None,
     };
     ended.map_or_else(|| Err(overloaded()), replay::replayed)

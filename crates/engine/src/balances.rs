@@ -101,14 +101,16 @@ pub(crate) async fn keep_reading(shared: Arc<Shared>) {
     let mut pause = SETTLED_IN;
     loop {
         tokio::select! {
-            () = sleep(pause) => {}
+            biased;
             () = shared.stopping.cancelled() => return,
+            () = sleep(pause) => {}
         }
         pause = Duration::from_millis(every_ms);
         // A question that is cut off has changed nothing.
         let done = tokio::select! {
-            done = read(&shared, None) => done,
+            biased;
             () = shared.stopping.cancelled() => return,
+            done = read(&shared, None) => done,
         };
         if let Err(error) = done {
             tracing::error!(%error, "what providers say of credits could not be compared with the books");

@@ -84,13 +84,16 @@ impl Delivery<'_> {
         check_format(call, &checked)?;
         let data = if inspected.undecided || policy.depth == Depth::Pixels {
             let permit = shared.decodes.acquire().await;
-            let decoded = tokio::task::spawn_blocking(move || {
+            let decode = move || {
                 let verdict = check_pixels(&data, &policy, &checked);
                 verdict.map(|()| data)
-            });
-            let verdict = decoded
-                .await
-                .map_err(|_| Fault::new(FaultKind::ImageRejected, "the picture broke the decoder"))?;
+            };
+            let verdict = if shared.inline {
+                decode()
+            } else {
+                let decoded = tokio::task::spawn_blocking(decode).await;
+                decoded.map_err(|_| Fault::new(FaultKind::ImageRejected, "the picture broke the decoder"))?
+            };
             drop(permit);
             verdict.map_err(fault)?
         } else {

@@ -220,8 +220,8 @@ pub(crate) async fn sync(
         return Err(FeedFault::NoFeed);
     }
     // The caller may go away; what is believed is kept and put in force as a whole all the same.
-    let shared = Arc::clone(shared);
-    let polling = shared.tasks.clone().spawn(async move { sync_some(&shared, asked, dry_run).await });
+    let by_task = Arc::clone(shared);
+    let polling = shared.tasks.spawn(async move { sync_some(&by_task, asked, dry_run).await });
     polling.await.unwrap_or(Err(FeedFault::CutOff))
 }
 

@@ -11,15 +11,44 @@ use crate::repetition::JUST_FINISHED;
 use gallerist_domain::{ImageData, Metered, Payer, RequestId};
 use gallerist_routing::report::ExcludedOffer;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// How a request ended.
 pub(crate) type Ending = Result<Answer, Refusal>;
-/// Where the ending of a running request appears.
-pub(crate) type EndingWatch = watch::Receiver<Option<Ending>>;
+/// Where the ending of a running request appears. Whoever waits is woken in the order of asking.
+#[derive(Clone, Default)]
+pub(crate) struct EndingWatch {
+    ending: Arc<OnceLock<Ending>>,
+    over: CancellationToken,
+}
+
+impl EndingWatch {
+    /// Waits for the ending; `None` if the life broke off without one.
+    pub(crate) async fn ended(&self) -> Option<Ending> {
+        self.over.cancelled().await;
+        self.ending.get().cloned()
+    }
+}
+
+/// Announces the ending of a request; one that is dropped before says that there is none.
+pub(crate) struct Announcer(EndingWatch);
+
+impl Announcer {
+    pub(crate) fn announce(&self, ending: Ending) {
+        // A life has one ending.
+        let _ = self.0.ending.set(ending);
+        self.0.over.cancel();
+    }
+}
+
+impl Drop for Announcer {
+    fn drop(&mut self) {
+        self.0.over.cancel();
+    }
+}
 /// Who asked for what.
 pub(crate) type JoinKey = (Arc<Payer>, [u8; 32]);
 
@@ -77,13 +106,13 @@ impl Joining {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a request that begins; the sender announces its ending.
-    pub(crate) fn begin(&self, id: RequestId, key: JoinKey) -> watch::Sender<Option<Ending>> {
-        let (sender, receiver) = watch::channel(None);
+    /// Registers a request that begins.
+    pub(crate) fn begin(&self, id: RequestId, key: JoinKey) -> Announcer {
+        let watch = EndingWatch::default();
         let mut book = self.book();
-        book.running.insert(id, receiver);
+        book.running.insert(id, watch.clone());
         book.by_key.entry(key).or_default().push(id);
-        sender
+        Announcer(watch)
     }
 
     /// Takes away a request whose life broke off, so that its repetition is not sent to wait for it.

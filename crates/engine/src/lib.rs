@@ -17,6 +17,7 @@ pub mod reconcile;
 pub mod refusal;
 pub mod request;
 pub mod settings;
+pub mod simulation;
 pub mod webhooks;
 
 mod admit;
@@ -38,6 +39,7 @@ mod recover;
 mod repetition;
 mod replay;
 mod shared;
+mod tasks;
 mod thrift;
 mod transport;
 mod watch;
@@ -78,7 +80,11 @@ impl Engine {
     /// # Errors
     /// When the store fails, or a provider's settings name an unknown kind.
     pub async fn start(settings: EngineSettings) -> Result<Engine, StartError> {
-        let shared = Arc::new(Shared::new(settings).await?);
+        Engine::run(Shared::new(settings).await?).await
+    }
+
+    async fn run(shared: Shared) -> Result<Engine, StartError> {
+        let shared = Arc::new(shared);
         // Before anything is kept: what is just being kept has no row yet.
         match shared.store.delete_strays().await {
             Ok(0) => {}
@@ -210,7 +216,7 @@ impl Engine {
     /// Makes the answer of an earlier request again, from the store; `None` when it or its pictures are gone.
     pub async fn replay(&self, request: RequestId) -> Option<Result<Answer, Refusal>> {
         let detail = self.shared.store.request(request).await.ok().flatten()?;
-        replay::from_store(&self.shared, &detail).await.map(replay::replayed)
+        replay::from_store(&self.shared, &detail).await.ok().flatten().map(replay::replayed)
     }
 
     /// Checks the signature of a picture address (`/v1/pictures/{request}/{index}?expires=…&signature=…`)
@@ -296,8 +302,7 @@ impl Engine {
     /// hear what became of it.
     pub async fn shut_down(&self, grace_ms: u64) {
         self.shared.stopping.cancel();
-        self.shared.tasks.close();
-        let finished = tokio::time::timeout(Duration::from_millis(grace_ms), self.shared.tasks.wait()).await;
+        let finished = tokio::time::timeout(Duration::from_millis(grace_ms), self.shared.tasks.end()).await;
         if finished.is_err() {
             let left = self.shared.tasks.len();
             tracing::warn!(left, "the engine stops with requests under way");

@@ -104,6 +104,7 @@ impl Places {
             let opens = opens_at_ms.map(|at| self.begun + Duration::from_millis(at));
             let until = opens.map_or(deadline, |opens| opens.min(deadline));
             tokio::select! {
+                biased;
                 () = news.notified() => {}
                 () = sleep_until(until) => {}
             }

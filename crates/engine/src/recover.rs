@@ -83,8 +83,9 @@ pub(crate) async fn keep_order(shared: Arc<Shared>, mut jobs: Vec<OpenAttempt>) 
         asked.extend(jobs.iter().map(|job| (job.id, now)));
         jobs::look_up_all(&shared, std::mem::take(&mut jobs)).await;
         tokio::select! {
-            () = sleep(Duration::from_millis(shared.limits.sweep_every_ms)) => {}
+            biased;
             () = shared.stopping.cancelled() => return,
+            () = sleep(Duration::from_millis(shared.limits.sweep_every_ms)) => {}
         }
         sweep(&shared).await;
         roll_up(&shared).await;
@@ -253,7 +254,8 @@ async fn finish(shared: &Shared, unfinished: &UnfinishedRequest) -> Result<(), S
 /// same, and their number.
 pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<(AnswerMeta, u32)> {
     let (request, now) = (&detail.request, shared.clock.now());
-    let images = shared.store.picture_count(request.id, now).await.ok()?;
+    // Several offers may have made a picture of it, where nobody knew of the first.
+    let images = shared.store.picture_count(request.id, now).await.ok()?.min(request.n);
     let picture = shared.store.picture(request.id, 0, now).await.ok().flatten()?;
     let policy = CheckPolicy {
         expected_size: None,

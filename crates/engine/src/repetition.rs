@@ -92,14 +92,12 @@ pub(crate) async fn bound(
     if let Some(refused) = end_elsewhere(shared, request).await {
         return refused;
     }
-    let detail = match shared.store.request(request).await {
-        Ok(detail) => detail,
-        Err(error) => return Repeats::finished(Err(replay::unread(Some(request), &error))),
+    let ending = match shared.store.request(request).await {
+        Ok(Some(detail)) => replay::from_store(shared, &detail).await,
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
     };
-    let ending = match detail {
-        Some(detail) => replay::from_store(shared, &detail).await,
-        None => None,
-    };
+    let Ok(ending) = ending else { return unclear(Some(request)) };
     match ending {
         Some(ending) => Repeats::finished(with_format(shared, format, ending).await),
         None => conflict(
@@ -117,24 +115,19 @@ async fn in_store(shared: &Shared, incoming: &Incoming) -> Repeats {
         .store
         .repeatable(payer.project.clone(), payer.key_id.clone(), incoming.fingerprint, since)
         .await;
-    let request = match found {
-        Ok(Some(request)) => request,
-        Ok(None) => return Repeats::Nothing,
-        // A new life might buy a second time, if only the reading failed.
-        Err(error) => return Repeats::finished(Err(replay::unread(None, &error))),
-    };
+    // What cannot be looked up may have been bought.
+    let Ok(found) = found else { return unclear(None) };
+    let Some(request) = found else { return Repeats::Nothing };
     if let Some(watch) = shared.joining.running(request) {
         return Repeats::Running(watch);
     }
     if let Some(refused) = end_elsewhere(shared, request).await {
         return refused;
     }
-    let detail = match shared.store.request(request).await {
-        Ok(Some(detail)) => detail,
-        Ok(None) => return Repeats::Nothing,
-        Err(error) => return Repeats::finished(Err(replay::unread(Some(request), &error))),
-    };
-    match replay::from_store(shared, &detail).await {
+    let Ok(detail) = shared.store.request(request).await else { return unclear(Some(request)) };
+    let Some(detail) = detail else { return Repeats::Nothing };
+    let Ok(ending) = replay::from_store(shared, &detail).await else { return unclear(Some(request)) };
+    match ending {
         Some(Ok(answer)) => {
             Repeats::finished(with_format(shared, incoming.request.response_format, Ok(answer)).await)
         }
@@ -162,14 +155,27 @@ async fn end_elsewhere(shared: &Shared, request: RequestId) -> Option<Repeats> {
             || shared.stopping.is_cancelled()
             || !shared.store.is_reached()
         {
-            let message = format!("{unclear} Ask again in a moment; it is not bought again.");
-            let refusal = Refusal::new(RefusalKind::Overloaded, message).with_request(request);
-            let refusal = Refusal { retry_after_ms: Some(replay::LOOK_UP_MS), ..refusal };
-            return Some(Repeats::finished(Err(refusal)));
+            return Some(not_yet(unclear, Some(request)));
         }
         sleep(pause).await;
         pause = (pause * 2).min(ELSEWHERE_PAUSE_MAX);
     }
+}
+
+/// The store cannot be asked now what a request repeats.
+fn unclear(request: Option<RequestId>) -> Repeats {
+    not_yet("Whether this repeats an earlier request cannot be looked up now.", request)
+}
+
+/// To be asked again: what it may repeat is not bought a second time meanwhile.
+fn not_yet(why: &str, request: Option<RequestId>) -> Repeats {
+    let message = format!("{why} Ask again in a moment; it is not bought again.");
+    let refusal = Refusal::new(RefusalKind::Overloaded, message);
+    Repeats::finished(Err(Refusal {
+        retry_after_ms: Some(replay::LOOK_UP_MS),
+        request_id: request,
+        ..refusal
+    }))
 }
 
 /// It was answered, and its pictures are no longer held. Its client had them all, or lost them on the way

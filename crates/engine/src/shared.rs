@@ -8,6 +8,8 @@ use crate::market::Market;
 use crate::queue::{AccountLimits, Places};
 use crate::rates::{Door, LocalRates};
 use crate::settings::{EngineSettings, Limits, ProviderSettings};
+use crate::simulation::Carrier;
+use crate::tasks::Tasks;
 use crate::transport::{OwnHost, Transport};
 use gallerist_domain::{Clock, OfferId};
 use gallerist_imaging::Depth;
@@ -19,7 +21,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub(crate) struct Shared {
     pub providers: Vec<ProviderRuntime>,
@@ -42,7 +43,9 @@ pub(crate) struct Shared {
     pub door: Door,
     pub lives: Arc<Semaphore>,
     pub decodes: Semaphore,
-    pub tasks: TaskTracker,
+    pub tasks: Tasks,
+    /// Whether work that blocks is done where it is asked for: in simulations.
+    pub inline: bool,
     pub stopping: CancellationToken,
     pub picture_secret: [u8; 32],
     /// What can be bought now; replaced as a whole.
@@ -51,6 +54,12 @@ pub(crate) struct Shared {
     /// What the books teach; replaced as a whole.
     insight: Mutex<Arc<Insight>>,
     started: Instant,
+}
+
+/// What sends.
+struct Net {
+    transport: Transport,
+    fetcher: Fetcher,
 }
 
 /// A provider at run time.
@@ -94,6 +103,29 @@ impl ProviderRuntime {
 
 impl Shared {
     pub(crate) async fn new(settings: EngineSettings) -> Result<Shared, StartError> {
+        let limits = &settings.limits;
+        let transport = Transport::new(limits.connect_timeout_ms, limits.reply_bytes_max);
+        let fetcher = Fetcher::new().map_err(StartError::Client)?;
+        let net = Net { transport: transport.map_err(StartError::Client)?, fetcher };
+        Shared::on(net, Tasks::default(), false, settings).await
+    }
+
+    /// Of a simulated engine, which sends to `carrier`.
+    pub(crate) async fn simulated(
+        settings: EngineSettings,
+        carrier: Arc<dyn Carrier>,
+    ) -> Result<Shared, StartError> {
+        let transport = Transport::carried(Arc::clone(&carrier), settings.limits.reply_bytes_max);
+        let net = Net { transport, fetcher: Fetcher::carried(carrier) };
+        Shared::on(net, Tasks::mortal(), true, settings).await
+    }
+
+    async fn on(
+        net: Net,
+        tasks: Tasks,
+        inline: bool,
+        settings: EngineSettings,
+    ) -> Result<Shared, StartError> {
         let EngineSettings {
             catalogue,
             providers,
@@ -124,17 +156,15 @@ impl Shared {
             configured: providers,
             feeds,
             balances: Balances::default(),
-            fetcher: Fetcher::new().map_err(StartError::Client)?,
+            fetcher: net.fetcher,
             baseline,
-            transport: Arc::new(
-                Transport::new(limits.connect_timeout_ms, limits.reply_bytes_max)
-                    .map_err(StartError::Client)?,
-            ),
+            transport: Arc::new(net.transport),
             joining: Joining::new(limits.recent_answer_bytes_max),
             door: Door::new(Arc::new(LocalRates::default())),
             lives: Arc::new(Semaphore::new(limits.requests_max)),
             decodes: Semaphore::new(limits.decodes_max),
-            tasks: TaskTracker::new(),
+            tasks,
+            inline,
             stopping: CancellationToken::new(),
             picture_secret: blake3::hash(&secret).into(),
             store,

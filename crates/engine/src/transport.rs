@@ -3,18 +3,21 @@
 //! Nothing is repeated here and no redirect is followed. A failure says whether anything was sent,
 //! because that decides whether a charge is possible. Answers are held in the frames they came in.
 
+use crate::simulation::Carrier;
 use bytes::Bytes;
-use gallerist_domain::{Billed, Chunks, Fault, FaultKind, Retry};
+use gallerist_domain::{Chunks, Fault, FaultKind, Retry};
 use gallerist_providers::{CallBody, HttpCall, HttpReply, Part};
 use http::HeaderMap;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 mod addresses;
+mod client;
 pub(crate) use addresses::OwnHost;
 use addresses::{Reach, reach};
+use client::Client;
 
 /// Whether an address may lead to a public place; names are judged when they are resolved.
 pub(crate) fn may_be_public(url: &reqwest::Url) -> bool {
@@ -23,9 +26,9 @@ pub(crate) fn may_be_public(url: &reqwest::Url) -> bool {
 
 /// The HTTP clients.
 pub(crate) struct Transport {
-    provider_client: reqwest::Client,
+    provider_client: Client,
     /// Refuses private addresses; for pictures at addresses that a provider named.
-    public_client: reqwest::Client,
+    public_client: Client,
     reply_bytes_max: usize,
     /// Where calls are sent to, parsed: a few addresses for each provider.
     submissions: Mutex<HashMap<String, reqwest::Url>>,
@@ -56,11 +59,18 @@ impl Transport {
                 .tcp_nodelay(true)
         };
         Ok(Transport {
-            provider_client: builder().build()?,
-            public_client: builder().dns_resolver(addresses::PublicOnly).build()?,
+            provider_client: Client::new(builder().build()?),
+            public_client: Client::new(builder().dns_resolver(addresses::PublicOnly).build()?),
             reply_bytes_max,
             submissions: Mutex::default(),
         })
+    }
+
+    /// Of a simulated engine.
+    pub(crate) fn carried(carrier: Arc<dyn Carrier>, reply_bytes_max: usize) -> Transport {
+        let client = || Client::carried(Arc::clone(&carrier));
+        let (provider_client, public_client) = (client(), client());
+        Transport { provider_client, public_client, reply_bytes_max, submissions: Mutex::default() }
     }
 
     /// The address of a call that submits something; `None` for one that is no address.
@@ -83,9 +93,10 @@ impl Transport {
             CallBody::Empty => None,
             CallBody::Json(_) | CallBody::Multipart(_) => self.submission(&call.url),
         };
+        let client = &self.provider_client;
         let mut request = match submission {
-            Some(url) => self.provider_client.request(call.method, url),
-            None => self.provider_client.request(call.method, &call.url),
+            Some(url) => client.http.request(call.method, url),
+            None => client.http.request(call.method, &call.url),
         };
         for (name, value) in call.headers {
             request = request.header(name, value);
@@ -97,8 +108,8 @@ impl Transport {
             }
             CallBody::Multipart(parts) => request.multipart(form(parts)?),
         };
-        let response =
-            timeout_at(deadline, request.send()).await.map_err(|_| timed_out())?.map_err(|e| sent(&e))?;
+        let sending = timeout_at(deadline, client.send(request));
+        let response = sending.await.map_err(|_| timed_out())?.map_err(|failure| failure.fault())?;
         Ok(Opened { status: response.status().as_u16(), headers: response.headers().clone(), response })
     }
 
@@ -150,11 +161,11 @@ impl Transport {
             (Reach::Public, false) => &self.public_client,
             _ => return Err(unavailable("the address is not a public one")),
         };
-        let sent = client.post(url).headers(headers).body(body).send();
+        let sent = client.send(client.http.post(url).headers(headers).body(body));
         let response = timeout_at(deadline, sent)
             .await
             .map_err(|_| unavailable("no answer came in time"))?
-            .map_err(|error| unavailable(describe(&error)))?;
+            .map_err(|failure| unavailable(failure.describe()))?;
         Ok((response.status().as_u16(), response.headers().clone()))
     }
 
@@ -173,12 +184,12 @@ impl Transport {
             Reach::Public => &self.public_client,
             Reach::Never => return Err(unavailable("the picture's address is not a public one")),
         };
-        let response = timeout_at(deadline, client.get(url).send())
+        let response = timeout_at(deadline, client.send(client.http.get(url)))
             .await
             .map_err(|_| passing(unavailable("fetching the picture took too long")))?
-            .map_err(|error| {
-                let fault = unavailable(describe(&error));
-                if leads_inside(&error) { fault } else { passing(fault) }
+            .map_err(|failure| {
+                let fault = unavailable(failure.describe());
+                if failure.leads_inside() { fault } else { passing(fault) }
             })?;
         let status = response.status().as_u16();
         if !response.status().is_success() {
@@ -207,23 +218,11 @@ fn passing(fault: Fault) -> Fault {
     Fault { retry: Retry::Later, ..fault }
 }
 
-/// Whether a name was refused because it leads only inside.
-fn leads_inside(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        if inner.is::<addresses::NoPublicAddress>() {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
-}
-
 impl Opened {
     /// The next frame of the body; `None` at its end.
     pub(crate) async fn frame(&mut self, deadline: Instant) -> Result<Option<Bytes>, Fault> {
         let frame = timeout_at(deadline, self.response.chunk()).await.map_err(|_| timed_out())?;
-        frame.map_err(|error| Fault::new(FaultKind::ConnectionLost, describe(&error)))
+        frame.map_err(|error| Fault::new(FaultKind::ConnectionLost, client::describe(&error)))
     }
 }
 
@@ -243,25 +242,4 @@ fn form(parts: Vec<Part>) -> Result<reqwest::multipart::Form, Fault> {
 
 fn timed_out() -> Fault {
     Fault::new(FaultKind::Timeout, "the provider did not answer before the deadline")
-}
-
-/// A failure to send: without a connection nothing was sent, so nothing can be charged.
-fn sent(error: &reqwest::Error) -> Fault {
-    if error.is_connect() || error.is_builder() {
-        return Fault::new(FaultKind::ConnectFailed, describe(error)).with_billed(Billed::No);
-    }
-    Fault::new(FaultKind::ConnectionLost, describe(error))
-}
-
-/// The innermost cause, without the address (which may carry a signature).
-fn describe(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    if std::ptr::eq(cause, error as &dyn std::error::Error) {
-        "the connection failed".into()
-    } else {
-        cause.to_string()
-    }
 }

@@ -58,9 +58,10 @@ pub(crate) async fn keep_watch(shared: Arc<Shared>) {
     loop {
         watch.look(&shared).await;
         tokio::select! {
-            () = sleep(Duration::from_millis(shared.limits.watch_every_ms)) => {}
-            () = shared.feeds.changed() => {}
+            biased;
             () = shared.stopping.cancelled() => return,
+            () = shared.feeds.changed() => {}
+            () = sleep(Duration::from_millis(shared.limits.watch_every_ms)) => {}
         }
     }
 }

@@ -228,6 +228,7 @@ pub(crate) async fn keep_delivering(shared: Arc<Shared>) {
             }
         };
         tokio::select! {
+            biased;
             () = shared.stopping.cancelled() => {}
             Some(_) = flying.join_next(), if !flying.is_empty() => {}
             () = shared.store.alert_raised() => {}

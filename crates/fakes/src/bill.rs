@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::ctx::Clock;
 use crate::money;
 
 /// One line of the invoice.
@@ -39,12 +40,17 @@ impl Serialize for BillEntry {
 }
 
 /// Entries in the order of charging.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Bill {
+    clock: Clock,
     entries: Mutex<Vec<BillEntry>>,
 }
 
 impl Bill {
+    pub(crate) fn new(clock: Clock) -> Bill {
+        Bill { clock, entries: Mutex::default() }
+    }
+
     /// Writes one charge; `id` is the image, job or request that it is for.
     pub fn charge(&self, id: &str, operation: &str, model: &str, ticks: i64) -> BillEntry {
         self.charge_request(id, operation, model, ticks, None)
@@ -61,7 +67,7 @@ impl Bill {
     ) -> BillEntry {
         let entry = BillEntry {
             id: id.to_owned(),
-            at: Timestamp::now(),
+            at: self.clock.now(),
             operation: operation.to_owned(),
             model: model.to_owned(),
             ticks,

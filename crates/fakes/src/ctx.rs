@@ -18,6 +18,7 @@ use crate::faults::{Drawn, Fault, Faults};
 use crate::feeds::Listing;
 use crate::picture::{self, Picture, PictureFormat};
 use crate::seeds::Seeds;
+use crate::studio::Studio;
 use crate::{money, wire};
 
 /// A hang without `ms` is longer than anybody's patience.
@@ -37,6 +38,8 @@ pub struct Ctx {
     pub listing: Listing,
     pub seeds: Seeds,
     pub(crate) latency_ms: u64,
+    /// How it makes pictures.
+    pub(crate) studio: Studio,
     pub(crate) clock: Clock,
 }
 
@@ -51,6 +54,13 @@ impl Clock {
     pub(crate) fn new(at_start: Option<Timestamp>) -> Clock {
         Clock { started: Instant::now(), at_start }
     }
+
+    pub(crate) fn now(self) -> Timestamp {
+        match self.at_start {
+            None => Timestamp::now(),
+            Some(start) => start + self.started.elapsed(),
+        }
+    }
 }
 
 /// What to paint, owned so that it can go to a blocking thread.
@@ -64,6 +74,20 @@ pub struct Motif {
     pub format: PictureFormat,
 }
 
+impl Motif {
+    pub(crate) fn picture(&self, provider: &'static str) -> Picture<'_> {
+        Picture {
+            provider,
+            model: &self.model,
+            prompt: &self.prompt,
+            width: self.width,
+            height: self.height,
+            seed: self.seed,
+            format: self.format,
+        }
+    }
+}
+
 impl Ctx {
     /// State with an empty bill and script; `latency_ms` is what an answer takes without any fault.
     pub fn new(
@@ -73,25 +97,24 @@ impl Ctx {
         latency_ms: u64,
         now: Option<Timestamp>,
     ) -> Ctx {
+        let clock = Clock::new(now);
         Ctx {
             kind,
             key: format!("fake-{kind}-key"),
             origin: String::new(),
-            bill: Bill::default(),
+            bill: Bill::new(clock),
             faults,
             listing: Listing::default(),
             seeds: Seeds::new(seed),
             latency_ms,
-            clock: Clock::new(now),
+            studio: Studio::default(),
+            clock,
         }
     }
 
     /// The provider's clock: retirements and expiries go by it.
     pub fn now(&self) -> Timestamp {
-        match self.clock.at_start {
-            None => Timestamp::now(),
-            Some(start) => start + self.clock.started.elapsed(),
-        }
+        self.clock.now()
     }
 
     /// Faults of a request that makes pictures, such as `generate` or `submit`.
@@ -134,22 +157,14 @@ impl Ctx {
             motif.width = spoilt("width").unwrap_or(motif.width / 2).max(16);
             motif.height = spoilt("height").unwrap_or(motif.height).max(16);
         }
-        let (blank, provider) = (drawn.is(Fault::Blank), self.kind);
+        let (blank, provider, studio) = (drawn.is(Fault::Blank), self.kind, self.studio);
         let paint = move || {
             if blank {
                 return picture::blank(motif.width, motif.height, motif.format);
             }
-            picture::render(&Picture {
-                provider,
-                model: &motif.model,
-                prompt: &motif.prompt,
-                width: motif.width,
-                height: motif.height,
-                seed: motif.seed,
-                format: motif.format,
-            })
+            studio.render(&motif.picture(provider))
         };
-        tokio::task::spawn_blocking(paint).await.expect("painting does not panic")
+        self.studio.make(paint).await
     }
 
     /// Hands over a finished, already billed answer, with what the script does to it: `hang`, `reset_after`,

@@ -132,6 +132,17 @@ fn solid(width: u32, height: u32, colour: [u8; 3], format: PictureFormat) -> Byt
     canvas.encode(format)
 }
 
+/// CRC-32 as PNG uses it.
+pub(crate) fn png_checksum(bytes: &[u8]) -> u32 {
+    let step =
+        |crc: u32, byte: &u8| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 }
+            })
+        };
+    !bytes.iter().fold(!0, step)
+}
+
 /// An 8-bit RGB surface. Sizes of zero are raised to one, because no file format has them.
 struct Canvas {
     width: u32,

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use crate::ctx::{Ctx, Motif};
 use crate::faults::{Drawn, Fault};
-use crate::picture::{self, Picture};
+use crate::picture;
 use crate::{money, wire};
 use form::Order;
 use tariff::Operation;
@@ -145,7 +145,7 @@ async fn success(ctx: &Arc<Ctx>, drawn: &Drawn, order: &Order, id: &str, as_json
         seed,
         format: order.format,
     };
-    let file = if filtered { blur(ctx.kind, motif).await } else { ctx.paint(drawn, motif).await };
+    let file = if filtered { blur(ctx, motif).await } else { ctx.paint(drawn, motif).await };
     let finish_reason = if filtered { "CONTENT_FILTERED" } else { "SUCCESS" };
     let mime = order.format.mime();
     let mut answer = if as_json {
@@ -163,19 +163,10 @@ async fn success(ctx: &Arc<Ctx>, drawn: &Drawn, order: &Order, id: &str, as_json
 }
 
 /// Only filtered pictures are blurred, so this is not a step of the frame.
-async fn blur(provider: &'static str, motif: Motif) -> Bytes {
-    let paint = move || {
-        picture::blurred(&Picture {
-            provider,
-            model: &motif.model,
-            prompt: &motif.prompt,
-            width: motif.width,
-            height: motif.height,
-            seed: motif.seed,
-            format: motif.format,
-        })
-    };
-    tokio::task::spawn_blocking(paint).await.expect("painting does not panic")
+async fn blur(ctx: &Ctx, motif: Motif) -> Bytes {
+    let provider = ctx.kind;
+    let paint = move || picture::blurred(&motif.picture(provider));
+    ctx.studio.make(paint).await
 }
 
 async fn balance(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {

@@ -134,7 +134,7 @@ impl Store {
     }
 }
 
-fn audit(connection: &dyn Sql) -> Result<Books, StoreError> {
+pub(crate) fn audit(connection: &dyn Sql) -> Result<Books, StoreError> {
     let accounts: Vec<AccountBalance> = connection.query_all(BALANCES, params![], |row| {
         Ok(AccountBalance { account: row.get(0)?, balance: words::ticks(row, 1)? })
     })?;

@@ -26,6 +26,7 @@ pub mod projects;
 pub mod reconciliations;
 pub mod requests;
 pub mod retention;
+pub mod simulation;
 pub mod usage;
 pub mod watched;
 pub mod webhooks;
@@ -42,6 +43,7 @@ mod tests;
 
 use gallerist_domain::RequestId;
 use jiff::Timestamp;
+use simulation::Lane;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -129,6 +131,7 @@ struct Inner {
     /// When the keys were last read because one was not known.
     keys_read: tokio::sync::Mutex<Option<std::time::Instant>>,
     data_dir: PathBuf,
+    lane: Lane,
     _temporary: Option<TemporaryDir>,
 }
 
@@ -147,17 +150,21 @@ impl Store {
     /// Opens or makes the store. Blocks for a few milliseconds; [`StoreError::Locked`] if another process
     /// (or another `Store` of this one) has it open.
     pub fn open(options: StoreOptions) -> Result<Store, StoreError> {
-        Store::open_with(options, None)
+        Store::open_with(options, None, Lane::Threads)
     }
 
     /// A store in a new temporary folder that is deleted with it; commits do not wait for the disk.
     pub fn open_temporary(now: Timestamp) -> Result<Store, StoreError> {
         let data_dir = std::env::temp_dir().join(format!("gallerist-{}", uuid::Uuid::now_v7()));
         let options = StoreOptions { durable: false, ..StoreOptions::new(&data_dir, now) };
-        Store::open_with(options, Some(TemporaryDir(data_dir)))
+        Store::open_with(options, Some(TemporaryDir(data_dir)), Lane::Threads)
     }
 
-    fn open_with(options: StoreOptions, temporary: Option<TemporaryDir>) -> Result<Store, StoreError> {
+    fn open_with(
+        options: StoreOptions,
+        temporary: Option<TemporaryDir>,
+        lane: Lane,
+    ) -> Result<Store, StoreError> {
         check(&options)?;
         let keys = Arc::new(keys::LiveKeys::default());
         let budgets = Arc::new(budgets::LiveBudgets::default());
@@ -171,8 +178,15 @@ impl Store {
                 let engine = sqlite::Sqlite::open(&options.data_dir, options.durable, options.now)?;
                 live.load(engine.connection(), writer::Changed::ALL)?;
                 let path = sqlite::database_path(&options.data_dir);
-                let readers = sqlite::Readers::new(path, options.readers_max);
-                (start(Box::new(engine))?, Readers::Sqlite(readers), None)
+                let readers = sqlite::Readers::new(path, options.readers_max, lane.clone());
+                let writer = match &lane {
+                    Lane::Threads => start(Box::new(engine))?,
+                    Lane::Inline(disk) => {
+                        let engine = simulation::OnDisk::new(engine, Arc::clone(disk));
+                        writer::Writer::start_inline(engine, live.clone(), queue_max, calls_keep)
+                    }
+                };
+                (writer, Readers::Sqlite(readers), None)
             }
             Some(url) => {
                 sqlite::make_private_dir(&options.data_dir)
@@ -195,6 +209,7 @@ impl Store {
             budgets,
             keys_read: tokio::sync::Mutex::default(),
             data_dir: options.data_dir,
+            lane,
             _temporary: temporary,
         };
         Ok(Store { inner: Arc::new(inner), actor: Actor::default() })

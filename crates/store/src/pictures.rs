@@ -85,7 +85,7 @@ impl Store {
         let target = self.inner.data_dir.join(&path);
         let NewPicture { request, index, format, data, expires_at, now } = picture;
         let length = i64::try_from(data.len()).expect("a picture fits in memory");
-        blocking(move || write_whole(&target, &data)).await?;
+        self.inner.lane.write_file(move || write_whole(&target, &data)).await?;
         self.write(move |writing| {
             writing.connection.change(
                 PICTURE_PUT,
@@ -188,7 +188,7 @@ impl Store {
             .await?;
         swept.has_more = swept.pictures == SWEEP_MAX;
         let data_dir = self.inner.data_dir.clone();
-        blocking(move || {
+        let deleting = move || {
             for path in paths {
                 let path = data_dir.join(path);
                 // The rows are gone, so nothing asks for these files again: one that stays must not keep the
@@ -198,8 +198,8 @@ impl Store {
                 }
             }
             Ok(())
-        })
-        .await?;
+        };
+        self.inner.lane.run(deleting).await?;
         Ok(swept)
     }
 
@@ -219,7 +219,7 @@ impl Store {
             })
             .await?
         };
-        blocking(move || {
+        let deleting = move || {
             let mut deleted = 0;
             for path in picture_files(&folder).map_err(|error| StoreError::file(&folder, error))? {
                 if known.contains(&path) {
@@ -233,8 +233,8 @@ impl Store {
                 }
             }
             Ok(deleted)
-        })
-        .await
+        };
+        self.inner.lane.run(deleting).await
     }
 }
 
@@ -270,16 +270,6 @@ fn remove(path: &Path) -> std::io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(answer) => answer,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(StoreError::Closed),
     }
 }
 

@@ -20,7 +20,13 @@ use crate::alerts::{Raised, Told};
 use crate::budgets::LiveBudgets;
 use crate::keys::LiveKeys;
 use crate::ledger::{Moving, Names};
-use crate::sql::{Lookups, Sql};
+use crate::simulation::OnDisk;
+use crate::sql::Sql;
+
+mod command;
+
+use command::{Asked, Unasked};
+pub(crate) use command::{Command, Rule, Work};
 
 /// Commands in one transaction; bounds the wait of the first one answered.
 pub(crate) const COMMANDS_PER_COMMIT_MAX: usize = 256;
@@ -32,6 +38,12 @@ pub(crate) trait Engine: Send + 'static {
     /// Runs the group in one transaction. On an error nothing of it is written, and the commands may be
     /// answered with that error. A command that is refused leaves nothing behind, and the others stay.
     fn commit(&mut self, memory: &mut Memory, group: &mut [Box<dyn Command>]) -> Result<(), StoreError>;
+}
+
+impl Engine for Box<dyn Engine> {
+    fn commit(&mut self, memory: &mut Memory, group: &mut [Box<dyn Command>]) -> Result<(), StoreError> {
+        (**self).commit(memory, group)
+    }
 }
 
 /// What is looked up in memory, outside of transactions too.
@@ -154,128 +166,20 @@ struct Patient {
     nudge_comes: AtomicBool,
 }
 
-/// What a command does. A closure looks nothing up ahead.
-pub(crate) trait Work<T>: Send {
-    /// May be run again after a rollback, so it changes nothing but the database.
-    fn run(&self, writing: &mut Writing<'_>) -> Result<T, StoreError>;
-
-    /// Names what [`Work::run`] will look up, so that an engine may do that for a whole group at once.
-    fn look_ahead(&self, _names: &Names, _lookups: &mut Lookups) {}
-}
-
-impl<T, F: Fn(&mut Writing<'_>) -> Result<T, StoreError> + Send> Work<T> for F {
-    fn run(&self, writing: &mut Writing<'_>) -> Result<T, StoreError> {
-        self(writing)
-    }
-}
-
-/// A rule with its argument.
-pub(crate) struct Rule<A, T> {
-    pub(crate) argument: A,
-    pub(crate) run: fn(&mut Writing<'_>, &A) -> Result<T, StoreError>,
-    pub(crate) look_ahead: fn(&A, &Names, &mut Lookups),
-}
-
-impl<A: Send, T> Work<T> for Rule<A, T> {
-    fn run(&self, writing: &mut Writing<'_>) -> Result<T, StoreError> {
-        (self.run)(writing, &self.argument)
-    }
-
-    fn look_ahead(&self, names: &Names, lookups: &mut Lookups) {
-        (self.look_ahead)(&self.argument, names, lookups);
-    }
-}
-
-/// A queued command with the place for its answer.
-pub(crate) trait Command: Send {
-    /// Runs the work and keeps its outcome; false if it was refused or failed. May be run again after a
-    /// rollback.
-    fn apply(&mut self, writing: &mut Writing<'_>) -> bool;
-    /// As [`Work::look_ahead`].
-    fn look_ahead(&self, names: &Names, lookups: &mut Lookups);
-    /// Replaces the outcome: what the work has written could not be kept.
-    fn refuse(&mut self, error: StoreError);
-    /// Answers, after the commit (or its failure).
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
-}
-
-struct Asked<T, W> {
-    work: W,
-    outcome: Option<Result<T, StoreError>>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<T: Send, W: Work<T>> Command for Asked<T, W> {
-    fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
-        let outcome = writing.run(&self.work);
-        let fine = outcome.is_ok();
-        self.outcome = Some(outcome);
-        fine
-    }
-
-    fn look_ahead(&self, names: &Names, lookups: &mut Lookups) {
-        self.work.look_ahead(names, lookups);
-    }
-
-    fn refuse(&mut self, error: StoreError) {
-        self.outcome = Some(Err(error));
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let outcome = match (committed, self.outcome) {
-            (Ok(()), Some(outcome)) => outcome,
-            // A refusal stays the better answer when the commit of the others failed.
-            (Err(_), Some(Err(refusal))) => Err(refusal),
-            (Err(error), _) => Err(error),
-            (Ok(()), None) => Err(StoreError::Closed),
-        };
-        // A caller that has gone needs no answer.
-        let _ = self.reply.send(outcome);
-    }
-}
-
-/// A command that nobody waits for, unless it fails.
-struct Unasked<W, G> {
-    work: W,
-    outcome: Option<Result<(), StoreError>>,
-    on_failure: G,
-}
-
-impl<W: Work<()>, G: FnOnce(StoreError) + Send> Command for Unasked<W, G> {
-    fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
-        let outcome = writing.run(&self.work);
-        let fine = outcome.is_ok();
-        self.outcome = Some(outcome);
-        fine
-    }
-
-    fn look_ahead(&self, names: &Names, lookups: &mut Lookups) {
-        self.work.look_ahead(names, lookups);
-    }
-
-    fn refuse(&mut self, error: StoreError) {
-        self.outcome = Some(Err(error));
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let Unasked { work, outcome, on_failure } = *self;
-        // What the work holds is then held by nobody but the other closure.
-        drop(work);
-        let outcome = outcome.unwrap_or(Ok(()));
-        // A refusal stays the better answer when the commit of the others failed.
-        if let Err(error) = outcome.and(committed) {
-            on_failure(error);
-        }
-    }
-}
-
 pub(crate) struct Writer {
     /// `None` only while dropping.
     queue: Option<mpsc::Sender<Message>>,
     patient: Arc<Patient>,
     charged_ticks: Arc<AtomicI64>,
     told: Arc<Told>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    hand: Mutex<Option<Hand>>,
+}
+
+/// What does the writing.
+enum Hand {
+    Thread(JoinHandle<()>),
+    /// Of a simulated store.
+    Task(tokio::task::JoinHandle<()>),
 }
 
 impl Writer {
@@ -286,6 +190,28 @@ impl Writer {
         queue_max: usize,
         calls_keep: bool,
     ) -> Result<Writer, StoreError> {
+        let (writer, mut state, commands) = Writer::idle(engine, live, queue_max, calls_keep);
+        let thread = std::thread::Builder::new()
+            .name("gallerist-writer".to_owned())
+            .spawn(move || run(&mut state, commands))
+            .map_err(|error| StoreError::file("the writer's thread", error))?;
+        Ok(writer.with(Hand::Thread(thread)))
+    }
+
+    /// As [`Writer::start`], in a task of the runtime, at the pace of its disk.
+    pub(crate) fn start_inline(engine: OnDisk, live: Live, queue_max: usize, calls_keep: bool) -> Writer {
+        let (writer, mut state, commands) = Writer::idle(engine, live, queue_max, calls_keep);
+        let task = tokio::spawn(async move { run_inline(&mut state, commands).await });
+        writer.with(Hand::Task(task))
+    }
+
+    /// A writer whose work nobody does yet.
+    fn idle<E>(
+        engine: E,
+        live: Live,
+        queue_max: usize,
+        calls_keep: bool,
+    ) -> (Writer, State<E>, mpsc::Receiver<Message>) {
         let (queue, commands) = mpsc::channel(queue_max);
         let patient = Arc::new(Patient::default());
         let charged_ticks = Arc::new(AtomicI64::new(0));
@@ -298,12 +224,25 @@ impl Writer {
             raised: Vec::new(),
             told: Arc::clone(&told),
         };
-        let mut state = State { engine, memory, patient: Arc::clone(&patient) };
-        let thread = std::thread::Builder::new()
-            .name("gallerist-writer".to_owned())
-            .spawn(move || run(&mut state, commands))
-            .map_err(|error| StoreError::file("the writer's thread", error))?;
-        Ok(Writer { queue: Some(queue), patient, charged_ticks, told, thread: Mutex::new(Some(thread)) })
+        let state = State { engine, memory, patient: Arc::clone(&patient) };
+        let writer = Writer { queue: Some(queue), patient, charged_ticks, told, hand: Mutex::new(None) };
+        (writer, state, commands)
+    }
+
+    fn with(self, hand: Hand) -> Writer {
+        *self.hand.lock().unwrap_or_else(PoisonError::into_inner) = Some(hand);
+        self
+    }
+
+    fn take_hand(&self) -> Option<Hand> {
+        self.hand.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Ends a writer that is a task, whatever it is doing.
+    pub(crate) fn crash(&self) {
+        if let Some(Hand::Task(task)) = &*self.hand.lock().unwrap_or_else(PoisonError::into_inner) {
+            task.abort();
+        }
     }
 
     /// What was charged since the start, by what is committed.
@@ -364,22 +303,22 @@ impl Writer {
         let queue = self.queue.as_ref().expect("it is taken only by drop");
         // An error means that it is closed already.
         let _ = queue.send(Message::Close).await;
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                return Err(StoreError::Closed);
+        let ended = match self.take_hand() {
+            None => true,
+            Some(Hand::Thread(thread)) => {
+                matches!(tokio::task::spawn_blocking(move || thread.join()).await, Ok(Ok(())))
             }
-        }
-        Ok(())
+            Some(Hand::Task(task)) => task.await.is_ok(),
+        };
+        if ended { Ok(()) } else { Err(StoreError::Closed) }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Without senders the thread commits what still waits and ends.
+        // Without senders the thread, or the task, commits what still waits and ends.
         drop(self.queue.take());
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+        if let Some(Hand::Thread(thread)) = self.take_hand()
             && thread.join().is_err()
         {
             tracing::error!("the writer of the store had panicked");
@@ -387,42 +326,77 @@ impl Drop for Writer {
     }
 }
 
-struct State {
-    engine: Box<dyn Engine>,
+struct State<E> {
+    engine: E,
     memory: Memory,
     patient: Arc<Patient>,
 }
 
-fn run(state: &mut State, mut commands: mpsc::Receiver<Message>) {
+fn run(state: &mut State<Box<dyn Engine>>, mut commands: mpsc::Receiver<Message>) {
     let mut queued: Vec<Box<dyn Command>> = Vec::with_capacity(COMMANDS_PER_COMMIT_MAX);
     while let Some(first) = commands.blocking_recv() {
-        let mut next = Some(first);
-        while let Some(message) = next {
-            match message {
-                Message::Command(command) => queued.push(command),
-                Message::Nudge => {}
-                Message::Close => commands.close(),
-            }
-            next = if queued.len() < COMMANDS_PER_COMMIT_MAX { commands.try_recv().ok() } else { None };
-        }
+        gather(Some(first), &mut commands, &mut queued);
         write_group(state, &mut queued);
     }
     // Whoever asked has gone, but what was asked is done.
     write_group(state, &mut queued);
 }
 
+/// As [`run`], in virtual time.
+async fn run_inline(state: &mut State<OnDisk>, mut commands: mpsc::Receiver<Message>) {
+    let mut queued: Vec<Box<dyn Command>> = Vec::new();
+    while let Some(first) = commands.recv().await {
+        gather(Some(first), &mut commands, &mut queued);
+        let turn = state.engine.turn(queued.len());
+        tokio::time::sleep(turn.before).await;
+        gather(None, &mut commands, &mut queued);
+        let (group, committed) = commit_group(state, &mut queued);
+        tokio::time::sleep(turn.after).await;
+        answer_group(group, committed);
+    }
+    write_group(state, &mut queued);
+}
+
+/// Takes what waits, up to one group.
+fn gather(
+    first: Option<Message>,
+    commands: &mut mpsc::Receiver<Message>,
+    queued: &mut Vec<Box<dyn Command>>,
+) {
+    let mut next = first.or_else(|| commands.try_recv().ok());
+    while let Some(message) = next {
+        match message {
+            Message::Command(command) => queued.push(command),
+            Message::Nudge => {}
+            Message::Close => commands.close(),
+        }
+        next = if queued.len() < COMMANDS_PER_COMMIT_MAX { commands.try_recv().ok() } else { None };
+    }
+}
+
+type Group = Vec<Box<dyn Command>>;
+
 /// Commits the patient commands and then the queued ones together, and answers.
-fn write_group(state: &mut State, queued: &mut Vec<Box<dyn Command>>) {
+fn write_group<E: Engine>(state: &mut State<E>, queued: &mut Group) {
+    let (group, committed) = commit_group(state, queued);
+    answer_group(group, committed);
+}
+
+fn commit_group<E: Engine>(state: &mut State<E>, queued: &mut Group) -> (Group, Result<(), StoreError>) {
     let mut group =
         std::mem::take(&mut *state.patient.commands.lock().unwrap_or_else(PoisonError::into_inner));
     group.append(queued);
     if group.is_empty() {
-        return;
+        return (group, Ok(()));
     }
     let committed = state.engine.commit(&mut state.memory, &mut group);
     if let Err(error) = &committed {
         tracing::error!(%error, commands = group.len(), "a commit failed; nothing of it was written");
     }
+    (group, committed)
+}
+
+fn answer_group(group: Group, committed: Result<(), StoreError>) {
     for command in group {
         command.answer(committed.clone());
     }

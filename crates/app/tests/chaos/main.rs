@@ -124,7 +124,8 @@ struct Done {
     ends: Vec<Timestamp>,
 }
 
-/// Kills one replica after the other, and the database in the middle.
+/// Kills one replica after the other, and the database in the middle. Gateways that share their rates over Redis would
+/// have that stopped here, too.
 fn torment(replicas: &mut [Replica], server: &Postgres, providers: &Providers, time: Duration) -> Done {
     let (begun, mut done) = (Instant::now(), Done::default());
     // On a busy machine a start takes its time.

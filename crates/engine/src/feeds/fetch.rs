@@ -4,6 +4,7 @@
 //! sent again. fal's prices come in pages of endpoints that have to be named.
 
 use super::Feed;
+use crate::simulation::Carrier;
 use crate::transport::Transport;
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::feed::{FeedForm, fal_endpoints};
@@ -11,6 +12,7 @@ use gallerist_providers::{CallBody, HttpCall, HttpReply};
 use http::{HeaderName, HeaderValue, Method, header};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 const CONNECT_TIMEOUT_MS: u64 = 10_000;
@@ -59,6 +61,11 @@ impl Fetcher {
     pub fn new() -> Result<Fetcher, reqwest::Error> {
         // Every feed has its own, smaller bound.
         Ok(Fetcher { transport: Transport::new(CONNECT_TIMEOUT_MS, usize::MAX)? })
+    }
+
+    /// Of a simulated engine.
+    pub(crate) fn carried(carrier: Arc<dyn Carrier>) -> Fetcher {
+        Fetcher { transport: Transport::carried(carrier, usize::MAX) }
     }
 
     pub(super) async fn fetch(

@@ -63,6 +63,7 @@ async fn look_up(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreErro
         return Ok(());
     };
     let found = tokio::select! {
+        biased;
         found = job.find(shared) => found,
         // What was not answered stays as it is on disk, for the next start.
         () = shared.stopping.cancelled() => return Ok(()),

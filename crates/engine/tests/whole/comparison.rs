@@ -144,8 +144,9 @@ fn pair<'a>(
                     && (attempt.created_at..=ended + LATE).contains(&position.at)
             }
             AttemptStatus::Disputed => {
-                let ahead =
-                    positions.iter().filter(|other| (attempt.created_at..position.at).contains(&other.at));
+                let ahead = positions.iter().filter(|other| {
+                    !std::ptr::eq(*other, position) && (attempt.created_at..=position.at).contains(&other.at)
+                });
                 let waiting = i64::try_from(ahead.count()).expect("a short line") * largest;
                 position.ticks <= attempt.reserved.get() + waiting && position.at >= attempt.created_at
             }

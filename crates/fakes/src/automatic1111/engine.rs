@@ -18,7 +18,7 @@ use super::lists;
 use super::request::Order;
 use crate::ctx::{Ctx, Motif};
 use crate::faults::{Drawn, Fault};
-use crate::picture::{self, Picture, PictureFormat};
+use crate::picture::{self, PictureFormat};
 
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -93,6 +93,7 @@ impl Engine {
         let since = Instant::now();
         *self.running() = Some(Running { since, lasts, steps: order.steps, interrupted: false });
         let done = tokio::select! {
+            biased;
             () = ctx.work(drawn) => 100,
             () = self.stop.notified() => percent(since.elapsed(), lasts),
         };
@@ -194,7 +195,7 @@ pub(super) async fn paint(
         };
         let spoilt = drawn.is(Fault::WrongSize) || drawn.is(Fault::Blank);
         let file = if done < 100 && !spoilt {
-            unfinished(ctx.kind, motif, done).await
+            unfinished(ctx, motif, done).await
         } else {
             ctx.paint(drawn, motif).await
         };
@@ -203,20 +204,10 @@ pub(super) async fn paint(
     files
 }
 
-async fn unfinished(provider: &'static str, motif: Motif, done: u64) -> Bytes {
-    let paint = move || {
-        let picture = Picture {
-            provider,
-            model: &motif.model,
-            prompt: &motif.prompt,
-            width: motif.width,
-            height: motif.height,
-            seed: motif.seed,
-            format: motif.format,
-        };
-        picture::unfinished(&picture, u32::try_from(done).unwrap_or(100))
-    };
-    tokio::task::spawn_blocking(paint).await.expect("painting does not panic")
+async fn unfinished(ctx: &Ctx, motif: Motif, done: u64) -> Bytes {
+    let provider = ctx.kind;
+    let paint = move || picture::unfinished(&motif.picture(provider), u32::try_from(done).unwrap_or(100));
+    ctx.studio.make(paint).await
 }
 
 /// The `info` of an answer, before it becomes a string.
@@ -261,18 +252,7 @@ fn with_text(png: &Bytes, text: &str) -> Bytes {
     file.extend_from_slice(&png[..HEAD]);
     file.extend_from_slice(&length.to_be_bytes());
     file.extend_from_slice(&chunk);
-    file.extend_from_slice(&checksum(&chunk).to_be_bytes());
+    file.extend_from_slice(&picture::png_checksum(&chunk).to_be_bytes());
     file.extend_from_slice(&png[HEAD..]);
     Bytes::from(file)
-}
-
-/// CRC-32 as PNG uses it.
-fn checksum(bytes: &[u8]) -> u32 {
-    let step =
-        |crc: u32, byte: &u8| {
-            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-                if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 }
-            })
-        };
-    !bytes.iter().fold(!0, step)
 }

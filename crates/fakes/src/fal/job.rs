@@ -147,6 +147,7 @@ impl Job {
             runners.acquire().await
         };
         let permit = tokio::select! {
+            biased;
             () = self.ended.cancelled() => return,
             permit = waiting => permit,
         };
@@ -155,6 +156,7 @@ impl Job {
         }
         let heeds_cancel = !self.drawn.custom("cancel_ignored");
         let ending = tokio::select! {
+            biased;
             () = self.cancel.cancelled(), if heeds_cancel => cancelled(),
             () = ctx.work(&self.drawn) => self.outcome(),
         };

@@ -13,7 +13,7 @@ use super::models::{self, Usage};
 use super::request::Call;
 use crate::ctx::{Ctx, Motif};
 use crate::faults::{Drawn, Fault};
-use crate::picture::{self, Picture, PictureFormat};
+use crate::picture::{self, PictureFormat};
 
 const REMARK: &str = "Here is your picture.";
 const EXCUSE: &str = "I would rather describe the scene in words than draw it.";
@@ -156,18 +156,8 @@ async fn parts(ctx: &Arc<Ctx>, drawn: &Drawn, call: &Call) -> Vec<Value> {
 
 async fn draft(ctx: &Ctx, motif: &Motif) -> bytes::Bytes {
     let (motif, provider) = (motif.clone(), ctx.kind);
-    let blur = move || {
-        picture::blurred(&Picture {
-            provider,
-            model: &motif.model,
-            prompt: &motif.prompt,
-            width: motif.width,
-            height: motif.height,
-            seed: motif.seed,
-            format: motif.format,
-        })
-    };
-    tokio::task::spawn_blocking(blur).await.expect("painting does not panic")
+    let blur = move || picture::blurred(&motif.picture(provider));
+    ctx.studio.make(blur).await
 }
 
 fn inline(picture: &[u8], format: PictureFormat) -> Value {

@@ -20,7 +20,7 @@ use super::request::Generation;
 use super::{PARTIAL_TOKENS, emitted_partials};
 use crate::ctx::{Ctx, Motif};
 use crate::faults::Drawn;
-use crate::picture::{self, Picture};
+use crate::picture;
 use crate::wire;
 
 /// The JSON answer with all pictures.
@@ -91,18 +91,8 @@ pub(super) async fn streamed(
 
 async fn partial_event(ctx: &Ctx, request: &Generation, seed: u64, index: u32) -> Bytes {
     let (motif, kind) = (motif(request, seed), ctx.kind);
-    let blur = move || {
-        picture::blurred(&Picture {
-            provider: kind,
-            model: &motif.model,
-            prompt: &motif.prompt,
-            width: motif.width,
-            height: motif.height,
-            seed: motif.seed,
-            format: motif.format,
-        })
-    };
-    let picture = tokio::task::spawn_blocking(blur).await.expect("painting does not panic");
+    let blur = move || picture::blurred(&motif.picture(kind));
+    let picture = ctx.studio.make(blur).await;
     let name = format!("{}.partial_image", request.kind.events());
     let mut fields = event_fields(ctx, request, &name, &picture);
     fields["partial_image_index"] = json!(index);

@@ -216,7 +216,7 @@ async fn success(ctx: &Arc<Ctx>, drawn: &Drawn, order: &Order, id: &str, as_file
             seed,
             format: PictureFormat::Png,
         };
-        file = if filtered { blur(ctx.kind, motif).await } else { ctx.paint(drawn, motif).await };
+        file = if filtered { blur(ctx, motif).await } else { ctx.paint(drawn, motif).await };
         let reason = finish_reason(filtered);
         artifacts.push(json!({"base64": STANDARD.encode(&file), "finishReason": reason, "seed": seed}));
     }

@@ -186,7 +186,7 @@ fn yes() -> bool {
     true
 }
 
-#[derive(Clone, Deserialize, Default)]
+#[derive(Clone, Deserialize, Default, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct RawCondition {
     #[serde(default)]
@@ -228,7 +228,7 @@ pub struct RawCondition {
     pub window: Option<RawWindow>,
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct RawWindow {
     /// IANA name; UTC when left out.

@@ -112,6 +112,7 @@ impl Reader<'_> {
 
     pub(super) fn condition(&mut self, raw: RawCondition) -> Condition {
         Condition {
+            unrestricted: raw == RawCondition::default(),
             operations: raw.operations,
             qualities: raw.qualities,
             sizes: raw.sizes,

@@ -61,6 +61,9 @@ impl Window {
 /// When a line or a factor applies. Empty lists and absent limits do not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct Condition {
+    /// That nothing below restricts, as of most lines; known when the file is read, so that a quote of the whole
+    /// catalogue need not look at each part of it. `false` says nothing.
+    pub unrestricted: bool,
     pub operations: Vec<Operation>,
     pub qualities: Vec<String>,
     pub sizes: Vec<Size>,
@@ -131,6 +134,10 @@ fn holds_word(allowed: &[String], value: &str) -> bool {
 
 impl Condition {
     pub fn matches(&self, facts: &Facts<'_>, at: Timestamp) -> bool {
+        self.unrestricted || self.each_part_matches(facts, at)
+    }
+
+    fn each_part_matches(&self, facts: &Facts<'_>, at: Timestamp) -> bool {
         let pixels = facts.size.pixels();
         holds(&self.operations, &facts.operation)
             && holds_word(&self.qualities, facts.quality)

@@ -25,6 +25,8 @@ const FAILED_POLLS: &str = "failed_polls";
 /// Fetches of the result that may be told that the job is not finished.
 const EARLY_FETCHES_MAX: u32 = 3;
 const EARLY_FETCHES: &str = "early_fetches";
+/// How the status says that the job failed: the type of its error, or nothing for one without a type.
+const FAILED: &str = "failed";
 
 const BILLABLE_UNITS: &str = "x-fal-billable-units";
 const REQUEST_ID: &str = "x-fal-request-id";
@@ -47,6 +49,11 @@ struct Submitted<'a> {
 struct Status<'a> {
     #[serde(borrow)]
     status: HeldText<'a>,
+    /// Of a job that has failed.
+    #[serde(borrow, default)]
+    error: Option<HeldText<'a>>,
+    #[serde(borrow, default)]
+    error_type: Option<HeldText<'a>>,
 }
 
 /// A result; everything that is not needed to find the pictures is read leniently.
@@ -124,7 +131,11 @@ pub(super) fn submitted(answer: &HttpReply) -> Step {
 pub(super) fn status(pending: &Pending, answer: &HttpReply) -> Step {
     match answer.status {
         200..300 => match status_word(answer).as_deref() {
-            Some("COMPLETED") => Step::Wait { pending: at_stage(pending, STAGE_RESULT), after_ms: 0 },
+            Some("COMPLETED") => {
+                let mut pending = at_stage(pending, STAGE_RESULT);
+                pending.state.extend(told_failure(answer).map(|kind| (FAILED.to_owned(), kind)));
+                Step::Wait { pending, after_ms: 0 }
+            }
             Some(_) => Step::Wait { pending: at_stage(pending, STAGE_STATUS), after_ms: POLL_MS },
             None => again(pending, answer, FaultKind::Malformed),
         },
@@ -152,6 +163,13 @@ pub(super) fn result(call: &ImageCall, pending: &Pending, answer: &HttpReply) ->
         404 | 410 => Step::Fault(with_units(gone(answer), answer)),
         429 => again(pending, answer, FaultKind::RateLimited),
         500..600 if !is_from_fal(answer) => again(pending, answer, FaultKind::UpstreamError),
+        // This may be about the fetch, of a picture that is paid.
+        500..600 if !is_told_failure(pending, answer) && billable_units(answer).is_none() => {
+            match again(pending, answer, FaultKind::UpstreamError) {
+                Step::Fault(_) => Step::Fault(refused_result(answer)),
+                wait => wait,
+            }
+        }
         _ => Step::Fault(refused_result(answer)),
     }
 }
@@ -241,6 +259,24 @@ fn status_word(answer: &HttpReply) -> Option<String> {
     let skeleton = Skeleton::scan(&answer.body).ok()?;
     let status: Status<'_> = skeleton.read().ok()?;
     Some(skeleton.text(&status.status).into_owned())
+}
+
+/// The type of the error that a status tells; empty for one without a type.
+fn told_failure(answer: &HttpReply) -> Option<String> {
+    let skeleton = Skeleton::scan(&answer.body).ok()?;
+    let status: Status<'_> = skeleton.read().ok()?;
+    let words = |word: Option<HeldText<'_>>| word.map(|word| skeleton.text(&word).into_owned());
+    let kind = words(status.error_type).unwrap_or_default();
+    let told = !kind.is_empty() || words(status.error).is_some_and(|error| !error.is_empty());
+    told.then_some(kind)
+}
+
+/// Whether the status has told of the failure that a fetched result shows.
+fn is_told_failure(pending: &Pending, answer: &HttpReply) -> bool {
+    pending
+        .state
+        .get(FAILED)
+        .is_some_and(|told| told.is_empty() || error_type(answer).is_none_or(|kind| kind == *told))
 }
 
 /// The fault of a job that fal does not know (any more): whether it was charged is not known either.

@@ -60,6 +60,27 @@ fn a_job_that_is_said_to_be_done_and_never_is_comes_to_an_end() {
 }
 
 #[test]
+fn a_result_that_cannot_be_fetched_for_a_moment_is_fetched_again_unless_the_job_is_known_to_have_failed() {
+    let busy = answer(500, &[("x-fal-error-type", "internal_server_error")], r#"{"detail":"Internal"}"#);
+    let wait = |status: &str| {
+        let Step::Wait { pending, .. } =
+            Fal.interpret(&call("fal-ai/flux/dev"), Some(&job()), &answer(200, &[], status))
+        else {
+            panic!("the result is to be fetched")
+        };
+        Fal.interpret(&call("fal-ai/flux/dev"), Some(&pending), &busy)
+    };
+    assert!(matches!(wait(r#"{"status":"COMPLETED","error":null}"#), Step::Wait { .. }));
+    // Cancelled while it ran, and charged: this is not its own word.
+    assert!(matches!(
+        wait(r#"{"status":"COMPLETED","error":"cancelled","error_type":"client_cancelled"}"#),
+        Step::Wait { .. }
+    ));
+    let failed = wait(r#"{"status":"COMPLETED","error":"Internal","error_type":"internal_server_error"}"#);
+    assert_eq!(fault(failed).kind, FaultKind::UpstreamError);
+}
+
+#[test]
 fn below_500_only_units_tell_whether_a_failed_result_was_charged() {
     use gallerist_domain::Billed;
     let done = answer(200, &[], r#"{"status":"COMPLETED"}"#);

@@ -29,7 +29,7 @@ statements! {
     REQUEST_SAVED = "UPDATE requests SET saved_ticks = saved_ticks + ?2
         WHERE number = ?1 AND saved_ticks IS NOT NULL";
     // A request that still runs has its figures at its end. One that failed is answered only where there is
-    // an answer. What was found may be what was delivered: there are never more than were wanted.
+    // an answer. What came to light beyond what was asked for is kept, and no part of the answer.
     REQUEST_FOUND = "UPDATE requests SET
         images_delivered = CASE WHEN images_delivered + ?2 > n THEN n ELSE images_delivered + ?2 END,
         status = CASE WHEN status = 'failed' AND ?3 IS NULL THEN status

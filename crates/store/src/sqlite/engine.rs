@@ -41,6 +41,17 @@ impl Sqlite {
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
+
+    /// Gives the database no page beyond those that it has, or as many as it likes: for simulated disks.
+    pub(crate) fn limit_pages(&self, limited: bool) -> Result<(), StoreError> {
+        let pages: i64 = match limited {
+            true => self.connection.query_row("PRAGMA page_count", [], |row| row.get(0))?,
+            false => i64::from(u32::MAX) - 1,
+        };
+        let set = format!("PRAGMA max_page_count = {pages}");
+        self.connection.query_row(&set, [], |_| Ok(()))?;
+        Ok(())
+    }
 }
 
 impl Engine for Sqlite {

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::STATEMENTS_CACHED;
 use crate::StoreError;
+use crate::simulation::Lane;
 use crate::sql::Sql;
 
 pub(crate) struct Readers {
@@ -14,12 +15,13 @@ pub(crate) struct Readers {
     /// One permit a connection.
     places: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
+    lane: Lane,
 }
 
 impl Readers {
     /// Opens nothing yet: the first read does.
-    pub(crate) fn new(path: PathBuf, readers_max: usize) -> Readers {
-        Readers { path, places: Arc::new(Semaphore::new(readers_max)), idle: Arc::default() }
+    pub(crate) fn new(path: PathBuf, readers_max: usize, lane: Lane) -> Readers {
+        Readers { path, places: Arc::new(Semaphore::new(readers_max)), idle: Arc::default(), lane }
     }
 
     pub(crate) async fn read<T: Send + 'static>(
@@ -28,7 +30,7 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (path, idle) = (self.path.clone(), Arc::clone(&self.idle));
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = move || {
             let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = match taken {
                 Some(connection) => connection,
@@ -41,12 +43,8 @@ impl Readers {
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             drop(place);
             answer
-        });
-        match reading.await {
-            Ok(answer) => answer,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(StoreError::Closed),
-        }
+        };
+        self.lane.run(reading).await
     }
 }
 
