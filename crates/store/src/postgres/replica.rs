@@ -1,11 +1,12 @@
 //! This process among the others on the same database: its number, its heartbeat, what it hears of the others.
 //!
-//! Once a second it says that it lives, and hears whether the keys or budgets have changed. Who has not been heard for
+//! Once a second it says that it lives, and hears whether the keys or budgets have changed and how many others
+//! live. Who has not been heard for
 //! [`GONE_AFTER_SECONDS`], by the database's clock, is gone, and what it left is taken over. Only a replica
 //! that was itself heard all that time may say so of others: after an outage of the database everybody is late.
 
 use gallerist_domain::RequestId;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,9 +21,14 @@ use crate::writer::{Changed, Live};
 const BEAT: Duration = Duration::from_secs(1);
 const GONE_AFTER_SECONDS: u64 = 15;
 
+/// Who has not been heard for so long leaves its share of what is limited to the others.
+const SHARES_FOR_SECONDS: u64 = 5;
+
 const REGISTER: &str = "INSERT INTO replicas DEFAULT VALUES RETURNING number";
 const HEARTBEAT: &str = "UPDATE replicas SET seen_at = clock_timestamp(), ended_at = NULL WHERE number = ?1
-    RETURNING (SELECT version FROM versions WHERE name = 'keys')";
+    RETURNING (SELECT version FROM versions WHERE name = 'keys'),
+        (SELECT count(*) FROM replicas WHERE number <> ?1 AND ended_at IS NULL
+            AND seen_at >= clock_timestamp() - make_interval(secs => 5))";
 const END: &str = "UPDATE replicas SET ended_at = clock_timestamp() WHERE number = ?1";
 const TAKE_ATTEMPTS: &str = "UPDATE attempts SET replica = ?1
     WHERE (status = 'reserved' OR status = 'disputed') AND replica <> ?1 AND replica IN (
@@ -58,6 +64,8 @@ struct State {
     /// Set when the heartbeat shall stop.
     stopping: Mutex<bool>,
     wake: Condvar,
+    /// Others that live.
+    others: AtomicU32,
     /// Since when every heartbeat came through.
     steady_since: Mutex<Option<Instant>>,
 }
@@ -82,7 +90,7 @@ impl Replica {
     /// Whether others that were not heard of may be taken for gone.
     fn is_steady(&self) -> bool {
         let since = *self.state.steady_since.lock().unwrap_or_else(PoisonError::into_inner);
-        since.is_some_and(|since| since.elapsed() >= Duration::from_secs(GONE_AFTER_SECONDS))
+        lasts(since, GONE_AFTER_SECONDS)
     }
 
     /// What looks after what the replicas that are gone have left, as a command of the writer; the requests.
@@ -108,6 +116,11 @@ impl Replica {
         move |sql| sql.exists(RUNS_ELSEWHERE, params![request.uuid().as_bytes(), me])
     }
 
+    /// Replicas that live, this one included.
+    pub(crate) fn alive(&self) -> u32 {
+        self.state.others.load(Ordering::Relaxed).saturating_add(1)
+    }
+
     /// Whether the database answered when it was last asked.
     pub(crate) fn is_reached(&self) -> bool {
         self.shared.reached.load(Ordering::Relaxed)
@@ -130,6 +143,10 @@ impl Drop for Replica {
     }
 }
 
+fn lasts(since: Option<Instant>, seconds: u64) -> bool {
+    since.is_some_and(|since| since.elapsed() >= Duration::from_secs(seconds))
+}
+
 fn beat(shared: &Shared, state: &State, live: &Live) {
     let mut session: Option<Connection> = None;
     let mut known: Option<i64> = None;
@@ -138,11 +155,24 @@ fn beat(shared: &Shared, state: &State, live: &Live) {
         let heard = session
             .take()
             .map_or_else(|| Connection::open(&shared.url, &shared.set_up(), ""), Ok)
-            .and_then(|connection| say(&connection, shared, live, &mut known, stopping).map(|()| connection));
+            .and_then(|connection| {
+                let others = say(&connection, shared, live, &mut known, stopping)?;
+                Ok((connection, others))
+            });
         let mut steady = state.steady_since.lock().unwrap_or_else(PoisonError::into_inner);
         match heard {
-            Ok(connection) => {
+            Ok((connection, others)) => {
                 session = Some(connection);
+                match others {
+                    Some(others) if lasts(*steady, SHARES_FOR_SECONDS) => {
+                        state.others.store(others, Ordering::Relaxed);
+                    }
+                    // Others may be late for the same reason as this one.
+                    Some(others) => {
+                        state.others.fetch_max(others, Ordering::Relaxed);
+                    }
+                    None => {}
+                }
                 steady.get_or_insert_with(Instant::now);
                 shared.reached.store(true, Ordering::Relaxed);
             }
@@ -162,22 +192,24 @@ fn beat(shared: &Shared, state: &State, live: &Live) {
     }
 }
 
-/// Says that this process lives, or that it ends, and hears whether the keys or budgets have changed.
+/// Says that this process lives, or that it ends, and hears whether the keys or budgets have changed, and how many
+/// others live.
 fn say(
     connection: &Connection,
     shared: &Shared,
     live: &Live,
     known: &mut Option<i64>,
     ending: bool,
-) -> Result<(), StoreError> {
+) -> Result<Option<u32>, StoreError> {
     let sql: &dyn Sql = connection;
     if ending {
-        return sql.execute(END, params![shared.replica]).map(drop);
+        return sql.execute(END, params![shared.replica]).map(|_| None);
     }
-    let version: Option<i64> = sql.query_opt(HEARTBEAT, params![shared.replica], |row| row.get(0))?;
+    let heard = sql.query_opt(HEARTBEAT, params![shared.replica], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let Some((version, others)): Option<(Option<i64>, i64)> = heard else { return Ok(None) };
     if version.is_some() && version != *known {
         live.load(sql, Changed::ALL)?;
         *known = version;
     }
-    Ok(())
+    Ok(u32::try_from(others).ok())
 }

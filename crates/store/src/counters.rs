@@ -1,0 +1,212 @@
+//! Counters that gateways share on a Redis or Valkey server: short scripts, each answered within a strict time
+//! or not at all.
+//!
+//! Nothing in it must survive, and nothing waits for it: who is told [`CountersAway`] decides by itself. After
+//! the first script that had no answer in time none is sent until a task has reached the server again, so an
+//! outage costs the requests that met it one time limit and those after it nothing. What the scripts compute
+//! stands with their callers; `url.rs` says where the server is.
+
+mod url;
+
+pub use url::CountersUrl;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::error::Elapsed;
+use tokio::time::{sleep, timeout};
+
+/// For one script, its way there and back included.
+const ANSWER: Duration = Duration::from_millis(50);
+/// For one attempt to connect.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Writes by a script, as all the others do.
+const PROBE: &str = "return redis.call('SET', KEYS[1], '1', 'PX', 1000)";
+const PROBE_KEY: &str = "gallerist:probe";
+/// Pause before the first new attempt to connect; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// A script that changes its keys in one step. It is sent whole once, and by its digest from then on.
+pub struct Script(redis::Script);
+
+impl Script {
+    pub fn new(text: &str) -> Script {
+        Script(redis::Script::new(text))
+    }
+}
+
+/// The server gave no answer in time; whether the script has run is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the Redis server does not answer in time")]
+pub struct CountersAway;
+
+/// How the server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountersState {
+    /// Whether it answered when it was last asked.
+    pub is_up: bool,
+    /// For how long it has been so.
+    pub since: Instant,
+}
+
+/// The shared counters; clones share one connection, and the last one ends it.
+#[derive(Clone)]
+pub struct Counters {
+    inner: Arc<Inner>,
+    /// Ends the task that connects.
+    _connecting: Arc<Ended>,
+}
+
+struct Inner {
+    url: CountersUrl,
+    link: Mutex<Link>,
+    /// Wakes whoever connects anew.
+    lost: Notify,
+    losses: AtomicU64,
+}
+
+struct Link {
+    connection: Option<MultiplexedConnection>,
+    since: Instant,
+}
+
+struct Ended(AbortHandle);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Counters {
+    /// Connects, or says that it does not succeed and goes on trying in the background: a server that is away
+    /// keeps no gateway from starting. Must run inside tokio.
+    pub async fn open(url: CountersUrl) -> Counters {
+        let connection = connect(&url).await;
+        if let Err(error) = &connection {
+            told_lost(&url, error);
+        }
+        let link = Link { connection: connection.ok(), since: Instant::now() };
+        let losses = AtomicU64::new(u64::from(link.connection.is_none()));
+        let inner = Arc::new(Inner { url, link: Mutex::new(link), lost: Notify::new(), losses });
+        let task = tokio::spawn(keep_connected(Arc::clone(&inner)));
+        Counters { inner, _connecting: Arc::new(Ended(task.abort_handle())) }
+    }
+
+    pub fn url(&self) -> &CountersUrl {
+        &self.inner.url
+    }
+
+    pub fn state(&self) -> CountersState {
+        self.inner.state()
+    }
+
+    /// How often the server was lost since this was opened, or not there.
+    pub fn losses(&self) -> u64 {
+        self.inner.losses.load(Ordering::Relaxed)
+    }
+
+    /// Runs a script that answers whole numbers.
+    ///
+    /// # Errors
+    /// [`CountersAway`], after at most 50 ms; at once while the server is known to be away.
+    pub async fn run(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: &[i64],
+    ) -> Result<Vec<i64>, CountersAway> {
+        let Some(mut connection) = self.inner.lock().connection.clone() else { return Err(CountersAway) };
+        let mut invocation = script.0.prepare_invoke();
+        for key in keys {
+            invocation.key(key);
+        }
+        for argument in arguments {
+            invocation.arg(*argument);
+        }
+        let answered = timeout(ANSWER, invocation.invoke_async::<Vec<i64>>(&mut connection)).await;
+        let error = match answered {
+            Ok(Ok(numbers)) => return Ok(numbers),
+            Ok(Err(error)) => error,
+            Err(elapsed) => late(elapsed),
+        };
+        self.inner.lose(&error);
+        Err(CountersAway)
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> CountersState {
+        let link = self.lock();
+        CountersState { is_up: link.connection.is_some(), since: link.since }
+    }
+
+    /// Many may notice the same loss; the first one tells it.
+    fn lose(&self, error: &RedisError) {
+        let mut link = self.lock();
+        if link.connection.take().is_some() {
+            link.since = Instant::now();
+            self.losses.fetch_add(1, Ordering::Relaxed);
+            told_lost(&self.url, error);
+            self.lost.notify_one();
+        }
+    }
+
+    fn find(&self, connection: MultiplexedConnection) {
+        let mut link = self.lock();
+        *link = Link { connection: Some(connection), since: Instant::now() };
+        tracing::warn!(server = %self.url, "Redis answers again: what replicas share is counted together");
+    }
+}
+
+fn told_lost(url: &CountersUrl, error: &RedisError) {
+    tracing::warn!(%error, server = %url, "Redis does not answer: each replica counts its own share");
+}
+
+async fn keep_connected(inner: Arc<Inner>) {
+    let mut pause = PAUSE_MIN;
+    loop {
+        let state = inner.state();
+        if state.is_up {
+            inner.lost.notified().await;
+            // One that is lost again and again is not asked ten times a second.
+            if state.since.elapsed() > PAUSE_MAX {
+                pause = PAUSE_MIN;
+            }
+            continue;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+        match connect(&inner.url).await {
+            Ok(connection) => inner.find(connection),
+            Err(error) => tracing::debug!(%error, server = %inner.url, "Redis still does not answer"),
+        }
+    }
+}
+
+/// A connection to a server that does in time what the scripts need: a replica, a full server or one that is far
+/// away would be lost again with the first of them.
+async fn connect(url: &CountersUrl) -> RedisResult<MultiplexedConnection> {
+    // The limit for a script is kept where it is run.
+    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let client = Client::open(url.connection())?;
+    let connecting = client.get_multiplexed_async_connection_with_config(&config);
+    let mut connection = timeout(CONNECT, connecting).await.map_err(late)??;
+    let mut probe = redis::cmd("EVAL");
+    probe.arg(PROBE).arg(1).arg(PROBE_KEY);
+    timeout(ANSWER, probe.query_async::<()>(&mut connection)).await.map_err(late)??;
+    Ok(connection)
+}
+
+fn late(_: Elapsed) -> RedisError {
+    RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))
+}
