@@ -1,9 +1,9 @@
 //! Counters that gateways share on a Redis or Valkey server: short scripts, each answered within a strict time
 //! or not at all.
 //!
-//! Nothing in it must survive, and nothing waits for it: who is told [`CountersAway`] decides by itself. After
-//! the first script that had no answer in time none is sent until a task has reached the server again, so an
-//! outage costs the requests that met it one time limit and those after it nothing. What the scripts compute
+//! Nothing in it must survive, and nothing waits for it: who is told [`CountersAway`] decides by itself. When
+//! one was late, a task asks whether the server is there at all; while it is not, none is sent, until the task
+//! has reached it again. So an outage costs the requests that meet it one time limit, and those after it nothing. What the scripts compute
 //! stands with their callers; `url.rs` says where the server is.
 
 mod url;
@@ -11,7 +11,7 @@ mod url;
 pub use url::CountersUrl;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
+use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult, Value};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ use tokio::time::{sleep, timeout};
 
 /// For one script, its way there and back included.
 const ANSWER: Duration = Duration::from_millis(50);
+/// For any answer, after a script was late.
+const SILENCE: Duration = Duration::from_millis(200);
 /// For one attempt to connect.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Writes by a script, as all the others do.
@@ -65,14 +67,22 @@ pub struct Counters {
 struct Inner {
     url: CountersUrl,
     link: Mutex<Link>,
-    /// Wakes whoever connects anew.
-    lost: Notify,
+    /// Wakes the task that looks after the connection.
+    news: Notify,
     losses: AtomicU64,
 }
 
 struct Link {
     connection: Option<MultiplexedConnection>,
     since: Instant,
+    /// Whether a script was late and none has been in time since.
+    doubted: bool,
+}
+
+impl Link {
+    fn of(connection: Option<MultiplexedConnection>) -> Link {
+        Link { connection, since: Instant::now(), doubted: false }
+    }
 }
 
 struct Ended(AbortHandle);
@@ -91,9 +101,9 @@ impl Counters {
         if let Err(error) = &connection {
             told_lost(&url, error);
         }
-        let link = Link { connection: connection.ok(), since: Instant::now() };
+        let link = Link::of(connection.ok());
         let losses = AtomicU64::new(u64::from(link.connection.is_none()));
-        let inner = Arc::new(Inner { url, link: Mutex::new(link), lost: Notify::new(), losses });
+        let inner = Arc::new(Inner { url, link: Mutex::new(link), news: Notify::new(), losses });
         let task = tokio::spawn(keep_connected(Arc::clone(&inner)));
         Counters { inner, _connecting: Arc::new(Ended(task.abort_handle())) }
     }
@@ -129,13 +139,14 @@ impl Counters {
         for argument in arguments {
             invocation.arg(*argument);
         }
-        let answered = timeout(ANSWER, invocation.invoke_async::<Vec<i64>>(&mut connection)).await;
-        let error = match answered {
-            Ok(Ok(numbers)) => return Ok(numbers),
-            Ok(Err(error)) => error,
-            Err(elapsed) => late(elapsed),
-        };
-        self.inner.lose(&error);
+        match timeout(ANSWER, invocation.invoke_async::<Vec<i64>>(&mut connection)).await {
+            Ok(Ok(numbers)) => {
+                self.inner.lock().doubted = false;
+                return Ok(numbers);
+            }
+            Ok(Err(error)) => self.inner.lose(&error),
+            Err(_) => self.inner.doubt(),
+        }
         Err(CountersAway)
     }
 }
@@ -150,6 +161,15 @@ impl Inner {
         CountersState { is_up: link.connection.is_some(), since: link.since }
     }
 
+    /// A script was late: perhaps the server hangs, perhaps it stood far behind in a rush.
+    fn doubt(&self) {
+        let mut link = self.lock();
+        if link.connection.is_some() && !link.doubted {
+            link.doubted = true;
+            self.news.notify_one();
+        }
+    }
+
     /// Many may notice the same loss; the first one tells it.
     fn lose(&self, error: &RedisError) {
         let mut link = self.lock();
@@ -157,13 +177,26 @@ impl Inner {
             link.since = Instant::now();
             self.losses.fetch_add(1, Ordering::Relaxed);
             told_lost(&self.url, error);
-            self.lost.notify_one();
+            self.news.notify_one();
+        }
+    }
+
+    /// Loses a doubted connection unless what is under way ends soon and a script is in time then.
+    async fn resolve(&self, mut connection: MultiplexedConnection) {
+        let drained = async {
+            let question = redis::cmd("TIME");
+            timeout(SILENCE, question.query_async::<Value>(&mut connection)).await.map_err(late)??;
+            probe(&mut connection).await
+        };
+        match drained.await {
+            Ok(()) => self.lock().doubted = false,
+            Err(error) => self.lose(&error),
         }
     }
 
     fn find(&self, connection: MultiplexedConnection) {
         let mut link = self.lock();
-        *link = Link { connection: Some(connection), since: Instant::now() };
+        *link = Link::of(Some(connection));
         tracing::warn!(server = %self.url, "Redis answers again: what replicas share is counted together");
     }
 }
@@ -175,9 +208,10 @@ fn told_lost(url: &CountersUrl, error: &RedisError) {
 async fn keep_connected(inner: Arc<Inner>) {
     let mut pause = PAUSE_MIN;
     loop {
-        let state = inner.state();
-        if state.is_up {
-            inner.lost.notified().await;
+        let (state, connection) = (inner.state(), inner.lock().connection.clone());
+        if let Some(connection) = connection {
+            inner.news.notified().await;
+            inner.resolve(connection).await;
             // One that is lost again and again is not asked ten times a second.
             if state.since.elapsed() > PAUSE_MAX {
                 pause = PAUSE_MIN;
@@ -201,10 +235,14 @@ async fn connect(url: &CountersUrl) -> RedisResult<MultiplexedConnection> {
     let client = Client::open(url.connection())?;
     let connecting = client.get_multiplexed_async_connection_with_config(&config);
     let mut connection = timeout(CONNECT, connecting).await.map_err(late)??;
-    let mut probe = redis::cmd("EVAL");
-    probe.arg(PROBE).arg(1).arg(PROBE_KEY);
-    timeout(ANSWER, probe.query_async::<()>(&mut connection)).await.map_err(late)??;
+    probe(&mut connection).await?;
     Ok(connection)
+}
+
+async fn probe(connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    let mut script = redis::cmd("EVAL");
+    script.arg(PROBE).arg(1).arg(PROBE_KEY);
+    timeout(ANSWER, script.query_async::<()>(connection)).await.map_err(late)?
 }
 
 fn late(_: Elapsed) -> RedisError {
