@@ -25,9 +25,9 @@ pub(crate) const EXAMPLES: &str = "Examples:
   gallerist serve --config gallerist.toml
 
 A provider is on when its customary key variable is set (OPENAI_API_KEY, …), an engine of your own when
-GALLERIST_<KIND>_BASE_URL is. GALLERIST_<KIND>_BASE_URL moves any provider. GALLERIST_LISTEN, GALLERIST_DATA_DIR
-and GALLERIST_LOG (warn) are read too; on an empty store GALLERIST_ADMIN_KEY and GALLERIST_API_KEY become the
-first keys.
+GALLERIST_<KIND>_BASE_URL is. GALLERIST_<KIND>_BASE_URL moves any provider. GALLERIST_LISTEN, GALLERIST_DATA_DIR,
+GALLERIST_STORE_URL, GALLERIST_REDIS_URL and GALLERIST_LOG (warn) are read too; on an empty store
+GALLERIST_ADMIN_KEY and GALLERIST_API_KEY become the first keys.
 
 The settings file, with every entry that there is; each is optional:
   listen = \"127.0.0.1:8080\"
@@ -40,6 +40,8 @@ The settings file, with every entry that there is; each is optional:
   cap_usd = \"20\"                       # of the project default, set at each start
   moderation_failover = false          # try elsewhere what one provider refused
   webhooks.allow_private = false       # alerts may go to private addresses, and without TLS
+  store.url = \"postgres://me@db/books\" # several gateways on one database; docs/operating.md
+  redis.url = \"redis://cache\"          # … that count rates together; else each counts its share
   store_prompts = false                # keep each prompt with its request, to be read in its record
   retention_days = 400                 # delete older requests; usage and balances keep their sums
   [routes.thumbnails]                  # a policy of one's own: requests call it as their model
@@ -146,6 +148,8 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
     let base_url = format!("{}/v1", gateway.origin());
     let providers: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
     let cheapest = cheapest(gateway);
+    let is_up = || gateway.engine.shared_rates().is_some_and(|state| state.is_up);
+    let redis = config.redis_url.as_ref().map(|url| (url, is_up()));
     if json {
         output::json(&json!({
             "event": "ready",
@@ -157,6 +161,7 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
             })),
             "cap_usd": cap,
             "baseline": config.baseline.as_ref().map(ToString::to_string),
+            "redis": redis.map(|(url, is_up)| json!({"url": url.to_string(), "up": is_up})),
             "keys_file": keys.file,
         }));
     } else {
@@ -165,6 +170,12 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
         let routes: Vec<&str> = config.names.routes().iter().map(|route| route.name.as_str()).collect();
         if routes.len() > 1 {
             output::line(format!("  routes: {}", routes.join(", ")));
+        }
+        if let Some((url, is_up)) = redis {
+            output::line(match is_up {
+                true => format!("  rates are counted together with other gateways on {url}"),
+                false => format!("  {url} does not answer: until it does, rates are counted here alone"),
+            });
         }
         output::line(match &cheapest {
             Some(quote) => format!(

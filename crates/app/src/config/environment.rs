@@ -10,11 +10,12 @@ use std::path::PathBuf;
 const PREFIX: &str = "GALLERIST_";
 
 /// The variables that mean something whatever the catalogue holds.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "GALLERIST_CONFIG",
     "GALLERIST_DATA_DIR",
     "GALLERIST_LISTEN",
     "GALLERIST_STORE_URL",
+    "GALLERIST_REDIS_URL",
     "GALLERIST_LOG",
     "GALLERIST_ADMIN_KEY",
     "GALLERIST_API_KEY",

@@ -1,5 +1,6 @@
 //! `serve` and the commands beside it, before stand-ins.
 
+use crate::redis::Server;
 use crate::support::{Ran, Running, gallerist, http, run};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -90,6 +91,70 @@ fn keys_of_the_environment_become_the_first_keys() {
     assert!(!world.books().join("gallerist.keys").exists());
     let ended = serve.end();
     assert!(!ended.err.contains("sk-bench"), "{}", ended.err);
+}
+
+#[test]
+fn serve_says_where_rates_are_counted_and_shows_no_password() {
+    let Some(server) = Server::start() else { return };
+    let world = World::start();
+    let metrics = |serve: &Running| {
+        let origin = serve.text("base_url").trim_end_matches("/v1").to_owned();
+        ureq::get(format!("{origin}/metrics")).call().unwrap().into_body().read_to_string().unwrap()
+    };
+    let serve =
+        Running::start(world.gallerist().env("GALLERIST_REDIS_URL", server.url()).args(["serve", "--json"]));
+    assert_eq!(serve.ready["redis"], json!({"url": format!("{}/0", server.url()), "up": true}));
+    let told = metrics(&serve);
+    assert!(told.contains("\ngallerist_redis_up 1\n"), "{told}");
+    assert_eq!(serve.end().code, 0);
+    // A server that does not take the password keeps nobody from starting.
+    let locked = server.url().replace("redis://", "redis://me:s3cret@");
+    let serve = Running::start(
+        world
+            .gallerist()
+            .env("GALLERIST_REDIS_URL", locked)
+            .env("GALLERIST_LOG", "trace")
+            .args(["serve", "--json"]),
+    );
+    assert_eq!(serve.ready["redis"]["up"], json!(false));
+    let told = metrics(&serve);
+    assert!(told.contains("\ngallerist_redis_up 0\n"), "{told}");
+    let ended = serve.end();
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.err.contains("Redis does not answer"), "{}", ended.err);
+    assert!(!ended.out.contains("s3cret") && !ended.err.contains("s3cret"), "{}", ended.err);
+    let wrong = run(world.gallerist().env("GALLERIST_REDIS_URL", "cache:s3cret").arg("serve"));
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("GALLERIST_REDIS_URL: the address of the Redis server"), "{}", wrong.err);
+    assert!(!wrong.err.contains("s3cret"), "{}", wrong.err);
+}
+
+/// Makes a key and a certificate for this host in a folder that a server reads; the certificate's file.
+fn certify(folder: &Path) -> std::path::PathBuf {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let certificate = folder.join("certificate.pem");
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    certificate
+}
+
+#[test]
+fn a_redis_server_with_tls_is_believed_by_its_certificate_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = certify(folder.path());
+    let Some(server) = Server::start_with_tls(folder.path()) else { return };
+    let world = World::start();
+    let is_up = |trusted: &Path| {
+        let mut command = world.gallerist();
+        command.env("GALLERIST_REDIS_URL", server.url()).env("SSL_CERT_FILE", trusted);
+        let serve = Running::start(command.args(["serve", "--json"]));
+        let is_up = serve.ready["redis"]["up"].clone();
+        assert_eq!(serve.end().code, 0);
+        is_up
+    };
+    assert_eq!(is_up(&certificate), json!(true));
+    let other = tempfile::tempdir().unwrap();
+    assert_eq!(is_up(&certify(other.path())), json!(false), "the certificate is another's");
 }
 
 #[test]

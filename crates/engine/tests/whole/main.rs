@@ -1,6 +1,7 @@
 //! The engine as a whole, in front of the stand-ins of the providers.
 //!
 //! - `house`: brings everything up; `comparison`: the stand-ins' bills against our books
+//! - `database`, `redis`: servers that `cargo xtask test` starts, and a Redis that a test may stop
 //! - `receiver`: takes webhooks and checks their signatures by itself
 //! - `paid`: one picture at each provider, exact to the last digit
 //! - `balance`: 1,000 mixed requests with seeded faults and disconnects; the books balance
@@ -17,3 +18,4 @@ mod house;
 mod overspend;
 mod paid;
 mod receiver;
+mod redis;
