@@ -1,8 +1,10 @@
 //! `cargo xtask nightly`: what takes too long for every change.
 //!
 //! Licences, bans and advisories by `cargo deny` where it is installed; the property tests with many
-//! more cases; the Rust tests in the release profile, whose arithmetic and timing differ from debug.
+//! more cases; the Rust tests in the release profile, whose arithmetic and timing differ from debug. Tests have
+//! the same private servers as in `cargo xtask test`.
 
+use crate::servers::Servers;
 use crate::shell::{self, cargo, exists};
 use anyhow::Result;
 
@@ -20,8 +22,12 @@ pub fn run() -> Result<bool> {
     } else {
         println!("cargo deny: skipped, it is not installed (cargo install cargo-deny)");
     }
+    let servers = Servers::start(|missing| {
+        println!("FAILED {missing}");
+        passed = false;
+    });
     let properties = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
-    passed &= shell::run(cargo().args(properties).env("PROPTEST_CASES", PROPERTY_CASES))?;
-    passed &= shell::run(cargo().args(["test", "--workspace", "--no-fail-fast", "--release"]))?;
+    passed &= shell::run(servers.tell(cargo().args(properties).env("PROPTEST_CASES", PROPERTY_CASES)))?;
+    passed &= shell::run(servers.tell(cargo().args(["test", "--workspace", "--no-fail-fast", "--release"])))?;
     Ok(passed)
 }
