@@ -144,11 +144,12 @@ pub(crate) fn close(
     ended.overrun = (charged > maximum).then(|| charged - maximum);
     let offer = &offer.id;
     if let Some(overrun) = ended.overrun {
-        tracing::warn!(%request, %attempt, %offer, overrun_usd = %overrun, "a provider charged more than its maximum");
+        // The alert of the ledger's transaction says it aloud, once an hour.
+        tracing::debug!(%request, %attempt, %offer, overrun_usd = %overrun, "a provider charged more than its maximum");
     }
     if ended.disputed {
         let detail = fault.as_ref().map_or("", |fault| fault.detail.as_str());
-        tracing::warn!(%request, %attempt, %offer, held_usd = %maximum, detail, "an attempt is disputed");
+        tracing::debug!(%request, %attempt, %offer, held_usd = %maximum, detail, "an attempt is disputed");
     }
     if let (End::Settled { fault_json: fault_json @ None, .. }, Some(fault)) = (&mut ended.end, &fault) {
         // Charged, and of no use: the books say why.

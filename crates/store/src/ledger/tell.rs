@@ -15,7 +15,8 @@ statements! {
         JOIN projects p ON p.number = r.project WHERE a.row = ?1";
 }
 
-/// Tells of a charge above the published maximum.
+/// Tells of a charge above the published maximum: the first one an hour of an offer and project. A price list
+/// that is wrong is so for every request, and a thousand alerts say no more than one.
 pub(super) fn overrun(
     writing: &mut Writing<'_>,
     id: AttemptId,
@@ -28,8 +29,10 @@ pub(super) fn overrun(
         return Ok(());
     }
     let (offer, project) = where_and_whose(writing, attempt)?;
+    let hour = at.as_second().div_euclid(3_600);
+    let once = format!("overrun:{offer}:{project}:{hour}");
     let fact = AlertFact::ChargeOverrun { attempt: id, offer, maximum, charge };
-    raise(writing, format!("overrun:{id}"), project, at, fact)
+    raise(writing, once, project, at, fact)
 }
 
 /// Tells of an attempt of which nobody knows whether it was charged.

@@ -35,9 +35,9 @@ impl Readers {
                 None => open(&path)?,
             };
             // One read transaction, so that several statements see the same state.
-            let transaction = connection.unchecked_transaction()?;
-            let answer = work(&*transaction);
-            drop(transaction);
+            connection.prepare_cached("BEGIN")?.execute([])?;
+            let answer = work(&connection);
+            connection.prepare_cached("ROLLBACK")?.execute([])?;
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             drop(place);
             answer

@@ -82,10 +82,13 @@ async fn a_dispute_and_an_overrun_are_told_by_the_transaction_that_ends_the_atte
     assert!(store.conclude(conclusion(request, vec![(attempt, refused)], None)).await.is_err());
     store.conclude(conclusion(request, vec![(attempt, disputed())], None)).await.unwrap();
     let resolution =
-        Resolution::of_bill(attempt, gallerist_domain::Ticks::new(130), "resolved_by_person", at(5));
+        Resolution::of_bill(attempt, gallerist_domain::Ticks::new(130), "resolved_by_person", at(7_205));
     store.resolve_dispute(resolution).await.unwrap();
-    let (request, attempt) = reserved(&store, &shop, 100).await;
-    store.conclude(conclusion(request, vec![(attempt, settled(101, 1))], None)).await.unwrap();
+    // Of an hour only the first is told.
+    for charge in [101, 102] {
+        let (request, attempt) = reserved(&store, &shop, 100).await;
+        store.conclude(conclusion(request, vec![(attempt, settled(charge, 1))], None)).await.unwrap();
+    }
     let page = store.alerts(AlertFilter { limit: 10, ..AlertFilter::default() }).await.unwrap();
     let kinds: Vec<&str> = page.alerts.iter().rev().map(|alert| alert.kind.as_str()).collect();
     assert_eq!(kinds, ["attempt.disputed", "charge.overrun", "charge.overrun"]);

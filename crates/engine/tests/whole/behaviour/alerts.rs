@@ -143,6 +143,8 @@ async fn a_receiver_that_is_gone_gets_nothing_more_and_holds_up_nobody() {
     overrun(&house).await;
     let record = until(&house.store, gone_id, |record| record.disabled_at.is_some()).await;
     assert_eq!((record.disabled_reason.as_deref(), record.pending), (Some("it answered 410"), 0));
+    // The next of an offer is told in the next hour.
+    advance(&clock, 3_600);
     overrun(&house).await;
     let got = fine.until(2).await;
     let text = got[0].json()["text"].as_str().expect("a text").to_owned();
