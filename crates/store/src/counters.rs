@@ -24,6 +24,8 @@ use tokio::time::{sleep, timeout};
 const ANSWER: Duration = Duration::from_millis(50);
 /// For any answer, after a script was late.
 const SILENCE: Duration = Duration::from_millis(200);
+/// Pause between two looks at a server that is well.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
 /// For one attempt to connect.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Writes by a script, as all the others do.
@@ -131,7 +133,7 @@ impl Counters {
         keys: &[String],
         arguments: &[i64],
     ) -> Result<Vec<i64>, CountersAway> {
-        let Some(mut connection) = self.inner.lock().connection.clone() else { return Err(CountersAway) };
+        let (since, mut connection) = self.inner.connection().ok_or(CountersAway)?;
         let mut invocation = script.0.prepare_invoke();
         for key in keys {
             invocation.key(key);
@@ -144,8 +146,8 @@ impl Counters {
                 self.inner.lock().doubted = false;
                 return Ok(numbers);
             }
-            Ok(Err(error)) => self.inner.lose(&error),
-            Err(_) => self.inner.doubt(),
+            Ok(Err(error)) => self.inner.lose(since, &error),
+            Err(_) => self.inner.doubt(since),
         }
         Err(CountersAway)
     }
@@ -161,19 +163,25 @@ impl Inner {
         CountersState { is_up: link.connection.is_some(), since: link.since }
     }
 
+    /// The connection, and since when it is there, which tells it from those before and after it.
+    fn connection(&self) -> Option<(Instant, MultiplexedConnection)> {
+        let link = self.lock();
+        Some((link.since, link.connection.clone()?))
+    }
+
     /// A script was late: perhaps the server hangs, perhaps it stood far behind in a rush.
-    fn doubt(&self) {
+    fn doubt(&self, since: Instant) {
         let mut link = self.lock();
-        if link.connection.is_some() && !link.doubted {
+        if link.since == since && link.connection.is_some() && !link.doubted {
             link.doubted = true;
             self.news.notify_one();
         }
     }
 
     /// Many may notice the same loss; the first one tells it.
-    fn lose(&self, error: &RedisError) {
+    fn lose(&self, since: Instant, error: &RedisError) {
         let mut link = self.lock();
-        if link.connection.take().is_some() {
+        if link.since == since && link.connection.take().is_some() {
             link.since = Instant::now();
             self.losses.fetch_add(1, Ordering::Relaxed);
             told_lost(&self.url, error);
@@ -182,7 +190,7 @@ impl Inner {
     }
 
     /// Loses a doubted connection unless what is under way ends soon and a script is in time then.
-    async fn resolve(&self, mut connection: MultiplexedConnection) {
+    async fn resolve(&self, since: Instant, mut connection: MultiplexedConnection) {
         let drained = async {
             let question = redis::cmd("TIME");
             timeout(SILENCE, question.query_async::<Value>(&mut connection)).await.map_err(late)??;
@@ -190,7 +198,7 @@ impl Inner {
         };
         match drained.await {
             Ok(()) => self.lock().doubted = false,
-            Err(error) => self.lose(&error),
+            Err(error) => self.lose(since, &error),
         }
     }
 
@@ -208,12 +216,12 @@ fn told_lost(url: &CountersUrl, error: &RedisError) {
 async fn keep_connected(inner: Arc<Inner>) {
     let mut pause = PAUSE_MIN;
     loop {
-        let (state, connection) = (inner.state(), inner.lock().connection.clone());
-        if let Some(connection) = connection {
-            inner.news.notified().await;
-            inner.resolve(connection).await;
+        if let Some((since, connection)) = inner.connection() {
+            // Also where nobody asks, so that the state is that of the server.
+            let _ = timeout(ASKED_EVERY, inner.news.notified()).await;
+            inner.resolve(since, connection).await;
             // One that is lost again and again is not asked ten times a second.
-            if state.since.elapsed() > PAUSE_MAX {
+            if since.elapsed() > PAUSE_MAX {
                 pause = PAUSE_MIN;
             }
             continue;

@@ -119,6 +119,19 @@ async fn a_server_that_hangs_costs_the_time_limit_and_soon_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_state_is_that_of_the_server_also_where_nobody_asks() {
+    let Some(mut server) = Server::start() else { return };
+    let rates = replica(&server, 1).await;
+    server.kill();
+    let until = Instant::now() + Duration::from_secs(20);
+    while state(&rates).is_up {
+        assert!(Instant::now() < until, "it never notices");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(state(&rates), SharedState { is_up: false, losses: 1, decided_locally: 0 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_the_servers_clock_replicas_agree_however_wrong_their_own_are() {
     let Some(server) = Server::start() else { return };
     let (one, two) = (replica(&server, 2).await, replica(&server, 2).await);
