@@ -21,7 +21,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
 /// For one script, its way there and back included.
-const ANSWER: Duration = Duration::from_millis(50);
+pub const ANSWER: Duration = Duration::from_millis(50);
 /// For any answer, after a script was late.
 const SILENCE: Duration = Duration::from_millis(200);
 /// Pause between two looks at a server that is well.
@@ -68,6 +68,8 @@ pub struct Counters {
 
 struct Inner {
     url: CountersUrl,
+    /// For one script.
+    answer: Duration,
     link: Mutex<Link>,
     /// Wakes the task that looks after the connection.
     news: Notify,
@@ -99,13 +101,18 @@ impl Counters {
     /// Connects, or says that it does not succeed and goes on trying in the background: a server that is away
     /// keeps no gateway from starting. Must run inside tokio.
     pub async fn open(url: CountersUrl) -> Counters {
-        let connection = connect(&url).await;
+        Counters::open_within(url, ANSWER).await
+    }
+
+    /// As [`Counters::open`], with another limit than [`ANSWER`] for one script.
+    pub async fn open_within(url: CountersUrl, answer: Duration) -> Counters {
+        let connection = connect(&url, answer).await;
         if let Err(error) = &connection {
             told_lost(&url, error);
         }
         let link = Link::of(connection.ok());
         let losses = AtomicU64::new(u64::from(link.connection.is_none()));
-        let inner = Arc::new(Inner { url, link: Mutex::new(link), news: Notify::new(), losses });
+        let inner = Arc::new(Inner { url, answer, link: Mutex::new(link), news: Notify::new(), losses });
         let task = tokio::spawn(keep_connected(Arc::clone(&inner)));
         Counters { inner, _connecting: Arc::new(Ended(task.abort_handle())) }
     }
@@ -126,7 +133,7 @@ impl Counters {
     /// Runs a script that answers whole numbers.
     ///
     /// # Errors
-    /// [`CountersAway`], after at most 50 ms; at once while the server is known to be away.
+    /// [`CountersAway`], after at most [`ANSWER`]; at once while the server is known to be away.
     pub async fn run(
         &self,
         script: &Script,
@@ -141,7 +148,7 @@ impl Counters {
         for argument in arguments {
             invocation.arg(*argument);
         }
-        match timeout(ANSWER, invocation.invoke_async::<Vec<i64>>(&mut connection)).await {
+        match timeout(self.inner.answer, invocation.invoke_async::<Vec<i64>>(&mut connection)).await {
             Ok(Ok(numbers)) => {
                 self.inner.lock().doubted = false;
                 return Ok(numbers);
@@ -193,8 +200,10 @@ impl Inner {
     async fn resolve(&self, since: Instant, mut connection: MultiplexedConnection) {
         let drained = async {
             let question = redis::cmd("TIME");
-            timeout(SILENCE, question.query_async::<Value>(&mut connection)).await.map_err(late)??;
-            probe(&mut connection).await
+            timeout(SILENCE.max(self.answer), question.query_async::<Value>(&mut connection))
+                .await
+                .map_err(late)??;
+            probe(&mut connection, self.answer).await
         };
         match drained.await {
             Ok(()) => self.lock().doubted = false,
@@ -228,7 +237,7 @@ async fn keep_connected(inner: Arc<Inner>) {
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
-        match connect(&inner.url).await {
+        match connect(&inner.url, inner.answer).await {
             Ok(connection) => inner.find(connection),
             Err(error) => tracing::debug!(%error, server = %inner.url, "Redis still does not answer"),
         }
@@ -237,20 +246,20 @@ async fn keep_connected(inner: Arc<Inner>) {
 
 /// A connection to a server that does in time what the scripts need: a replica, a full server or one that is far
 /// away would be lost again with the first of them.
-async fn connect(url: &CountersUrl) -> RedisResult<MultiplexedConnection> {
+async fn connect(url: &CountersUrl, answer: Duration) -> RedisResult<MultiplexedConnection> {
     // The limit for a script is kept where it is run.
     let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let client = Client::open(url.connection())?;
     let connecting = client.get_multiplexed_async_connection_with_config(&config);
     let mut connection = timeout(CONNECT, connecting).await.map_err(late)??;
-    probe(&mut connection).await?;
+    probe(&mut connection, answer).await?;
     Ok(connection)
 }
 
-async fn probe(connection: &mut MultiplexedConnection) -> RedisResult<()> {
+async fn probe(connection: &mut MultiplexedConnection, answer: Duration) -> RedisResult<()> {
     let mut script = redis::cmd("EVAL");
     script.arg(PROBE).arg(1).arg(PROBE_KEY);
-    timeout(ANSWER, script.query_async::<()>(connection)).await.map_err(late)?
+    timeout(answer, script.query_async::<()>(connection)).await.map_err(late)?
 }
 
 fn late(_: Elapsed) -> RedisError {

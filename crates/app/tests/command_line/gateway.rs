@@ -93,19 +93,30 @@ fn keys_of_the_environment_become_the_first_keys() {
     assert!(!ended.err.contains("sk-bench"), "{}", ended.err);
 }
 
+/// Whether the gateway reaches its Redis server, for which a busy machine may need a second try.
+fn reaches_redis(serve: &Running) -> bool {
+    let origin = serve.text("base_url").trim_end_matches("/v1").to_owned();
+    let told =
+        || ureq::get(format!("{origin}/metrics")).call().unwrap().into_body().read_to_string().unwrap();
+    let begun = std::time::Instant::now();
+    while begun.elapsed().as_secs() < 5 {
+        if told().contains("\ngallerist_redis_up 1\n") {
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(told().contains("\ngallerist_redis_up 0\n"));
+    false
+}
+
 #[test]
 fn serve_says_where_rates_are_counted_and_shows_no_password() {
     let Some(server) = Server::start() else { return };
     let world = World::start();
-    let metrics = |serve: &Running| {
-        let origin = serve.text("base_url").trim_end_matches("/v1").to_owned();
-        ureq::get(format!("{origin}/metrics")).call().unwrap().into_body().read_to_string().unwrap()
-    };
     let serve =
         Running::start(world.gallerist().env("GALLERIST_REDIS_URL", server.url()).args(["serve", "--json"]));
-    assert_eq!(serve.ready["redis"], json!({"url": format!("{}/0", server.url()), "up": true}));
-    let told = metrics(&serve);
-    assert!(told.contains("\ngallerist_redis_up 1\n"), "{told}");
+    assert_eq!(serve.ready["redis"]["url"], format!("{}/0", server.url()));
+    assert!(reaches_redis(&serve));
     assert_eq!(serve.end().code, 0);
     // A server that does not take the password keeps nobody from starting.
     let locked = server.url().replace("redis://", "redis://me:s3cret@");
@@ -117,8 +128,7 @@ fn serve_says_where_rates_are_counted_and_shows_no_password() {
             .args(["serve", "--json"]),
     );
     assert_eq!(serve.ready["redis"]["up"], json!(false));
-    let told = metrics(&serve);
-    assert!(told.contains("\ngallerist_redis_up 0\n"), "{told}");
+    assert!(!reaches_redis(&serve));
     let ended = serve.end();
     assert_eq!(ended.code, 0, "{}", ended.err);
     assert!(ended.err.contains("Redis does not answer"), "{}", ended.err);
@@ -144,17 +154,17 @@ fn a_redis_server_with_tls_is_believed_by_its_certificate_alone() {
     let certificate = certify(folder.path());
     let Some(server) = Server::start_with_tls(folder.path()) else { return };
     let world = World::start();
-    let is_up = |trusted: &Path| {
+    let reaches = |trusted: &Path| {
         let mut command = world.gallerist();
         command.env("GALLERIST_REDIS_URL", server.url()).env("SSL_CERT_FILE", trusted);
         let serve = Running::start(command.args(["serve", "--json"]));
-        let is_up = serve.ready["redis"]["up"].clone();
+        let reaches = reaches_redis(&serve);
         assert_eq!(serve.end().code, 0);
-        is_up
+        reaches
     };
-    assert_eq!(is_up(&certificate), json!(true));
+    assert!(reaches(&certificate));
     let other = tempfile::tempdir().unwrap();
-    assert_eq!(is_up(&certify(other.path())), json!(false), "the certificate is another's");
+    assert!(!reaches(&certify(other.path())), "the certificate is another's");
 }
 
 #[test]

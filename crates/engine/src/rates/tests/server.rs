@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::redis::Server;
-use gallerist_store::counters::Counters;
+use gallerist_store::counters::{ANSWER, Counters};
 use std::time::{Duration, Instant};
 
 /// The limit for one script, and what a busy machine adds.
@@ -10,8 +10,13 @@ const AT_MOST: Duration = Duration::from_millis(400);
 /// Until it is known that a server hangs, and what a busy machine adds.
 const KNOWN_WITHIN: Duration = Duration::from_millis(1_000);
 
+/// However busy the machine is, the server decides.
 async fn replica(server: &Server, replicas: u32) -> SharedRates {
-    let counters = Counters::open(server.url().parse().expect("an address")).await;
+    replica_within(server, replicas, Duration::from_secs(20)).await
+}
+
+async fn replica_within(server: &Server, replicas: u32, answer: Duration) -> SharedRates {
+    let counters = Counters::open_within(server.url().parse().expect("an address"), answer).await;
     SharedRates::new(counters, Sharers::new(move || replicas))
 }
 
@@ -92,7 +97,7 @@ async fn without_its_server_each_replica_has_its_share_and_none_is_refused_for_t
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_costs_the_time_limit_and_soon_nothing() {
     let Some(server) = Server::start() else { return };
-    let rates = replica(&server, 1).await;
+    let rates = replica_within(&server, 1, ANSWER).await;
     assert!(take(&rates, 100, 1).await);
     server.signal("STOP");
     let begun = Instant::now();
