@@ -6,7 +6,7 @@
 use crate::failure::{Failure, Result};
 use crate::words;
 use clap::Args;
-use gallerist_domain::ImageRequest;
+use gallerist_domain::{Decimal, ImageRequest};
 use serde_json::{Map, Value, json};
 
 /// What the picture should be.
@@ -44,7 +44,7 @@ pub struct Ask {
     pub seed: Option<u64>,
     /// How closely the prompt is followed, where the model has it
     #[arg(long, value_name = "NUMBER")]
-    pub guidance: Option<f64>,
+    pub guidance: Option<Decimal>,
     /// What the picture must not show
     #[arg(long, value_name = "TEXT")]
     pub negative_prompt: Option<String>,
@@ -85,7 +85,7 @@ impl Ask {
         set(&mut extension, "class", &self.class);
         set(&mut extension, "max_cost_usd", &self.max_cost_usd);
         set(&mut extension, "seed", &self.seed);
-        set(&mut extension, "guidance", &self.guidance);
+        set(&mut extension, "guidance", &self.guidance.map(number));
         set(&mut extension, "negative_prompt", &self.negative_prompt);
         set(&mut extension, "size_match", &self.size_match);
         set(&mut extension, "aspect_ratio", &self.aspect_ratio);
@@ -100,6 +100,11 @@ impl Ask {
         }
         body.into()
     }
+}
+
+/// A decimal as the JSON number that it is written as.
+fn number(decimal: Decimal) -> Value {
+    serde_json::from_str(&decimal.to_string()).expect("a decimal is written as a JSON number is")
 }
 
 fn set<T: Clone + Into<Value>>(object: &mut Map<String, Value>, name: &str, value: &Option<T>) {
@@ -162,7 +167,7 @@ mod tests {
     #[test]
     fn every_flag_is_understood() {
         let ask = Ask {
-            guidance: Some(3.5),
+            guidance: Some(Decimal::new(35, 1)),
             negative_prompt: Some("text".into()),
             size_match: Some("aspect".into()),
             aspect_ratio: Some("3:2".into()),

@@ -15,7 +15,7 @@ use crate::client::{Client, escaped};
 use crate::config::{Config, Environment, Place};
 use crate::failure::{Failure, Result};
 use crate::first_keys::{self, ADMIN_KEY};
-use crate::gateway::address_file;
+use crate::gateway::{address_file, answering};
 use gallerist_domain::Ticks;
 use gallerist_server::tenants::{KeyWish, LimitsWish};
 use gallerist_store::{AlertFilter, Store, StoreError};
@@ -92,7 +92,11 @@ impl Books {
         if config.store_url.is_none() && !config.data_dir.join("gallerist.sqlite").exists() {
             return Ok(None);
         }
-        Books::of(config.clone(), &Environment::of_process()).map(Some)
+        let environment = Environment::of_process();
+        if config.store_url.is_some() && answering(&config.data_dir).is_some() {
+            return gateway(&config.data_dir, &environment).map(|client| Some(Books::Gateway(client)));
+        }
+        Books::of(config.clone(), &environment).map(Some)
     }
 
     fn of(config: Config, environment: &Environment) -> Result<Books> {

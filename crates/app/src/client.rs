@@ -4,6 +4,7 @@
 //! inside the run-time put it on a blocking thread. Keys are sent and never shown.
 
 use crate::failure::{ASK_FOR_REASONS, Failure, RAISE_CAP, Result};
+use gallerist_engine::RefusalKind;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::time::Duration;
@@ -107,8 +108,10 @@ fn refusal(reply: &Reply) -> Failure {
     let texts = [&body["error"]["message"], &body["detail"], &body["title"]];
     let said = texts.into_iter().find_map(Value::as_str).map(str::to_owned);
     let message = said.unwrap_or_else(|| format!("the gateway answered {}", reply.status));
+    // What a provider's moderation refuses was asked as it should be.
+    let moderated = body["error"]["code"] == RefusalKind::ModerationBlocked.code();
     let failure = match reply.status {
-        400 => Failure::usage(message),
+        400 if !moderated => Failure::usage(message),
         _ => Failure::failed(message),
     };
     match reply.status {

@@ -55,6 +55,8 @@ pub struct Place {
 pub struct Config {
     /// `HOST:PORT`.
     pub listen: String,
+    /// Where clients reach it, as `https://images.example`; absent: where their requests say that they did.
+    pub public_url: Option<String>,
     pub data_dir: PathBuf,
     /// The database that holds the books instead of `data_dir`.
     pub store_url: Option<StoreUrl>,
@@ -126,8 +128,8 @@ impl Config {
             Origin { directory: catalogue_dir, described: typed.catalogue_described.unwrap_or(false) };
         let data_dir = data_dir(place, &typed, environment, &mut mistakes);
         let feeds = feeds::feeds(&typed.feeds, environment, &mut mistakes);
-        let feed_book = feeds::book(&data_dir, &feeds, &mut mistakes);
         let base = catalogue(&origin, &mut mistakes);
+        let feed_book = feeds::book(&data_dir, &feeds, &base, &mut mistakes);
         let catalogue = base.with_feeds(&feed_book);
         let mut remarks = Vec::new();
         let kinds = origin.kinds();
@@ -138,6 +140,7 @@ impl Config {
         remarks.extend(environment::slips(environment, &kinds, &typed.variables()));
         let config = Config {
             listen: listen(&typed, environment, &mut mistakes),
+            public_url: public_url(&typed, environment, &mut mistakes),
             data_dir,
             store_url: address(
                 ("GALLERIST_STORE_URL", "the address of the store"),
@@ -243,6 +246,23 @@ fn listen(typed: &Typed, environment: &Environment, mistakes: &mut Mistakes) -> 
         mistakes.add(place, format!("{address:?} is no address: write HOST:PORT, such as {LISTEN_DEFAULT}"));
     }
     address
+}
+
+/// Where clients reach the gateway, for the addresses of pictures; without a slash at its end.
+fn public_url(typed: &Typed, environment: &Environment, mistakes: &mut Mistakes) -> Option<String> {
+    const VARIABLE: &str = "GALLERIST_PUBLIC_URL";
+    let (place, text) = match (environment.get(VARIABLE), &typed.public_url) {
+        (Some(text), _) => (VARIABLE.to_owned(), text),
+        (None, Some(written)) => (written.place.clone(), written.value.clone()),
+        (None, None) => return None,
+    };
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(['?', '#', ' ', '@']))
+    {
+        mistakes.add(place, format!("{text:?} is no address such as https://images.example"));
+        return None;
+    }
+    Some(text.trim_end_matches('/').to_owned())
 }
 
 fn data_dir(place: &Place, typed: &Typed, environment: &Environment, mistakes: &mut Mistakes) -> PathBuf {

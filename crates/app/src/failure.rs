@@ -74,6 +74,8 @@ impl From<gallerist_store::StoreError> for Failure {
             E::TooNew { .. } => "use the newer version of gallerist",
             _ => "",
         };
-        Failure::because("the books", &error).advise(advice)
+        let failure = Failure::because("the books", &error).advise(advice);
+        // As the gateway has it: what is out of its range was asked wrongly.
+        if matches!(error, E::Invalid(_)) { Failure { exit: 2, ..failure } } else { failure }
     }
 }

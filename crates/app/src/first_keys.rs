@@ -128,13 +128,17 @@ fn named_key(variable: &str, key: &str, scopes: Scopes) -> Result<NewKey> {
     Ok(record)
 }
 
-/// Replaces the file of the data directory; only its owner reads it.
+/// Writes these keys into the file of the data directory, which only its owner reads. What it holds of other
+/// variables stays: it may be the only copy.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn write(data_dir: &Path, keys: &[(&'static str, SecretString)]) -> Result<PathBuf> {
     let path = file(data_dir);
-    let mut text = String::new();
+    let ours = |line: &&str| keys.iter().any(|(name, _)| line.split('=').next() == Some(*name));
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    let mut text: String =
+        before.lines().filter(|line| !ours(line)).map(|line| format!("{line}\n")).collect();
     for (variable, key) in keys {
         text.push_str(&format!("{variable}={}\n", key.expose_secret()));
     }

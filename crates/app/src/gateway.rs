@@ -15,6 +15,7 @@ use gallerist_store::{Store, StoreError, StoreOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -117,6 +118,7 @@ impl Gateway {
             .map_err(|error| Failure::because("the engine cannot start", &error))?;
         let state = AppState::new(AppSettings {
             catalogue: config.origin.clone(),
+            public_base_url: config.public_url.clone(),
             ..AppSettings::new(engine.clone())
         });
         let stop = CancellationToken::new();
@@ -160,6 +162,17 @@ fn origin(listening: SocketAddr) -> String {
 /// The file in the data directory that says where its gateway listens.
 pub fn address_file(data_dir: &Path) -> PathBuf {
     data_dir.join("gallerist.address")
+}
+
+/// Time to find out whether somebody listens at an address of this machine.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
+/// The address of a gateway that runs with this data directory and takes connections. A shared database says
+/// nothing of who has the directory: its lock is SQLite's.
+pub fn answering(data_dir: &Path) -> Option<String> {
+    let origin = std::fs::read_to_string(address_file(data_dir)).ok()?.trim().to_owned();
+    let address = origin.strip_prefix("http://")?.parse().ok()?;
+    std::net::TcpStream::connect_timeout(&address, ANSWER_WITHIN).ok().map(|_| origin)
 }
 
 #[cfg(test)]

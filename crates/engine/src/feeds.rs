@@ -206,7 +206,7 @@ pub(crate) async fn sync(
 async fn sync_some(shared: &Arc<Shared>, asked: Vec<usize>, dry_run: bool) -> Result<Vec<Told>, FeedFault> {
     let desk = &shared.feeds;
     let mut fetched = Vec::new();
-    for index in asked {
+    for &index in &asked {
         let Desk { feed, validators, .. } = &desk.feeds[index];
         let known = validators.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // What is held waits for another word, not for none.
@@ -218,7 +218,15 @@ async fn sync_some(shared: &Arc<Shared>, asked: Vec<usize>, dry_run: bool) -> Re
     let changing = move |shared: &Shared, book: &mut FeedBook, now: Timestamp| {
         take_answers(shared, book, fetched, now, dry_run)
     };
-    change(shared, dry_run, changing).await
+    let changed = change(shared, dry_run, changing).await;
+    if changed.is_err() {
+        // What was not kept is to be told again.
+        for index in asked {
+            *desk.feeds[index].validators.lock().unwrap_or_else(PoisonError::into_inner) =
+                fetch::Validators::default();
+        }
+    }
+    changed
 }
 
 fn take_answers(
@@ -241,7 +249,9 @@ fn take_answers(
             *validators.lock().unwrap_or_else(PoisonError::into_inner) = new;
         }
     }
-    alarm(&told);
+    if !dry_run {
+        alarm(&told);
+    }
     told
 }
 

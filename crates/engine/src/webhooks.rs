@@ -174,7 +174,9 @@ fn json(value: &impl Serialize) -> Bytes {
 fn body(alert: &AlertRecord, format: WebhookFormat) -> Bytes {
     match format {
         WebhookFormat::Slack => {
-            json(&SlackMessage { text: format!("{}: {}", alert.severity, alert.message) })
+            // End users choose a part of the words: their mark-up and mentions stay text.
+            let message = alert.message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            json(&SlackMessage { text: format!("{}: {message}", alert.severity) })
         }
         WebhookFormat::Standard => json(&WebhookEvent {
             kind: &alert.kind,
@@ -203,6 +205,9 @@ pub fn check_url(text: &str, private: bool) -> Result<(), String> {
         "http" if private => {}
         "http" => return Err(format!("must begin with https://; for a receiver of your own, {allow}")),
         _ => return Err("must begin with https://".to_owned()),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a name or password, which would be shown with it; leave it out".to_owned());
     }
     if !private && !crate::transport::may_be_public(&url) {
         return Err(format!("leads to a private address; {allow}"));

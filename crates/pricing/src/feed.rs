@@ -98,6 +98,14 @@ impl Quoted {
     }
 }
 
+/// What a line costs without its feed, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Base {
+    pub quote: Quoted,
+    /// Absent where nobody knows when it began.
+    pub since: Option<Timestamp>,
+}
+
 /// An accepted price and the instant from which it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PricePoint {
@@ -165,6 +173,14 @@ pub struct Watch {
     pub silent: Option<Silence>,
 }
 
+impl Watch {
+    /// The point that holds, where the catalogue's own price is not younger.
+    pub fn in_force(&self, base: Base) -> Option<PricePoint> {
+        let last = self.points.last().copied();
+        last.filter(|last| base.since.is_none_or(|since| since <= last.since))
+    }
+}
+
 /// What became of an observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -180,26 +196,22 @@ pub enum Decision {
 }
 
 /// Decides about an observation that a poll brought at `now`. `base` is the price of the line without the feed:
-/// the first poll is guarded by it too.
-pub fn observe(
-    watch: &mut Watch,
-    base: Quoted,
-    seen: &Observation,
-    now: Timestamp,
-    guard: Guard,
-) -> Decision {
+/// the first poll is guarded by it too, and where it is younger than what the feed told, it is what holds.
+pub fn observe(watch: &mut Watch, base: Base, seen: &Observation, now: Timestamp, guard: Guard) -> Decision {
     if seen.quote.usd.is_zero() || seen.quote.usd.is_negative() || seen.quote.per < 1 {
         return Decision::Refused("an unknown price is not zero");
     }
     if seen.at > now.saturating_add(AHEAD_MAX).unwrap_or(now) {
         return Decision::Refused("it is dated in the future");
     }
-    let last = watch.points.last().copied();
-    if last.is_some_and(|last| seen.at < last.since) {
+    let last = watch.in_force(base);
+    let known = last.map_or(base.quote, |last| last.quote);
+    // A word that is older than our own says nothing of today, unless it says the same.
+    let since = last.map(|last| last.since).or(base.since);
+    if since.is_some_and(|since| seen.at < since) && !(last.is_none() && seen.quote.equals(known)) {
         return Decision::Late;
     }
     watch.polled = Some(now);
-    let known = last.map_or(base, |last| last.quote);
     if seen.quote.equals(known) {
         watch.held = None;
         return Decision::Same;

@@ -135,7 +135,7 @@ fn write_image(writer: &mut Writer, image: &DeliveredImage, format: ResponseForm
 
 /// The `gallerist` object of an answer.
 #[derive(Serialize)]
-pub(crate) struct Details<'a> {
+pub struct Details<'a> {
     request_id: gallerist_domain::RequestId,
     provider: &'a str,
     model: &'a str,

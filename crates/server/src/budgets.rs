@@ -6,11 +6,13 @@
 use crate::amount::Amount;
 use gallerist_domain::budget::{Part, THRESHOLDS_PERCENT};
 use gallerist_domain::{Budget, BudgetId, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow, Ticks};
+use gallerist_pricing::Catalogue;
+use gallerist_routing::nearest::nearest;
 use gallerist_store::{BudgetChange, BudgetRecord, CounterRecord};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is wrong with a wish: the parameter, and a sentence.
 pub type Mistake = (&'static str, String);
@@ -67,7 +69,7 @@ struct ScopeForm {
 }
 
 impl ScopeForm {
-    fn scope(self) -> Result<BudgetScope, Mistake> {
+    fn scope(self, known: &Catalogue, providers: &[&str]) -> Result<BudgetScope, Mistake> {
         if let Some(name) = self.project.as_deref().filter(|name| *name != EACH) {
             let known = name.parse::<gallerist_domain::ProjectId>();
             known.map_err(|message| ("scope.project", format!("scope.project: {message}.")))?;
@@ -90,8 +92,8 @@ impl ScopeForm {
             key: part(self.key),
             end_user: part(self.user),
             tag: tag.map(|(name, value)| (name, part(Some(value)))),
-            provider: part(self.provider),
-            model: part(self.model),
+            provider: provider(part(self.provider), known, providers)?,
+            model: model(part(self.model), known)?,
         })
     }
 }
@@ -101,6 +103,44 @@ fn part(written: Option<String>) -> Part {
         None => Part::All,
         Some(each) if each == EACH => Part::Each,
         Some(name) => Part::Only(name),
+    }
+}
+
+/// Attempts carry the name of the account: one of the settings, or of a kind that may be switched on later.
+fn provider(part: Part, known: &Catalogue, providers: &[&str]) -> Result<Part, Mistake> {
+    match &part {
+        Part::Only(name) if !providers.contains(&name.as_str()) && known.provider(name).is_none() => {
+            let kinds = known.providers.iter().map(|provider| provider.kind.as_str());
+            let all = providers.iter().copied().chain(kinds).map(str::to_owned);
+            let near = nearest(name, all, 3).join(", ");
+            let message = format!("scope.provider: there is no provider of that name; the nearest: {near}.");
+            Err(("scope.provider", message))
+        }
+        _ => Ok(part),
+    }
+}
+
+/// Attempts carry a model's own id, so that of an alias is what counts.
+fn model(part: Part, known: &Catalogue) -> Result<Part, Mistake> {
+    let Part::Only(name) = &part else { return Ok(part) };
+    let models = || known.providers.iter().flat_map(|provider| &provider.models);
+    if models().any(|model| model.id == *name) {
+        return Ok(part);
+    }
+    let meant: BTreeSet<&str> =
+        models().filter(|model| model.is_named(name)).map(|model| model.id.as_str()).collect();
+    let ids: Vec<&str> = meant.into_iter().collect();
+    match ids[..] {
+        [only] => Ok(Part::Only(only.to_owned())),
+        [] => {
+            let near = nearest(name, models().map(|model| model.id.clone()), 3).join(", ");
+            Err(("scope.model", format!("scope.model: there is no model of that name; the nearest: {near}.")))
+        }
+        _ => {
+            let message =
+                format!("scope.model: the name means several models, {}; name one.", ids.join(", "));
+            Err(("scope.model", message))
+        }
     }
 }
 
@@ -129,7 +169,7 @@ impl From<&BudgetScope> for ScopeForm {
 impl BudgetWish {
     /// # Errors
     /// The first parameter that cannot be read or is out of its range.
-    pub fn budget(self, now: Timestamp) -> Result<Budget, Mistake> {
+    pub fn budget(self, known: &Catalogue, providers: &[&str], now: Timestamp) -> Result<Budget, Mistake> {
         let limit = limit(self.limit_usd.as_deref(), self.limit_images)?;
         let (unit, limit) = limit.ok_or_else(|| {
             ("limit_usd", "Say a limit: limit_usd such as \"25.00\", or limit_images such as 500.".to_owned())
@@ -144,7 +184,7 @@ impl BudgetWish {
         let budget = Budget {
             id: BudgetId::generate(),
             name: self.name,
-            scope: self.scope.scope()?,
+            scope: self.scope.scope(known, providers)?,
             unit,
             limit,
             window,

@@ -32,6 +32,7 @@ mod stream;
 /// The basis of a charge that a person read from the provider's bill.
 pub const RESOLVED_BY_PERSON: &str = "resolved_by_person";
 
+pub use answer::Details;
 pub use keys::{FreshKey, key_digest, new_key, new_secret};
 pub use serve::{ServeLimits, serve};
 pub use state::{AppSettings, AppState};

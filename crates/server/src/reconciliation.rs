@@ -9,8 +9,8 @@ use gallerist_engine::reconcile::bill::{BILL_BYTES_MAX, Form, Mapping};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-/// Bytes of the body that holds a bill: as a JSON text it is longer than its file.
-pub const BODY_BYTES_MAX: usize = BILL_BYTES_MAX + BILL_BYTES_MAX / 4;
+/// Bytes of the body that holds a bill: as a JSON text it is longer than its file, the more quotes stand in it.
+pub const BODY_BYTES_MAX: usize = 2 * BILL_BYTES_MAX;
 /// How far a provider's clock may be off, where nothing is said; seconds.
 const WINDOW_S: u32 = 120;
 const WINDOW_S_MAX: u32 = 86_400;

@@ -142,7 +142,11 @@ async fn method_not_allowed(State(state): State<AppState>, request: Request) -> 
 /// The methods of the paths that [`router`] knows.
 fn allowed(path: &str) -> &'static str {
     match path {
-        "/v1/quotes" | "/v1/prices/sync" | "/v1/prices/confirm" | "/v1/reconciliations" => "POST",
+        "/v1/quotes"
+        | "/v1/credits/adjustments"
+        | "/v1/prices/sync"
+        | "/v1/prices/confirm"
+        | "/v1/reconciliations" => "POST",
         "/v1/keys" | "/v1/projects" | "/v1/budgets" | "/v1/credits" | "/v1/webhooks" => "GET, POST",
         _ if path.starts_with("/v1/webhooks/") && (path.ends_with("/rotate") || path.ends_with("/test")) => {
             "POST"

@@ -92,13 +92,16 @@ impl KeyWish {
     ///
     /// # Errors
     /// The field at fault.
-    pub fn record(&self, fresh: &FreshKey) -> Result<NewKey, WishFault> {
+    pub fn record(&self, fresh: &FreshKey, now: Timestamp) -> Result<NewKey, WishFault> {
         let project = match &self.project {
             Some(name) => name.parse().map_err(|message: String| ("project", message))?,
             None => ProjectId::default_project(),
         };
-        let record =
-            fresh.record(project, &self.checked_name()?, self.checked_scopes()?, self.expiry()?.flatten());
+        let expires_at = self.expiry()?.flatten();
+        if expires_at.is_some_and(|at| at <= now) {
+            return Err(("expires_at", "expires_at must be in the future.".to_owned()));
+        }
+        let record = fresh.record(project, &self.checked_name()?, self.checked_scopes()?, expires_at);
         let limits = self.limits.unwrap_or_default().over(RateLimits::NONE)?;
         Ok(NewKey { grants: self.grants(&Grants::default())?, limits, ..record })
     }

@@ -76,7 +76,7 @@ pub fn parse_generation(body: &[u8]) -> Result<ImageRequest, Vec<ParameterFault>
 }
 
 /// The members of a body.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "prompt",
     "model",
     "n",
@@ -90,6 +90,7 @@ const KNOWN: [&str; 14] = [
     "partial_images",
     "response_format",
     "user",
+    "safety_identifier",
     "gallerist",
 ];
 

@@ -60,6 +60,7 @@ pub struct BudgetChange {
 }
 
 statements! {
+    KEY_KNOWN = "SELECT 1 FROM keys WHERE id = ?1";
     BUDGETS = "SELECT number, id, name, scope_json, unit, limit_amount, every, zone, mode_json,
         thresholds_json, created_at, removed_at FROM budgets ORDER BY number";
     BUDGET_INSERT = "INSERT INTO budgets (id, name, scope_json, unit, limit_amount, every, zone, mode_json,
@@ -324,6 +325,15 @@ fn create(writing: &mut Writing<'_>, budget: &Budget) -> Result<(), StoreError> 
     if load(connection)?.iter().any(|live| live.budget.id == budget.id) {
         return Err(StoreError::Exists(format!("budget {}", budget.id)));
     }
+    // A limit on a name that is nobody's would never count.
+    if let Part::Only(project) = &budget.scope.project {
+        let project = project.parse().map_err(StoreError::Invalid)?;
+        writing.names.project(connection, &project)?;
+    }
+    if let Part::Only(key) = &budget.scope.key {
+        let known = connection.query_opt(KEY_KNOWN, params![key], |_| Ok(()))?;
+        known.ok_or_else(|| StoreError::UnknownKey(key.clone()))?;
+    }
     let number = connection.insert(
         BUDGET_INSERT,
         params![
@@ -341,6 +351,8 @@ fn create(writing: &mut Writing<'_>, budget: &Budget) -> Result<(), StoreError> 
     )?;
     if budget.window != BudgetWindow::Forever {
         count_earlier(connection, number, budget)?;
+        // Attempts have shares now that had none when they were looked up.
+        connection.forget_lookups();
     }
     writing.change_budgets();
     Ok(())

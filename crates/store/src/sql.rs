@@ -75,6 +75,9 @@ pub(crate) trait Sql {
     /// Runs an `INSERT INTO table (…) VALUES (…)` of one row, without its number; which number it got.
     fn insert(&self, statement: &str, values: &[Value<'_>]) -> Result<i64, StoreError>;
 
+    /// Forgets what was looked up ahead: a command has changed it.
+    fn forget_lookups(&self) {}
+
     /// Shows each row to `each` until that breaks.
     fn query(&self, statement: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StoreError>;
 }

@@ -323,11 +323,12 @@ fn write_down(
 
 /// Of an address only the part before its path: the rest of it is the secret of many chat programs.
 fn told(webhook: &WebhookRecord) -> Value {
-    let past_scheme = webhook.url.find("://").map_or(0, |at| at + 3);
-    let host_end =
-        webhook.url[past_scheme..].find(['/', '?', '#']).map_or(webhook.url.len(), |at| past_scheme + at);
+    let (scheme, rest) = webhook.url.split_once("://").unwrap_or(("", &webhook.url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // A name and password before the host were allowed once.
+    let host = authority.rsplit('@').next().unwrap_or_default();
     json_value!({
-        "address": &webhook.url[..host_end],
+        "address": format!("{scheme}://{host}"),
         "kinds": webhook.kinds,
         "project": webhook.project,
         "format": webhook.format.as_str(),

@@ -17,7 +17,12 @@ impl Here {
 
     pub fn create_budget(&self, wish: &Value) -> Result<Value> {
         let wish: BudgetWish = read(wish)?;
-        let budget = wish.budget(Timestamp::now()).map_err(|(_, message)| Failure::usage(message))?;
+        let known = self.config().whole_catalogue()?;
+        let providers = &self.config().providers;
+        let providers: Vec<&str> = providers.iter().map(|provider| provider.name.as_str()).collect();
+        let budget = wish
+            .budget(&known, &providers, Timestamp::now())
+            .map_err(|(_, message)| Failure::usage(message))?;
         let id = budget.id;
         self.wait(self.store().create_budget(budget))?;
         Ok(value(&BudgetShown::from(&self.find(id)?)))

@@ -25,7 +25,7 @@ impl Here {
         let kind = configured.map_or(wish.provider.as_str(), |provider| provider.kind.as_str());
         let catalogue = self.config().whole_catalogue()?;
         let sheet = catalogue.provider(kind).ok_or_else(|| {
-            Failure::failed(format!("there is no provider {kind:?}, configured or known"))
+            Failure::usage(format!("there is no provider {kind:?}, configured or known"))
                 .advise("`gallerist prices list` shows all")
         })?;
         let purchase = wish.purchase(now).map_err(|(_, message)| Failure::usage(message))?;

@@ -22,8 +22,9 @@ impl Here {
 
     pub fn create_key(&self, wish: &KeyWish) -> Result<Value> {
         let fresh = new_key();
-        let record = wish.record(&fresh).map_err(fault)?;
-        self.wait(self.store().create_key(record, Timestamp::now()))?;
+        let now = Timestamp::now();
+        let record = wish.record(&fresh, now).map_err(fault)?;
+        self.wait(self.store().create_key(record, now))?;
         self.with_secret(&fresh)
     }
 

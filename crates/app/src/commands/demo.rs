@@ -44,6 +44,9 @@ const LATENCY_PERCENT: u32 = 20;
 /// Until the last settlement is in the books.
 const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
+/// Names of the keys that a demo makes.
+const KEY_NAMES: [&str; 2] = ["demo", "demo admin"];
+
 /// See it work: stand-ins of six providers, the gateway before them, pictures, and what they cost
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -116,8 +119,9 @@ impl Demo {
             Some(dir) => gateway::open_store(StoreOptions::new(dir, started))?,
             None => Store::open_temporary(started)?,
         };
-        let api_key = key(&store, "demo", Scopes::USUAL, started).await?;
-        let admin_key = key(&store, "demo admin", Scopes::ADMIN, started).await?;
+        refuse_others(&store).await?;
+        let api_key = key(&store, KEY_NAMES[0], Scopes::USUAL, started).await?;
+        let admin_key = key(&store, KEY_NAMES[1], Scopes::ADMIN, started).await?;
         // Commands beside the demo find it, and may read its books.
         let keys = [(first_keys::API_KEY, api_key.clone()), (first_keys::ADMIN_KEY, admin_key.clone())];
         first_keys::write(store.data_dir(), &keys)?;
@@ -257,6 +261,16 @@ impl Demo {
     }
 }
 
+/// A folder of a gateway keeps its books and the file with its keys for itself.
+async fn refuse_others(store: &Store) -> Result<()> {
+    let keys = store.list_keys().await?;
+    if keys.iter().all(|key| KEY_NAMES.contains(&key.name.as_str())) {
+        return Ok(());
+    }
+    let message = format!("{} holds the books of a gateway", store.data_dir().display());
+    Err(Failure::usage(message).advise("name another folder with --data-dir, or leave it out"))
+}
+
 async fn key(store: &Store, name: &str, scopes: Scopes, now: Timestamp) -> Result<SecretString> {
     let fresh = new_key();
     store.create_key(fresh.record(ProjectId::default_project(), name, scopes, None), now).await?;
@@ -269,6 +283,7 @@ fn config(store: &Store, stand_ins: &StandIns) -> Config {
     Config {
         store_url: None,
         redis_url: None,
+        public_url: None,
         listen: String::new(),
         data_dir: store.data_dir().to_owned(),
         base: Arc::clone(&catalogue),

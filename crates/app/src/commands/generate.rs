@@ -16,12 +16,14 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use gallerist_domain::{Chunks, ImageData, Payer, ProjectId, Ticks};
 use gallerist_engine::{Answer, Engine, Incoming, Refusal, RefusalKind};
+use gallerist_server::Details;
 use gallerist_store::{Store, StoreError};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -65,7 +67,7 @@ pub fn run(command: &GenerateCommand, json: bool) -> Result<()> {
     let environment = Environment::of_process();
     let body = body(command)?;
     ask::parse_flags(&body)?;
-    check_folder(command.output.as_deref())?;
+    check_folder(command.output.as_deref(), command.ask.n)?;
     let way = way(command, &environment)?;
     let model = body["model"].as_str().unwrap_or("auto");
     let spinner = progress::spinner(&format!("{model}: {}", command.prompt));
@@ -115,13 +117,21 @@ fn body(command: &GenerateCommand) -> Result<Value> {
     Ok(body)
 }
 
+/// Names that are looked up before several pictures are asked for: more than one request may make.
+const NAMES_CHECKED_MAX: u64 = 16;
+
 /// The pictures must have a place before they are paid for.
-fn check_folder(output: Option<&Path>) -> Result<()> {
+fn check_folder(output: Option<&Path>, count: Option<u64>) -> Result<()> {
     if let Some(path) = output.filter(|path| path.is_dir()) {
         let advice = "name the file in it too, such as kite.png";
         return Err(Failure::usage(format!("{} is a folder", path.display())).advise(advice));
     }
-    if let Some(path) = output.filter(|path| path.exists()) {
+    let several = count.is_some_and(|count| count > 1);
+    let names = output.map(|path| match several {
+        true => (1..=count.unwrap_or(1).min(NAMES_CHECKED_MAX)).map(|number| place(path, number)).collect(),
+        false => vec![path.to_owned()],
+    });
+    if let Some(path) = names.iter().flatten().find(|path| path.exists()) {
         let advice = "name another file, or move that one away; nothing was asked for yet";
         return Err(Failure::usage(format!("{} is there already", path.display())).advise(advice));
     }
@@ -160,16 +170,20 @@ fn way(command: &GenerateCommand, environment: &Environment) -> Result<Way> {
     if config.providers.is_empty() && address.is_none() {
         return Err(nobody());
     }
+    let through = |address: &str| {
+        let key = key.clone().or_else(|| first_keys::from_file(data_dir, API_KEY)).ok_or_else(|| {
+            Failure::usage(format!("the gateway at {address} wants a key"))
+                .advise(format!("--key, or {API_KEY}; `gallerist keys create` makes one"))
+        })?;
+        Ok(Way::Gateway(Client::new(address, key)))
+    };
+    // Two engines on one directory would poll the same feeds into one file.
+    if let Some(address) = gateway::answering(data_dir).filter(|_| config.store_url.is_some()) {
+        return through(&address);
+    }
     match (Store::open(config.store_options(Timestamp::now())), address) {
         (Ok(store), _) => Ok(Way::Here(Box::new(config), store)),
-        (Err(StoreError::Locked(_)), Some(address)) => {
-            let address = address.trim();
-            let key = key.or_else(|| first_keys::from_file(data_dir, API_KEY)).ok_or_else(|| {
-                Failure::usage(format!("the gateway at {address} wants a key"))
-                    .advise(format!("--key, or {API_KEY}; `gallerist keys create` makes one"))
-            })?;
-            Ok(Way::Gateway(Client::new(address, key)))
-        }
+        (Err(StoreError::Locked(_)), Some(address)) => through(address.trim()),
         (Err(StoreError::Locked(_)), None) => {
             let message = format!("the books in {} are open elsewhere", data_dir.display());
             Err(Failure::failed(message).advise("name the gateway that has them open with --server"))
@@ -226,7 +240,7 @@ async fn here(config: &Config, store: Store, body: &Value, progress: &ProgressBa
         () = ended.first() => output::remark("Ended at once; what was under way is settled at the next start."),
     }
     let answer = made?;
-    let told = serde_json::to_value(&*answer.meta).expect("an answer has text keys");
+    let told = serde_json::to_value(Details::from(&*answer.meta)).expect("an answer has text keys");
     Ok(Made { files: files(&answer)?, told })
 }
 
@@ -252,7 +266,10 @@ fn refused(refusal: &Refusal) -> Failure {
         let (charged, disputed) = (output::dollars(refusal.charged), output::dollars(refusal.disputed));
         message.push_str(&format!("\n  charged {charged}, unknown {disputed}"));
     }
-    let failure = Failure::failed(message);
+    let failure = match refusal.kind {
+        RefusalKind::InvalidRequest => Failure::usage(message),
+        _ => Failure::failed(message),
+    };
     match refusal.kind {
         RefusalKind::BudgetExceeded => failure.advise(RAISE_CAP),
         RefusalKind::NoOffer | RefusalKind::CostLimitExceeded => failure.advise(ASK_FOR_REASONS),
@@ -265,21 +282,38 @@ fn save(command: &GenerateCommand, files: &[Vec<u8>]) -> Result<Vec<PathBuf>> {
     for (at, file) in files.iter().enumerate() {
         let path = match &command.output {
             Some(path) if files.len() == 1 => path.clone(),
-            Some(path) => numbered(
-                &path.with_extension(""),
-                at + 1,
-                &path.extension().unwrap_or_default().to_string_lossy(),
-            ),
+            Some(path) => place(path, at as u64 + 1),
             None => unused(&pictures::slug(&command.prompt), pictures::extension(file)),
         };
-        std::fs::write(&path, file)
-            .map_err(|error| Failure::because(format!("{} cannot be written", path.display()), &error))?;
-        paths.push(path);
+        paths.push(write_new(path, file)?);
     }
     Ok(paths)
 }
 
-fn numbered(stem: &Path, number: usize, ending: &str) -> PathBuf {
+/// Writes a picture that is paid for: under another name where a file of this one has appeared since.
+fn write_new(path: PathBuf, bytes: &[u8]) -> Result<PathBuf> {
+    let others = (2..).map(|number| place(&path, number));
+    for free in std::iter::once(path.clone()).chain(others) {
+        let written = std::fs::File::create_new(&free).and_then(|mut file| file.write_all(bytes));
+        match written {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            written => {
+                let failed =
+                    |error| Failure::because(format!("{} cannot be written", free.display()), &error);
+                return written.map(|()| free.clone()).map_err(failed);
+            }
+        }
+    }
+    unreachable!("there are enough numbers")
+}
+
+/// Where the picture of this number goes, of several in one request.
+fn place(path: &Path, number: u64) -> PathBuf {
+    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    numbered(&path.with_extension(""), number, &ending)
+}
+
+fn numbered(stem: &Path, number: u64, ending: &str) -> PathBuf {
     PathBuf::from(format!("{}-{number}.{ending}", stem.display()))
 }
 

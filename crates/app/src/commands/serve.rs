@@ -26,11 +26,12 @@ pub(crate) const EXAMPLES: &str = "Examples:
 
 A provider is on when its customary key variable is set (OPENAI_API_KEY, …), an engine of your own when
 GALLERIST_<KIND>_BASE_URL is. GALLERIST_<KIND>_BASE_URL moves any provider. GALLERIST_LISTEN, GALLERIST_DATA_DIR,
-GALLERIST_STORE_URL, GALLERIST_REDIS_URL and GALLERIST_LOG (warn) are read too; on an empty store
-GALLERIST_ADMIN_KEY and GALLERIST_API_KEY become the first keys.
+GALLERIST_PUBLIC_URL, GALLERIST_STORE_URL, GALLERIST_REDIS_URL and GALLERIST_LOG (warn) are read too; on an
+empty store GALLERIST_ADMIN_KEY and GALLERIST_API_KEY become the first keys.
 
 The settings file, with every entry that there is; each is optional:
   listen = \"127.0.0.1:8080\"
+  public_url = \"https://img.example\"  # where clients reach it: addresses of pictures begin so
   data_dir = \"/var/lib/gallerist\"
   catalogue_dir = \"my-catalogue\"       # KIND.toml files that replace or join the built-in ones
   catalogue_described = false          # models that articles describe and no price sheet confirms
@@ -40,10 +41,12 @@ The settings file, with every entry that there is; each is optional:
   cap_usd = \"20\"                       # of the project default, set at each start
   moderation_failover = false          # try elsewhere what one provider refused
   webhooks.allow_private = false       # alerts may go to private addresses, and without TLS
-  store.url = \"postgres://me@db/books\" # several gateways on one database; docs/operating.md
-  redis.url = \"redis://cache\"          # … that count rates together; else each counts its share
   store_prompts = false                # keep each prompt with its request, to be read in its record
   retention_days = 400                 # delete older requests; usage and balances keep their sums
+  [store]
+  url = \"postgres://me@db/gallerist\"  # for several gateways; else SQLite in data_dir
+  [redis]
+  url = \"redis://cache\"              # for them to count rates together; else each counts its share
   [routes.thumbnails]                  # a policy of one's own: requests call it as their model
   models = { only = [\"flux-schnell\", \"openai/gpt-image-1-mini\"], exclude = [] }
   providers = { only = [], exclude = [\"stability\"] }
@@ -63,6 +66,7 @@ The settings file, with every entry that there is; each is optional:
   kind = \"openai\"
   base_url = \"https://eu.example/v1\"
   key_env = \"OPENAI_EU_KEY\"            # or key_file = \"/run/secrets/openai\"
+  region = \"eu\"                      # of the account, where prices depend on it
   concurrency_max = 8                  # calls at once
   images_per_minute = 120              # beyond it calls wait, projects in turn
   [[feeds]]                            # prices that are polled; docs/pricing.md has every entry

@@ -4,6 +4,7 @@ use super::typed::{TypedFeed, Written};
 use super::{Environment, Mistakes};
 use gallerist_domain::Decimal;
 use gallerist_engine::feeds::{Feed, FeedSettings};
+use gallerist_pricing::Catalogue;
 use gallerist_pricing::feed::{
     FeedBook, FeedForm, FeedRules, Guard, JUMP_FACTOR, MISSED_POLLS_MAX, Mapping, Target,
 };
@@ -133,7 +134,17 @@ fn form(written: &TypedFeed, mistakes: &mut Mistakes) -> Option<FeedForm> {
         return None;
     }
     match (kind, &written.prices) {
-        ("json", Some(prices)) => Some(FeedForm::Json(prices.value.iter().cloned().map(mapping).collect())),
+        ("json", Some(prices)) => {
+            let wrong = prices.value.iter().find(|one| {
+                one.per.is_some_and(|per| per < 1) || one.usd.is_some_and(|usd| usd.mantissa() <= 0)
+            });
+            if let Some(wrong) = wrong {
+                let message = format!("`per` and `usd` of {} {} are above 0", wrong.offer, wrong.line);
+                mistakes.add(&prices.place, message);
+                return None;
+            }
+            Some(FeedForm::Json(prices.value.iter().cloned().map(mapping).collect()))
+        }
         ("json", None) => {
             mistakes
                 .add(&written.place, "a feed of the kind json needs `prices`: which amount is which line's");
@@ -167,10 +178,12 @@ pub fn book_path(data_dir: &Path) -> PathBuf {
 }
 
 /// What earlier polls left; nothing where there was none. What was told too long ago is known to be old, whether or
-/// not a gateway ran to notice it.
-pub(super) fn book(data_dir: &Path, feeds: &[Feed], mistakes: &mut Mistakes) -> FeedBook {
+/// not a gateway ran to notice it; what a feed told that is not configured any more holds no longer.
+pub(super) fn book(data_dir: &Path, feeds: &[Feed], base: &Catalogue, mistakes: &mut Mistakes) -> FeedBook {
     let mut book = kept(data_dir, mistakes);
     let now = Timestamp::now();
+    let names: Vec<&str> = feeds.iter().map(|feed| feed.rules.name.as_str()).collect();
+    book.leave(&names, base, now);
     for feed in feeds {
         let unknown = feed.rules.form.is_volatile();
         book.mark_silence(&feed.rules.name, feed.stale_after, unknown, now);

@@ -27,6 +27,8 @@ pub(super) struct Written<T> {
 pub(super) struct Typed {
     /// `HOST:PORT`; default 127.0.0.1:8080.
     pub listen: Option<Written<String>>,
+    /// `https://HOST`, where clients reach the gateway; default what their requests say.
+    pub public_url: Option<Written<String>>,
     /// Database that several gateways share: `url` of `[store]`; default SQLite in `data_dir`.
     pub store_url: Option<Written<String>>,
     /// Redis or Valkey server on which several gateways count rates: `url` of `[redis]`; default none.
@@ -169,6 +171,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     let mut table = table.into_inner();
     let typed = Typed {
         listen: reader.take(&mut table, "listen"),
+        public_url: reader.take(&mut table, "public_url"),
         store_url: reader.url_of(&mut table, "store"),
         redis_url: reader.url_of(&mut table, "redis"),
         data_dir: reader.take(&mut table, "data_dir"),
@@ -189,7 +192,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     };
     reader.refuse_rest(
         table,
-        "listen, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
+        "listen, public_url, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
          moderation_failover, store_prompts, retention_days, store, redis, webhooks, providers, feeds, routes, \
          migrations",
     );

@@ -1,6 +1,6 @@
 //! Accepted prices as part of the catalogue: dated points at the end of a line's history.
 
-use super::{FeedBook, Quoted, Silence, Target, Watch};
+use super::{Base, FeedBook, Quoted, Silence, Target, Watch};
 use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet};
 use crate::sheet::{Confidence, PriceLine, PriceSheet, Source};
 use gallerist_domain::Price;
@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 impl Catalogue {
     /// What the line of a target costs at `at`, without any feed; `None` where there is no such line then.
-    pub fn line_price(&self, target: &Target, at: Timestamp) -> Option<Quoted> {
+    pub fn line_price(&self, target: &Target, at: Timestamp) -> Option<Base> {
         let (kind, model) = target.offer.split_once('/')?;
         let model = self.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
         let mut lines = model.sheet.lines.iter().filter(|line| line.id == target.line);
-        lines.find(|line| line.period.contains(at)).map(|line| Quoted::of(line.price_expected))
+        let line = lines.find(|line| line.period.contains(at))?;
+        Some(Base { quote: Quoted::of(line.price_expected), since: line.period.since })
     }
 
     /// The catalogue with the accepted prices of feeds: each holds from its instant until the next one. What

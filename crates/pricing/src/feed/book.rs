@@ -1,6 +1,7 @@
 //! Everything that feeds have told, and what is said of each feed: what is kept between polls.
 
-use super::{EndWatch, PricePoint, Quoted, Silence, Target, Watch, confirm, is_stale};
+use super::{EndWatch, POINTS_MAX, PricePoint, Quoted, Silence, Target, Watch, confirm, is_stale};
+use crate::catalogue::Catalogue;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -76,6 +77,39 @@ impl FeedBook {
         }
     }
 
+    /// Forgets the editions whose prices are forgotten: today's are nearer to them than the catalogue's.
+    pub(super) fn forget_editions(&mut self) {
+        let full = self.watches.values().filter(|watch| watch.points.len() >= POINTS_MAX);
+        let oldest = full.filter_map(|watch| watch.points.first()?.believed).max();
+        if let Some(oldest) = oldest {
+            self.editions.retain(|_, at| *at >= oldest);
+        }
+    }
+
+    /// Lets go of what feeds told that are not configured any more: the catalogue's own price holds again from
+    /// `now` on. Returns the lines.
+    pub fn leave(&mut self, configured: &[&str], catalogue: &Catalogue, now: Timestamp) -> Vec<String> {
+        let mut left = Vec::new();
+        for (line, watch) in &mut self.watches {
+            if watch.feed.is_empty() || configured.contains(&watch.feed.as_str()) {
+                continue;
+            }
+            watch.held = None;
+            watch.silent = None;
+            let target = line
+                .rsplit_once(' ')
+                .map(|(offer, line)| Target { offer: offer.to_owned(), line: line.to_owned() });
+            let Some(base) = target.and_then(|target| catalogue.line_price(&target, now)) else { continue };
+            let told = watch.in_force(base).is_some_and(|point| !point.quote.equals(base.quote));
+            if told {
+                watch.points.push(PricePoint { quote: base.quote, since: now, believed: Some(now) });
+                left.push(line.clone());
+            }
+        }
+        self.feeds.retain(|name, _| configured.contains(&name.as_str()));
+        left
+    }
+
     /// A poll brought nothing that could be read.
     pub fn note_failure(&mut self, feed: &str, why: String, now: Timestamp) {
         let status = self.feeds.entry(feed.to_owned()).or_default();
@@ -145,6 +179,13 @@ impl FeedBook {
             })
         });
         prices.chain(ends).collect()
+    }
+
+    /// What is said where nothing is held of the names that somebody confirmed.
+    pub fn nothing_held(&self, wanted: &[String]) -> String {
+        let held: Vec<String> = self.held().into_iter().map(|held| held.line).collect();
+        let shown = if held.is_empty() { "nothing at all".to_owned() } else { held.join(", ") };
+        format!("nothing is held of {}; held is {shown}", wanted.join(", "))
     }
 
     /// A person believes at `now` what is held of these: an `OFFER`, an `OFFER LINE`; all of it where none is

@@ -10,6 +10,7 @@ use gallerist_domain::{Meter, Ticks};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// How the answers of a feed are taken.
 #[derive(Clone, Debug)]
@@ -127,9 +128,15 @@ pub fn take_in(
         book.note_success(&rules.name, now);
     }
     let mut told = Vec::new();
+    let mut named = BTreeSet::new();
     for one in seen {
         match one {
             Ok(seen) if !rules.speaks_of(&seen.target.offer) => {}
+            // Several small jumps are one large one.
+            Ok(seen) if !named.insert(seen.target.to_string()) => {
+                let why = Some("the answer names the line more than once; its first word counts".to_owned());
+                told.push(Told { why, ..Told::new(&rules.name, &seen.target.to_string(), "refused") });
+            }
             Ok(seen) => told.push(decided(book, rules, &seen, catalogue, now)),
             Err(fault) => {
                 told.push(Told { why: Some(fault.to_string()), ..Told::new(&rules.name, "", "unreadable") });
@@ -138,6 +145,7 @@ pub fn take_in(
     }
     let wanted = ends.into_iter().filter(|end| rules.speaks_of(&end.offer));
     told.extend(wanted.map(|end| ended(book, rules, &end, now)));
+    book.forget_editions();
     told
 }
 
@@ -165,8 +173,8 @@ fn decided(
     let Some(base) = catalogue.line_price(&seen.target, now) else {
         return Told { why: Some("the line has no price now".to_owned()), ..blank };
     };
-    let known = book.watches.get(&line).and_then(|watch| watch.points.last());
-    let old = known.map_or(base, |point| point.quote);
+    let known = book.watches.get(&line).and_then(|watch| watch.in_force(base));
+    let old = known.map_or(base.quote, |point| point.quote);
     let figures = Told {
         old_usd: Some(old.usd),
         new_usd: Some(seen.quote.usd),

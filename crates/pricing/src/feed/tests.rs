@@ -16,10 +16,14 @@ fn minute(minute: i64) -> Timestamp {
     now() + SignedDuration::from_mins(minute)
 }
 
+fn four_cents(since: Option<Timestamp>) -> Base {
+    Base { quote: dollars("0.04"), since }
+}
+
 /// A poll at a minute that tells a price of that minute, over a base of four cents.
 fn poll(watch: &mut Watch, at: i64, text: &str) -> Decision {
     let seen = Observation { target: target(), quote: dollars(text), at: minute(at) };
-    observe(watch, dollars("0.04"), &seen, minute(at), AGREEING)
+    observe(watch, four_cents(None), &seen, minute(at), AGREEING)
 }
 
 /// A second poll that agrees is enough.
@@ -81,12 +85,76 @@ fn what_is_no_price_of_now_is_refused() {
     assert!(matches!(poll(&mut watch, 0, "0"), Decision::Refused(_)));
     let ahead = Observation { target: target(), quote: dollars("0.05"), at: minute(60) };
     assert!(matches!(
-        observe(&mut watch, dollars("0.04"), &ahead, now(), Guard::default()),
+        observe(&mut watch, four_cents(None), &ahead, now(), Guard::default()),
         Decision::Refused(_)
     ));
     assert_eq!(poll(&mut watch, 5, "0.05"), accepted(5, "0.05"));
     let late = Observation { target: target(), quote: dollars("0.045"), at: minute(1) };
-    assert_eq!(observe(&mut watch, dollars("0.04"), &late, minute(6), Guard::default()), Decision::Late);
+    assert_eq!(observe(&mut watch, four_cents(None), &late, minute(6), Guard::default()), Decision::Late);
+}
+
+#[test]
+fn a_price_of_ours_that_is_younger_than_the_feeds_word_is_what_holds() {
+    let mut watch = Watch::default();
+    assert_eq!(poll(&mut watch, 5, "0.05"), accepted(5, "0.05"));
+    // A new edition of the catalogue dates its own price later.
+    let base = four_cents(Some(minute(10)));
+    assert_eq!(watch.in_force(base), None);
+    let told = |at: i64, text: &str| Observation { target: target(), quote: dollars(text), at: minute(at) };
+    let mut see = |seen: &Observation, at| observe(&mut watch, base, seen, minute(at), Guard::default());
+    assert_eq!(see(&told(5, "0.05"), 20), Decision::Late, "its word is older than ours");
+    assert_eq!(see(&told(5, "0.04"), 20), Decision::Same, "whatever its age");
+    assert_eq!(see(&told(21, "0.05"), 21), accepted(21, "0.05"), "said again, it is news");
+    assert_eq!(see(&told(22, "0.05"), 22), Decision::Same);
+}
+
+#[test]
+fn what_a_feed_told_that_is_gone_holds_no_longer() {
+    let mut book = FeedBook::default();
+    let base = CATALOGUE.line_price(&target(), now()).expect("it has a price");
+    let dearer = Quoted { usd: base.quote.usd.checked_mul(2).expect("small"), per: base.quote.per };
+    let mut watch = Watch { feed: "spot".to_owned(), ..Watch::default() };
+    let seen = Observation { target: target(), quote: dearer, at: minute(1) };
+    observe(&mut watch, base, &seen, minute(1), Guard::default());
+    book.watches.insert(target().to_string(), watch);
+    assert_eq!(book.leave(&["spot"], &CATALOGUE, minute(5)), [""; 0]);
+    assert_eq!(book.leave(&["other"], &CATALOGUE, minute(5)), [target().to_string()]);
+    assert_eq!(book.leave(&["other"], &CATALOGUE, minute(6)), [""; 0], "once");
+    let fed = CATALOGUE.with_feeds(&book);
+    assert_eq!(fed.line_price(&target(), minute(4)).expect("priced").quote, dearer, "the past stays");
+    assert!(fed.line_price(&target(), minute(5)).expect("priced").quote.equals(base.quote));
+}
+
+#[test]
+fn of_several_words_about_a_line_in_one_answer_the_first_counts() {
+    let rules = FeedRules {
+        name: "spot".to_owned(),
+        form: FeedForm::Spot,
+        guard: Guard::default(),
+        offers: Vec::new(),
+    };
+    let word = |usd: &str| format!(r#"{{"offer": "bfl/flux-1.1-pro", "line": "images", "usd": "{usd}"}}"#);
+    let body = format!(r#"{{"prices": [{}, {}, {}]}}"#, word("0.1"), word("0.28"), word("0.8"));
+    let mut book = FeedBook::default();
+    let told = take_in(&mut book, &rules, &body, &CATALOGUE, now());
+    let decisions: Vec<_> = told.iter().map(|told| told.decision.as_str()).collect();
+    assert_eq!(decisions, ["accepted", "refused", "refused"]);
+    assert_eq!(book.watches[&target().to_string()].points.len(), 1);
+}
+
+#[test]
+fn editions_go_with_the_points_that_they_need() {
+    let mut book = FeedBook::default();
+    let mut watch = Watch::default();
+    book.note_edition("old", minute(1));
+    book.note_edition("new", minute(5_000));
+    for at in 0..1_002 {
+        let text = if at % 2 == 0 { "0.05" } else { "0.06" };
+        assert!(matches!(poll(&mut watch, at * 2, text), Decision::Accepted(_)));
+    }
+    book.watches.insert(target().to_string(), watch);
+    book.forget_editions();
+    assert_eq!(book.editions.keys().collect::<Vec<_>>(), ["new"]);
 }
 
 #[test]
@@ -104,7 +172,7 @@ fn an_accepted_price_holds_from_its_instant_and_not_before() {
     let (_, model) = find("bfl", "flux-1.1-pro");
     let target = Target { offer: "bfl/flux-1.1-pro".to_owned(), line: model.sheet.lines[0].id.clone() };
     let base = CATALOGUE.line_price(&target, now()).expect("it has a price");
-    let dearer = Quoted { usd: base.usd.checked_mul(2).expect("small"), per: base.per };
+    let dearer = Quoted { usd: base.quote.usd.checked_mul(2).expect("small"), per: base.quote.per };
     let mut watch = Watch::default();
     let seen = Observation { target: target.clone(), quote: dearer, at: minute(10) };
     assert!(matches!(observe(&mut watch, base, &seen, minute(10), Guard::default()), Decision::Accepted(_)));

@@ -23,7 +23,10 @@ pub(crate) async fn list(State(state): State<AppState>, headers: HeaderMap) -> R
 pub(crate) async fn create(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
     let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: BudgetWish = body(&state, request).await?;
-    let budget = wish.budget(state.engine().clock().now()).map_err(invalid)?;
+    let (known, now) = (state.whole_catalogue().await, state.engine().clock().now());
+    let market = state.engine().market();
+    let providers: Vec<&str> = market.offers.iter().map(|offer| offer.id.provider.as_str()).collect();
+    let budget = wish.budget(&known, &providers, now).map_err(invalid)?;
     let id = budget.id;
     state.store_for(&admin).create_budget(budget).await?;
     answer(&state, id, StatusCode::CREATED).await

@@ -46,6 +46,10 @@ pub(crate) async fn confirm(State(state): State<AppState>, request: Request) -> 
     let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: Confirmation = body(&state, request).await?;
     let told = state.engine().confirm_held(&wish.lines).await.map_err(failed)?;
+    if told.is_empty() && !wish.lines.is_empty() {
+        let why = state.engine().feed_book().nothing_held(&wish.lines);
+        return Err(Failure::invalid("lines", format!("lines: {why}.")));
+    }
     let (store, now) = (state.store_for(&admin), state.engine().clock().now());
     for line in &told {
         let after = json_value!({"old_usd": line.old_usd, "new_usd": line.new_usd});

@@ -49,12 +49,9 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
     let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: KeyWish = body(&state, request).await?;
     let fresh = new_key();
-    let record = wish.record(&fresh).map_err(wish_fault)?;
-    let id = record.id.clone();
     let now = state.engine().clock().now();
-    if record.expires_at.is_some_and(|at| at <= now) {
-        return Err(Failure::invalid("expires_at", "expires_at must be in the future."));
-    }
+    let record = wish.record(&fresh, now).map_err(wish_fault)?;
+    let id = record.id.clone();
     state.store_for(&admin).create_key(record, now).await?;
     let made = known(&state, &id).await?;
     Ok(json(StatusCode::CREATED, &KeyShown::of(&made, Some(fresh.secret.expose_secret()))))

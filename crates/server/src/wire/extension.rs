@@ -23,7 +23,8 @@ pub(super) const PARTS_MAX: usize = 16;
 const PROVIDERS_MAX: usize = 64;
 const NAME_CHARACTERS_MAX: usize = 64;
 /// The members of the object.
-pub(super) const KNOWN: [&str; 19] = [
+pub(super) const KNOWN: [&str; 20] = [
+    "tags",
     "objective",
     "max_cost_usd",
     "max_latency_ms",
@@ -118,8 +119,14 @@ fn read_making(name: &str, value: &RawValue, request: &mut ImageRequest, faults:
             let text = read::prose(path, value, super::PROMPT_CHARACTERS_MAX, faults);
             request.negative_prompt = text.filter(|text| !text.trim().is_empty());
         }
-        "loras" => request.ingredients.loras = count("gallerist.loras", value, faults, lora),
-        "controls" => request.ingredients.controls = count("gallerist.controls", value, faults, control),
+        "loras" => {
+            let loras = count("gallerist.loras", value, faults, lora);
+            request.ingredients.loras = request.ingredients.loras.max(loras);
+        }
+        "controls" => {
+            let controls = count("gallerist.controls", value, faults, control);
+            request.ingredients.controls = request.ingredients.controls.max(controls);
+        }
         "references" => request.references = count("gallerist.references", value, faults, reference),
         "operation" => ingredients::read_operation(value, request, faults),
         "ingredients" => ingredients::read_ingredients(value, request, faults),
@@ -401,7 +408,7 @@ fn read_options(value: &RawValue, request: &mut ImageRequest, faults: &mut Fault
         }
         let Some(members) = read::object(&path, options, faults) else { continue };
         for (name, value) in &members {
-            json::refuse_repeated_inside(&format!("{path}.{name}"), value, faults);
+            json::refuse_repeated_inside(&format!("{path}.{}", json::shortened(name)), value, faults);
         }
         let words = members
             .into_iter()

@@ -33,8 +33,9 @@ pub(super) fn read_ingredients(value: &RawValue, request: &mut ImageRequest, fau
         match name.as_ref() {
             "inputs" => found.inputs = sizes(&path, value, faults),
             "mask_pixels" => found.mask_pixels = count(MASK_PIXELS_MAX).and_then(|n| i64::try_from(n).ok()),
-            "loras" => found.loras = small(count(parts_max)),
-            "controls" => found.controls = small(count(parts_max)),
+            // What is listed by name is there, whatever this says.
+            "loras" => found.loras = found.loras.max(small(count(parts_max))),
+            "controls" => found.controls = found.controls.max(small(count(parts_max))),
             "ip_adapters" => found.ip_adapters = small(count(parts_max)),
             "tool_calls" => found.tool_calls = small(count(parts_max)),
             "cached_characters" => found.cached_characters = small(count(CACHED_CHARACTERS_MAX)),

@@ -14,6 +14,8 @@ use std::fmt;
 pub(crate) const DEPTH_MAX: usize = 32;
 /// Most fields of an object.
 const MEMBERS_MAX: usize = 128;
+/// Characters that a name adds to the path of what is inside it.
+const PATH_PART_CHARACTERS_MAX: usize = 64;
 
 /// A field: its name, and its value unparsed.
 pub(crate) type Member<'a> = (Cow<'a, str>, &'a RawValue);
@@ -58,7 +60,7 @@ pub(crate) fn refuse_repeated(inside: &str, members: &[Member<'_>], faults: &mut
     for (at, (name, _)) in members.iter().enumerate() {
         if members[..at].iter().any(|(earlier, _)| earlier == name) {
             let message = format!("{inside}{} is given more than once", shown(name));
-            faults.add(&format!("{inside}{name}"), code::VALUE, message);
+            faults.add(&format!("{inside}{}", shortened(name)), code::VALUE, message);
         }
     }
 }
@@ -71,9 +73,13 @@ pub(crate) fn refuse_repeated_inside(path: &str, value: &RawValue, faults: &mut 
                 faults.add(path, code::VALUE, format!("{path} has more than {MEMBERS_MAX} fields"));
                 return;
             };
-            refuse_repeated(&format!("{path}."), &members, faults);
+            if members.len() > 1 {
+                refuse_repeated(&format!("{path}."), &members, faults);
+            }
             for (name, value) in &members {
-                refuse_repeated_inside(&format!("{path}.{name}"), value, faults);
+                if matches!(value.get().as_bytes().first(), Some(b'{' | b'[')) {
+                    refuse_repeated_inside(&format!("{path}.{}", shortened(name)), value, faults);
+                }
             }
         }
         Some(b'[') => {
@@ -82,6 +88,14 @@ pub(crate) fn refuse_repeated_inside(path: &str, value: &RawValue, faults: &mut 
             }
         }
         _ => {}
+    }
+}
+
+/// The start of a name: a path grows by no more than this with each level, whatever was sent.
+pub(crate) fn shortened(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(PATH_PART_CHARACTERS_MAX) {
+        None => Cow::Borrowed(name),
+        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
     }
 }
 

@@ -77,6 +77,26 @@ async fn a_faulty_wish_names_its_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_limit_on_an_alias_counts_its_model_and_one_on_nothing_is_refused() {
+    let house = House::open().await;
+    let of = |scope: Value| json!({"limit_images": 1, "window": "day", "scope": scope});
+    for (scope, near) in
+        [(json!({"model": "gpt-image-3"}), "gpt-image-2"), (json!({"provider": "opnai"}), "openai")]
+    {
+        let refused = house.admin("POST", "/v1/budgets", &of(scope)).await;
+        let told = refused.json().to_string();
+        assert!(refused.status == 400 && told.contains(near), "{told}");
+    }
+    for scope in [json!({"project": "shpo"}), json!({"key": "k9"})] {
+        assert_eq!(house.admin("POST", "/v1/budgets", &of(scope)).await.status, 404);
+    }
+    let made =
+        house.admin("POST", "/v1/budgets", &of(json!({"model": "stable-image-erase-object"}))).await.json();
+    assert_eq!(made["scope"]["model"], "stable-image-erase");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_project_sees_its_own_budgets_only() {
     let house = House::open().await;
     for project in ["default", "other"] {

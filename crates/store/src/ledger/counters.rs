@@ -355,7 +355,9 @@ impl Standing {
             writing.connection.change_one(COUNTER_ALERTED, params![counter, *percent])?;
             let fact =
                 AlertFact::BudgetThreshold { threshold_percent: *percent, standing: self.words(budget) };
-            self.raise(writing, budget, format!("budget:{}:{counter}:{percent}", budget.id), moving, fact)?;
+            // Of another limit it is other news.
+            let once = format!("budget:{}:{counter}:{percent}:{}", budget.id, budget.limit);
+            self.raise(writing, budget, once, moving, fact)?;
         }
         let used = spent + i128::from(self.held);
         if moving.overrun && budget.mode.refuses() && used > i128::from(budget.limit) {

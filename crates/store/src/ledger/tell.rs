@@ -15,8 +15,9 @@ statements! {
         JOIN projects p ON p.number = r.project WHERE a.row = ?1";
 }
 
-/// Tells of a charge above the published maximum: the first one an hour of an offer and project. A price list
-/// that is wrong is so for every request, and a thousand alerts say no more than one.
+/// Tells of a charge above the published maximum: the first one an hour of an offer, project and magnitude. A price
+/// list that is wrong is so for every request, and a thousand alerts say no more than one; an overrun that is twice
+/// as large is other news.
 pub(super) fn overrun(
     writing: &mut Writing<'_>,
     id: AttemptId,
@@ -30,7 +31,8 @@ pub(super) fn overrun(
     }
     let (offer, project) = where_and_whose(writing, attempt)?;
     let hour = at.as_second().div_euclid(3_600);
-    let once = format!("overrun:{offer}:{project}:{hour}");
+    let magnitude = (charge - maximum).get().ilog2();
+    let once = format!("overrun:{offer}:{project}:{hour}:{magnitude}");
     let fact = AlertFact::ChargeOverrun { attempt: id, offer, maximum, charge };
     raise(writing, once, project, at, fact)
 }

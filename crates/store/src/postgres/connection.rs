@@ -439,6 +439,10 @@ impl Sql for Connection {
         Ok(number)
     }
 
+    fn forget_lookups(&self) {
+        self.ahead.borrow_mut().clear();
+    }
+
     fn query(&self, statement: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StoreError> {
         let rows = match self.known(statement, values) {
             Some(rows) => rows,

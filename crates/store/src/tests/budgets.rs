@@ -184,6 +184,36 @@ async fn a_soft_budget_refuses_nothing_and_tells_each_threshold_once() {
 }
 
 #[tokio::test]
+async fn a_raised_limit_tells_its_thresholds_again() {
+    let store = store();
+    let soft = budget(BudgetScope::default(), 100, BudgetWindow::Forever, BudgetMode::Soft);
+    store.create_budget(soft.clone()).await.unwrap();
+    let payer = payer_with(None, None);
+    let spend = async |charge: i64| {
+        let reservation = asked(&payer, "bfl", charge, 1, at(0));
+        try_reserve(&store, reservation.clone()).await.unwrap();
+        end(&store, &reservation, settled(charge, 1)).await;
+    };
+    spend(85).await;
+    let raised = BudgetChange { limit: Some(1_000), ..BudgetChange::default() };
+    store.change_budget(soft.id, raised, at(1)).await.unwrap();
+    spend(720).await;
+    let page = store.alerts(AlertFilter { limit: 10, ..AlertFilter::default() }).await.unwrap();
+    let told: Vec<&str> = page.alerts.iter().rev().map(|alert| &alert.message[..4]).collect();
+    assert_eq!(told, ["80 %", "80 %"], "{page:#?}");
+}
+
+#[tokio::test]
+async fn a_limit_on_a_project_or_key_that_nobody_has_is_refused() {
+    let store = store();
+    let of = |scope| budget(scope, 100, BudgetWindow::Day, BudgetMode::Hard);
+    let project = of(BudgetScope { project: Part::Only("shpo".to_owned()), ..BudgetScope::default() });
+    assert!(matches!(store.create_budget(project).await, Err(StoreError::UnknownProject(_))));
+    let key = of(BudgetScope { key: Part::Only("k9".to_owned()), ..BudgetScope::default() });
+    assert!(matches!(store.create_budget(key).await, Err(StoreError::UnknownKey(_))));
+}
+
+#[tokio::test]
 async fn only_a_charge_above_its_maximum_passes_a_limit_and_it_is_told_and_closes_it() {
     let store = store();
     let hard = budget(BudgetScope::default(), 100, BudgetWindow::Forever, BudgetMode::Hard);

@@ -205,6 +205,7 @@ async fn a_project_is_made_with_its_limits_in_one_change() {
 #[tokio::test]
 async fn what_is_done_to_a_budget_is_logged() {
     let store = store();
+    store.create_project("shop".parse().unwrap(), None, at(0)).await.unwrap();
     let admin = store.on_behalf_of(Actor::key("root"));
     let budget = Budget {
         id: BudgetId::generate(),

@@ -255,7 +255,8 @@ async fn a_price_is_noted_and_told_by_whoever_sees_the_change_first() {
 
 #[tokio::test]
 async fn what_is_done_to_a_webhook_is_logged_without_its_secrets() {
-    let hook = NewWebhook { url: "https://hooks.example/T0/s3cret".to_owned(), ..webhook(&[], None) };
+    let hook =
+        NewWebhook { url: "https://me:s3cret@hooks.example/T0/s3cret".to_owned(), ..webhook(&[], None) };
     let store = store_with(&[]).await;
     let admin = store.on_behalf_of(Actor::key("root"));
     admin.create_webhook(hook.clone(), at(1)).await.unwrap();

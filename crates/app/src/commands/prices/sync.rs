@@ -68,7 +68,13 @@ fn ask(client: &Client, command: &SyncCommand, confirmed: Option<&[String]>) -> 
 fn here(config: &Config, command: &SyncCommand, confirmed: Option<&[String]>) -> Result<Vec<Value>> {
     let (mut book, now) = (config.feed_book.clone(), Timestamp::now());
     let told = match confirmed {
-        Some(lines) => confirm(&mut book, lines, now),
+        Some(lines) => {
+            let told = confirm(&mut book, lines, now);
+            if told.is_empty() && !lines.is_empty() {
+                return Err(Failure::usage(book.nothing_held(lines)));
+            }
+            told
+        }
         None => {
             let asked = |name: &str| command.feed.as_deref().is_none_or(|feed| feed == name);
             let mut feeds = config.feeds.clone();

@@ -79,7 +79,7 @@ fn fals_unit_price_is_that_of_the_units_it_reports() {
         .line_price(&Target { offer: "fal/flux-1-dev".to_owned(), line: "units".to_owned() }, now())
         .expect("it has one");
     let point = book.watches["fal/flux-1-dev units"].points[0];
-    assert!(point.quote.equals(Quoted { usd: usd("0.03"), per: base.per }), "{point:?}");
+    assert!(point.quote.equals(Quoted { usd: usd("0.03"), per: base.quote.per }), "{point:?}");
     assert!(
         !told.keys().any(|line| line.starts_with("fal/flux-2-max")),
         "its first and further megapixels have two prices, and one figure does not say which: {told:?}"
