@@ -1,4 +1,4 @@
-//! The chores of the workspace: `cargo xtask test`, `sdk`, `tidy`, `bench`, `nightly`.
+//! The chores of the workspace: `cargo xtask test`, `sdk`, `tidy`, `bench`, `chaos`, `nightly`.
 //!
 //! This room owns everything that a contributor or a machine runs besides the product itself, in place
 //! of shell scripts. It refuses product code: nothing here is linked into the binary, and it sees the
@@ -6,9 +6,10 @@
 //!
 //! `suite.rs` is what `test` does, in order; `tools.rs` sets up Python and Node for it, `servers.rs` the private
 //! servers of the tests (`postgres.rs`, `redis.rs`), `sdk.rs` runs the official SDKs against the binary; `tidy.rs` holds the rules of the house that can be checked;
-//! `bench.rs` and `nightly.rs` are the long runs.
+//! `bench.rs`, `chaos.rs` and `nightly.rs` are the long runs.
 
 mod bench;
+mod chaos;
 mod nightly;
 mod postgres;
 mod redis;
@@ -29,7 +30,9 @@ usage: cargo xtask COMMAND
   sdk              only the official SDKs
   tidy             only the rules of the house (rooms, file sizes, places of a provider)
   bench [--peers]  micro-benchmarks; with --peers also the side-by-side run against other gateways
-  nightly          cargo deny, long property tests, the Rust tests in the release profile, with private servers too";
+  chaos [--seconds 120]
+                   three release gateways on a private PostgreSQL, one killed every two seconds under load
+  nightly          cargo deny, long property tests, the whole suite in the release profile, chaos";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,6 +43,11 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["bench"] => bench::run(false),
         ["bench", "--peers"] => bench::run(true),
+        ["chaos"] => chaos::run(chaos::SECONDS_USUAL),
+        ["chaos", "--seconds", seconds] => match seconds.parse() {
+            Ok(seconds) => chaos::run(seconds),
+            Err(_) => Err(anyhow::anyhow!("--seconds is {seconds:?}: write a whole number such as 120")),
+        },
         ["nightly"] => nightly::run(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -1,9 +1,10 @@
 //! `cargo xtask nightly`: what takes too long for every change.
 //!
 //! Licences, bans and advisories by `cargo deny` where it is installed; the property tests with many
-//! more cases; the Rust tests in the release profile, whose arithmetic and timing differ from debug. Tests have
-//! the same private servers as in `cargo xtask test`.
+//! more cases; the Rust tests in the release profile, whose arithmetic and timing differ from debug; two minutes in
+//! which replicas are killed. Tests have the same private servers as in `cargo xtask test`.
 
+use crate::chaos;
 use crate::servers::Servers;
 use crate::shell::{self, cargo, exists};
 use anyhow::Result;
@@ -29,5 +30,6 @@ pub fn run() -> Result<bool> {
     let properties = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
     passed &= shell::run(servers.tell(cargo().args(properties).env("PROPTEST_CASES", PROPERTY_CASES)))?;
     passed &= shell::run(servers.tell(cargo().args(["test", "--workspace", "--no-fail-fast", "--release"])))?;
+    passed &= chaos::run(chaos::SECONDS_USUAL)?;
     Ok(passed)
 }

@@ -11,28 +11,22 @@
 mod comparison;
 #[path = "../../engine/tests/whole/database.rs"]
 mod database;
+#[path = "processes/gateway.rs"]
+mod gateway;
 
 use comparison::{compare, explain, hits};
 use database::Database;
 use gallerist_domain::Ticks;
 use gallerist_fakes::{Fakes, FakesOptions};
-use gallerist_pricing::Catalogue;
 use gallerist_store::{AttemptRecord, AttemptStatus, RequestFilter, RequestRecord, Store, StoreOptions};
+use gateway::{Gateway, KEY, Providers, Start, free_port, script};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const KILLS: u64 = 20;
 const CLIENTS: u64 = 12;
-const KEY: &str = "sk-client-of-the-test";
-
-/// Paths of the base URLs, as the vendors' SDKs would have them.
-const PATHS: &[(&str, &str)] = &[("openai", "/v1"), ("google", "/v1beta"), ("bfl", "/v1")];
-
 const MODELS: &[&str] = &[
     "auto",
     "openai/gpt-image-2",
@@ -44,75 +38,6 @@ const MODELS: &[&str] = &[
     "flux-2-klein-4b",
     "automatic1111/sdxl",
 ];
-
-/// What may go wrong besides: each call takes a while, so that some are always under way.
-fn script(kind: &str) -> Value {
-    let latency_ms = if kind == "bfl" || kind == "fal" { 400 } else { 120 };
-    json!([
-        {"fault": "latency", "ms": latency_ms},
-        {"fault": "latency", "probability": 0.3, "ms": 300},
-        {"fault": "reset_after", "probability": 0.02},
-        {"fault": "429", "probability": 0.02, "retry_after_s": 0},
-        {"fault": "blank", "probability": 0.02},
-    ])
-}
-
-struct Gateway(Child);
-
-impl Gateway {
-    /// Starts it and waits until it listens.
-    fn start(fakes: &Fakes, home: &Path, port: u16) -> Gateway {
-        Gateway::start_on(fakes, home, port, None)
-    }
-
-    /// As [`Gateway::start`], with its books in a database that others share.
-    fn start_on(fakes: &Fakes, home: &Path, port: u16, store_url: Option<&str>) -> Gateway {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gallerist"));
-        command.env_clear().env("HOME", home).current_dir(home).args(["serve", "--json"]);
-        command.env("GALLERIST_DATA_DIR", home.join("books"));
-        command.env("GALLERIST_LISTEN", format!("127.0.0.1:{port}"));
-        command.env("GALLERIST_API_KEY", KEY).env("GALLERIST_ADMIN_KEY", "sk-admin-of-the-test");
-        command.envs(store_url.map(|url| ("GALLERIST_STORE_URL", url)));
-        let (catalogue, keys) = (Catalogue::embedded(), fakes.keys());
-        for (kind, origin) in fakes.origins() {
-            let path = PATHS.iter().find(|(known, _)| *known == kind).map_or("", |(_, path)| path);
-            command.env(format!("GALLERIST_{}_BASE_URL", kind.to_uppercase()), format!("{origin}{path}"));
-            if let Some(variable) = catalogue.provider(&kind).and_then(|sheet| sheet.key_variables.first()) {
-                command.env(variable, &keys[&kind]);
-            }
-        }
-        let log = std::fs::File::options().create(true).append(true).open(home.join("log")).unwrap();
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().expect("it starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready = || serde_json::from_str::<Value>(&line).is_ok();
-        assert!(ready(), "not ready: {line:?} {}", std::fs::read_to_string(home.join("log")).unwrap());
-        Gateway(child)
-    }
-
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    fn end(mut self) {
-        let id = self.0.id().to_string();
-        assert!(Command::new("/bin/kill").args(["-TERM", &id]).status().unwrap().success());
-        let begun = Instant::now();
-        while self.0.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(40), "it does not end");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// One client: asks again and again. Every third of its wishes has a key and is repeated until it is answered.
 struct Client<'a> {
@@ -191,24 +116,30 @@ async fn read(store: &Store) -> (Vec<RequestRecord>, Vec<AttemptRecord>) {
     }
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Stand-ins in this process, with the script of the tests, and where they are.
+fn stand_ins(runtime: &tokio::runtime::Runtime, seed: u64) -> (Fakes, Providers) {
+    let fakes = runtime.block_on(Fakes::start(FakesOptions { seed, ..FakesOptions::default() })).unwrap();
+    for stand_in in fakes.iter() {
+        stand_in.ctx.faults.set(&script(stand_in.kind)).unwrap();
+    }
+    let providers = Providers {
+        origins: fakes.origins().into_iter().collect(),
+        keys: fakes.keys().into_iter().collect(),
+    };
+    (fakes, providers)
 }
 
 #[test]
 fn twenty_kills_under_load_lose_no_payment_and_make_none_twice() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let fakes = runtime.block_on(Fakes::start(FakesOptions { seed: 20, ..FakesOptions::default() })).unwrap();
-    for stand_in in fakes.iter() {
-        stand_in.ctx.faults.set(&script(stand_in.kind)).unwrap();
-    }
+    let (fakes, providers) = stand_ins(&runtime, 20);
     let (home, port) = (tempfile::tempdir().unwrap(), free_port());
     let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     let config = ureq::Agent::config_builder().http_status_as_error(false);
     let agent: ureq::Agent = config.timeout_global(Some(Duration::from_secs(30))).build().into();
     let mut ends = Vec::new();
     std::thread::scope(|scope| {
-        let mut gateway = Gateway::start(&fakes, home.path(), port);
+        let mut gateway = Start::at(home.path(), port).start(&providers);
         for number in 0..CLIENTS {
             let urls = vec![format!("http://127.0.0.1:{port}/v1/images/generations")];
             let client = Client { number, urls, agent: agent.clone(), over: &over, served: &served };
@@ -219,7 +150,7 @@ fn twenty_kills_under_load_lose_no_payment_and_make_none_twice() {
             std::thread::sleep(Duration::from_millis(200 + kill * 7919 % 1_400));
             ends.push(jiff::Timestamp::now());
             gateway.kill();
-            gateway = Gateway::start(&fakes, home.path(), port);
+            gateway = Start::at(home.path(), port).start(&providers);
         }
         over.store(true, Ordering::Relaxed);
         std::thread::sleep(Duration::from_secs(4));
@@ -234,7 +165,7 @@ fn twenty_kills_under_load_lose_no_payment_and_make_none_twice() {
             break;
         }
         // Jobs that kept being killed while they were looked up.
-        let gateway = Gateway::start(&fakes, home.path(), port);
+        let gateway = Start::at(home.path(), port).start(&providers);
         std::thread::sleep(Duration::from_secs(4));
         gateway.end();
     }
@@ -250,15 +181,15 @@ fn kills_of_one_replica_of_three_lose_no_payment_and_make_none_twice() {
     let Some(database) = Database::new() else { return };
     let url = database.url();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let fakes = runtime.block_on(Fakes::start(FakesOptions { seed: 21, ..FakesOptions::default() })).unwrap();
-    for stand_in in fakes.iter() {
-        stand_in.ctx.faults.set(&script(stand_in.kind)).unwrap();
-    }
+    let (fakes, providers) = stand_ins(&runtime, 21);
     let homes: Vec<_> = (0..REPLICAS).map(|_| (tempfile::tempdir().unwrap(), free_port())).collect();
     let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     let config = ureq::Agent::config_builder().http_status_as_error(false);
     let agent: ureq::Agent = config.timeout_global(Some(Duration::from_secs(30))).build().into();
-    let start = |at: usize| Gateway::start_on(&fakes, homes[at].0.path(), homes[at].1, Some(&url));
+    let start = |at: usize| {
+        let start = Start::at(homes[at].0.path(), homes[at].1);
+        Start { store_url: Some(url.clone()), ..start }.start(&providers)
+    };
     let mut ends = Vec::new();
     std::thread::scope(|scope| {
         let mut gateways: Vec<Gateway> = (0..REPLICAS).map(start).collect();
@@ -324,7 +255,7 @@ async fn check(
     for stand_in in fakes.iter() {
         let in_line = stand_in.kind == "automatic1111";
         let disputes = compare(stand_in.kind, &stand_in.ctx.bill.entries(), &attempts, in_line);
-        explain(stand_in.kind, &disputes, &hits(&stand_in.ctx.faults), ends);
+        explain(stand_in.kind, &disputes, &hits(&stand_in.ctx.faults.to_json()), ends);
         disputed += disputes.len();
     }
     let reasons: BTreeSet<String> =

@@ -2,6 +2,9 @@
 
 use crate::request::{Background, Operation, OutputFormat, Size};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 /// The sizes that a model makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,70 @@ pub struct Limit {
     pub min: u32,
     pub max: u32,
     pub default: u32,
+}
+
+/// Limits of a picture's shape, inclusive; what is left out does not restrict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PictureLimits {
+    pub pixels_min: Option<i64>,
+    pub pixels_max: Option<i64>,
+    pub width_min: Option<u32>,
+    pub width_max: Option<u32>,
+    pub height_min: Option<u32>,
+    pub height_max: Option<u32>,
+    /// Of both edges.
+    pub edge_min: Option<u32>,
+    pub edge_max: Option<u32>,
+    /// Long edge at most this many thousandths of the short one; 1000 is a square.
+    pub ratio_per_mille_max: Option<u32>,
+}
+
+fn within<T: PartialOrd>(value: T, min: Option<T>, max: Option<T>) -> bool {
+    min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max)
+}
+
+impl PictureLimits {
+    pub fn hold(&self, size: Size) -> bool {
+        let (long, short) = (u64::from(size.long_edge()), u64::from(size.short_edge()));
+        within(size.pixels(), self.pixels_min, self.pixels_max)
+            && within(size.width, self.width_min, self.width_max)
+            && within(size.height, self.height_min, self.height_max)
+            && within(size.short_edge(), self.edge_min, None)
+            && within(size.long_edge(), None, self.edge_max)
+            && self.ratio_per_mille_max.is_none_or(|max| long * 1000 <= short * u64::from(max))
+    }
+
+    /// Whether some picture holds them: no lower limit lies above its upper one, nor a ratio below a square.
+    pub fn are_sound(&self) -> bool {
+        let ordered = |min: Option<u32>, max: Option<u32>| within(min.unwrap_or(0), None, max);
+        within(self.pixels_min.unwrap_or(0), None, self.pixels_max)
+            && ordered(self.width_min, self.width_max)
+            && ordered(self.height_min, self.height_max)
+            && ordered(self.edge_min, self.edge_max)
+            && self.ratio_per_mille_max.is_none_or(|max| max >= 1000)
+    }
+}
+
+impl fmt::Display for PictureLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let mut range = |name: &str, min: Option<i64>, max: Option<i64>| match (min, max) {
+            (Some(min), Some(max)) => parts.push(format!("{min} to {max} {name}")),
+            (Some(min), None) => parts.push(format!("at least {min} {name}")),
+            (None, Some(max)) => parts.push(format!("at most {max} {name}")),
+            (None, None) => {}
+        };
+        let edge = |edge: Option<u32>| edge.map(i64::from);
+        range("pixels", self.pixels_min, self.pixels_max);
+        range("pixels wide", edge(self.width_min), edge(self.width_max));
+        range("pixels high", edge(self.height_min), edge(self.height_max));
+        range("pixels at each edge", edge(self.edge_min), edge(self.edge_max));
+        if let Some(max) = self.ratio_per_mille_max {
+            parts.push(format!("no longer than {}.{:03} times the short edge", max / 1000, max % 1000));
+        }
+        f.write_str(&parts.join(", "))
+    }
 }
 
 /// What a model takes. Absent means: not taken, and a request that asks for it excludes the offer.
@@ -119,6 +186,23 @@ pub struct Capabilities {
     /// Those of `options` without which the provider refuses the call.
     #[serde(default)]
     pub options_required: Vec<String>,
+    /// Limits of each picture that is sent in.
+    #[serde(default)]
+    pub each_input: PictureLimits,
+    /// All of this for operations that take other things than the rest; [`Capabilities::of`] finds them.
+    #[serde(skip)]
+    pub by_operation: BTreeMap<Operation, Arc<Capabilities>>,
+}
+
+impl Capabilities {
+    /// What the model takes when it does this.
+    pub fn of(&self, operation: Operation) -> &Capabilities {
+        // Most models take the same whatever they do.
+        if self.by_operation.is_empty() {
+            return self;
+        }
+        self.by_operation.get(&operation).map_or(self, |own| own)
+    }
 }
 
 fn generate_only() -> Vec<Operation> {

@@ -33,7 +33,7 @@ pub use address::is_public_address;
 pub use alert::{AlertFact, BudgetStanding, KindFilter, NewAlert, Severity};
 pub use budget::{Budget, BudgetFault, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow, Spending};
 pub use call::ImageCall;
-pub use capability::{Capabilities, RatioSize, Sizes};
+pub use capability::{Capabilities, PictureLimits, RatioSize, Sizes};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use credits::{FeeRule, Lot};
 pub use depth::Depth;

@@ -130,7 +130,13 @@ words!(
 );
 words!(
     /// File formats that are delivered.
-    OutputFormat { Png = "png", Jpeg = "jpeg", Webp = "webp" }
+    OutputFormat {
+        Png = "png",
+        Jpeg = "jpeg",
+        Webp = "webp",
+        /// A drawing of lines. It has a price where it is sold, but no adapter orders one yet.
+        Svg = "svg",
+    }
 );
 words!(Background { Auto = "auto", Opaque = "opaque", Transparent = "transparent" });
 words!(Moderation { Auto = "auto", Low = "low" });
@@ -155,6 +161,7 @@ impl OutputFormat {
             OutputFormat::Png => "image/png",
             OutputFormat::Jpeg => "image/jpeg",
             OutputFormat::Webp => "image/webp",
+            OutputFormat::Svg => "image/svg+xml",
         }
     }
 }

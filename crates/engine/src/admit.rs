@@ -80,9 +80,9 @@ async fn lead(shared: Arc<Shared>, incoming: Incoming, events: Option<EventSink>
     if shared.stopping.is_cancelled() {
         return refused(overloaded());
     }
-    let Ok(_place) = shared.lives.try_acquire() else { return refused(overloaded()) };
+    let Ok(place) = shared.lives.try_acquire() else { return refused(overloaded()) };
     let (payer, allowance) = (&incoming.payer, &incoming.allowance);
-    let _pass = match shared.door.pass(payer, allowance, incoming.request.n, &*shared.clock).await {
+    let pass = match shared.door.pass(payer, allowance, incoming.request.n, &*shared.clock).await {
         Ok(pass) => pass,
         Err(refusal) => return refused(refusal),
     };
@@ -104,6 +104,9 @@ async fn lead(shared: Arc<Shared>, incoming: Incoming, events: Option<EventSink>
             Led { ending, told: streamed, kept }
         }
         Lived::Existing { request, same_body } => {
+            // From here on it only waits: the life that makes the pictures holds its own. What it took of a rate
+            // is gone, since rates are only taken.
+            drop((pass, place));
             let bound = repetition::bound(&shared, format, request, same_body).await;
             let ending = ending_of(&shared, bound).await.unwrap_or_else(|| Err(overloaded()));
             Led { ending, told: false, kept: true }

@@ -14,9 +14,7 @@ use crate::queue::Caller;
 use crate::refusal::FailedAttempt;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::future::join_all;
-use gallerist_domain::{
-    AttemptId, Billed, Blame, Fault, FaultKind, ImageCall, Metered, ProjectId, RequestId, Ticks,
-};
+use gallerist_domain::{AttemptId, Blame, Fault, FaultKind, ImageCall, Metered, ProjectId, RequestId, Ticks};
 use gallerist_imaging::Depth;
 use gallerist_pricing::{Facts, bounds};
 use gallerist_routing::PlannedOffer;
@@ -160,7 +158,7 @@ impl Surroundings<'_> {
         let caller = Caller::of(self.project, self.request, images, planned.latency_ms);
         let place = provider.places.place(caller, self.deadline).await;
         let exchanged = match place {
-            Err(fault) => Exchanged { result: Err(fault.with_billed(Billed::No)), job: None, latency_ms: 0 },
+            Err(fault) => Exchanged::never_sent(fault),
             Ok(_place) => {
                 self.shared.health().offers[planned.index].started(self.shared.now_ms());
                 let exchange = Exchange {
@@ -184,7 +182,7 @@ impl Surroundings<'_> {
         provider: &ProviderRuntime,
         exchanged: Exchanged,
     ) -> Called {
-        let Exchanged { mut result, job, latency_ms } = exchanged;
+        let Exchanged { mut result, rescued, job, latency_ms } = exchanged;
         let call = &planned_call.call;
         let delivery = Delivery {
             shared: self.shared,
@@ -192,7 +190,7 @@ impl Surroundings<'_> {
             deadline: self.deadline,
             check_depth: self.check_depth,
         };
-        let brought = delivery.bring(call, &mut result).await;
+        let brought = delivery.bring(call, &mut result, rescued).await;
         let held = HeldCall {
             request: self.request,
             attempt: planned_call.attempt,

@@ -199,10 +199,14 @@ fn end(
             let provider_request_id = job(None);
             let outcomes = &held.offer.model.outcomes;
             match fault.billed.unwrap_or_else(|| outcomes.of(held.call.operation).billed(fault.event())) {
+                // A picture came whole before the call failed, and is hardly a present.
+                Billed::No if pictures.made > 0 => {
+                    dispute(fault.detail.clone(), fault_json, provider_request_id)
+                }
                 Billed::No => Ended::of(End::Released { fault_json, provider_request_id }, None),
                 Billed::Yes => {
                     let charge = price_fault(held, fault);
-                    let pictures = Pictures { made: held.call.n, delivered: 0 };
+                    let pictures = Pictures { made: held.call.n, ..pictures };
                     conclude(held, charge, fault_json, pictures, provider_request_id)
                 }
                 Billed::Unknown => dispute(fault.detail.clone(), fault_json, provider_request_id),

@@ -41,12 +41,21 @@ pub(crate) struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Brings in the pictures of an outcome, which are taken out of it.
-    pub(crate) async fn bring(self, call: &ImageCall, result: &mut Result<Outcome, Fault>) -> Brought {
-        let Ok(outcome) = result else { return Brought::default() };
-        let mut brought = Brought { made: Pictures::made_by(outcome), ..Brought::default() };
+    /// Brings in the pictures of an outcome, which are taken out of it; of a call that failed those that had come
+    /// before.
+    pub(crate) async fn bring(
+        self,
+        call: &ImageCall,
+        result: &mut Result<Outcome, Fault>,
+        rescued: Vec<MadeImage>,
+    ) -> Brought {
+        let (made, images) = match result {
+            Ok(outcome) => (Pictures::made_by(outcome), std::mem::take(&mut outcome.images)),
+            Err(_) => (u32::try_from(rescued.len()).unwrap_or(u32::MAX), rescued),
+        };
+        let mut brought = Brought { made, ..Brought::default() };
         // More than was asked for would be charged, but is nobody's: it is not even fetched.
-        let wanted = std::mem::take(&mut outcome.images).into_iter().take(call.n as usize);
+        let wanted = images.into_iter().take(call.n as usize);
         let delivered = join_all(wanted.map(|made| self.deliver(call, made)));
         for (place, image) in delivered.await.into_iter().enumerate() {
             match image {

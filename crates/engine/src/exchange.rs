@@ -6,7 +6,7 @@
 use crate::events::{EventReader, EventSink};
 use crate::shared::{ProviderRuntime, Shared};
 use crate::transport::Opened;
-use gallerist_domain::{AttemptId, Billed, Fault, FaultKind, ImageCall, Outcome};
+use gallerist_domain::{AttemptId, Billed, Fault, FaultKind, ImageCall, MadeImage, Metered, Outcome};
 use gallerist_providers::{Cancelled, Pending, Step, StreamStep};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -32,9 +32,19 @@ pub(crate) struct Exchange<'a> {
 /// How a call ended.
 pub(crate) struct Exchanged {
     pub result: Result<Outcome, Fault>,
+    /// Pictures that had come whole when the call failed. Its fault says what is known of the cost.
+    pub rescued: Vec<MadeImage>,
     /// The provider's own id of the job, if one is known.
     pub job: Option<String>,
     pub latency_ms: u64,
+}
+
+impl Exchanged {
+    /// It got no place at its provider.
+    pub(crate) fn never_sent(fault: Fault) -> Exchanged {
+        let result = Err(fault.with_billed(Billed::No));
+        Exchanged { result, rescued: Vec::new(), job: None, latency_ms: 0 }
+    }
 }
 
 /// What a question about a job brought.
@@ -53,29 +63,29 @@ impl Exchange<'_> {
     /// Makes the call. Streamed partial pictures go to `events`.
     pub(crate) async fn run(&self, events: Option<&mut EventSink>) -> Exchanged {
         let began = Instant::now();
-        let mut job = None;
-        let result = self.submit(&mut job, events).await.map_err(|fault| self.without_key(fault));
-        Exchanged { result, job, latency_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) }
+        let mut so_far = SoFar::default();
+        let result = self.submit(&mut so_far, events).await.map_err(|fault| self.without_key(fault));
+        let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Exchanged { result, rescued: so_far.whole.images, job: so_far.job, latency_ms }
     }
 
-    async fn submit(
-        &self,
-        job: &mut Option<String>,
-        events: Option<&mut EventSink>,
-    ) -> Result<Outcome, Fault> {
+    async fn submit(&self, so_far: &mut SoFar, events: Option<&mut EventSink>) -> Result<Outcome, Fault> {
         let prepared = self.provider.adapter.prepare(self.call, &self.provider.endpoint);
         // What cannot be expressed is never sent.
         let http = prepared.map_err(|fault| fault.with_billed(Billed::No))?;
         let opened = self.shared.transport.open(http, self.deadline).await?;
         if let Some(events) = events.filter(|_| is_event_stream(&opened)) {
-            return self.read_events(opened, events).await;
+            let read = self.read_events(opened, events, &mut so_far.whole).await;
+            return read
+                .map(|()| std::mem::take(&mut so_far.whole))
+                .map_err(|fault| with_usage_of(fault, &so_far.whole));
         }
         let reply = self.shared.transport.read(opened, self.deadline).await?;
         match self.provider.adapter.interpret(self.call, None, &reply) {
             Step::Done(outcome) => Ok(outcome),
             Step::Fault(fault) => Err(fault),
             Step::Wait { pending, after_ms } => {
-                *job = Some(pending.job.clone());
+                so_far.job = Some(pending.job.clone());
                 self.store(&pending).await;
                 self.follow(pending, after_ms).await
             }
@@ -171,10 +181,15 @@ impl Exchange<'_> {
         }
     }
 
-    /// Reads a streamed answer to its end, also when the client has gone: the picture is being paid for.
-    async fn read_events(&self, mut opened: Opened, events: &mut EventSink) -> Result<Outcome, Fault> {
+    /// Reads a streamed answer into `whole` to its end, also when the client has gone: the picture is being paid
+    /// for. What is in `whole` came whole, also when the stream breaks later.
+    async fn read_events(
+        &self,
+        mut opened: Opened,
+        events: &mut EventSink,
+        whole: &mut Outcome,
+    ) -> Result<(), Fault> {
         let mut reader = EventReader::new(self.shared.limits.reply_bytes_max);
-        let mut whole = Outcome::default();
         while let Some(frame) = opened.frame(self.deadline).await? {
             reader.push(&frame)?;
             while let Some(event) = reader.next_event() {
@@ -184,19 +199,34 @@ impl Exchange<'_> {
                         let format = format.unwrap_or(self.call.output_format);
                         events.partial(index, image, format, self.call);
                     }
-                    StreamStep::Completed(outcome) => merge(&mut whole, outcome),
+                    StreamStep::Completed(outcome) => merge(whole, outcome),
                 }
             }
             if !whole.images.is_empty() && whole.images.len() >= self.call.n as usize {
-                return Ok(whole);
+                return Ok(());
             }
         }
         if whole.images.is_empty() {
             let detail = "the stream ended before the picture";
             return Err(Fault::new(FaultKind::ConnectionLost, detail));
         }
-        Ok(whole)
+        Ok(())
     }
+}
+
+/// What is known of a call that has not ended.
+#[derive(Default)]
+struct SoFar {
+    job: Option<String>,
+    whole: Outcome,
+}
+
+/// A fault that is charged by its counts is charged by those of the pictures before it, too.
+fn with_usage_of(mut fault: Fault, whole: &Outcome) -> Fault {
+    if !fault.usage.is_empty() {
+        add_usage(&mut fault.usage, whole.usage.iter().copied());
+    }
+    fault
 }
 
 fn is_event_stream(opened: &Opened) -> bool {
@@ -208,13 +238,17 @@ fn is_event_stream(opened: &Opened) -> bool {
 fn merge(whole: &mut Outcome, part: Outcome) {
     whole.images.extend(part.images);
     whole.withheld += part.withheld;
-    for metered in part.usage {
-        match whole.usage.iter_mut().find(|known| known.meter == metered.meter) {
-            Some(known) => known.quantity = known.quantity.saturating_add(metered.quantity),
-            None => whole.usage.push(metered),
-        }
-    }
+    add_usage(&mut whole.usage, part.usage);
     whole.reported = whole.reported.take().or(part.reported);
     whole.model_executed = whole.model_executed.take().or(part.model_executed);
     whole.provider_request_id = whole.provider_request_id.take().or(part.provider_request_id);
+}
+
+fn add_usage(usage: &mut Vec<Metered>, more: impl IntoIterator<Item = Metered>) {
+    for metered in more {
+        match usage.iter_mut().find(|known| known.meter == metered.meter) {
+            Some(known) => known.quantity = known.quantity.saturating_add(metered.quantity),
+            None => usage.push(metered),
+        }
+    }
 }

@@ -6,9 +6,10 @@
 //! forgotten, so that it hides nothing that was paid.
 
 use crate::answer::Answer;
-use crate::refusal::Refusal;
+use crate::refusal::{FailedAttempt, Refusal};
 use crate::repetition::JUST_FINISHED;
-use gallerist_domain::{ImageData, Payer, RequestId};
+use gallerist_domain::{ImageData, Metered, Payer, RequestId};
+use gallerist_routing::report::ExcludedOffer;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -134,10 +135,58 @@ impl Joining {
 /// Bytes that a remembered ending keeps alive.
 fn size(ending: &Ending) -> usize {
     const OVERHEAD: usize = 1_024;
-    let Ok(answer) = ending else { return OVERHEAD };
-    let pictures = answer.images.iter().map(|image| match &image.data {
-        ImageData::Base64(chunks) | ImageData::Bytes(chunks) => chunks.len(),
-        ImageData::Url(_) => 0,
+    let held = match ending {
+        Ok(answer) => {
+            let pictures = answer.images.iter().map(|image| match &image.data {
+                ImageData::Base64(chunks) | ImageData::Bytes(chunks) => chunks.len(),
+                ImageData::Url(_) => 0,
+            });
+            pictures.sum()
+        }
+        Err(refusal) => size_of_refusal(refusal),
+    };
+    held + OVERHEAD
+}
+
+/// Its lists and texts: a plan leaves out hundreds of offers, each with a reason.
+fn size_of_refusal(refusal: &Refusal) -> usize {
+    let excluded = refusal.excluded.iter().map(|excluded| {
+        size_of::<ExcludedOffer>() + excluded.offer.len() + excluded.reason.len() + excluded.change.len()
     });
-    pictures.sum::<usize>() + OVERHEAD
+    let attempts = refusal.attempts.iter().map(|failed| {
+        let usage = failed.fault.usage.len() * size_of::<Metered>();
+        size_of::<FailedAttempt>() + failed.offer.len() + failed.fault.detail.len() + usage
+    });
+    refusal.message.len() + excluded.sum::<usize>() + attempts.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::RefusalKind;
+    use gallerist_domain::{ProjectId, Ticks};
+
+    #[tokio::test]
+    async fn a_remembered_refusal_counts_with_all_that_it_holds() {
+        let joining = Joining::new(1 << 20);
+        let payer = Arc::new(Payer::of(ProjectId::default_project()));
+        let excluded = ExcludedOffer {
+            offer: "openai/gpt-image-2".to_owned(),
+            code: "size",
+            reason: "r".repeat(300),
+            change: "c".repeat(300),
+        };
+        let mut refusal = Refusal::new(RefusalKind::UpstreamFailed, "nobody knows");
+        refusal.disputed = Ticks::new(1);
+        refusal.excluded = vec![excluded; 200];
+        for body in 0..100 {
+            let (id, key) = (RequestId::generate(), (Arc::clone(&payer), [body; 32]));
+            let _sender = joining.begin(id, key.clone());
+            joining.end(id, key, Err(refusal.clone()));
+        }
+        let book = joining.book();
+        let held: usize = book.recent.len() * refusal.excluded.len() * 600;
+        assert!(held <= joining.bytes_max, "{} refusals hold {held} bytes", book.recent.len());
+        assert!(!book.recent.is_empty());
+    }
 }

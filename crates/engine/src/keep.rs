@@ -4,9 +4,14 @@ use crate::answer::{Answer, AnswerMeta, DeliveredImage};
 use crate::shared::Shared;
 use gallerist_domain::{Chunks, ImageData, RequestId};
 use gallerist_imaging::decode_base64;
-use gallerist_store::{NewPicture, Picture};
+use gallerist_store::{NewPicture, Picture, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Pauses before each further try to keep a picture while the database is away; the client waits meanwhile.
+const AWAY_PAUSES_MS: &[u64] = &[100, 400, 1_500, 3_000];
 
 impl Shared {
     /// Puts the pictures of an answer on disk for a while. Whether all of them are there.
@@ -33,12 +38,24 @@ impl Shared {
                 ImageData::Url(_) => continue,
             };
             let picture = NewPicture { request, index, format: image.format, data, expires_at, now };
-            if let Err(error) = self.store.put_picture(picture).await {
+            if let Err(error) = self.put_picture(picture).await {
                 tracing::error!(%request, %error, "a picture could not be kept");
                 all = false;
             }
         }
         all
+    }
+
+    /// Puts a picture on disk; a database that is restarted is waited for a little, because whoever repeats the
+    /// request is promised the same pictures.
+    async fn put_picture(&self, picture: NewPicture) -> Result<(), StoreError> {
+        let mut pauses = AWAY_PAUSES_MS.iter();
+        loop {
+            match (self.store.put_picture(picture.clone()).await, pauses.next()) {
+                (Err(StoreError::Away(_)), Some(pause)) => sleep(Duration::from_millis(*pause)).await,
+                (written, _) => return written,
+            }
+        }
     }
 
     /// Until when a picture stays: a while, and as long as an idempotency key promises to replay it.
@@ -91,12 +108,19 @@ impl Shared {
         self.store.picture(request, index, now).await.ok().flatten()
     }
 
-    /// An earlier answer from its stored meta and its kept pictures; `None` when a picture is gone.
-    pub(crate) async fn answer_from_store(&self, meta: AnswerMeta, images: u32) -> Option<Answer> {
+    /// An earlier answer from its stored meta and its kept pictures; `None` when a picture is gone, which is another
+    /// thing than a store that cannot be read now.
+    pub(crate) async fn answer_from_store(
+        &self,
+        meta: AnswerMeta,
+        images: u32,
+    ) -> Result<Option<Answer>, StoreError> {
         let now = self.clock.now();
         let mut delivered = Vec::new();
         for index in 0..images {
-            let picture = self.store.picture(meta.request_id, index, now).await.ok().flatten()?;
+            let Some(picture) = self.store.picture(meta.request_id, index, now).await? else {
+                return Ok(None);
+            };
             let revised_prompt = meta.revised_prompts.get(index as usize).cloned().flatten();
             delivered.push(DeliveredImage {
                 data: ImageData::Bytes(Chunks::from(picture.data)),
@@ -109,6 +133,6 @@ impl Shared {
         let mut meta = AnswerMeta { cached: true, ..meta };
         // What is stored may have lost them: prompts are not kept, and what a crash left has none.
         meta.revised_prompts.resize(delivered.len(), None);
-        Some(Answer { images: delivered, meta: Arc::new(meta) })
+        Ok(Some(Answer { images: delivered, meta: Arc::new(meta) }))
     }
 }

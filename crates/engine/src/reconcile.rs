@@ -156,6 +156,8 @@ fn disputes(
         .filter(|attempt| (from..to).contains(&attempt.ended_at.unwrap_or(attempt.created_at)))
         .map(|attempt| attempt.charged)
         .sum();
+    // What is no model of ours may be one of ours by another name, and its sum the charge of a dispute.
+    let foreign = report.sums.iter().find(|sum| sum.settled.is_none() && !sum.billed.is_zero());
     let sums_agree = report.sums.iter().all(|sum| sum.difference.is_zero())
         && report.sums.iter().filter_map(|sum| sum.settled).sum::<Ticks>() == settled;
     let open = matching.ours_only.iter().copied().filter(disputed).filter_map(|at| {
@@ -166,6 +168,10 @@ fn disputes(
         }
         Some(if !order.close {
             let why = "the invoice does not have it; --close takes that as not charged".to_owned();
+            told(at, Action::Stays, Ticks::ZERO, why)
+        } else if let (true, Some(sum)) = (by_sums, foreign) {
+            let item = sum.item.as_deref().unwrap_or_default();
+            let why = format!("the invoice sums up {item:?}, which is no model of ours and may be this call");
             told(at, Action::Stays, Ticks::ZERO, why)
         } else if by_sums && !sums_agree {
             let why = "the sums of the invoice are not those of what is settled".to_owned();

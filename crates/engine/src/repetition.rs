@@ -92,7 +92,10 @@ pub(crate) async fn bound(
     if let Some(refused) = end_elsewhere(shared, request).await {
         return refused;
     }
-    let detail = shared.store.request(request).await.ok().flatten();
+    let detail = match shared.store.request(request).await {
+        Ok(detail) => detail,
+        Err(error) => return Repeats::finished(Err(replay::unread(Some(request), &error))),
+    };
     let ending = match detail {
         Some(detail) => replay::from_store(shared, &detail).await,
         None => None,
@@ -114,14 +117,23 @@ async fn in_store(shared: &Shared, incoming: &Incoming) -> Repeats {
         .store
         .repeatable(payer.project.clone(), payer.key_id.clone(), incoming.fingerprint, since)
         .await;
-    let Ok(Some(request)) = found else { return Repeats::Nothing };
+    let request = match found {
+        Ok(Some(request)) => request,
+        Ok(None) => return Repeats::Nothing,
+        // A new life might buy a second time, if only the reading failed.
+        Err(error) => return Repeats::finished(Err(replay::unread(None, &error))),
+    };
     if let Some(watch) = shared.joining.running(request) {
         return Repeats::Running(watch);
     }
     if let Some(refused) = end_elsewhere(shared, request).await {
         return refused;
     }
-    let Ok(Some(detail)) = shared.store.request(request).await else { return Repeats::Nothing };
+    let detail = match shared.store.request(request).await {
+        Ok(Some(detail)) => detail,
+        Ok(None) => return Repeats::Nothing,
+        Err(error) => return Repeats::finished(Err(replay::unread(Some(request), &error))),
+    };
     match replay::from_store(shared, &detail).await {
         Some(Ok(answer)) => {
             Repeats::finished(with_format(shared, incoming.request.response_format, Ok(answer)).await)

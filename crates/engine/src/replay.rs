@@ -5,12 +5,14 @@ use crate::joining::Ending;
 use crate::recover;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::shared::Shared;
-use gallerist_domain::ResponseFormat;
-use gallerist_store::{AttemptStatus, RequestDetail, RequestStatus};
+use gallerist_domain::{RequestId, ResponseFormat};
+use gallerist_store::{AttemptStatus, RequestDetail, RequestStatus, StoreError};
 use std::sync::Arc;
 
 /// When to ask again for a request whose jobs are being looked up after a restart.
 pub(crate) const LOOK_UP_MS: u64 = 5_000;
+/// When to ask again while the store cannot be read.
+const UNREAD_MS: u64 = 1_000;
 
 /// A request from its row; `None` when its pictures are gone.
 pub(crate) async fn from_store(shared: &Shared, detail: &RequestDetail) -> Option<Ending> {
@@ -19,7 +21,10 @@ pub(crate) async fn from_store(shared: &Shared, detail: &RequestDetail) -> Optio
     match record.status {
         RequestStatus::Succeeded | RequestStatus::Partial => {
             let meta: AnswerMeta = serde_json::from_str(text).ok()?;
-            shared.answer_from_store(meta, record.images_delivered).await.map(Ok)
+            match shared.answer_from_store(meta, record.images_delivered).await {
+                Ok(answer) => answer.map(Ok),
+                Err(error) => Some(Err(unread(Some(record.id), &error))),
+            }
         }
         RequestStatus::Running if is_looked_up(detail) => Some(Err(looked_up(detail))),
         RequestStatus::Running => Some(Err(refusal(detail, text))),
@@ -63,6 +68,15 @@ fn looked_up(detail: &RequestDetail) -> Refusal {
     Refusal { retry_after_ms: Some(LOOK_UP_MS), ..refusal }
 }
 
+/// What became of an earlier request stands in books that cannot be read now. That it is gone would be untrue.
+pub(crate) fn unread(request: Option<RequestId>, error: &StoreError) -> Refusal {
+    tracing::warn!(%error, "what a request repeats could not be read");
+    let message = "What became of an earlier try of this request cannot be read at the moment. Ask again in a \
+                   moment; it is not bought again.";
+    let refusal = Refusal::new(RefusalKind::Overloaded, message);
+    Refusal { request_id: request, retry_after_ms: Some(UNREAD_MS), ..refusal }
+}
+
 /// The refusal that was stored, or one for a request that was cut short before it had any.
 fn refusal(detail: &RequestDetail, text: &str) -> Refusal {
     let record = &detail.request;
@@ -81,5 +95,5 @@ fn refusal(detail: &RequestDetail, text: &str) -> Refusal {
 /// The answer of a request that failed before its job ended, whose pictures were recovered since.
 async fn late_answer(shared: &Shared, detail: &RequestDetail) -> Option<Answer> {
     let (meta, images) = recover::salvaged(shared, detail).await?;
-    shared.answer_from_store(meta, images).await
+    shared.answer_from_store(meta, images).await.ok().flatten()
 }

@@ -42,7 +42,13 @@ fn degrade(request: &ImageRequest, route: &Route, budget: &Budget) -> Option<(Im
     if named || (route.class.is_some() && by_cost) {
         return None;
     }
-    let thrifty = ImageRequest { class: Some(least), objective: Some(Objective::Cost), ..request.clone() };
+    // The word `auto` would ask for a class of its own beside `least`.
+    let thrifty = ImageRequest {
+        class: Some(least),
+        quality: None,
+        objective: Some(Objective::Cost),
+        ..request.clone()
+    };
     let bought = match least {
         QualityClass::Draft => "draft".to_owned(),
         class => format!("of class {class}"),

@@ -50,6 +50,11 @@ fn decode(file: &Bytes, checked: &Checked) -> image::ImageResult<DynamicImage> {
         OutputFormat::Png => ImageFormat::Png,
         OutputFormat::Jpeg => ImageFormat::Jpeg,
         OutputFormat::Webp => ImageFormat::WebP,
+        // It has no pixels before it is drawn, and drawing what strangers wrote is a risk of its own.
+        OutputFormat::Svg => {
+            let hint = image::error::ImageFormatHint::Name("svg".to_owned());
+            return Err(image::ImageError::Unsupported(hint.into()));
+        }
     };
     let mut limits = Limits::default();
     limits.max_image_width = Some(checked.size.width);

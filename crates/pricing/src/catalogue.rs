@@ -11,6 +11,7 @@ mod models;
 mod origin;
 mod raw;
 mod read;
+mod shapes;
 mod words;
 
 pub use check::makes as makes_size;

@@ -1,7 +1,7 @@
 //! What it costs: the catalogue, quotes before a call and settlements after it.
 //!
 //! This room owns the grammar of prices ([`sheet`]), the reading of the catalogue ([`catalogue`]), the
-//! quote ([`quote`]), the settlement ([`settle`]), the forecast of prepaid credits ([`credits`]), what past
+//! quote ([`quote`]), what a bundle saves ([`bundle`]), the settlement ([`settle`]), the forecast of prepaid credits ([`credits`]), what past
 //! charges teach ([`learned`]), other people's price lists ([`import`]), polled prices ([`feed`]) and what
 //! figures foretell ([`watch`]). All of it is pure: the time of day is an argument,
 //! nothing is fetched (reading an override directory apart), and no float exists. It refuses to decide
@@ -11,6 +11,7 @@
 
 #![deny(clippy::float_arithmetic)]
 
+pub mod bundle;
 pub mod catalogue;
 pub mod changes;
 pub mod credits;
@@ -25,6 +26,7 @@ pub mod settle;
 pub mod sheet;
 pub mod watch;
 
+pub use bundle::Comparison;
 pub use catalogue::{Catalogue, ModelSheet, ProviderSheet, makes_size};
 pub use facts::Facts;
 pub use offer::{ConfiguredProvider, Offer, offers, served_offers};

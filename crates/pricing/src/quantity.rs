@@ -99,9 +99,9 @@ fn evaluate(estimate: &Estimate, meter: Meter, facts: &Facts<'_>) -> Option<Rang
         EstimateForm::PromptTokens { characters_per_token, overhead } => {
             Some(prompt_tokens(meter, *characters_per_token, *overhead, facts))
         }
-        EstimateForm::StartedPixels { first, further, pixels: unit, pixels_for_max } => {
+        EstimateForm::StartedPixels { first, further, pixels: unit, pixels_for_min } => {
             let units = |unit: i64| first + further * (ceiling(pixels, unit).max(1) - 1);
-            Some(Range { min: units(*unit), expected: units(*unit), max: units(*pixels_for_max) })
+            Some(Range { min: units(*pixels_for_min), expected: units(*unit), max: units(*unit) })
         }
         EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille } => {
             let work =
@@ -122,8 +122,12 @@ fn evaluate(estimate: &Estimate, meter: Meter, facts: &Facts<'_>) -> Option<Rang
             let tokens = |size: &Size| pixel_tokens(size.pixels(), *pixels_per_token, *at_most);
             Some(Range::exact(facts.inputs.iter().map(tokens).sum()))
         }
-        EstimateForm::ScaledTiles { short_edge, tile_edge, base, per_tile } => {
-            let tokens = |size: &Size| base + per_tile * scaled_tiles(*size, *short_edge, *tile_edge);
+        EstimateForm::ScaledTiles { short_edge, tile_edge, base, per_tile, adds } => {
+            let besides = |size: Size| adds.iter().find(|add| add.each_input.hold(size));
+            let tokens = |size: &Size| {
+                let tiles = scaled_tiles(*size, *short_edge, *tile_edge);
+                base + per_tile * tiles + besides(*size).map_or(0, |add| add.quantity)
+            };
             Some(Range::exact(facts.inputs.iter().map(tokens).sum()))
         }
         EstimateForm::Learned(fallback) => Some(facts.learned.unwrap_or(*fallback)),
@@ -191,6 +195,24 @@ fn ceiling(quantity: i64, unit: i64) -> i64 {
     quantity / unit + i64::from(quantity % unit > 0)
 }
 
+impl PriceSheet {
+    /// Pictures that a call makes: those that are asked for, unless the model decides.
+    pub fn pictures(&self, facts: &Facts<'_>, at: Timestamp) -> Range {
+        let asked = i64::from(facts.n);
+        let Some(outputs) = self.outputs.iter().find(|outputs| outputs.when.matches(facts, at)) else {
+            return Range::exact(asked);
+        };
+        let least = i64::from(outputs.min);
+        match outputs.max {
+            Some(max) => {
+                let most = asked * i64::from(max);
+                Range { min: asked * least, expected: most, max: most }
+            }
+            None => Range { min: least.min(asked), expected: asked, max: asked },
+        }
+    }
+}
+
 impl PriceLine {
     /// What of `quantity` this line bills: rounded up, at least the minimum, cut to its slice.
     pub fn billed_quantity(&self, quantity: i64) -> i64 {
@@ -207,8 +229,8 @@ impl PriceLine {
 
     /// Bills a quantity for `images` pictures, per picture or for the call as the line says. What is counted
     /// once for the call (a prompt) is billed once.
-    pub fn billed_for(&self, quantity: Quantity, images: i64) -> Range {
-        let bill = |value: i64| match (self.each, quantity.each) {
+    pub fn billed_for(&self, quantity: Quantity, images: Range) -> Range {
+        let bill = |value: i64, images: i64| match (self.each, quantity.each) {
             (Each::Image, Each::Image) => self.billed_quantity(value).saturating_mul(images),
             (Each::Call | Each::Input, Each::Image) => self.billed_quantity(value.saturating_mul(images)),
             // The parts of what goes in are rounded already.
@@ -216,6 +238,10 @@ impl PriceLine {
             (_, Each::Call | Each::Input) => self.billed_quantity(value),
         };
         let Range { min, expected, max } = quantity.range;
-        Range { min: bill(min), expected: bill(expected), max: bill(max) }
+        Range {
+            min: bill(min, images.min),
+            expected: bill(expected, images.expected),
+            max: bill(max, images.max),
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::facts::Facts;
 use crate::quantity::{derived, estimated};
-use crate::sheet::{Bundle, Factor, PriceLine, PriceSheet, Range};
+use crate::sheet::{Factor, PriceLine, PriceSheet, Range};
 use gallerist_domain::money::divide_half_up;
 use gallerist_domain::{Meter, Price, Ticks};
 use jiff::Timestamp;
@@ -92,13 +92,6 @@ pub fn quote<'a>(sheet: &'a PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Res
     Ok(Quote { bounds, lines })
 }
 
-/// What the operations of a bundle cost one after the other; `None` where one of them has no price.
-pub fn chain(sheet: &PriceSheet, bundle: &Bundle, facts: &Facts<'_>, at: Timestamp) -> Option<Bounds> {
-    bundle.chain.iter().try_fold(Bounds::default(), |sum, operation| {
-        sum.plus(bounds(sheet, &Facts { operation: *operation, ..*facts }, at).ok()?)
-    })
-}
-
 /// Adds up the lines that apply, and calls `visit` with each.
 fn walk<'a>(
     sheet: &'a PriceSheet,
@@ -110,6 +103,7 @@ fn walk<'a>(
         return Err(Unpriced::Stale(from));
     }
     let scale = Scale::of(&sheet.factors, facts, at).ok_or(Unpriced::OutOfRange)?;
+    let pictures = sheet.pictures(facts, at);
     let mut selection = Selection::new(sheet);
     let mut any = false;
     let mut total = Bounds::default();
@@ -121,7 +115,7 @@ fn walk<'a>(
         let quantity = derived(line, facts)
             .or_else(|| estimated(line.meter, sheet, facts, at))
             .ok_or(Unpriced::NoQuantity { line: &line.id, meter: line.meter.name() })?;
-        let quantity = line.billed_for(quantity, i64::from(facts.n));
+        let quantity = line.billed_for(quantity, pictures);
         let amount = scale.amounts(line, quantity).ok_or(Unpriced::OutOfRange)?;
         total = total.plus(amount).ok_or(Unpriced::OutOfRange)?;
         visit(QuoteLine { line, quantity, amount });
@@ -138,10 +132,32 @@ fn walk<'a>(
             visit(QuoteLine { line, quantity: Range::exact(1), amount });
         }
     }
-    // How much of a pool is left is known to the provider alone.
-    let given = sheet.allowances.iter().map(|allowance| allowance.worth).sum::<Ticks>();
-    total.min = (total.min - given).max(Ticks::ZERO);
+    // How much of a pool is left is known to the provider alone: it lowers neither what is expected nor the most.
+    for allowance in &sheet.allowances {
+        let covered = if allowance.lines.is_empty() {
+            total.min
+        } else {
+            least_of(sheet, &allowance.lines, facts, at).ok_or(Unpriced::OutOfRange)?
+        };
+        total.min = (total.min - allowance.worth.min(covered)).max(Ticks::ZERO);
+    }
     Ok(total)
+}
+
+/// What these lines of a sheet cost at least; `None` beyond what an amount can hold.
+fn least_of(sheet: &PriceSheet, lines: &[String], facts: &Facts<'_>, at: Timestamp) -> Option<Ticks> {
+    let scale = Scale::of(&sheet.factors, facts, at)?;
+    let pictures = sheet.pictures(facts, at);
+    let mut selection = Selection::new(sheet);
+    let mut sum = Ticks::ZERO;
+    for line in sheet.lines.iter().filter(|line| !line.only_reported) {
+        if !selection.takes(line, facts, at) || !lines.contains(&line.id) {
+            continue;
+        }
+        let quantity = derived(line, facts).or_else(|| estimated(line.meter, sheet, facts, at))?;
+        sum = sum.checked_add(scale.amounts(line, line.billed_for(quantity, pictures))?.min)?;
+    }
+    Some(sum)
 }
 
 /// The least that a call costs, where there is such a rule at this instant.
@@ -185,15 +201,19 @@ impl<'a> Selection<'a> {
 /// The product of the factors that apply.
 #[derive(Clone, Copy)]
 pub(crate) struct Scale {
+    /// At the lower ends of the factors …
+    numerator_min: i128,
+    /// … and at their upper ends, which are expected.
     numerator: i128,
     denominator: i128,
 }
 
 impl Scale {
     pub(crate) fn of(factors: &[Factor], facts: &Facts<'_>, at: Timestamp) -> Option<Scale> {
-        let mut scale = Scale { numerator: 1, denominator: 1 };
+        let mut scale = Scale { numerator_min: 1, numerator: 1, denominator: 1 };
         for factor in factors.iter().filter(|f| f.period.contains(at) && f.when.matches(facts, at)) {
-            scale.numerator = scale.numerator.checked_mul(i128::from(factor.numerator))?;
+            scale.numerator_min = scale.numerator_min.checked_mul(i128::from(factor.numerator))?;
+            scale.numerator = scale.numerator.checked_mul(i128::from(factor.numerator_max))?;
             scale.denominator = scale.denominator.checked_mul(i128::from(factor.denominator))?;
         }
         Some(scale)
@@ -219,8 +239,12 @@ impl Scale {
             let same = price == expected_price && count == quantity.expected;
             if same { Some(expected) } else { self.amount(line, price, count) }
         };
-        let min = amount(line.price, quantity.min)?;
         let max = amount(line.price_max, quantity.max)?;
+        let min = if self.numerator_min == self.numerator || !line.factored {
+            amount(line.price, quantity.min)?
+        } else {
+            Scale { numerator: self.numerator_min, ..self }.amount(line, line.price, quantity.min)?
+        };
         Some(Bounds { min, expected, max })
     }
 }

@@ -6,7 +6,7 @@
 use crate::facts::Facts;
 use crate::quantity::{derived, estimated};
 use crate::quote::{Scale, Selection, Unpriced, minimum, missing_to_minimum};
-use crate::sheet::{Confidence, Currency, PriceLine, PriceSheet};
+use crate::sheet::{Confidence, Currency, PriceLine, PriceSheet, Range};
 use gallerist_domain::{Meter, Metered, Outcome, ReportedCost, Ticks};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -222,18 +222,19 @@ fn settled_quantity<'a>(
         return Ok((0, Basis::Computed));
     }
     let images = i64::from(facts.n);
+    let made = Range::exact(images);
     if let Some(quantity) = derived(line, facts) {
-        return Ok((line.billed_for(quantity, images).expected, Basis::Computed));
+        return Ok((line.billed_for(quantity, made).expected, Basis::Computed));
     }
     // A picture was made, so its own tokens were used, whether or not they were counted.
-    let made = line.meter == Meter::ImageOutputTokens && images > 0;
-    if !usage.is_empty() && !made {
+    let used = line.meter == Meter::ImageOutputTokens && images > 0;
+    if !usage.is_empty() && !used {
         // The provider counted, and did not count this: there was none.
         return Ok((0, Basis::Computed));
     }
     let quantity = estimated(line.meter, sheet, facts, at)
         .ok_or(Unpriced::NoQuantity { line: &line.id, meter: line.meter.name() })?;
-    Ok((line.billed_for(quantity, images).expected, Basis::Estimated))
+    Ok((line.billed_for(quantity, made).expected, Basis::Estimated))
 }
 
 #[cfg(test)]

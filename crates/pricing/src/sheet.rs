@@ -9,7 +9,7 @@ mod condition;
 mod estimate;
 
 pub use condition::{Condition, CountRange, OptionCondition, Period, Window};
-pub use estimate::{Estimate, EstimateForm, Range, TableRow};
+pub use estimate::{Estimate, EstimateForm, InputAdder, Range, TableRow};
 
 use gallerist_domain::{Billed, ChargeEvent, Decimal, Meter, Operation, Price, Ticks};
 use jiff::Timestamp;
@@ -118,12 +118,14 @@ impl PriceLine {
 }
 
 /// What a provider gives away in each period before it charges. Nobody but the provider knows how much of it
-/// is left, so it lowers only what a call costs at least.
+/// is left, so it lowers only what a call costs at least. Sheets of one file that name it share one pool.
 #[derive(Clone, Debug)]
 pub struct Allowance {
     pub id: String,
     /// Worth of the whole pool at list prices.
     pub worth: Ticks,
+    /// Ids of the lines that it covers; empty for whatever is charged.
+    pub lines: Vec<String>,
     pub per: AllowancePeriod,
     pub source: Arc<Source>,
 }
@@ -148,12 +150,28 @@ impl AllowancePeriod {
     }
 }
 
+/// How many pictures come, where the model decides it and not the request. The most is expected and reserved;
+/// a settlement counts those that came.
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    pub id: String,
+    /// At least this many.
+    pub min: u32,
+    /// At most this many for each picture that was asked for; where it is absent, the number that was asked for
+    /// is the most, and `min` is of all of them.
+    pub max: Option<u32>,
+    pub when: Condition,
+    pub source: Arc<Source>,
+}
+
 /// A multiplier on every factored line: a batch discount, a region, an aggregator's surcharge.
 #[derive(Clone, Debug)]
 pub struct Factor {
     pub id: String,
-    /// At least 0.
+    /// The lower end; at least 0.
     pub numerator: i64,
+    /// The upper end, where sources leave the factor open: it is expected, as the higher price of a line is.
+    pub numerator_max: i64,
     /// At least 1.
     pub denominator: i64,
     pub when: Condition,
@@ -214,7 +232,9 @@ pub struct PriceSheet {
     pub estimates: Vec<Estimate>,
     /// The least that a call costs that costs anything; a line of [`Meter::Calls`].
     pub minimum: Option<Box<PriceLine>>,
-    pub allowances: Vec<Allowance>,
+    pub allowances: Vec<Arc<Allowance>>,
+    /// The first whose condition holds counts; none where what is asked for is what comes.
+    pub outputs: Vec<Outputs>,
     /// Operations that are sold together at one price, and what they are apart.
     pub bundles: Vec<Bundle>,
     /// From this instant on nothing of it has a known price: the spot feed of a line fell silent.

@@ -5,7 +5,9 @@
 //! folders are read where they lie, and `CATALOGUE_DIR` and `CASES_DIR` name others, so that a price can be
 //! tried without building anything again.
 
-use gallerist_domain::{ImageCall, Ingredients, Metered, OptionWord, Size, Sizes, Ticks};
+use gallerist_domain::{
+    Billed, ChargeEvent, ImageCall, Ingredients, Metered, OptionWord, Size, Sizes, Ticks,
+};
 use gallerist_pricing::catalogue::{ModelSheet, Origin};
 use gallerist_pricing::{Bounds, Catalogue, Evidence, Facts, bounds, settle};
 use jiff::Timestamp;
@@ -17,6 +19,53 @@ use std::path::{Path, PathBuf};
 #[serde(deny_unknown_fields)]
 struct File {
     cases: Vec<Case>,
+    outcomes: Option<Vec<OutcomeCase>>,
+}
+
+/// What is charged when a call ends in this way, by the words of a provider's sheet.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutcomeCase {
+    model: String,
+    operation: Option<gallerist_domain::Operation>,
+    success: Billed,
+    filtered: Billed,
+    refused: Billed,
+    failed: Billed,
+    cancelled_queued: Billed,
+    cancelled_running: Billed,
+    timed_out: Billed,
+    arithmetic: String,
+    source: String,
+}
+
+impl OutcomeCase {
+    /// In the order of the table in the documentation.
+    fn events(&self) -> [(ChargeEvent, Billed); 7] {
+        [
+            (ChargeEvent::Success, self.success),
+            (ChargeEvent::Filtered, self.filtered),
+            (ChargeEvent::Refused, self.refused),
+            (ChargeEvent::Failed, self.failed),
+            (ChargeEvent::CancelledQueued, self.cancelled_queued),
+            (ChargeEvent::CancelledRunning, self.cancelled_running),
+            (ChargeEvent::TimedOut, self.timed_out),
+        ]
+    }
+
+    fn row(&self, kind: &str) -> String {
+        let operation = self.operation.map(|operation| format!(" {operation}")).unwrap_or_default();
+        let words = self.events().map(|(_, billed)| word(billed));
+        format!("| `{kind}/{}`{operation} | {} |", self.model, words.join(" | "))
+    }
+}
+
+const fn word(billed: Billed) -> &'static str {
+    match billed {
+        Billed::Yes => "yes",
+        Billed::No => "no",
+        Billed::Unknown => "unknown",
+    }
 }
 
 #[derive(Deserialize)]
@@ -54,6 +103,8 @@ struct Case {
     /// The sheet does not say what this costs: it must be refused.
     #[serde(default)]
     unpriced: bool,
+    /// Pictures that came, where it is not as many as were asked for.
+    made: Option<u32>,
     /// Counts of the provider, in base units by meter, and what they come to.
     #[serde(default)]
     usage: BTreeMap<String, i64>,
@@ -133,7 +184,7 @@ impl Case {
             .iter()
             .map(|(name, quantity)| Ok::<_, String>(Metered { meter: meter(name)?, quantity: *quantity }));
         let usage = usage.collect::<Result<Vec<_>, _>>()?;
-        let evidence = Evidence { images: self.n, usage: &usage, reported: None };
+        let evidence = Evidence { images: self.made.unwrap_or(self.n), usage: &usage, reported: None };
         let charge = settle(&model.sheet, &provider.currencies, &facts, evidence, self.at);
         let charged = charge.map_err(|unpriced| unpriced.to_string())?.amount;
         if charged == settled { Ok(()) } else { Err(format!("settles at {charged}, by hand at {settled}")) }
@@ -164,14 +215,18 @@ fn files() -> Vec<(String, File)> {
         .collect()
 }
 
-#[test]
-fn every_worked_case_costs_what_it_costs_by_hand() {
-    // The described models too, which are switched off by default.
+/// With the described models, which are switched off by default.
+fn catalogue() -> Catalogue {
     let directory = Some(folder("CATALOGUE_DIR", "../../catalog"));
     let read = Origin { directory, described: true }.whole();
-    let catalogue = read.unwrap_or_else(|mistakes| {
+    read.unwrap_or_else(|mistakes| {
         panic!("{}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    });
+    })
+}
+
+#[test]
+fn every_worked_case_costs_what_it_costs_by_hand() {
+    let catalogue = catalogue();
     let mut wrong = Vec::new();
     let files = files();
     for (kind, file) in &files {
@@ -193,6 +248,56 @@ fn every_worked_case_costs_what_it_costs_by_hand() {
         assert!(own >= least, "{} has {own} worked cases, fewer than {least}", provider.kind);
     }
     assert!(wrong.is_empty(), "{} cases are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Every matrix of every provider of the sheets has a case, and says what the sheet says.
+#[test]
+fn what_is_charged_when_things_go_wrong_is_what_the_sheets_say() {
+    let catalogue = catalogue();
+    let files: BTreeMap<String, File> = files().into_iter().collect();
+    let mut wrong = Vec::new();
+    for provider in catalogue.providers.iter().filter(|provider| !provider.kind.starts_with("described-")) {
+        let cases = files[&provider.kind].outcomes.as_deref().unwrap_or_default();
+        let mut covered: Vec<Vec<(ChargeEvent, Billed)>> = Vec::new();
+        for case in cases {
+            assert!(!case.arithmetic.is_empty() && !case.source.is_empty(), "{}", case.row(&provider.kind));
+            let model = provider.models.iter().find(|model| model.is_named(&case.model));
+            let Some(model) = model else { panic!("{}/{} is no model", provider.kind, case.model) };
+            let operation = case.operation.unwrap_or(model.capabilities.operations[0]);
+            let matrix = model.outcomes.of(operation);
+            covered.push(matrix.rows().to_vec());
+            for (event, billed) in case.events().into_iter().filter(|(event, b)| matrix.billed(*event) != *b)
+            {
+                let (wanted, known) = (word(billed), word(matrix.billed(event)));
+                wrong.push(format!(
+                    "{}/{} {event:?}: {known}, by the sheet {wanted}",
+                    provider.kind, case.model
+                ));
+            }
+        }
+        for model in &provider.models {
+            let outcomes = &model.outcomes;
+            let of_operations = outcomes.by_operation.iter().map(|(_, matrix)| matrix);
+            for matrix in std::iter::once(&outcomes.usual).chain(of_operations) {
+                if !covered.iter().any(|rows| rows == matrix.rows()) {
+                    wrong.push(format!("{}/{} has a matrix without a case", provider.kind, model.id));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pricing.md");
+    let text = std::fs::read_to_string(path).expect("the documentation is here");
+    let (_, rest) = text.split_once("<!-- outcomes -->").expect("the table begins");
+    let (table, _) = rest.split_once("<!-- /outcomes -->").expect("the table ends");
+    let mut shown: Vec<String> =
+        table.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+    let all =
+        files.iter().flat_map(|(kind, file)| file.outcomes.iter().flatten().map(move |case| case.row(kind)));
+    let mut cases: Vec<String> = all.collect();
+    shown.sort();
+    cases.sort();
+    assert_eq!(shown, cases, "the documentation shows each case");
 }
 
 /// The table of billing forms in the documentation shows these cases, word for word.

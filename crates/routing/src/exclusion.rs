@@ -1,6 +1,6 @@
 //! Why an offer is left out: a stable code, a reason for people, and the change that would admit it.
 
-use gallerist_domain::{OfferId, Operation, OutputFormat, QualityClass, Size, Sizes, Ticks};
+use gallerist_domain::{OfferId, Operation, OutputFormat, PictureLimits, QualityClass, Size, Sizes, Ticks};
 use gallerist_pricing::Unpriced;
 use std::fmt;
 
@@ -101,6 +101,10 @@ pub enum Reason<'a> {
     LorasUnsupported,
     ControlsUnsupported,
     ReferencesUnsupported,
+    InputSizeUnsupported {
+        size: Size,
+        limits: &'a PictureLimits,
+    },
     PromptTooLong {
         characters_max: u32,
     },
@@ -157,6 +161,7 @@ impl Reason<'_> {
             Reason::LorasUnsupported => "loras_unsupported",
             Reason::ControlsUnsupported => "controls_unsupported",
             Reason::ReferencesUnsupported => "references_unsupported",
+            Reason::InputSizeUnsupported { .. } => "input_size_unsupported",
             Reason::PromptTooLong { .. } => "prompt_too_long",
             Reason::OptionUnknown { .. } => "option_unknown",
             Reason::OptionMissing { .. } => "option_missing",
@@ -216,6 +221,7 @@ impl Reason<'_> {
             Reason::LorasUnsupported => "leave out gallerist.loras".into(),
             Reason::ControlsUnsupported => "leave out gallerist.controls".into(),
             Reason::ReferencesUnsupported => "leave out gallerist.references".into(),
+            Reason::InputSizeUnsupported { limits, .. } => format!("send pictures of {limits}"),
             Reason::PromptTooLong { characters_max } => {
                 format!("shorten the prompt to {characters_max} characters")
             }
@@ -291,6 +297,9 @@ impl fmt::Display for Reason<'_> {
             Reason::LorasUnsupported => f.write_str("it takes no LoRAs, or fewer"),
             Reason::ControlsUnsupported => f.write_str("it takes no controls, or fewer"),
             Reason::ReferencesUnsupported => f.write_str("it takes no such pictures as input, or fewer"),
+            Reason::InputSizeUnsupported { size, .. } => {
+                write!(f, "it does not take a picture of {size} as input")
+            }
             Reason::PromptTooLong { characters_max } => {
                 write!(f, "it takes prompts of at most {characters_max} characters")
             }

@@ -4,10 +4,11 @@
 //! let it in. Serialised names are fixed by the product's surface.
 
 use crate::exclusion::Exclusion;
-use crate::plan::{PlanContext, PlanError, plan};
+use crate::plan::{PlanContext, PlanError, PlannedOffer, plan};
 use crate::warnings;
-use gallerist_domain::{ImageRequest, QualityClass, Ticks};
-use gallerist_pricing::{Facts, Offer, QuoteLine, quote};
+use gallerist_domain::{ImageRequest, Operation, QualityClass, Ticks};
+use gallerist_pricing::bundle::Link;
+use gallerist_pricing::{Comparison, Facts, Offer, QuoteLine, quote};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -53,7 +54,59 @@ pub struct OfferQuote {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routing: Option<String>,
     pub lines: Vec<LineQuote>,
+    /// Where the offer sells several operations as one: what they cost apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleQuote>,
     pub warnings: Vec<String>,
+}
+
+/// A bundle beside the chain of separate calls at the same offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BundleQuote {
+    /// The calls of the chain, in their order.
+    pub chain: Vec<ChainLink>,
+    pub chain_min_usd: Ticks,
+    pub chain_expected_usd: Ticks,
+    pub chain_max_usd: Ticks,
+    /// Of what the chain is expected to cost; negative where the bundle is dearer. Per cents are absent where the
+    /// chain is free.
+    pub saving_usd: Ticks,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saving_percent: Option<String>,
+    /// At best: what the bundle costs at least.
+    pub saving_max_usd: Ticks,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saving_max_percent: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChainLink {
+    pub operation: Operation,
+    pub min_usd: Ticks,
+    pub expected_usd: Ticks,
+    pub max_usd: Ticks,
+}
+
+impl From<Comparison> for BundleQuote {
+    fn from(comparison: Comparison) -> BundleQuote {
+        let (saving, saving_max) = (comparison.saving(), comparison.saving_max());
+        let link = |link: &Link| ChainLink {
+            operation: link.operation,
+            min_usd: link.bounds.min,
+            expected_usd: link.bounds.expected,
+            max_usd: link.bounds.max,
+        };
+        BundleQuote {
+            chain: comparison.links.iter().map(link).collect(),
+            chain_min_usd: comparison.chain.min,
+            chain_expected_usd: comparison.chain.expected,
+            chain_max_usd: comparison.chain.max,
+            saving_usd: saving,
+            saving_percent: comparison.percent_of_chain(saving),
+            saving_max_usd: saving_max,
+            saving_max_percent: comparison.percent_of_chain(saving_max),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -129,6 +182,7 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
             routed_usd: planned.routing_reason().map(|_| planned.routed),
             routing: planned.routing_reason(),
             lines,
+            bundle: compared(planned, context.at),
             warnings: warnings::of(&plan.named, planned, context.at),
         }
     });
@@ -146,6 +200,17 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
         excluded: plan.excluded().map(ExcludedOffer::from).collect(),
         valid_until,
     })
+}
+
+/// What the request would cost in separate calls, where the offer bundles them.
+fn compared(planned: &PlannedOffer<'_>, at: Timestamp) -> Option<BundleQuote> {
+    let (sheet, resolved) = (&planned.offer.model.sheet, &planned.resolved);
+    let full = Comparison::of(sheet, &resolved.facts, at)?.times(i64::from(resolved.full_calls))?;
+    let whole = match resolved.rest {
+        0 => full,
+        rest => full.plus(&Comparison::of(sheet, &Facts { n: rest, ..resolved.facts }, at)?)?,
+    };
+    Some(whole.into())
 }
 
 fn merge(lines: &mut Vec<LineQuote>, quoted: &QuoteLine<'_>, calls: i64) {

@@ -72,7 +72,7 @@ pub fn resolve<'a>(
     sent_on: Option<SentOn<'a>>,
     at: Timestamp,
 ) -> Result<Resolved<'a>, Reason<'a>> {
-    let able = &*offer.model.capabilities;
+    let able = offer.model.capabilities.of(request.operation);
     availability(request, target, offer, at)?;
     // A version that is named is one of the model that is named.
     let version = target.version_at(offer).filter(|_| sent_on.is_none());
@@ -81,13 +81,13 @@ pub fn resolve<'a>(
     let (aspect_ratio, resolution) =
         ratio_row.map_or(("", ""), |row| (row.ratio.as_str(), row.resolution.as_str()));
     let (quality, class) = match target.is_route() {
-        true => least_quality(least, offer, resolution)?,
-        false => named_quality(request, offer, sent_on, resolution)?,
+        true => least_quality(least, able, offer, resolution)?,
+        false => named_quality(request, able, offer, sent_on, resolution)?,
     };
     let output_format = choose_format(request, able)?;
     parameters(request, able, length)?;
     ingredients(request, able)?;
-    options(request, offer)?;
+    options(request, able, offer)?;
     let steps = choose(request.steps, able.steps, |range| Reason::StepsUnsupported { range })?.unwrap_or(0);
     let guidance_milli = choose(request.guidance_milli, able.guidance_milli, |range_milli| {
         Reason::GuidanceUnsupported { range_milli }
@@ -224,6 +224,7 @@ fn aspect_size(able: &Capabilities, ratio: (u32, u32), resolution: Option<&str>)
 /// On a model that is named, quality is the vendor's own word.
 fn named_quality<'a>(
     request: &'a ImageRequest,
+    able: &'a Capabilities,
     offer: &'a Offer,
     sent_on: Option<SentOn<'a>>,
     resolution: &str,
@@ -239,10 +240,10 @@ fn named_quality<'a>(
     let label = match sent_on.map(|sent_on| (sent_on, sent_on.redirect.quality.as_deref())) {
         Some((sent_on, Some(label))) => {
             // The word is one of the model that is named; the label is what that name gets today.
-            label_of(&sent_on.named.model.capabilities)?;
+            label_of(sent_on.named.model.capabilities.of(request.operation))?;
             label
         }
-        _ => label_of(&offer.model.capabilities)?,
+        _ => label_of(able)?,
     };
     let class = offer.model.class_of(label, resolution);
     // A label is the vendor's word, but a class that was asked for is a promise.
@@ -255,10 +256,11 @@ fn named_quality<'a>(
 /// On a route, it is the cheapest label that reaches the class.
 fn least_quality<'a>(
     least: QualityClass,
+    able: &'a Capabilities,
     offer: &'a Offer,
     resolution: &str,
 ) -> Result<(&'a str, Option<QualityClass>), Reason<'a>> {
-    let (model, able) = (&*offer.model, &*offer.model.capabilities);
+    let model = &*offer.model;
     static UNLABELLED: [String; 1] = [String::new()];
     let labels: &[String] = if able.qualities.is_empty() { &UNLABELLED } else { &able.qualities };
     let mut best = None;
@@ -317,7 +319,7 @@ fn option_words<'a>(request: &'a ImageRequest, offer: &Offer) -> &'a [OptionWord
 }
 
 /// What goes in besides words, against what the model takes.
-fn ingredients(request: &ImageRequest, able: &Capabilities) -> Result<(), Reason<'static>> {
+fn ingredients<'a>(request: &ImageRequest, able: &'a Capabilities) -> Result<(), Reason<'a>> {
     let asked = &request.ingredients;
     if !able.operations.contains(&request.operation) {
         return Err(Reason::OperationUnsupported { asked: request.operation });
@@ -332,6 +334,9 @@ fn ingredients(request: &ImageRequest, able: &Capabilities) -> Result<(), Reason
     if request.references > 0 || inputs > able.inputs_max {
         return Err(Reason::ReferencesUnsupported);
     }
+    if let Some(size) = asked.inputs.iter().find(|size| !able.each_input.hold(**size)) {
+        return Err(Reason::InputSizeUnsupported { size: *size, limits: &able.each_input });
+    }
     if asked.tool_calls > 0 && !able.tools {
         return Err(Reason::ToolsUnsupported);
     }
@@ -339,8 +344,11 @@ fn ingredients(request: &ImageRequest, able: &Capabilities) -> Result<(), Reason
 }
 
 /// Options are checked by name; they concern offers of their kind only.
-fn options<'a>(request: &'a ImageRequest, offer: &'a Offer) -> Result<(), Reason<'a>> {
-    let able = &*offer.model.capabilities;
+fn options<'a>(
+    request: &'a ImageRequest,
+    able: &'a Capabilities,
+    offer: &'a Offer,
+) -> Result<(), Reason<'a>> {
     let words = option_words(request, offer);
     let unnamed = |option: &&String| !words.iter().any(|word| word.name == **option);
     if let Some(option) = able.options_required.iter().find(unnamed) {
@@ -386,7 +394,7 @@ impl Resolved<'_> {
         n: u32,
         at: Timestamp,
     ) -> ImageCall {
-        let able = &*offer.model.capabilities;
+        let able = offer.model.capabilities.of(request.operation);
         let output_tokens_max = match able.extra_output_tokens_max {
             0 => 0,
             extra => {

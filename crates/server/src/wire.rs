@@ -226,7 +226,8 @@ fn quality(value: &RawValue, faults: &mut Faults) -> Option<String> {
 
 fn output_format(value: &RawValue, faults: &mut Faults) -> Option<OutputFormat> {
     let text = read::text("output_format", value, faults)?;
-    let format = OutputFormat::from_word(&text);
+    // A drawing has a price at some providers, but none of them can be asked for one yet.
+    let format = OutputFormat::from_word(&text).filter(|format| *format != OutputFormat::Svg);
     if format.is_none() {
         let message = match &*text {
             "gif" | "svg" => {

@@ -2,12 +2,17 @@
 //!
 //! `pairs` drives the public commands with 1, 32 and 256 concurrent callers; `bare` writes rows of the same
 //! volume with the engine alone, in transactions of as many pairs, on the same file system. Afterwards it
-//! prints the processor time of one pair, the time to add up usage and the time to open an empty store, and
-//! pairs on PostgreSQL where a server is named.
+//! prints the processor time of one pair, how long a reservation takes, the time to add up usage and the time to
+//! open an empty store, and pairs on PostgreSQL where a server is named. `GALLERIST_BENCH_ONLY=postgres` leaves
+//! out everything before that.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use gallerist_domain::{AttemptId, OfferId, Operation, Payer, ProjectId, RequestId, Ticks};
+use gallerist_domain::budget::Part;
+use gallerist_domain::{
+    AttemptId, Budget, BudgetId, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow, OfferId, Operation,
+    Payer, ProjectId, RequestId, Ticks,
+};
 use gallerist_store::*;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -23,9 +28,11 @@ const CHARGE_BYTES: usize = 500;
 const ANSWER_BYTES: usize = 300;
 
 fn main() {
-    divan::main();
-    processor_time();
-    opening_time();
+    if std::env::var("GALLERIST_BENCH_ONLY").as_deref() != Ok("postgres") {
+        divan::main();
+        processor_time();
+        opening_time();
+    }
     match std::env::var(SERVER) {
         Ok(server) => postgres(&server),
         Err(_) => println!("PostgreSQL: skipped, {SERVER} is not set (`cargo xtask bench` starts a server)"),
@@ -51,7 +58,8 @@ fn open(dir: &TempDir) -> Store {
     Store::open(StoreOptions::new(dir.path(), Timestamp::UNIX_EPOCH)).expect("a new store opens")
 }
 
-async fn pair(store: &Store) {
+/// Writes a pair; how long its reservation took.
+async fn pair(store: &Store) -> Duration {
     let (request, attempt) = (RequestId::generate(), AttemptId::generate());
     let payer =
         Payer { key_id: Some("key_0123456789".to_owned()), ..Payer::of(ProjectId::default_project()) };
@@ -85,7 +93,9 @@ async fn pair(store: &Store) {
         attempts: vec![new_attempt],
         now: Timestamp::UNIX_EPOCH,
     };
-    store.reserve(reservation).await.expect("there is no cap");
+    let start = Instant::now();
+    store.reserve(reservation).await.expect("there is room under every cap");
+    let reserved = start.elapsed();
     let end = End::Settled {
         charge: Ticks::new(390_000_000),
         basis: "price_list".to_owned(),
@@ -107,23 +117,53 @@ async fn pair(store: &Store) {
     let ends = vec![AttemptEnd { attempt, end }];
     let conclusion = Conclusion { request, ends, finish: Some(finish), now: Timestamp::UNIX_EPOCH };
     store.conclude(conclusion).await.expect("the attempt is reserved");
+    reserved
 }
 
-fn storm(runtime: &Runtime, store: &Store, callers: usize, pairs_per_caller: usize) {
+/// How long each reservation took, in order of size.
+fn storm(runtime: &Runtime, store: &Store, callers: usize, pairs_per_caller: usize) -> Vec<Duration> {
+    let mut times = Vec::with_capacity(callers * pairs_per_caller);
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..callers {
             let store = store.clone();
             tasks.spawn(async move {
+                let mut times = Vec::with_capacity(pairs_per_caller);
                 for _ in 0..pairs_per_caller {
-                    pair(&store).await;
+                    times.push(pair(&store).await);
                 }
+                times
             });
         }
         while let Some(done) = tasks.join_next().await {
-            done.expect("no caller panics");
+            times.extend(done.expect("no caller panics"));
         }
     });
+    times.sort();
+    times
+}
+
+/// Everything, and one provider: every pair counts in both.
+async fn budgets(store: &Store) -> Vec<BudgetId> {
+    let mut made = Vec::new();
+    let one = BudgetScope { provider: Part::Only("openai".to_owned()), ..BudgetScope::default() };
+    for scope in [BudgetScope::default(), one] {
+        let budget = Budget {
+            id: BudgetId::generate(),
+            name: String::new(),
+            scope,
+            unit: BudgetUnit::Usd,
+            limit: i64::MAX / 4,
+            window: BudgetWindow::Forever,
+            zone: "UTC".to_owned(),
+            mode: BudgetMode::Hard,
+            thresholds_percent: vec![50, 80, 100],
+            created_at: Timestamp::UNIX_EPOCH,
+        };
+        made.push(budget.id);
+        store.create_budget(budget).await.expect("it is made");
+    }
+    made
 }
 
 #[divan::bench(args = [1, 32, 256], sample_count = 20, sample_size = 1)]
@@ -192,7 +232,7 @@ fn postgres(server: &str) {
             }
         });
         print!("PostgreSQL, {callers:>3} callers: bare {:.0} pairs/s", pairs / start.elapsed().as_secs_f64());
-        for replicas in [1, 3] {
+        for (replicas, under) in [(1, ""), (3, ""), (1, " under two budgets")] {
             let dirs: Vec<TempDir> = (0..replicas).map(|_| folder()).collect();
             let url: StoreUrl = url.parse().expect("it was made so");
             let stores: Vec<Store> = dirs
@@ -202,20 +242,25 @@ fn postgres(server: &str) {
                     Store::open(StoreOptions { url: Some(url.clone()), ..options }).expect("it opens")
                 })
                 .collect();
+            let made = if under.is_empty() { Vec::new() } else { runtime.block_on(budgets(&stores[0])) };
             for store in &stores {
                 storm(&runtime, store, 8, 2);
             }
             let start = Instant::now();
-            std::thread::scope(|scope| {
-                for store in &stores {
-                    let share = callers.div_ceil(replicas);
-                    scope.spawn(move || storm(&self::runtime(), store, share, rounds));
-                }
+            let times: Vec<Duration> = std::thread::scope(|scope| {
+                let share = callers.div_ceil(replicas);
+                let run = |store| scope.spawn(move || storm(&self::runtime(), store, share, rounds));
+                let running: Vec<_> = stores.iter().map(run).collect();
+                running.into_iter().flat_map(|one| one.join().expect("no caller panics")).collect()
             });
             let pairs =
                 f64::from(u32::try_from(callers.div_ceil(replicas) * replicas * rounds).expect("small"));
-            print!(", {replicas} replicas {:.0}", pairs / start.elapsed().as_secs_f64());
+            let pairs_a_second = pairs / start.elapsed().as_secs_f64();
+            print!(", {replicas} replicas{under} {pairs_a_second:.0} (reserved after {})", shown(times));
             runtime.block_on(async {
+                for id in made {
+                    stores[0].remove_budget(id, Timestamp::UNIX_EPOCH).await.expect("it was made");
+                }
                 for store in &stores {
                     store.close().await.expect("it ends");
                 }
@@ -226,6 +271,13 @@ fn postgres(server: &str) {
     drop(bare);
     let drop_it = format!("DROP DATABASE {name} WITH (FORCE)");
     runtime.block_on(admin.batch_execute(&drop_it)).expect("the database goes");
+}
+
+/// The median and the 99th percentile.
+fn shown(mut times: Vec<Duration>) -> String {
+    times.sort();
+    let at = |percent: usize| times[times.len() * percent / 100].as_micros();
+    format!("p50 {} µs, p99 {} µs", at(50), at(99))
 }
 
 /// One transaction of `group` rows, whose statements do not wait for each other.
@@ -258,10 +310,21 @@ fn processor_time() {
         storm(&runtime, &store, callers, 4);
         let rounds = 12_800 / callers.max(8);
         let (before, start) = (processor(), Instant::now());
-        storm(&runtime, &store, callers, rounds);
+        let times = storm(&runtime, &store, callers, rounds);
         let pairs = u32::try_from(callers * rounds).expect("it is a small number");
         let (used, passed) = ((processor() - before) / pairs, start.elapsed() / pairs);
-        println!("{callers:>4} callers, {pairs} pairs: {used:?} of processor and {passed:?} of time a pair");
+        println!(
+            "{callers:>4} callers, {pairs} pairs: {used:?} of processor and {passed:?} of time a pair, reserved after {}",
+            shown(times)
+        );
+        runtime.block_on(budgets(&store));
+        let start = Instant::now();
+        let times = storm(&runtime, &store, callers, rounds);
+        let passed = start.elapsed() / pairs;
+        println!(
+            "     the same under two budgets: {passed:?} of time a pair, reserved after {}",
+            shown(times)
+        );
     }
     let dir = folder();
     let store = open(&dir);

@@ -27,7 +27,7 @@ mod resolve;
 mod tell;
 
 pub(crate) use accounts::Names;
-pub(crate) use counters::LiveBudget;
+pub(crate) use counters::{LiveBudget, Moving, tell_standings};
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
     let plain = accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS);
@@ -165,7 +165,7 @@ pub struct Conclusion {
     pub now: Timestamp,
 }
 
-/// Ends a dispute. A charge of zero makes the attempt `released`, else it becomes `settled`.
+/// Ends a dispute. Without a charge and without pictures the attempt becomes `released`, else `settled`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
     pub attempt: AttemptId,

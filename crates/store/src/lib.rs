@@ -178,7 +178,7 @@ impl Store {
                 sqlite::make_private_dir(&options.data_dir)
                     .map_err(|error| StoreError::file(&options.data_dir, error))?;
                 // Not on the caller's thread, which may drive tasks and so must not wait for others.
-                let opening = || postgres::open(url, options.durable, options.now, &live);
+                let opening = || postgres::open(url, &options.data_dir, options.durable, options.now, &live);
                 let shared = std::thread::scope(|scope| scope.spawn(opening).join())
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
                 let replica = postgres::Replica::start(Arc::clone(&shared), live.clone())?;

@@ -3,7 +3,7 @@
 //! What may be done later ([`Sql::put`]) is queued, and sent without waiting in front of the next reading or
 //! of the commit; so a command costs a round trip for each thing that it must know, and none for what it
 //! writes. `engine.rs` commits groups, `reader.rs` reads, `replica.rs` says who is alive, `dialect.rs` rewrites
-//! statements, `url.rs` says where the database is; the tables are `schema/postgres/`.
+//! statements, `together.rs` has one of them do what many commands want, `url.rs` says where the database is; the tables are `schema/postgres/`.
 
 mod connection;
 mod dialect;
@@ -12,6 +12,7 @@ pub(crate) mod pictures;
 mod reader;
 pub(crate) mod replica;
 mod schema;
+mod together;
 mod trouble;
 mod url;
 mod value;
@@ -25,6 +26,7 @@ pub use url::StoreUrl;
 pub(crate) use connection::refused;
 
 use jiff::Timestamp;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -34,13 +36,20 @@ use crate::writer::{Changed, Live};
 /// Connects, brings the tables up to date, and enters this process among the replicas.
 pub(crate) fn open(
     url: &StoreUrl,
+    data_dir: &Path,
     durable: bool,
     now: Timestamp,
     live: &Live,
 ) -> Result<Arc<Shared>, StoreError> {
     let connection = connection::Connection::open(url, "SET client_min_messages = warning", "")?;
     schema::migrate(&connection, now)?;
-    let replica = replica::register(&connection)?;
+    let (replica, tenure) = replica::register(&connection, data_dir)?;
     live.load(&connection, Changed::ALL)?;
-    Ok(Arc::new(Shared { url: url.clone(), replica, durable, reached: AtomicBool::new(true) }))
+    Ok(Arc::new(Shared {
+        url: url.clone(),
+        replica,
+        _tenure: tenure,
+        durable,
+        reached: AtomicBool::new(true),
+    }))
 }

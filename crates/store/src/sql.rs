@@ -55,6 +55,11 @@ pub(crate) trait Sql {
         Ok(self.execute(statement, values)? == 1)
     }
 
+    /// Whether conditions are taken to be met until the end of the transaction says otherwise.
+    fn is_hopeful(&self) -> bool {
+        false
+    }
+
     /// Adds to the running totals of a row; with `within` only where its limit allows that, else false. As
     /// [`Sql::try_one`], an engine may say yes first, and add up what a whole group changes.
     fn tally(

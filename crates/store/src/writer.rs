@@ -19,7 +19,7 @@ use crate::StoreError;
 use crate::alerts::{Raised, Told};
 use crate::budgets::LiveBudgets;
 use crate::keys::LiveKeys;
-use crate::ledger::Names;
+use crate::ledger::{Moving, Names};
 use crate::sql::{Lookups, Sql};
 
 /// Commands in one transaction; bounds the wait of the first one answered.
@@ -93,6 +93,7 @@ impl Memory {
             calls_keep: self.calls_keep,
             changed: Changed::default(),
             charged: Ticks::ZERO,
+            moved: Vec::new(),
         }
     }
 
@@ -115,15 +116,18 @@ pub(crate) struct Writing<'a> {
     pub(crate) charged: Ticks,
     /// The alerts that they have raised; told when it is committed.
     pub(crate) raised: &'a mut Vec<Raised>,
+    /// The counters that they have moved, of which the alerts follow at the end.
+    pub(crate) moved: Vec<(i64, Moving)>,
 }
 
 impl Writing<'_> {
     /// Runs a command's work; what it raised is forgotten with it where it fails.
     fn run<T>(&mut self, work: &impl Work<T>) -> Result<T, StoreError> {
-        let raised = self.raised.len();
+        let (raised, moved) = (self.raised.len(), self.moved.len());
         let outcome = work.run(self);
         if outcome.is_err() {
             self.raised.truncate(raised);
+            self.moved.truncate(moved);
         }
         outcome
     }

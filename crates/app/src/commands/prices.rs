@@ -16,7 +16,7 @@ use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
 use gallerist_domain::id::STANDARD_TIER;
-use gallerist_domain::{Grants, ImageRequest, Operation, QualityClass};
+use gallerist_domain::{Grants, ImageRequest, Operation, QualityClass, Size};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::{Catalogue, Offer, ProviderSheet, offers};
 use gallerist_routing::insight::NOTHING;
@@ -127,9 +127,9 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
             let catalogue = config.whole_catalogue()?;
             let found = find(&all_offers(&catalogue, &config), model)?;
             if json {
-                output::json(&show::as_json(&catalogue, &found));
+                output::json(&show::as_json(&catalogue, &found, Timestamp::now()));
             } else {
-                show::print(&found);
+                show::print(&found, Timestamp::now());
             }
             Ok(())
         }
@@ -182,7 +182,7 @@ fn list(place: &Place, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Res
     // Machines get everything; they can filter.
     let everything = as_json && !wanted.all && wanted.provider.is_none() && wanted.model.is_none();
     let found: Vec<&Offer> = every.iter().filter(|offer| everything || wanted.takes(offer, at)).collect();
-    let rows = found.iter().map(|offer| (*offer, default_picture(offer, at)));
+    let rows = found.iter().map(|offer| (*offer, default_picture(offer, None, at)));
     if as_json {
         let models: Vec<Value> = rows.map(|(offer, quote)| model_json(offer, quote.as_ref(), at)).collect();
         output::json(&json!({"instant": at, "catalogue": catalogue.digest, "models": models}));
@@ -237,16 +237,21 @@ fn named_with_tier(offer: &Offer) -> String {
     }
 }
 
-/// The quote of one picture with nothing asked for; absent when the offer is gone or unpriced.
-fn default_picture(offer: &Offer, at: Timestamp) -> Option<OfferQuote> {
+/// The quote of one picture with nothing asked for but, perhaps, the operation; absent when the offer is gone or
+/// unpriced.
+fn default_picture(offer: &Offer, operation: Option<Operation>, at: Timestamp) -> Option<OfferQuote> {
     let offers = std::slice::from_ref(offer);
     let health = HealthBook::new(1);
     let mut request = ImageRequest::new(&offer.id.to_string(), "a picture of nothing in particular");
     request.class = Some(QualityClass::Draft);
-    let able = &offer.model.capabilities;
-    request.operation = able.operations.first().copied().unwrap_or(request.operation);
+    let usual = offer.model.capabilities.operations.first().copied();
+    request.operation = operation.or(usual).unwrap_or(request.operation);
+    let able = offer.model.capabilities.of(request.operation);
     if request.operation != Operation::Generate && able.inputs_max > 0 {
-        request.ingredients.inputs.push(able.size_default);
+        // What is enlarged may not go in as large as it comes out.
+        let square = Size::new(1024, 1024);
+        let input = if able.each_input.hold(able.size_default) { able.size_default } else { square };
+        request.ingredients.inputs.push(input);
     }
     let context = PlanContext {
         offers,

@@ -10,10 +10,10 @@ use crate::output;
 use crate::table::Table;
 use crate::words;
 use clap::Args;
-use gallerist_domain::{Grants, ImageRequest};
+use gallerist_domain::{Grants, ImageRequest, Ticks};
 use gallerist_pricing::{Offer, offers, served_offers};
 use gallerist_routing::insight::NOTHING;
-use gallerist_routing::report::{ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
+use gallerist_routing::report::{BundleQuote, ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
 use gallerist_routing::{HealthBook, NameBook, PlanContext, PlanError};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -231,6 +231,11 @@ fn print(report: &QuoteReport, on: &BTreeSet<String>, verbose: bool, told: Told)
                 output::line(format!("\n{}: {routing}.", offer.offer));
             }
         }
+        for offer in &report.offers {
+            if let Some(bundle) = &offer.bundle {
+                output::line(format!("\n{}: {}.", offer.offer, apart(bundle)));
+            }
+        }
         print_warnings(report, verbose);
     }
     print_excluded(report, verbose, told);
@@ -382,6 +387,34 @@ fn unit_price(text: &str) -> String {
     let (amount, per) = text.split_once(" / ").unwrap_or((text, ""));
     let amount = amount.parse().map_or_else(|_| amount.to_owned(), output::dollars);
     if per.is_empty() { amount } else { format!("{amount} / {per}") }
+}
+
+/// What the operations of a bundle cost in separate calls, and what it saves.
+pub(super) fn apart(bundle: &BundleQuote) -> String {
+    let (names, amounts): (Vec<_>, Vec<_>) = bundle
+        .chain
+        .iter()
+        .map(|link| (link.operation.as_str().to_owned(), output::dollars(link.expected_usd)))
+        .unzip();
+    let saved = |amount: Ticks, percent: &Option<String>| {
+        let percent = percent.as_ref().map(|percent| format!(" ({percent} %)")).unwrap_or_default();
+        format!("{}{percent}", output::dollars(amount))
+    };
+    let expected = match bundle.saving_usd.is_negative() {
+        true => format!("costs {} more", saved(-bundle.saving_usd, &None)),
+        false => format!("saves {}", saved(bundle.saving_usd, &bundle.saving_percent)),
+    };
+    let mut text = format!(
+        "{} in separate calls cost {} = {}; the bundle {expected}",
+        names.join(" and "),
+        amounts.join(" + "),
+        output::dollars(bundle.chain_expected_usd),
+    );
+    if bundle.saving_max_usd > bundle.saving_usd {
+        let best = saved(bundle.saving_max_usd, &bundle.saving_max_percent);
+        text.push_str(&format!(", at best {best}"));
+    }
+    text
 }
 
 /// The line that one should trust least.

@@ -13,6 +13,10 @@ local missing, refused, longest = {}, 0, 0
 for n, key in ipairs(KEYS) do
   local interval, limit, cost = tonumber(ARGV[n * 3 - 1]), tonumber(ARGV[n * 3]), tonumber(ARGV[n * 3 + 1])
   missing[n] = math.max(tonumber(redis.call('GET', key) or 0) - now, 0)
+  if missing[n] > 61000000 then
+    -- Longer than any bucket takes to fill: it was taken before the clock was set back.
+    missing[n] = 0
+  end
   local wait = missing[n] - interval * math.max(limit - cost, 0)
   if wait > 0 and wait >= longest then
     refused, longest = n, wait

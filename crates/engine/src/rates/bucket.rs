@@ -11,6 +11,8 @@ const MINUTE_US: i64 = 60_000_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bucket {
     full_at_us: i64,
+    /// When it was last looked at.
+    seen_at_us: i64,
 }
 
 /// What one of `limit` per minute takes to come back, rounded up so that the rate is never passed.
@@ -20,6 +22,13 @@ pub(super) fn interval_us(limit: u32) -> i64 {
 }
 
 impl Bucket {
+    /// Goes with a clock that was set back since the last look: what was missing is missing still, and no more.
+    /// Without this nobody would be let in until the clock is there again.
+    pub(crate) fn follow(&mut self, now_us: i64) {
+        self.full_at_us -= (self.seen_at_us - now_us).max(0);
+        self.seen_at_us = now_us;
+    }
+
     /// How long `cost` has to wait; 0 if it may be taken. What costs more than `limit` waits until it is full.
     pub(crate) fn wait_us(self, limit: u32, cost: u32, now_us: i64) -> i64 {
         let spare = i64::from(limit.saturating_sub(cost));
@@ -28,6 +37,7 @@ impl Bucket {
 
     pub(crate) fn take(&mut self, limit: u32, cost: u32, now_us: i64) {
         self.full_at_us = self.full_at_us.max(now_us) + interval_us(limit) * i64::from(cost);
+        self.seen_at_us = now_us;
     }
 
     /// Undoes a [`Bucket::take`] of just now.
@@ -42,6 +52,7 @@ impl Bucket {
         let mut noted = *self;
         noted.take(limit, cost, now_us);
         self.full_at_us = noted.full_at_us.min(empty_us).max(self.full_at_us);
+        self.seen_at_us = now_us;
     }
 
     /// What is left, and microseconds until it is full.

@@ -28,6 +28,11 @@ impl LocalRates {
     pub(super) fn take_now(&self, asks: &[Ask], now: Timestamp) -> Taken {
         let now_us = now.as_microsecond();
         let mut buckets = self.lock();
+        for ask in asks {
+            if let Some(bucket) = buckets.get_mut(&(ask.owner.clone(), ask.measure)) {
+                bucket.follow(now_us);
+            }
+        }
         let share = self.sharers.divider();
         let wait_us = |ask: &Ask| {
             let bucket = buckets.get(&(ask.owner.clone(), ask.measure)).copied().unwrap_or_default();
@@ -71,6 +76,7 @@ impl LocalRates {
         let share = self.sharers.divider();
         for ask in asks.iter().filter(|ask| ask.cost > 0) {
             let bucket = buckets.entry((ask.owner.clone(), ask.measure)).or_default();
+            bucket.follow(now_us);
             bucket.note(share(ask.limit), ask.cost, now_us);
         }
         forget_full(&mut buckets, now_us);

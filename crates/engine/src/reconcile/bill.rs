@@ -10,6 +10,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// Bytes of a bill.
 pub const BILL_BYTES_MAX: usize = 64 << 20;
@@ -105,7 +106,7 @@ pub fn read(bytes: &[u8], form: &Form, currencies: &[Currency]) -> Result<Bill, 
 
 /// Money from digits, in dollars. What is finer than a tick is rounded once.
 fn dollars(digits: &str, currency: &str, currencies: &[Currency], at: Timestamp) -> Result<Ticks, String> {
-    let figure = digits.trim().trim_start_matches('$').replace(',', "");
+    let figure = without_separators(digits.trim().trim_start_matches('$'))?;
     let amount: Decimal = figure.parse().map_err(|error| format!("{error}"))?;
     let rate = if currency.is_empty() || currency.eq_ignore_ascii_case("usd") {
         Decimal::ONE
@@ -119,6 +120,30 @@ fn dollars(digits: &str, currency: &str, currencies: &[Currency], at: Timestamp)
             .usd
     };
     amount.product_ticks(rate).ok_or_else(|| format!("{figure} is out of range"))
+}
+
+/// A figure without the commas that separate its thousands. Any other comma may be a decimal one, and is refused:
+/// four cents must not become four dollars.
+fn without_separators(figure: &str) -> Result<Cow<'_, str>, String> {
+    if !figure.contains(',') {
+        return Ok(Cow::Borrowed(figure));
+    }
+    let unsigned = figure.strip_prefix(['-', '+']).unwrap_or(figure);
+    let whole = unsigned.split_once('.').map_or(unsigned, |(whole, _)| whole);
+    let mut groups = whole.split(',');
+    let first = groups.next().unwrap_or_default();
+    let digits_only = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let separated = (1..=3).contains(&first.len())
+        && !first.starts_with('0')
+        && digits_only(first)
+        && whole.len() > first.len()
+        && groups.all(|group| group.len() == 3 && digits_only(group))
+        && unsigned.matches(',').count() == whole.matches(',').count();
+    if separated {
+        return Ok(Cow::Owned(figure.replace(',', "")));
+    }
+    let short: String = figure.chars().take(40).collect();
+    Err(format!("{short:?} has a comma that separates no thousands; write it with a decimal point"))
 }
 
 /// An instant as exports write it.

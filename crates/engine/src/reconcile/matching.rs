@@ -2,7 +2,7 @@
 //!
 //! First by the provider's own request id (several lines of one id are one charge). What is left goes by
 //! model, time and amount: a settled attempt that was charged exactly this, the nearest in time; then a
-//! disputed one that could have cost this much; last, where the bill names the model, any other attempt of it
+//! disputed one that could have cost this much, more than nothing; last, where the bill names the model, any other attempt of it
 //! in that time. Pure: no store, no clock.
 
 use gallerist_domain::Ticks;
@@ -143,8 +143,10 @@ pub fn matching(
                 None => models.iter().map(|name| (*name).to_owned()).collect(),
             };
             let keys: Vec<Key> = names.into_iter().map(|name| (name, pass.amount(line.amount))).collect();
-            let possible =
-                |attempt: &BilledAttempt| pass != Pass::Disputed || line.amount <= attempt.reserved;
+            // Nothing, or money back, is a charge only where its id says of what.
+            let possible = |attempt: &BilledAttempt| {
+                pass != Pass::Disputed || (line.amount > Ticks::ZERO && line.amount <= attempt.reserved)
+            };
             let Some(attempt) = shelf.take(line, &keys, ours, window, possible) else { return true };
             taken[attempt] = true;
             let how = if pass == Pass::Exact { How::Amount } else { How::Time };

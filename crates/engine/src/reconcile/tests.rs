@@ -42,6 +42,28 @@ fn a_csv_is_read_by_its_mapping_to_the_last_digit() {
 }
 
 #[test]
+fn commas_that_separate_thousands_are_read_and_a_decimal_comma_is_not() {
+    let amount = |text: &str| {
+        let row = format!("at,usd,request_id,model\n2026-11-25,\"{text}\",a,b\n");
+        csv(&row).map(|bill| bill.lines[0].amount)
+    };
+    for (text, expected) in [
+        ("1,234", "1234"),
+        ("$1,234.5678", "1234.5678"),
+        ("-1,234,567.89", "-1234567.89"),
+        ("12,345.", "12345"),
+        ("0.04", "0.04"),
+    ] {
+        // A point without a digit behind it is refused or read, never misread.
+        match amount(text) {
+            Ok(found) => assert_eq!(found, usd(expected), "{text}"),
+            Err(error) => assert!(text.ends_with('.'), "{text}: {error}"),
+        }
+    }
+    amount("0,04").expect_err("it is four cents where it was written, and was four dollars here");
+}
+
+#[test]
 fn a_currency_is_converted_at_the_catalogues_rate_and_an_unknown_one_is_refused() {
     let catalogue = Catalogue::embedded();
     let currencies = &catalogue.provider("stability").unwrap().currencies;
@@ -94,6 +116,14 @@ fn a_hostile_file_is_refused_with_its_row_and_field() {
         ("2026-11-25,1", "row 2: CSV error"),
         ("2026-11-25,99999999999,a,b", "row 2: usd: 99999999999 is out of range"),
         ("2026-11-25,200000000,a,b", "more than a hundred million dollars"),
+        ("2026-11-25,\"0,04\",a,b", "row 2: usd: \"0,04\" has a comma that separates no thousands"),
+        ("2026-11-25,\"0,040\",a,b", "row 2: usd: \"0,040\" has a comma"),
+        ("2026-11-25,\"1.234,50\",a,b", "row 2: usd: \"1.234,50\" has a comma"),
+        ("2026-11-25,\"1,2345\",a,b", "row 2: usd: \"1,2345\" has a comma"),
+        ("2026-11-25,\"12,34,567\",a,b", "row 2: usd: \"12,34,567\" has a comma"),
+        ("2026-11-25,\"1234,567\",a,b", "row 2: usd: \"1234,567\" has a comma"),
+        ("2026-11-25,\",123\",a,b", "row 2: usd: \",123\" has a comma"),
+        ("2026-11-25,\"1,é00\",a,b", "row 2: usd: \"1,é00\" has a comma"),
     ] {
         let error = refused(&format!("{head}{row}\n"));
         assert!(error.contains(expected), "{row}: {error}");
@@ -161,6 +191,55 @@ fn an_exact_charge_is_preferred_to_a_dispute_and_a_dispute_to_another_amount() {
     let pairs: Vec<_> = found.pairs.iter().map(|pair| (pair.lines[0], pair.attempt, pair.how)).collect();
     assert_eq!(pairs, [(0, 1, How::Amount), (1, 0, How::Time), (2, 2, How::Time)]);
     assert_eq!((found.theirs_only, found.ours_only), (vec![3, 4], vec![3]));
+}
+
+#[test]
+fn a_line_of_nothing_or_of_money_back_decides_no_dispute_by_its_time_alone() {
+    let ours =
+        [attempt(AttemptStatus::Disputed, 0, 0, None), attempt(AttemptStatus::Disputed, 0, 1, Some("b"))];
+    for amount in [0, -5] {
+        let found = matching(&[line(amount, 1, None, Some("one"))], &ours, WINDOW, str::to_owned);
+        assert_eq!((found.pairs.len(), found.theirs_only.as_slice()), (0, &[0][..]), "{amount}");
+        let named = matching(&[line(amount, 1, Some("b"), None)], &ours, WINDOW, str::to_owned);
+        assert_eq!((named.pairs[0].attempt, named.pairs[0].how), (1, How::RequestId), "its id still does");
+    }
+}
+
+#[test]
+fn a_sum_of_what_is_no_model_of_ours_keeps_disputes_although_the_rest_agrees() {
+    let ours = [attempt(AttemptStatus::Disputed, 0, 0, None), attempt(AttemptStatus::Settled, 40, 1, None)];
+    let order = Order {
+        provider: "fal",
+        bill: b"",
+        form: Form::Openai,
+        from: None,
+        to: None,
+        window: WINDOW,
+        close: true,
+        dry_run: true,
+        drift_basis_points: 100,
+    };
+    let (from, to) = (at(-100), at(100));
+    let sum = |item: &str, amount: i64| bill::BillSum {
+        from,
+        to,
+        item: Some(item.to_owned()),
+        amount: Ticks::new(amount),
+    };
+    let decided = |sums: Vec<bill::BillSum>| {
+        let bill = Bill { sums, ..Bill::default() };
+        let matching = matching(&bill.lines, &ours, WINDOW, str::to_owned);
+        let report = Report::of(&order, &bill, &ours, &matching, (from, to), &str::to_owned);
+        let mut disputes = disputes(&order, &ours, &matching, &report, (from, to));
+        assert_eq!(disputes.len(), 1);
+        disputes.remove(0)
+    };
+    assert_eq!(decided(vec![sum("one", 40)]).action, Action::Release);
+    assert_eq!(decided(vec![sum("one", 40), sum("chat, input", 0)]).action, Action::Release);
+    // The dispute may be what the foreign item is for.
+    let kept = decided(vec![sum("one", 40), sum("one-2026-11-25, image output", 60)]);
+    assert_eq!(kept.action, Action::Stays);
+    assert!(kept.why.contains("one-2026-11-25"), "{}", kept.why);
 }
 
 #[test]

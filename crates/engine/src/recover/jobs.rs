@@ -11,15 +11,16 @@ use crate::exchange::{Asked, Exchange};
 use crate::feeds;
 use crate::market::Market;
 use crate::outcome;
+use crate::persist;
 use crate::queue::Caller;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::StreamExt as _;
-use gallerist_domain::{Billed, Fault, ImageCall, Outcome, RequestId, Ticks};
+use gallerist_domain::{Billed, Fault, ImageCall, Outcome, RequestId};
 use gallerist_imaging::Depth;
 use gallerist_pricing::{Facts, Offer};
 use gallerist_providers::Pending;
 use gallerist_routing::LearnedCall;
-use gallerist_store::{AttemptStatus, End, OpenAttempt, RequestStatus, Resolution, StoreError};
+use gallerist_store::{AttemptStatus, OpenAttempt, RequestStatus, Resolution, StoreError};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -144,7 +145,7 @@ impl<'a> Job<'a> {
         let deadline = Instant::now() + Duration::from_millis(shared.limits.look_up_ms);
         let check_depth = route_check(shared, self.attempt.request).await;
         let delivery = Delivery { shared, provider: self.provider, deadline, check_depth };
-        let brought = delivery.bring(&self.call, &mut result).await;
+        let brought = delivery.bring(&self.call, &mut result, Vec::new()).await;
         Found::Ended(result, brought)
     }
 
@@ -215,20 +216,8 @@ impl<'a> Job<'a> {
 
     /// How a dispute ends by this; `None` where it goes on.
     async fn resolution(&self, shared: &Shared, ended: Ended) -> Result<Option<Resolution>, StoreError> {
-        let (attempt, now) = (self.attempt.id, shared.clock.now());
-        let resolution = match ended.end {
-            End::Settled { charge, basis, charge_json, images, provider_request_id, .. } => Resolution {
-                charge_json: Some(charge_json),
-                images,
-                provider_request_id,
-                ..Resolution::of_bill(attempt, charge, &basis, now)
-            },
-            End::Released { provider_request_id, .. } => Resolution {
-                provider_request_id,
-                ..Resolution::of_bill(attempt, Ticks::ZERO, "computed", now)
-            },
-            End::Disputed { .. } => return Ok(None),
-        };
+        let found = persist::resolution_by(self.attempt.id, ended.end, shared.clock.now());
+        let Some(resolution) = found else { return Ok(None) };
         let answer_json = late_answer(shared, self.attempt, &resolution).await?;
         Ok(Some(Resolution { answer_json, ..resolution }))
     }

@@ -60,11 +60,6 @@ fn expected(house: &House, model: &str) -> Ticks {
     report.offers.first().unwrap_or_else(|| panic!("{:?}", report.excluded)).expected_usd
 }
 
-/// What fal charges for the picture: two started megapixels, where one is expected.
-fn units(expected: Ticks) -> Ticks {
-    expected.checked_mul(2).expect("small")
-}
-
 /// Brings a house up and lets its feeds be polled once.
 async fn house(
     fakes: &Arc<Fakes>,
@@ -115,7 +110,7 @@ async fn a_price_that_moves_is_quoted_at_once_and_a_running_life_keeps_its_own()
     until("the poll in the background finds it", || expected(&house, MODEL) > before).await;
     assert_eq!(expected(&house, MODEL).get() * 25, before.get() * 30, "0.025 became 0.03 a unit");
     let answer = running.await.expect("no panic").expect("a picture");
-    assert_eq!(answer.meta.cost.charged_usd, units(before), "what it was quoted at");
+    assert_eq!(answer.meta.cost.charged_usd, before, "what it was quoted at");
     let old = house.settled().await;
     assert_eq!(old.attempts[0].catalogue_digest, digest);
 
@@ -123,7 +118,7 @@ async fn a_price_that_moves_is_quoted_at_once_and_a_running_life_keeps_its_own()
     let now = expected(&house, MODEL);
     let answer =
         house.engine.generate(incoming(ImageRequest::new(MODEL, "a kite"))).await.expect("a picture");
-    assert_eq!(answer.meta.cost.charged_usd, units(now));
+    assert_eq!(answer.meta.cost.charged_usd, now);
     let new = house.settled().await;
     assert_eq!(new.attempts[0].catalogue_digest, house.engine.market().catalogue.digest);
     assert_ne!(new.attempts[0].catalogue_digest, digest);
@@ -157,7 +152,7 @@ async fn a_jump_is_held_until_a_person_believes_it_and_the_old_price_stays() {
     assert!(house.engine.feed_book().held().is_empty());
     let answer =
         house.engine.generate(incoming(ImageRequest::new(MODEL, "a kite"))).await.expect("a picture");
-    assert_eq!(answer.meta.cost.charged_usd.get(), units(before).get() * 10);
+    assert_eq!(answer.meta.cost.charged_usd.get(), before.get() * 10);
     assert_eq!(house.balance().await, 0);
 }
 
@@ -303,7 +298,7 @@ async fn what_was_quoted_before_a_restart_is_settled_by_what_was_believed_then()
     assert!(expected(&house, MODEL) > quoted, "the newest price is in force from the start");
     let detail = house.settled().await;
     assert_eq!(detail.attempts[0].status, AttemptStatus::Settled, "{detail:?}");
-    assert_eq!(detail.attempts[0].charged, units(quoted), "what it was quoted at");
+    assert_eq!(detail.attempts[0].charged, quoted, "what it was quoted at");
     assert_ne!(detail.attempts[0].catalogue_digest, house.engine.market().catalogue.digest);
     assert_eq!(house.balance().await, 0);
 }

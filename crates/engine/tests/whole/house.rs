@@ -163,6 +163,12 @@ impl House {
 
     /// As [`House::balance`]; returns the disputed attempts of each provider.
     pub async fn disputes(&self) -> BTreeMap<String, Vec<Dispute>> {
+        self.disputes_beside(false).await
+    }
+
+    /// As [`House::disputes`], for one of several engines in front of the same providers: the calls of one that
+    /// crashed stand `in_line` at an engine of one's own, ahead of those of the others.
+    pub async fn disputes_beside(&self, in_line: bool) -> BTreeMap<String, Vec<Dispute>> {
         self.engine.shut_down(60_000).await;
         // Jobs that nobody waits for are billed when they are done.
         tokio::time::sleep(std::time::Duration::from_millis(400)).await;
@@ -173,14 +179,14 @@ impl House {
         assert_eq!(open, 0, "reservations are left open");
         let disputes = |kind: &str| {
             let bill = self.fakes.get(kind).expect("a known kind").ctx.bill.entries();
-            compare(kind, &bill, &attempts, false)
+            compare(kind, &bill, &attempts, in_line && kind == "automatic1111")
         };
         self.fakes.origins().into_keys().map(|kind| (kind.clone(), disputes(&kind))).collect()
     }
 
     /// How often each fault of a stand-in's script has struck.
     pub fn hits(&self, kind: &str) -> BTreeMap<String, u64> {
-        hits(&self.fakes.get(kind).expect("a known kind").ctx.faults)
+        hits(&self.fakes.get(kind).expect("a known kind").ctx.faults.to_json())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The engine as a whole, in front of the stand-ins of the providers.
 //!
+//! - `levels`: has PostgreSQL look at every counter at every commit
 //! - `house`: brings everything up; `comparison`: the stand-ins' bills against our books
 //! - `database`, `redis`: servers that `cargo xtask test` starts, and a Redis that a test may stop
 //! - `receiver`: takes webhooks and checks their signatures by itself
@@ -15,6 +16,7 @@ mod comparison;
 mod database;
 mod feeds;
 mod house;
+mod levels;
 mod overspend;
 mod paid;
 mod receiver;

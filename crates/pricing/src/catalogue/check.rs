@@ -1,12 +1,12 @@
 //! What a well-formed file can still get wrong: limits that contradict each other, prices with gaps.
 
-use super::ModelSheet;
 use super::raw::{RawOutcomes, RawWindow};
 use super::read::Reader;
+use super::{ModelSheet, ProviderSheet};
 use crate::facts::Facts;
 use crate::quantity::derived;
-use crate::sheet::{EstimateForm, PriceLine, PriceSheet, Range, Window};
-use gallerist_domain::{Capabilities, ChargeEvent, ImageCall, Meter, Size, Sizes};
+use crate::sheet::{EstimateForm, InputAdder, PriceLine, PriceSheet, Range, Window};
+use gallerist_domain::{Capabilities, ChargeEvent, ImageCall, Meter, OutputFormat, Size, Sizes};
 use std::ops::Range as Span;
 use std::sync::Arc;
 
@@ -26,6 +26,9 @@ pub(super) fn capabilities(reader: &mut Reader<'_>, name: &str, span: Span<usize
     }
     if !makes(&shape.sizes, shape.size_default) {
         wrong(format!("`size_default` {} is not among `sizes`", shape.size_default));
+    }
+    if !shape.each_input.are_sound() {
+        wrong(format!("no picture holds the limits of `each_input`: {}", shape.each_input));
     }
     if matches!(shape.sizes, Sizes::Free { multiple: 0, .. }) {
         wrong("`multiple` is at least 1".into());
@@ -60,6 +63,24 @@ pub fn makes(sizes: &Sizes, size: Size) -> bool {
                 && edge(size.height)
                 && (*pixels_min..=*pixels_max).contains(&size.pixels())
                 && ratio
+        }
+    }
+}
+
+/// What can be ordered must be something that is checked before it is paid for.
+pub(super) fn served(reader: &mut Reader<'_>, sheet: &ProviderSheet) {
+    for operation in &sheet.serves {
+        let drawn = |model: &&Arc<ModelSheet>| {
+            let able = model.capabilities.of(*operation);
+            able.operations.contains(operation) && able.formats.contains(&OutputFormat::Svg)
+        };
+        for model in sheet.models.iter().filter(drawn) {
+            let message = format!(
+                "model {:?} answers with svg, which no adapter can order: leave {operation} out of `serves`, or svg \
+                 out of its `formats`",
+                model.id
+            );
+            reader.mistake(0..0, message);
         }
     }
 }
@@ -124,8 +145,9 @@ pub(super) fn estimate(reader: &mut Reader<'_>, span: Span<usize>, form: &Estima
         EstimateForm::Table(rows) => !rows.is_empty() && rows.iter().all(|row| ordered(&row.quantity)),
         EstimateForm::CanvasPixels { pixels_per_token, at_most }
         | EstimateForm::InputPixels { pixels_per_token, at_most } => *pixels_per_token > 0 && *at_most >= 0,
-        EstimateForm::ScaledTiles { short_edge, tile_edge, base, per_tile } => {
-            *short_edge > 0 && *tile_edge > 0 && *base >= 0 && *per_tile >= 0
+        EstimateForm::ScaledTiles { short_edge, tile_edge, base, per_tile, adds } => {
+            let sound = |add: &InputAdder| add.quantity >= 0 && add.each_input.are_sound();
+            *short_edge > 0 && *tile_edge > 0 && *base >= 0 && *per_tile >= 0 && adds.iter().all(sound)
         }
         EstimateForm::CanvasTokens { by_quality, min_per_mille, max_per_mille } => {
             !by_quality.is_empty()
@@ -136,8 +158,8 @@ pub(super) fn estimate(reader: &mut Reader<'_>, span: Span<usize>, form: &Estima
         EstimateForm::PromptTokens { characters_per_token, overhead } => {
             *characters_per_token > 0 && *overhead >= 0
         }
-        EstimateForm::StartedPixels { first, further, pixels, pixels_for_max } => {
-            *first >= 0 && *further >= 0 && *pixels >= *pixels_for_max && *pixels_for_max > 0
+        EstimateForm::StartedPixels { first, further, pixels, pixels_for_min } => {
+            *first >= 0 && *further >= 0 && *pixels_for_min >= *pixels && *pixels > 0
         }
         EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille } => {
             *base >= 0

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 pub(super) type Table<'i> = DeTable<'i>;
-type Value<'i> = Spanned<DeValue<'i>>;
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
 impl Reader<'_> {
     pub(super) fn entries<'i>(&mut self, table: &mut Table<'i>, key: &str) -> Vec<(String, Value<'i>)> {
@@ -78,7 +78,7 @@ impl Reader<'_> {
         table.remove(key).and_then(|value| self.deserialize(value))
     }
 
-    fn deserialize<T: DeserializeOwned>(&mut self, value: Value<'_>) -> Option<T> {
+    pub(super) fn deserialize<T: DeserializeOwned>(&mut self, value: Value<'_>) -> Option<T> {
         let span = value.span();
         match T::deserialize(ValueDeserializer::from(value)) {
             Ok(entry) => Some(entry),

@@ -153,23 +153,37 @@ impl Reader<'_> {
         let source = self.source(&raw.source);
         let rates = self.rates(raw.currency.as_ref());
         let worth = self.amount(&raw.amount, rates.first()?.0);
-        Some(Allowance { id: raw.allowance.into_inner(), worth: worth?, per: raw.per, source: source? })
+        let (id, lines) = (raw.allowance.into_inner(), raw.lines);
+        Some(Allowance { id, worth: worth?, lines, per: raw.per, source: source? })
+    }
+
+    pub(super) fn outputs(&mut self, raw: RawOutputs) -> Option<Outputs> {
+        let when = self.condition(raw.when.unwrap_or_default());
+        let source = self.source(&raw.source);
+        if raw.max.is_some_and(|max| max < raw.min.max(1)) {
+            self.mistake(raw.outputs.span(), "`max` is at least 1, and at least `min`");
+        }
+        Some(Outputs { id: raw.outputs.into_inner(), min: raw.min, max: raw.max, when, source: source? })
     }
 
     pub(super) fn factor(&mut self, raw: RawFactor) -> Option<Factor> {
-        if raw.numerator < 0 || raw.denominator < 1 {
-            self.mistake(raw.factor.span(), "a factor is numerator ≥ 0 over denominator ≥ 1");
+        let (numerator, denominator) = (raw.numerator, raw.denominator);
+        let numerator_max = raw.numerator_max.unwrap_or(numerator);
+        if numerator < 0 || denominator < 1 || numerator_max < numerator {
+            let message = "a factor is numerator ≥ 0 over denominator ≥ 1, with numerator_max ≥ numerator";
+            self.mistake(raw.factor.span(), message);
         }
         let period = self.period(raw.since.as_ref(), raw.until.as_ref());
         let when = self.condition(raw.when.unwrap_or_default());
         let source = self.source(&raw.source)?;
         let id = raw.factor.into_inner();
-        Some(Factor { id, numerator: raw.numerator, denominator: raw.denominator, when, period, source })
+        Some(Factor { id, numerator, numerator_max, denominator, when, period, source })
     }
 
     pub(super) fn estimate(&mut self, raw: RawEstimate) -> Option<Estimate> {
         let when = self.condition(raw.when.unwrap_or_default());
         let source = self.source(&raw.source);
+        let also = raw.also.iter().filter_map(|name| self.source(name)).collect();
         let form = match raw.form {
             RawForm::Fixed { min, expected, max } => EstimateForm::Fixed(Range { min, expected, max }),
             RawForm::CanvasTokens { by_quality, min_per_mille, max_per_mille } => {
@@ -179,8 +193,9 @@ impl Reader<'_> {
             RawForm::PromptTokens { characters_per_token, overhead } => {
                 EstimateForm::PromptTokens { characters_per_token, overhead }
             }
-            RawForm::StartedPixels { first, further, pixels, pixels_for_max } => {
-                EstimateForm::StartedPixels { first, further, pixels, pixels_for_max }
+            RawForm::StartedPixels { first, further, pixels, pixels_for_min } => {
+                let pixels_for_min = pixels_for_min.unwrap_or(pixels);
+                EstimateForm::StartedPixels { first, further, pixels, pixels_for_min }
             }
             RawForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille } => {
                 EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille }
@@ -194,13 +209,13 @@ impl Reader<'_> {
             RawForm::InputPixels { pixels_per_token, at_most } => {
                 EstimateForm::InputPixels { pixels_per_token, at_most }
             }
-            RawForm::ScaledTiles { short_edge, tile_edge, base, per_tile } => {
-                EstimateForm::ScaledTiles { short_edge, tile_edge, base, per_tile }
+            RawForm::ScaledTiles { short_edge, tile_edge, base, per_tile, adds } => {
+                EstimateForm::ScaledTiles { short_edge, tile_edge, base, per_tile, adds }
             }
             RawForm::Learned { min, expected, max } => EstimateForm::Learned(Range { min, expected, max }),
         };
         check::estimate(self, raw.meter.span(), &form);
-        Some(Estimate { meter: *raw.meter.get_ref(), each: raw.each, form, when, source: source? })
+        Some(Estimate { meter: *raw.meter.get_ref(), each: raw.each, form, when, source: source?, also })
     }
 }
 

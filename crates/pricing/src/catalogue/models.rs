@@ -139,6 +139,7 @@ fn with_surcharge(base: &PriceSheet, added: &PriceSheet) -> PriceSheet {
     sheet.lines.extend(added.lines.iter().map(fee));
     sheet.factors.extend(added.factors.iter().cloned());
     sheet.estimates.extend(added.estimates.iter().cloned());
+    sheet.outputs.extend(added.outputs.iter().cloned());
     sheet.allowances.extend(added.allowances.iter().cloned());
     if added.minimum.is_some() {
         sheet.minimum.clone_from(&added.minimum);

@@ -2,8 +2,10 @@
 //!
 //! Each entry of a list is read on its own, so that one mistake does not hide the others.
 
-use crate::sheet::{AllowancePeriod, Confidence, Each, Range, TableRow};
-use gallerist_domain::{Billed, ChargeEvent, Meter, Operation, OutputFormat, QualityClass, Size};
+use crate::sheet::{AllowancePeriod, Confidence, Each, InputAdder, Range, TableRow};
+use gallerist_domain::{
+    Billed, ChargeEvent, Meter, Operation, OutputFormat, PictureLimits, QualityClass, Size,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -146,9 +148,24 @@ pub struct RawPoint {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct RawOutputs {
+    pub outputs: Spanned<String>,
+    pub min: u32,
+    /// For each picture that was asked for; when left out, the number that was asked for is the most.
+    pub max: Option<u32>,
+    pub when: Option<RawCondition>,
+    pub source: Spanned<String>,
+}
+
+/// A pool of the whole file; sheets that share in it name it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RawAllowance {
     pub allowance: Spanned<String>,
     pub amount: Spanned<String>,
+    /// The ids of the lines that it covers; whatever is charged when left out.
+    #[serde(default)]
+    pub lines: Vec<String>,
     pub currency: Option<Spanned<String>>,
     pub per: AllowancePeriod,
     pub source: Spanned<String>,
@@ -193,6 +210,8 @@ pub struct RawCondition {
     pub regions: Vec<String>,
     pub inputs_min: Option<u32>,
     pub inputs_max: Option<u32>,
+    #[serde(default)]
+    pub each_input: PictureLimits,
     pub loras_min: Option<u32>,
     pub loras_max: Option<u32>,
     pub controls_min: Option<u32>,
@@ -226,6 +245,8 @@ pub struct RawWindow {
 pub struct RawFactor {
     pub factor: Spanned<String>,
     pub numerator: i64,
+    /// Upper end, where the sources leave the factor open; `numerator` when left out.
+    pub numerator_max: Option<i64>,
     pub denominator: i64,
     pub when: Option<RawCondition>,
     pub since: Option<Spanned<String>>,
@@ -241,6 +262,9 @@ pub struct RawEstimate {
     pub form: RawForm,
     pub when: Option<RawCondition>,
     pub source: Spanned<String>,
+    /// Further sources, agreeing or not.
+    #[serde(default)]
+    pub also: Vec<Spanned<String>>,
 }
 
 /// One of the estimators, by its name.
@@ -267,7 +291,8 @@ pub enum RawForm {
         first: i64,
         further: i64,
         pixels: i64,
-        pixels_for_max: i64,
+        /// Of a larger megapixel that other sources read; `pixels` when left out.
+        pixels_for_min: Option<i64>,
     },
     WorkTime {
         base: i64,
@@ -299,6 +324,8 @@ pub enum RawForm {
         tile_edge: i64,
         base: i64,
         per_tile: i64,
+        #[serde(default)]
+        adds: Vec<InputAdder>,
     },
     Learned {
         min: i64,

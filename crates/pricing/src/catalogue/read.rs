@@ -5,7 +5,7 @@ use super::models::Named;
 use super::raw::*;
 use super::{Mistake, ModelSheet, ProviderSheet, check};
 use crate::sheet::*;
-use gallerist_domain::{Capabilities, Operation};
+use gallerist_domain::Operation;
 use std::collections::BTreeMap;
 use std::ops::Range as Span;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ pub fn provider(
         mistakes: Vec::new(),
         sources: BTreeMap::new(),
         currencies: Vec::new(),
+        allowances: BTreeMap::new(),
     };
     for error in errors {
         reader.mistake(error.span().unwrap_or(0..0), error.message());
@@ -56,6 +57,8 @@ pub(super) struct Reader<'a> {
     mistakes: Vec<Mistake>,
     pub(super) sources: BTreeMap<String, Arc<Source>>,
     pub(super) currencies: Vec<Currency>,
+    /// Pools of the file by name, which several sheets may share.
+    allowances: BTreeMap<String, Arc<Allowance>>,
 }
 
 /// Names and places of sheets without a price line.
@@ -86,6 +89,13 @@ impl Reader<'_> {
             .into_iter()
             .filter_map(|raw| self.currency(raw))
             .collect();
+        for raw in self.list::<RawAllowance>(&mut table, "allowances") {
+            let place = raw.allowance.span();
+            let Some(allowance) = self.allowance(raw) else { continue };
+            if self.allowances.insert(allowance.id.clone(), Arc::new(allowance)).is_some() {
+                self.mistake(place, "this allowance stands twice; sheets that name it share one pool");
+            }
+        }
         let outcomes: BTreeMap<String, Arc<OutcomeMatrix>> = self
             .spanned::<RawOutcomes>(&mut table, "outcomes")
             .into_iter()
@@ -94,14 +104,7 @@ impl Reader<'_> {
                 (name, Arc::new(OutcomeMatrix::new(rows.into_iter().collect())))
             })
             .collect();
-        let shapes: BTreeMap<String, Arc<Capabilities>> = self
-            .spanned::<Capabilities>(&mut table, "shapes")
-            .into_iter()
-            .map(|(name, span, shape)| {
-                check::capabilities(self, &name, span, &shape);
-                (name, Arc::new(shape))
-            })
-            .collect();
+        let shapes = self.shapes(&mut table);
         let (sheets, empty) = self.sheets(&mut table);
         let raw_models = self.list::<RawModel>(&mut table, "models");
         for (name, span) in empty {
@@ -120,9 +123,12 @@ impl Reader<'_> {
         check::models(self, &models);
         let models = models.into_iter().map(|(_, model)| model).collect();
         let sheet = self.head(&mut table, models);
+        if let Some(sheet) = &sheet {
+            check::served(self, sheet);
+        }
         for (key, _) in table {
             let known = "kind, adapter, title, as_of, key_variables, base_url, self_hosted, concurrency_max, \
-                         serves, sources, currencies, outcomes, shapes, sheets, models";
+                         serves, sources, currencies, allowances, outcomes, shapes, sheets, models";
             self.mistake(key.span(), format!("unknown key {:?}; known are {known}", key.get_ref()));
         }
         sheet
@@ -185,13 +191,17 @@ impl Reader<'_> {
             let raw_estimates = self.list::<RawEstimate>(&mut table, "estimates");
             sheet.estimates = raw_estimates.into_iter().filter_map(|raw| self.estimate(raw)).collect();
             sheet.minimum = self.optional::<RawLine>(&mut table, "minimum").and_then(|raw| self.minimum(raw));
-            let raw_allowances = self.list::<RawAllowance>(&mut table, "allowances");
-            sheet.allowances = raw_allowances.into_iter().filter_map(|raw| self.allowance(raw)).collect();
+            let pools = self.list::<Spanned<String>>(&mut table, "allowances");
+            let known = self.allowances.clone();
+            let pool = |name: &Spanned<String>| self.reference(&known, name, "[allowances]");
+            sheet.allowances = pools.iter().filter_map(pool).collect();
+            let raw_outputs = self.list::<RawOutputs>(&mut table, "outputs");
+            sheet.outputs = raw_outputs.into_iter().filter_map(|raw| self.outputs(raw)).collect();
             let raw_bundles = self.list::<RawBundle>(&mut table, "bundles");
             let bundle = |raw: RawBundle| Bundle { operation: raw.operation, chain: raw.chain };
             sheet.bundles = raw_bundles.into_iter().map(bundle).collect();
             for (key, _) in table {
-                let known = "prices, factors, estimates, minimum, allowances and bundles";
+                let known = "prices, factors, estimates, outputs, minimum, allowances and bundles";
                 self.mistake(key.span(), format!("a sheet holds {known}, not {:?}", key.get_ref()));
             }
             // A sheet whose entries are wrong would be accused of gaps that it does not have.

@@ -1,3 +1,5 @@
+mod words;
+
 use super::origin::EMBEDDED;
 use super::*;
 use crate::testing::{self, CATALOGUE, default_call, price, some_sizes};
@@ -350,9 +352,6 @@ fn outcomes_follow_the_billing_rules() {
 /// documentation lists them; a new name here needs a reason there.
 #[test]
 fn maxima_are_near_expectations_except_where_listed() {
-    // What a megapixel is stays open for the older models at fal: 1024x1024 may count as two.
-    let open_megapixels =
-        ["fal/flux-1-schnell", "fal/flux-1-dev", "fal/flux-1.1-pro", "fal/qwen-image", "fal/flux-1-dev-lora"];
     let mut wide = Vec::new();
     for (provider, model) in testing::sold(testing::now()) {
         let labels = &model.capabilities.qualities;
@@ -366,7 +365,7 @@ fn maxima_are_near_expectations_except_where_listed() {
             }
         }
     }
-    assert_eq!(wide, open_megapixels);
+    assert_eq!(wide, Vec::<String>::new());
 }
 
 #[test]

@@ -126,6 +126,7 @@ impl Reader<'_> {
             regions: raw.regions,
             inputs_min: raw.inputs_min,
             inputs_max: raw.inputs_max,
+            each_input: raw.each_input,
             loras: CountRange { min: raw.loras_min, max: raw.loras_max },
             controls: CountRange { min: raw.controls_min, max: raw.controls_max },
             ip_adapters: CountRange { min: raw.ip_adapters_min, max: raw.ip_adapters_max },

@@ -16,6 +16,12 @@ fn minute(minute: i64) -> Timestamp {
     now() + SignedDuration::from_mins(minute)
 }
 
+/// A line that the catalogue has.
+fn real() -> Target {
+    let (_, model) = find("bfl", "flux-1.1-pro");
+    Target { line: model.sheet.lines[0].id.clone(), ..target() }
+}
+
 fn four_cents(since: Option<Timestamp>) -> Base {
     Base { quote: dollars("0.04"), since }
 }
@@ -111,18 +117,18 @@ fn a_price_of_ours_that_is_younger_than_the_feeds_word_is_what_holds() {
 #[test]
 fn what_a_feed_told_that_is_gone_holds_no_longer() {
     let mut book = FeedBook::default();
-    let base = CATALOGUE.line_price(&target(), now()).expect("it has a price");
+    let base = CATALOGUE.line_price(&real(), now()).expect("it has a price");
     let dearer = Quoted { usd: base.quote.usd.checked_mul(2).expect("small"), per: base.quote.per };
     let mut watch = Watch { feed: "spot".to_owned(), ..Watch::default() };
-    let seen = Observation { target: target(), quote: dearer, at: minute(1) };
+    let seen = Observation { target: real(), quote: dearer, at: minute(1) };
     observe(&mut watch, base, &seen, minute(1), Guard::default());
-    book.watches.insert(target().to_string(), watch);
+    book.watches.insert(real().to_string(), watch);
     assert_eq!(book.leave(&["spot"], &CATALOGUE, minute(5)), [""; 0]);
-    assert_eq!(book.leave(&["other"], &CATALOGUE, minute(5)), [target().to_string()]);
+    assert_eq!(book.leave(&["other"], &CATALOGUE, minute(5)), [real().to_string()]);
     assert_eq!(book.leave(&["other"], &CATALOGUE, minute(6)), [""; 0], "once");
     let fed = CATALOGUE.with_feeds(&book);
-    assert_eq!(fed.line_price(&target(), minute(4)).expect("priced").quote, dearer, "the past stays");
-    assert!(fed.line_price(&target(), minute(5)).expect("priced").quote.equals(base.quote));
+    assert_eq!(fed.line_price(&real(), minute(4)).expect("priced").quote, dearer, "the past stays");
+    assert!(fed.line_price(&real(), minute(5)).expect("priced").quote.equals(base.quote));
 }
 
 #[test]
@@ -133,13 +139,14 @@ fn of_several_words_about_a_line_in_one_answer_the_first_counts() {
         guard: Guard::default(),
         offers: Vec::new(),
     };
-    let word = |usd: &str| format!(r#"{{"offer": "bfl/flux-1.1-pro", "line": "images", "usd": "{usd}"}}"#);
-    let body = format!(r#"{{"prices": [{}, {}, {}]}}"#, word("0.1"), word("0.28"), word("0.8"));
+    let line = real().line;
+    let word = |usd: &str| format!(r#"{{"offer": "bfl/flux-1.1-pro", "line": "{line}", "usd": "{usd}"}}"#);
+    let body = format!(r#"{{"prices": [{}, {}, {}]}}"#, word("0.05"), word("0.14"), word("0.4"));
     let mut book = FeedBook::default();
     let told = take_in(&mut book, &rules, &body, &CATALOGUE, now());
     let decisions: Vec<_> = told.iter().map(|told| told.decision.as_str()).collect();
     assert_eq!(decisions, ["accepted", "refused", "refused"]);
-    assert_eq!(book.watches[&target().to_string()].points.len(), 1);
+    assert_eq!(book.watches[&real().to_string()].points.len(), 1);
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn finding(
         Some(_) => Standing::Dearer,
         None => Standing::NotComparable,
     };
-    Finding { standing, ..finding }
+    Finding { standing, why: known.left_open(), ..finding }
 }
 
 impl Finding {
@@ -231,6 +231,8 @@ struct Known {
     confidence: Confidence,
     /// How far the figures may lie apart only because one of them is rounded.
     rounding: Ticks,
+    /// The least that a picture of ours may cost, where our sources leave that open.
+    open_from: Option<Ticks>,
 }
 
 impl Known {
@@ -241,6 +243,14 @@ impl Known {
         } else {
             rate(model, row, &call, at)
         }
+    }
+
+    /// Why the list's lower figure is no news: it is one of those that our sources tell.
+    fn left_open(&self) -> Option<String> {
+        let from = self.open_from?;
+        let known =
+            worth(self.list, self.ours) >= i128::from(from.get()) && self.list.amount < self.ours.amount;
+        known.then(|| format!("ours leaves {from} to {} open, and expects the higher", self.ours.amount))
     }
 
     /// Whether they are the same but for rounding.
@@ -317,10 +327,16 @@ fn rate(model: &ModelSheet, row: &Row, call: &ImageCall, at: Timestamp) -> Resul
     let mut ours = line.price_expected;
     for factor in tiered {
         let too_large = || "ours is beyond what an amount can hold".to_owned();
-        ours.amount = Ticks::new(ours.amount.get().checked_mul(factor.numerator).ok_or_else(too_large)?);
+        ours.amount = Ticks::new(ours.amount.get().checked_mul(factor.numerator_max).ok_or_else(too_large)?);
         ours.per = ours.per.checked_mul(factor.denominator).ok_or_else(too_large)?;
     }
-    Ok(Known { list: list_price(row), ours, confidence: line.source.confidence, rounding: Ticks::ZERO })
+    Ok(Known {
+        list: list_price(row),
+        ours,
+        confidence: line.source.confidence,
+        rounding: Ticks::ZERO,
+        open_from: None,
+    })
 }
 
 /// A picture against our quote of it, without the prompt.
@@ -330,14 +346,16 @@ fn picture(model: &ModelSheet, row: &Row, call: &ImageCall, at: Timestamp) -> Re
     let list =
         row.picture(facts.size.pixels()).ok_or("the list's figure is beyond what an amount can hold")?;
     let of_picture = quote.lines.iter().filter(|priced| !is_of_prompt(priced.line));
-    let mut ours = Ticks::ZERO;
+    let (mut ours, mut least) = (Ticks::ZERO, Ticks::ZERO);
     let (mut confidence, mut estimated) = (Confidence::Official, false);
     for priced in of_picture {
         // Without factors: the list has no fee of a reseller in it.
-        let amount = priced.line.price_expected.times(priced.quantity.expected);
-        ours = amount
-            .and_then(|amount| ours.checked_add(amount))
-            .ok_or("ours is beyond what an amount can hold")?;
+        let sum = |so_far: Ticks, price: Price, quantity: i64| {
+            let amount = price.times(quantity).and_then(|amount| so_far.checked_add(amount));
+            amount.ok_or("ours is beyond what an amount can hold")
+        };
+        ours = sum(ours, priced.line.price_expected, priced.quantity.expected)?;
+        least = sum(least, priced.line.price, priced.quantity.min)?;
         confidence = confidence.max(priced.line.source.confidence);
         estimated |= priced.line.meter.is_tokens();
     }
@@ -347,6 +365,7 @@ fn picture(model: &ModelSheet, row: &Row, call: &ImageCall, at: Timestamp) -> Re
         ours: per(ours),
         confidence,
         rounding: rounding(row, facts.size.pixels(), estimated),
+        open_from: (least < ours).then_some(least),
     })
 }
 

@@ -32,13 +32,13 @@ prop_compose! {
     ) -> (Arc<crate::ModelSheet>, ImageCall) {
         let models = active(now());
         let (_, model) = model.get(&models).clone();
-        let shape = &model.capabilities;
         let mut call = default_call(&model);
+        call.operation = *picks[2].get(&model.capabilities.operations);
+        let shape = model.capabilities.of(call.operation);
         resize(&mut call, &model, *picks[0].get(&some_sizes(&model)));
         if !shape.qualities.is_empty() {
             call.quality = picks[1].get(&shape.qualities).clone();
         }
-        call.operation = *picks[2].get(&shape.operations);
         if let Some(limit) = shape.steps {
             let span = usize::try_from(limit.max - limit.min).expect("small") + 1;
             call.steps = limit.min + u32::try_from(picks[3].index(span)).expect("small");
@@ -85,11 +85,31 @@ proptest! {
     fn every_settlement_without_counts_is_the_expectation((model, call) in anything()) {
         let facts = Facts::of(&call);
         let Ok(bounds) = bounds(&model.sheet, &facts, now()) else { return Ok(()) };
-        let evidence = Evidence { images: call.n, usage: &[], reported: None };
+        let pictures = model.sheet.pictures(&facts, now()).expected;
+        let images = u32::try_from(pictures).expect("few");
+        let evidence = Evidence { images, usage: &[], reported: None };
         let charge = settle(&model.sheet, &[], &facts, evidence, now()).expect("what is quoted settles");
         prop_assert_eq!(charge.amount, bounds.expected, "{}", model.id);
         prop_assert!(charge.amount <= bounds.max);
         prop_assert_eq!(charge.amount, charge.lines.iter().map(|line| line.amount).sum());
+    }
+
+    /// A pool that is free lowers the least alone: what is expected, reserved and settled never counts on it.
+    #[test]
+    fn no_expectation_counts_on_a_free_pool((model, call) in anything()) {
+        let facts = Facts::of(&call);
+        let without = PriceSheet { allowances: Vec::new(), ..(*model.sheet).clone() };
+        let (Ok(with), Ok(apart)) = (bounds(&model.sheet, &facts, now()), bounds(&without, &facts, now())) else {
+            return Ok(());
+        };
+        prop_assert_eq!((with.expected, with.max), (apart.expected, apart.max), "{}", model.id);
+        prop_assert!(with.min <= apart.min);
+        let pools = model.sheet.allowances.iter().map(|pool| pool.worth).sum::<Ticks>();
+        prop_assert!(apart.min - with.min <= pools, "no more than the pools are worth");
+        let evidence = Evidence { images: call.n, usage: &[], reported: None };
+        let settled = settle(&model.sheet, &[], &facts, evidence, now()).expect("what is quoted settles");
+        let settled_apart = settle(&without, &[], &facts, evidence, now()).expect("the same lines");
+        prop_assert_eq!(settled.amount, settled_apart.amount);
     }
 
     /// More pictures never cost less, and more pictures that go in neither.

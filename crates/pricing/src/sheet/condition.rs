@@ -1,7 +1,7 @@
 //! When a price line, a factor or an estimate applies.
 
 use crate::facts::Facts;
-use gallerist_domain::{Operation, OutputFormat, Size};
+use gallerist_domain::{Operation, OutputFormat, PictureLimits, Size};
 use jiff::Timestamp;
 
 /// A half-open span of time; the price instant (acceptance of the request) is tested against it.
@@ -79,6 +79,8 @@ pub struct Condition {
     /// Pictures that are sent in, inclusive.
     pub inputs_min: Option<u32>,
     pub inputs_max: Option<u32>,
+    /// The shape of each picture that is sent in: all of them hold these, or there is none.
+    pub each_input: PictureLimits,
     /// LoRAs, ControlNets and IP-Adapters, inclusive.
     pub loras: CountRange,
     pub controls: CountRange,
@@ -144,6 +146,7 @@ impl Condition {
             && holds_word(&self.regions, facts.region)
             && self.inputs_min.is_none_or(|min| facts.input_count() >= i64::from(min))
             && self.inputs_max.is_none_or(|max| facts.input_count() <= i64::from(max))
+            && facts.inputs.iter().all(|size| self.each_input.hold(*size))
             && self.mask_per_mille_min.is_none_or(|min| facts.mask_per_mille() >= min)
             && self.mask_per_mille_max.is_none_or(|max| facts.mask_per_mille() <= max)
             && self.loras.contains(facts.loras)

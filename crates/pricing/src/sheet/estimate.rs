@@ -1,7 +1,8 @@
 //! How a quantity is estimated before the call that only the provider's answer will tell.
 
 use super::{Condition, Each, Source};
-use gallerist_domain::{Meter, Size};
+use gallerist_domain::{Meter, PictureLimits, Size};
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// A quantity before the call: `min ≤ expected ≤ max`, in base units.
@@ -35,6 +36,19 @@ pub struct Estimate {
     pub form: EstimateForm,
     pub when: Condition,
     pub source: Arc<Source>,
+    /// Further sources: those that agree, and those of a reading that conflicts.
+    pub also: Vec<Arc<Source>>,
+}
+
+/// What a picture that is sent in counts besides, by its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputAdder {
+    /// The shape that the picture has; any when left out.
+    #[serde(default)]
+    pub each_input: PictureLimits,
+    /// Base units of the meter; not negative.
+    pub quantity: i64,
 }
 
 /// The closed list of estimators; data in the catalogue.
@@ -55,12 +69,13 @@ pub enum EstimateForm {
         characters_per_token: i64,
         overhead: i64,
     },
-    /// `units` per started `pixels` of each picture; the upper end with a smaller megapixel.
+    /// `first` units, and `further` per started `pixels` of each picture beyond. Where sources leave open what a
+    /// megapixel is, the smaller one makes the higher figure, which counts; the lower end is by `pixels_for_min`.
     StartedPixels {
         first: i64,
         further: i64,
         pixels: i64,
-        pixels_for_max: i64,
+        pixels_for_min: i64,
     },
     /// `base + per_megapixel_step · pixels · steps ÷ 10⁶`, spread by per mille around the expectation.
     WorkTime {
@@ -88,12 +103,13 @@ pub enum EstimateForm {
         at_most: i64,
     },
     /// Each picture that is sent in is scaled until its short edge is `short_edge`, and counts `base` plus
-    /// `per_tile` for each started tile.
+    /// `per_tile` for each started tile, plus what the first adder says that fits its own shape.
     ScaledTiles {
         short_edge: i64,
         tile_edge: i64,
         base: i64,
         per_tile: i64,
+        adds: Vec<InputAdder>,
     },
     /// What past charges of the offer teach; until there are any, this range.
     Learned(Range),

@@ -110,7 +110,7 @@ fn seedream_china(question: &Question) -> Option<Bill> {
         "seedream-5-pro" => "0.60",
         _ => return None,
     };
-    Some(exact(question.images() * decimal(yuan) * decimal(DOLLARS_PER_YUAN)))
+    Some(sequence(question, decimal(yuan) * decimal(DOLLARS_PER_YUAN)))
 }
 
 pub fn seedream_usd(question: &Question) -> Option<Bill> {
@@ -134,7 +134,15 @@ pub fn seedream_usd(question: &Question) -> Option<Bill> {
         "seedream-4" | "seedream-3" | "seededit-3" => "0.03",
         _ => return None,
     };
-    Some(exact(question.images() * decimal(flat)))
+    Some(sequence(question, decimal(flat)))
+}
+
+/// "The model decides the count (0..max)", and the default of max_images is fifteen: "reserve max_images".
+fn sequence(question: &Question, price: Fraction) -> Bill {
+    match question.word("sequential_image_generation") {
+        "auto" => between(whole(0), whole(15) * price, whole(15) * price),
+        _ => exact(question.images() * price),
+    }
 }
 
 fn qwen_china(question: &Question) -> Option<Bill> {
@@ -143,7 +151,14 @@ fn qwen_china(question: &Question) -> Option<Bill> {
         "wan2.7-image-pro" | "qwen-image-2.0-pro" | "qwen-image-max" => "0.50",
         _ => return None,
     };
-    Some(exact(question.images() * decimal(yuan) * decimal(DOLLARS_PER_YUAN)))
+    Some(set(question, decimal(yuan) * decimal(DOLLARS_PER_YUAN)))
+}
+
+/// Pictures at a price; with `enable_sequential` "the model may return fewer", and one at least comes.
+fn set(question: &Question, price: Fraction) -> Bill {
+    let all = question.images() * price;
+    let least = if question.word("enable_sequential") == "true" { price } else { all };
+    between(least, all, all)
 }
 
 /// A set is reserved, and expected, at the pictures that are asked for.
@@ -184,5 +199,5 @@ pub fn qwen_usd(question: &Question) -> Option<Bill> {
         "qwen-image-edit" => "0.045",
         _ => return None,
     };
-    Some(exact(question.images() * decimal(flat)))
+    Some(set(question, decimal(flat)))
 }

@@ -237,5 +237,7 @@ pub fn mistral_usd(question: &Question) -> Option<Bill> {
         if question.is_before("2026-05-22T00:00:00Z") { ("0.40", "2.00") } else { ("1.50", "7.50") };
     // No list has a rate for cached input: what is known to be cached costs what the other words cost.
     let words = token_line(prompt_tokens(question, 193), input) + token_line(cached_tokens(question), input);
-    Some(words + token_line([40, 94, 400], output) + exact(decimal("0.10")))
+    // "The chat model decides whether, and how many, images to make": none costs words alone.
+    let tool = between(whole(0), decimal("0.10"), decimal("0.10"));
+    Some(words + token_line([40, 94, 400], output) + tool)
 }

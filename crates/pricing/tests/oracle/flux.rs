@@ -71,11 +71,11 @@ pub fn expected_usd(question: &Question) -> Option<Bill> {
     Some(exact(question.images() * decimal(flat)))
 }
 
-/// Whole megapixels rounded up, where nobody says whether a megapixel is 2²⁰ or 10⁶ pixels.
+/// Whole megapixels rounded up, where nobody says whether a megapixel is 2²⁰ or 10⁶ pixels: the higher counts.
 fn either_megapixel(question: &Question, rate: &str) -> Bill {
     let of = |unit: i64| question.images() * question.output_megapixels(unit) * decimal(rate);
     let (fewer, more): (Fraction, Fraction) = (of(BINARY_MEGAPIXEL), of(DECIMAL_MEGAPIXEL));
-    between(fewer, fewer, more)
+    between(fewer, more, more)
 }
 
 pub fn fal_usd(question: &Question) -> Option<Bill> {

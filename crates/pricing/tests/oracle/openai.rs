@@ -87,12 +87,6 @@ fn agreement(question: &Question) -> Agreement {
         }
         // "high and up cost the same as 2.5", measured one hundredth apart.
         model if model.starts_with("gpt-image-2.6") => Agreement::Bounded,
-        // What high fidelity adds depends on the shape of each picture that is sent in.
-        "gpt-image-1" | "gpt-image-1.5"
-            if question.word("input_fidelity") == "high" && !question.inputs().is_empty() =>
-        {
-            Agreement::Estimated
-        }
         _ => Agreement::Exact,
     }
 }
@@ -110,7 +104,7 @@ fn input_tokens(question: &Question, size: Size) -> [i128; 3] {
     let low = 65 + 129 * tiles;
     let high = low + if short == long { 4160 } else { 6240 };
     match question.word("input_fidelity") {
-        "high" if question.model != "gpt-image-1-mini" => [high, high, high.max(6821)],
+        "high" if question.model != "gpt-image-1-mini" => [high; 3],
         _ => [low; 3],
     }
 }

@@ -148,6 +148,7 @@ const HARDWARE: &[&str] = &[
 /// The values that a sheet gives a price to, or names as changing nothing.
 fn values(option: &str) -> &'static [&'static str] {
     match option {
+        "sequential_image_generation" => &["auto", "disabled"],
         "prompt_extend" | "enable_sequential" | "zeroDataRetention" => &["true", "false"],
         "hardware" => HARDWARE,
         "upscale_factor" => &["X1", "X2", "X4"],
@@ -173,7 +174,7 @@ fn options(dice: &mut Dice, shape: &Capabilities) -> Vec<OptionWord> {
 }
 
 fn ingredients(dice: &mut Dice, model: &ModelSheet, operation: Operation, size: Size) -> Ingredients {
-    let shape = &model.capabilities;
+    let shape = model.capabilities.of(operation);
     let mut ingredients = Ingredients::default();
     let count = match operation {
         Operation::Generate => 0,
@@ -182,8 +183,10 @@ fn ingredients(dice: &mut Dice, model: &ModelSheet, operation: Operation, size: 
     };
     // Workers AI shrinks what FLUX.2 [dev] is sent to 512 × 512.
     let choices = if model.upstream == "@cf/black-forest-labs/flux-2-dev" { &INPUTS[..1] } else { INPUTS };
+    let taken = |(width, height): &&(u32, u32)| shape.each_input.hold(Size::new(*width, *height));
+    let choices: Vec<_> = choices.iter().filter(taken).copied().collect();
     for _ in 0..count {
-        let (width, height) = *dice.one_of(choices);
+        let (width, height) = *dice.one_of(&choices);
         ingredients.inputs.push(Size::new(width, height));
     }
     // One in four has no mask of its own: the picture's transparent part is meant, or nobody counted.
@@ -251,8 +254,8 @@ fn half_price_tiers(kind: &str, model: &str) -> &'static [&'static str] {
 
 /// One call that the model can be asked for.
 pub fn call(dice: &mut Dice, kind: &str, model: &ModelSheet) -> ImageCall {
-    let shape = &model.capabilities;
-    let operation = *dice.one_of(&shape.operations);
+    let operation = *dice.one_of(&model.capabilities.operations);
+    let shape = model.capabilities.of(operation);
     let (mut size, mut resolution) = size(dice, shape);
     // The labels of 5.5 are prices of their own; a label comes with its square.
     if model.upstream == "seedream-5-5-261028" && dice.between(0, 1) == 1 {

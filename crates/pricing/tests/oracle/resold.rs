@@ -34,9 +34,14 @@ fn maker_usd(question: &Question) -> Option<Bill> {
     flux::expected_usd(question)
 }
 
-/// At the vendor's price: the discounts that are advertised wait for an invoice.
+/// At the vendor's price.
 pub fn unchanged_usd(question: &Question) -> Option<Bill> {
     maker_usd(question)
+}
+
+/// At the vendor's price too: of "3-8 % below" only the least takes note until an invoice proves it.
+pub fn tokenmix_usd(question: &Question) -> Option<Bill> {
+    Some(maker_usd(question)?.times([decimal("0.92"), whole(1), whole(1)]))
 }
 
 /// FLUX.2 by the catalogue's "0.03/MP": the maker's smaller price for further megapixels, or the same again.

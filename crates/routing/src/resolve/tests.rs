@@ -1,7 +1,9 @@
 use crate::exclusion::Reason;
+use crate::plan::PlanContext;
 use crate::testing::{CATALOGUE, OFFERS, ask, context, instant, now, order, planned, reason};
 use gallerist_domain::{
-    Background, ImageRequest, OptionWord, OutputFormat, QualityClass, Size, SizeChoice, Ticks, TierChoice,
+    Background, ImageRequest, Operation, OptionWord, OutputFormat, QualityClass, Size, SizeChoice, Ticks,
+    TierChoice,
 };
 
 /// A change to a request, the offer that it leaves out, the code, and a part of the change that admits it.
@@ -56,6 +58,12 @@ const TABLE: &[Row] = &[
     (|r| r.ingredients.loras = 1, "bfl/flux-2-pro", "loras_unsupported", "loras"),
     (|r| r.ingredients.controls = 1, "bfl/flux-2-pro", "controls_unsupported", "controls"),
     (|r| r.references = 1, "bfl/flux-2-pro", "references_unsupported", "references"),
+    (
+        |r| edit(r, Size::new(63, 2000)),
+        "stability/sd3.5-large",
+        "input_size_unsupported",
+        "4096 to 9437184 pixels, at least 64 pixels at each edge",
+    ),
     (|r| r.prompt = "x".repeat(32_001), "bfl/flux-2-pro", "prompt_too_long", "32000"),
     (|r| options(r, "bfl", "no_such"), "bfl/flux-2-pro", "option_unknown", "safety_tolerance"),
     (|r| r.tier = TierChoice::Priority, "bfl/flux-2-pro", "tier_unavailable", "\"auto\""),
@@ -80,6 +88,27 @@ fn options(request: &mut ImageRequest, kind: &str, name: &str) {
     request.provider_options.insert(kind.into(), format!("{{\"{name}\":1}}"));
     let word = OptionWord { name: name.into(), value: "1".into() };
     request.provider_option_words.insert(kind.into(), vec![word]);
+}
+
+fn edit(request: &mut ImageRequest, input: Size) {
+    request.operation = Operation::Edit;
+    request.ingredients.inputs = vec![input];
+}
+
+#[test]
+fn an_option_of_edits_is_none_of_generations() {
+    let mut request = ask("stability/sd3.5-large");
+    options(&mut request, "stability", "strength");
+    let code = |request: &ImageRequest| {
+        let plan =
+            crate::plan(request, PlanContext { price_only: true, ..context(now()) }).expect("a known name");
+        plan.excluded()
+            .find(|out| out.offer.to_string() == "stability/sd3.5-large")
+            .map(|out| out.reason.code())
+    };
+    assert_eq!(code(&request), Some("option_unknown"));
+    edit(&mut request, Size::new(1024, 1024));
+    assert_eq!(code(&request), None);
 }
 
 #[test]

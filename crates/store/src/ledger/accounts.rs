@@ -21,9 +21,10 @@ statements! {
     ACCOUNT_INSERT = "INSERT INTO accounts (name) VALUES (?1)";
     // FAIL, because undoing half of a statement would cost a copy of each page; the writer undoes it all.
     BOOK_TWO = "INSERT OR FAIL INTO entries (attempt, place, account, amount, at, kind) VALUES
-        (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4)";
+        (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4) /* TOGETHER LAST */";
     BOOK_THREE = "INSERT OR FAIL INTO entries (attempt, place, account, amount, at, kind) VALUES
-        (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4), (?1, ?2 + 2, ?9, ?10, ?3, ?4)";
+        (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4), (?1, ?2 + 2, ?9, ?10, ?3, ?4)
+        /* TOGETHER LAST */";
     HOLD_WITHIN_CAP = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
         WHERE number = ?1 AND (cap IS NULL OR settled + held + disputed + ?2 + ?3 + ?4 <= cap)";
     MOVE_TOTALS = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4

@@ -31,15 +31,15 @@ statements! {
         (SELECT project, idempotency_key FROM requests WHERE number = ?1) AND request = ?1";
     REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status,
         fingerprint, idempotency_key, plan_json, end_user, tags_json, asked_json, prompt)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14) /* TOGETHER FIRST */";
     REQUEST_FIND = "SELECT number, project, status, (SELECT count(*) FROM attempts a
         WHERE a.request = requests.number AND a.status = 'reserved'), created_at FROM requests WHERE id = ?1";
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
         images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9
-        WHERE number = ?1 AND status = 'running'";
+        WHERE number = ?1 AND status = 'running' /* TOGETHER LAST */";
     ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model,
         status, reserved_ticks, created_at, catalogue_digest, call_json, images_asked, counters)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12)";
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12) /* TOGETHER SECOND */";
     ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis,
             dispute_reason, counters FROM attempts WHERE id = ?1";
     ATTEMPT_PENDING = "UPDATE attempts SET pending_json = ?2 WHERE id = ?1 AND status = 'reserved'";
@@ -50,7 +50,7 @@ statements! {
         provider_request_id = coalesce(?10, provider_request_id),
         pending_json = CASE WHEN ?11 THEN pending_json END,
         call_json = CASE WHEN ?12 OR (?11 AND pending_json IS NOT NULL) THEN call_json END
-        WHERE row = ?1 AND status = 'reserved'";
+        WHERE row = ?1 AND status = 'reserved' /* TOGETHER LAST */";
     MAY_HAVE_COST = "SELECT 1 FROM attempts
         WHERE request = ?1 AND (charged_ticks > 0 OR status IN ('reserved', 'disputed'))";
 }
@@ -121,8 +121,9 @@ pub(super) fn ahead_of_conclude(conclusion: &Conclusion, names: &Names, lookups:
 }
 
 /// What the end of an attempt looks up.
-pub(super) fn ahead_of_end(attempt: AttemptId, _names: &Names, lookups: &mut Lookups) {
+pub(super) fn ahead_of_end(attempt: AttemptId, names: &Names, lookups: &mut Lookups) {
     lookups.want(ATTEMPT_FIND, params![attempt.uuid().as_bytes()]);
+    counters::look_ahead(attempt, &names.counters, lookups);
 }
 
 pub(crate) fn store_pending(

@@ -18,7 +18,7 @@ use crate::StoreError;
 use crate::alerts;
 use crate::budgets;
 use crate::error::Breach;
-use crate::sql::{Row, Sql, params};
+use crate::sql::{Lookups, Row, Sql, Tally, params};
 use crate::words::{micros, statements};
 use crate::writer::Writing;
 
@@ -28,18 +28,25 @@ statements! {
         VALUES (?1, ?2, ?3, ?4) ON CONFLICT (budget, subject, window_start) DO NOTHING";
     COUNTER_TOTALS = "SELECT settled, held, disputed FROM budget_counters WHERE number = ?1";
     // The limit is asked again where it is held, since another replica may have been faster.
-    COUNTER_HOLD = "UPDATE budget_counters SET held = held + ?2
-        WHERE number = ?1 AND settled + held + disputed + ?2 <= coalesce(?3, 9223372036854775807)";
+    COUNTER_HOLD = "UPDATE budget_counters
+        SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
+        WHERE number = ?1 AND settled + held + disputed + ?2 + ?3 + ?4 <= (SELECT b.limit_amount
+            FROM budgets b WHERE b.number = budget_counters.budget)";
     COUNTER_MOVE = "UPDATE budget_counters
         SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4 WHERE number = ?1";
     COUNTER = "SELECT budget, subject, window_start, window_end, settled, held, disputed, alerted_percent
         FROM budget_counters WHERE number = ?1";
     COUNTER_ALERTED = "UPDATE budget_counters SET alerted_percent = ?2 WHERE number = ?1";
-    SHARE_INSERT = "INSERT INTO attempt_counters (attempt, counter, held) VALUES (?1, ?2, ?3)";
-    SHARES = "SELECT s.counter, s.held, c.budget FROM attempt_counters s
-        JOIN budget_counters c ON c.number = s.counter WHERE s.attempt = ?1 ORDER BY s.counter";
-    SHARE_SETTLE = "UPDATE attempt_counters SET settled = ?3 WHERE attempt = ?1 AND counter = ?2";
+    SHARE_INSERT = "INSERT INTO attempt_counters (attempt, counter, held) VALUES (?1, ?2, ?3)
+        /* TOGETHER LAST */";
+    SHARES = "SELECT s.counter, s.held, c.budget FROM attempts a
+        JOIN attempt_counters s ON s.attempt = a.row
+        JOIN budget_counters c ON c.number = s.counter WHERE a.id = ?1 ORDER BY s.counter";
+    SHARE_SETTLE = "UPDATE attempt_counters SET settled = ?3 WHERE attempt = ?1 AND counter = ?2
+        /* TOGETHER LAST */";
 }
+
+static COUNTER_SUMS: Tally = Tally { within: COUNTER_HOLD, plain: COUNTER_MOVE };
 
 /// A budget as the writer remembers it.
 pub(crate) struct LiveBudget {
@@ -170,7 +177,8 @@ pub(super) fn check(
     for ((number, subject, start), wanted) in &mut holding.wanted {
         let budget = &live.iter().find(|live| live.number == *number).expect("it was just read").budget;
         wanted.number = counters.find(connection, *number, subject, *start)?;
-        if budget.mode.refuses() {
+        // Where the end of the transaction says whether everything fitted, nobody looks before.
+        if budget.mode.refuses() && !connection.is_hopeful() {
             fits(connection, budget, subject, wanted)?;
         }
     }
@@ -232,8 +240,7 @@ pub(super) fn hold(writing: &mut Writing<'_>, holding: &mut Holding) -> Result<(
         };
         wanted.number = Some(number);
         let budget = &find(&live, *budget).budget;
-        let limit = budget.mode.refuses().then_some(budget.limit);
-        if connection.execute(COUNTER_HOLD, params![number, wanted.asked, limit])? == 0 {
+        if !connection.tally(&COUNTER_SUMS, number, [0, wanted.asked, 0], budget.mode.refuses())? {
             return Err(breach(connection, budget, subject, wanted)?);
         }
     }
@@ -264,8 +271,16 @@ pub(super) enum Place {
     Released,
 }
 
+/// What the end of an attempt looks up here, if this writer has met counters at all.
+pub(super) fn look_ahead(attempt: AttemptId, counters: &Counters, lookups: &mut Lookups) {
+    if !counters.numbers.is_empty() {
+        lookups.want(SHARES, params![attempt.uuid().as_bytes()]);
+    }
+}
+
 /// The attempt whose shares move.
-pub(super) struct Moving {
+#[derive(Clone, Copy)]
+pub(crate) struct Moving {
     pub(super) attempt: AttemptId,
     pub(super) row: i64,
     pub(super) at: Timestamp,
@@ -273,7 +288,7 @@ pub(super) struct Moving {
     pub(super) overrun: bool,
 }
 
-/// Moves the shares of an attempt, and raises the alerts that follow.
+/// Moves the shares of an attempt. [`tell_standings`] raises the alerts that follow.
 pub(super) fn move_shares(
     writing: &mut Writing<'_>,
     moving: &Moving,
@@ -282,8 +297,10 @@ pub(super) fn move_shares(
 ) -> Result<(), StoreError> {
     let connection = writing.connection;
     let live = writing.names.counters.budgets(connection)?;
-    let shares: Vec<(i64, i64, i64)> = connection
-        .query_all(SHARES, params![moving.row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let shares: Vec<(i64, i64, i64)> =
+        connection.query_all(SHARES, params![moving.attempt.uuid().as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
     for (counter, share, budget) in shares {
         let unit = find(&live, budget).budget.unit;
         let settled = match to {
@@ -292,12 +309,35 @@ pub(super) fn move_shares(
         };
         let part = |place: Place| i64::from(to == place) * share - i64::from(from == place) * share;
         let (held, disputed) = (part(Place::Held), part(Place::Disputed));
-        connection.change_one(COUNTER_MOVE, params![counter, settled, held, disputed])?;
-        let standing = connection.query_row(COUNTER, params![counter], Standing::read)?;
+        connection.tally(&COUNTER_SUMS, counter, [settled, held, disputed], false)?;
         if settled != 0 {
             connection.change_one(SHARE_SETTLE, params![moving.row, counter, settled])?;
         }
-        standing.tell(writing, &live, counter, moving)?;
+        writing.moved.push((counter, *moving));
+    }
+    Ok(())
+}
+
+/// Raises the alerts that follow from what the commands of a transaction have moved, by what each counter then
+/// holds; at the end, so that each is read once.
+pub(crate) fn tell_standings(writing: &mut Writing<'_>) -> Result<(), StoreError> {
+    let mut moved = std::mem::take(&mut writing.moved);
+    if moved.is_empty() {
+        return Ok(());
+    }
+    // Overruns are told one by one, thresholds by whoever moved the counter last.
+    moved.sort_by_key(|(counter, moving)| (*counter, !moving.overrun));
+    let live = writing.names.counters.budgets(writing.connection)?;
+    for of_one in moved.chunk_by(|one, two| one.0 == two.0) {
+        let counter = of_one[0].0;
+        let standing = writing.connection.query_row(COUNTER, params![counter], Standing::read)?;
+        let overruns = of_one.iter().filter(|(_, moving)| moving.overrun);
+        for (_, moving) in overruns {
+            standing.tell_overrun(writing, &live, counter, moving)?;
+        }
+        if let Some((_, moving)) = of_one.last() {
+            standing.tell_threshold(writing, &live, counter, moving)?;
+        }
     }
     Ok(())
 }
@@ -332,9 +372,8 @@ impl Standing {
         })
     }
 
-    /// Raises an alert for the highest threshold that was newly reached, and for an overrun that passes the
-    /// limit.
-    fn tell(
+    /// Raises an alert for the highest threshold that was newly reached.
+    fn tell_threshold(
         &self,
         writing: &mut Writing<'_>,
         live: &[LiveBudget],
@@ -342,30 +381,36 @@ impl Standing {
         moving: &Moving,
     ) -> Result<(), StoreError> {
         let LiveBudget { budget, removed, .. } = find(live, self.budget);
-        if *removed {
-            return Ok(());
-        }
         let spent = i128::from(self.settled) + i128::from(self.disputed);
         let reached = |percent: &&u16| {
             **percent > self.alerted_percent
                 && spent * 100 >= i128::from(budget.limit) * i128::from(**percent)
         };
-        let newly = budget.thresholds_percent.iter().rev().find(reached).filter(|_| spent > 0);
-        if let Some(percent) = newly {
-            writing.connection.change_one(COUNTER_ALERTED, params![counter, *percent])?;
-            let fact =
-                AlertFact::BudgetThreshold { threshold_percent: *percent, standing: self.words(budget) };
-            // Of another limit it is other news.
-            let once = format!("budget:{}:{counter}:{percent}:{}", budget.id, budget.limit);
-            self.raise(writing, budget, once, moving, fact)?;
+        let newly = budget.thresholds_percent.iter().rev().find(reached).filter(|_| spent > 0 && !removed);
+        let Some(percent) = newly else { return Ok(()) };
+        writing.connection.change_one(COUNTER_ALERTED, params![counter, *percent])?;
+        let fact = AlertFact::BudgetThreshold { threshold_percent: *percent, standing: self.words(budget) };
+        // Of another limit it is other news.
+        let once = format!("budget:{}:{counter}:{percent}:{}", budget.id, budget.limit);
+        self.raise(writing, budget, once, moving, fact)
+    }
+
+    /// Raises an alert for an overrun that passes the limit.
+    fn tell_overrun(
+        &self,
+        writing: &mut Writing<'_>,
+        live: &[LiveBudget],
+        counter: i64,
+        moving: &Moving,
+    ) -> Result<(), StoreError> {
+        let LiveBudget { budget, removed, .. } = find(live, self.budget);
+        let used = [self.settled, self.held, self.disputed].map(i128::from).iter().sum::<i128>();
+        if *removed || !budget.mode.refuses() || used <= i128::from(budget.limit) {
+            return Ok(());
         }
-        let used = spent + i128::from(self.held);
-        if moving.overrun && budget.mode.refuses() && used > i128::from(budget.limit) {
-            let fact = AlertFact::BudgetOverrun { attempt: moving.attempt, standing: self.words(budget) };
-            let once = format!("budget:{}:{counter}:overrun:{}", budget.id, moving.attempt);
-            self.raise(writing, budget, once, moving, fact)?;
-        }
-        Ok(())
+        let fact = AlertFact::BudgetOverrun { attempt: moving.attempt, standing: self.words(budget) };
+        let once = format!("budget:{}:{counter}:overrun:{}", budget.id, moving.attempt);
+        self.raise(writing, budget, once, moving, fact)
     }
 
     fn raise(

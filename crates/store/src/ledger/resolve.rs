@@ -29,8 +29,9 @@ statements! {
     REQUEST_SAVED = "UPDATE requests SET saved_ticks = saved_ticks + ?2
         WHERE number = ?1 AND saved_ticks IS NOT NULL";
     // A request that still runs has its figures at its end. One that failed is answered only where there is
-    // an answer.
-    REQUEST_FOUND = "UPDATE requests SET images_delivered = images_delivered + ?2,
+    // an answer. What was found may be what was delivered: there are never more than were wanted.
+    REQUEST_FOUND = "UPDATE requests SET
+        images_delivered = CASE WHEN images_delivered + ?2 > n THEN n ELSE images_delivered + ?2 END,
         status = CASE WHEN status = 'failed' AND ?3 IS NULL THEN status
             WHEN images_delivered + ?2 < n THEN 'partial' ELSE 'succeeded' END,
         http_status = CASE WHEN ?3 IS NULL THEN http_status ELSE 200 END,
@@ -59,7 +60,9 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
     let accounts = writing.names.project_by_number(connection, project)?;
     let booking = Booking { attempt: found.row, kind: Movement::Resolve, at: micros(*now) };
     let from = (accounts.disputed, found.reserved);
-    let status = pay(writing, &booking, from, accounts.available, (&found.provider, *charge))?;
+    let paid = pay(writing, &booking, from, accounts.available, (&found.provider, *charge))?;
+    // A picture that cost nothing was made all the same: budgets of pictures count it.
+    let status = if *images > 0 { AttemptStatus::Settled } else { paid };
     // A disputed attempt is resolved once.
     connection.change_one(
         ATTEMPT_RESOLVE,
@@ -80,7 +83,10 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
         connection.change(REQUEST_FOUND, params![found.request, images, answer_json])?;
     }
     if found.counters > 0 {
-        let to = if charge.is_zero() { Place::Released } else { Place::Settled(*charge, *images) };
+        let to = match status {
+            AttemptStatus::Settled => Place::Settled(*charge, *images),
+            _ => Place::Released,
+        };
         let overrun = *charge > found.reserved;
         let moving = Moving { attempt: *attempt, row: found.row, at: *now, overrun };
         counters::move_shares(writing, &moving, Place::Disputed, to)?;

@@ -3,6 +3,8 @@
 //! A transaction begins with the first thing that is sent in it. What goes wrong is remembered by its kind
 //! until the next transaction, because the rules hand on an error without knowing what it means.
 
+mod ahead;
+
 use futures_util::TryStreamExt;
 use futures_util::future::maybe_done;
 use std::cell::{Cell, RefCell};
@@ -10,24 +12,48 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use tokio::runtime::Runtime;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 
 use super::dialect;
+use super::together::{self, Together};
 use super::trouble::{Trouble, trouble};
 use super::url::StoreUrl;
 use crate::StoreError;
-use crate::sql::{Dialect, Each, Lookup, Lookups, Owned, Row, Sql, Tally, Value, params};
+use crate::sql::{Dialect, Each, Lookup, Owned, Row, Sql, Tally, Value, params};
 
 /// Numbers that are taken from a sequence at once.
 const NUMBERS: i64 = 64;
 
 /// Something that is sent without waiting for what is before it.
-enum Queued {
+pub(super) enum Queued {
     Plain(&'static str),
-    Prepared { statement: Statement, values: Box<[Owned]>, rows: Option<u64> },
+    Prepared {
+        statement: Statement,
+        together: Option<Arc<Together>>,
+        values: Box<[Owned]>,
+        rows: Option<u64>,
+    },
+    /// What several would do, by columns of values.
+    Many {
+        statement: Statement,
+        columns: Vec<Vec<Owned>>,
+        rows: Option<u64>,
+    },
 }
+
+/// A statement of the rules as the server knows it, and its form for many rows.
+#[derive(Clone)]
+struct Ready {
+    statement: Statement,
+    together: Option<Arc<Together>>,
+}
+
+/// A statement with its values.
+type Read<'a> = (&'a Statement, Vec<&'a (dyn ToSql + Sync)>);
 
 /// Where a transaction stands, to undo what a command queued.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +75,10 @@ pub(super) struct Connection {
     begin: String,
     to_begin: Cell<bool>,
     begun: RefCell<Option<String>>,
-    statements: RefCell<HashMap<Box<str>, Statement>>,
-    numbered: RefCell<HashMap<Box<str>, (Statement, String)>>,
+    statements: RefCell<HashMap<Box<str>, Ready>>,
+    numbered: RefCell<HashMap<Box<str>, (Ready, String)>>,
+    /// Lookups for many values.
+    gathered: RefCell<HashMap<&'static str, Statement>>,
     numbers: RefCell<HashMap<String, Vec<i64>>>,
     /// Answers to what commands will ask.
     ahead: RefCell<HashMap<Lookup, Vec<tokio_postgres::Row>>>,
@@ -96,6 +124,7 @@ impl Connection {
             begun: RefCell::default(),
             statements: RefCell::default(),
             numbered: RefCell::default(),
+            gathered: RefCell::default(),
             numbers: RefCell::default(),
             ahead: RefCell::default(),
             hopeful: Cell::new(false),
@@ -198,42 +227,11 @@ impl Connection {
         self.send(&[]).map(drop)
     }
 
-    /// Looks up what commands will ask, all at once.
-    pub(super) fn look_ahead(&self, lookups: Lookups) -> Result<(), StoreError> {
-        let lookups: Vec<Lookup> = lookups.single().collect();
-        if lookups.is_empty() {
-            return Ok(());
-        }
-        let prepare = |(text, _): &Lookup| self.prepared(text);
-        let prepared: Vec<Statement> = lookups.iter().map(prepare).collect::<Result<_, _>>()?;
-        let answers = {
-            let owned = lookups.iter().map(|(_, values)| values);
-            let values: Vec<Vec<Value<'_>>> =
-                owned.map(|values| values.iter().map(Owned::borrowed).collect()).collect();
-            let reads: Vec<_> = prepared.iter().zip(values.iter().map(Vec::as_slice)).collect();
-            self.send(&reads)?
-        };
-        let answers = answers.into_iter().map(|(rows, _)| rows);
-        *self.ahead.borrow_mut() = lookups.into_iter().zip(answers).collect();
-        Ok(())
-    }
-
-    /// The answer of [`Connection::look_ahead`], once.
-    fn known(&self, statement: &str, values: &[Value<'_>]) -> Option<Vec<tokio_postgres::Row>> {
-        let mut ahead = self.ahead.borrow_mut();
-        if ahead.is_empty() {
-            return None;
-        }
-        let (statement, _) = ahead.keys().find(|(text, _)| *text == statement)?;
-        let statement: &'static str = statement;
-        let values = values.iter().map(|value| Owned::from(*value)).collect();
-        ahead.remove(&(statement, values))
-    }
-
     /// Sends the beginning of the transaction if it is due, the queue, and statements, in one go; for each of
     /// those its rows, or the number of rows that it changed.
-    fn send(&self, last: &[(&Statement, &[Value<'_>])]) -> Result<Vec<Answer>, StoreError> {
+    fn send(&self, last: &[Read<'_>]) -> Result<Vec<Answer>, StoreError> {
         let queue = std::mem::take(&mut *self.queue.borrow_mut());
+        let queue = together::gather(queue, |text| self.prepare(text))?;
         if !queue.is_empty() {
             self.sent.set(self.sent.get() + 1);
         }
@@ -253,6 +251,7 @@ impl Connection {
 
     /// [`Connection::send`] with one statement.
     fn send_one(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Answer, StoreError> {
+        let values = values.iter().map(|value| -> &(dyn ToSql + Sync) { value }).collect();
         let mut answers = self.send(&[(statement, values)])?;
         Ok(answers.pop().expect("each statement has an answer"))
     }
@@ -261,7 +260,7 @@ impl Connection {
         &self,
         begin: bool,
         queue: &[Queued],
-        last: &[(&Statement, &[Value<'_>])],
+        last: &[Read<'_>],
     ) -> Result<(Option<String>, Option<Vec<Answer>>), tokio_postgres::Error> {
         let client = &self.client;
         let mut begun = begin.then(|| Box::pin(maybe_done(client.simple_query(&self.begin))));
@@ -271,8 +270,12 @@ impl Connection {
                 Box::pin(maybe_done(async move {
                     match queued {
                         Queued::Plain(text) => client.batch_execute(text).await.map(|()| true),
-                        Queued::Prepared { statement, values, rows } => {
+                        Queued::Prepared { statement, values, rows, .. } => {
                             let changed = client.execute_raw(statement, values.iter()).await?;
+                            Ok(rows.is_none_or(|rows| rows == changed))
+                        }
+                        Queued::Many { statement, columns, rows } => {
+                            let changed = client.execute_raw(statement, columns.iter()).await?;
                             Ok(rows.is_none_or(|rows| rows == changed))
                         }
                     }
@@ -282,7 +285,7 @@ impl Connection {
         let mut reads = Vec::with_capacity(last.len());
         for (statement, values) in last {
             reads.push(Box::pin(maybe_done(async move {
-                let mut stream = Box::pin(client.query_raw(*statement, values.iter()).await?);
+                let mut stream = Box::pin(client.query_raw(*statement, values.iter().copied()).await?);
                 let rows: Vec<tokio_postgres::Row> = stream.as_mut().try_collect().await?;
                 Ok::<Answer, tokio_postgres::Error>((rows, stream.rows_affected().unwrap_or(0)))
             })));
@@ -318,13 +321,19 @@ impl Connection {
         Ok((told, as_said.then_some(answers)))
     }
 
-    fn prepared(&self, text: &str) -> Result<Statement, StoreError> {
+    fn prepared(&self, text: &str) -> Result<Ready, StoreError> {
         if let Some(found) = self.statements.borrow().get(text) {
             return Ok(found.clone());
         }
-        let statement = self.prepare(&dialect::postgres(text))?;
-        self.statements.borrow_mut().insert(text.into(), statement.clone());
-        Ok(statement)
+        let ready = self.ready(&dialect::postgres(text))?;
+        self.statements.borrow_mut().insert(text.into(), ready.clone());
+        Ok(ready)
+    }
+
+    fn ready(&self, text: &str) -> Result<Ready, StoreError> {
+        let statement = self.prepare(text)?;
+        let together = Together::of(text, statement.params());
+        Ok(Ready { statement, together })
     }
 
     /// Preparing needs no transaction, so what is queued may go on waiting.
@@ -360,7 +369,11 @@ impl Connection {
 #[cfg(test)]
 pub(crate) fn refused(url: &StoreUrl, statements: &[String]) -> Vec<String> {
     let connection = Connection::open(url, "SET gallerist.replica = '1'", "").unwrap();
-    let prepare = |text: &String| connection.prepared(text).err().map(|error| format!("{text}: {error:?}"));
+    let both = |text: &String| {
+        let ready = connection.prepared(text)?;
+        ready.together.map_or(Ok(()), |together| connection.prepare(together.text()).map(drop))
+    };
+    let prepare = |text: &String| both(text).err().map(|error| format!("{text}: {error:?}"));
     statements.iter().filter_map(prepare).collect()
 }
 
@@ -378,7 +391,7 @@ impl Sql for Connection {
     }
 
     fn execute(&self, statement: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let prepared = self.prepared(statement)?;
+        let prepared = self.prepared(statement)?.statement;
         let (_, changed) = self.send_one(&prepared, values)?;
         if changed > 0 {
             self.written.set(self.written.get() + 1);
@@ -388,9 +401,9 @@ impl Sql for Connection {
     }
 
     fn put(&self, statement: &str, values: &[Value<'_>], rows: Option<u64>) -> Result<(), StoreError> {
-        let statement = self.prepared(statement)?;
+        let Ready { statement, together } = self.prepared(statement)?;
         let values = values.iter().map(|value| Owned::from(*value)).collect();
-        self.queue.borrow_mut().push(Queued::Prepared { statement, values, rows });
+        self.queue.borrow_mut().push(Queued::Prepared { statement, together, values, rows });
         self.written.set(self.written.get() + 1);
         Ok(())
     }
@@ -400,6 +413,10 @@ impl Sql for Connection {
             return self.put(statement, values, Some(1)).map(|()| true);
         }
         Ok(self.execute(statement, values)? == 1)
+    }
+
+    fn is_hopeful(&self) -> bool {
+        self.hopeful.get()
     }
 
     fn tally(
@@ -423,18 +440,18 @@ impl Sql for Connection {
 
     fn insert(&self, statement: &str, values: &[Value<'_>]) -> Result<i64, StoreError> {
         let found = self.numbered.borrow().get(statement).cloned();
-        let (prepared, sequence) = match found {
+        let (Ready { statement, together }, sequence) = match found {
             Some(found) => found,
             None => {
                 let (text, sequence) = dialect::numbered(statement, values.len());
-                let found = (self.prepare(&text)?, sequence);
+                let found = (self.ready(&text)?, sequence);
                 self.numbered.borrow_mut().insert(statement.into(), found.clone());
                 found
             }
         };
         let number = self.number(&sequence)?;
         let values = values.iter().map(|value| Owned::from(*value)).chain([Owned::Integer(number)]).collect();
-        self.queue.borrow_mut().push(Queued::Prepared { statement: prepared, values, rows: Some(1) });
+        self.queue.borrow_mut().push(Queued::Prepared { statement, together, values, rows: Some(1) });
         self.written.set(self.written.get() + 1);
         Ok(number)
     }
@@ -447,7 +464,7 @@ impl Sql for Connection {
         let rows = match self.known(statement, values) {
             Some(rows) => rows,
             None => {
-                let prepared = self.prepared(statement)?;
+                let prepared = self.prepared(statement)?.statement;
                 self.send_one(&prepared, values)?.0
             }
         };

@@ -16,9 +16,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::replica::Tenure;
 use super::trouble::Trouble;
 use super::url::StoreUrl;
 use crate::StoreError;
+use crate::ledger;
 use crate::sql::{Lookups, Sql};
 use crate::writer::{Changed, Command, Engine, Memory, Writing};
 
@@ -45,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) url: StoreUrl,
     /// The number of this replica.
     pub(crate) replica: i64,
+    /// Held as long as this process may write as that replica.
+    pub(super) _tenure: Option<Tenure>,
     pub(crate) durable: bool,
     /// Whether the last thing that was asked of the database was answered.
     pub(crate) reached: AtomicBool,
@@ -94,7 +98,13 @@ impl Postgres {
                 "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({LOCK});
                 SELECT pg_current_xact_id()::text"
             );
-            match Connection::open(&self.shared.url, &self.shared.set_up(), &begin) {
+            // Every statement of the rules goes by an index, for one row or for the rows of a group; what the
+            // planner knows of tables that grow fast is too old to see that.
+            let set_up = format!(
+                "{}; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off",
+                self.shared.set_up()
+            );
+            match Connection::open(&self.shared.url, &set_up, &begin) {
                 Ok(connection) => {
                     self.away = None;
                     self.connection = Some(connection);
@@ -242,6 +252,7 @@ fn transact(
     };
     let applied = applied.and_then(|()| {
         connection.queue_tallies().map_err(|_| failure(connection))?;
+        ledger::tell_standings(&mut writing).map_err(|_| failure(connection))?;
         if writing.changed.is_any() {
             let sql: &dyn Sql = connection;
             sql.change_one(MEMORY_CHANGED, &[]).map_err(|_| failure(connection))?;
@@ -298,7 +309,7 @@ fn apply_apart(
     for command in group {
         connection.queue_plain("SAVEPOINT command");
         connection.flush().map_err(|_| failure(connection))?;
-        let (charged, raised) = (writing.charged, writing.raised.len());
+        let (charged, raised, moved) = (writing.charged, writing.raised.len(), writing.moved.len());
         let fine = command.apply(writing);
         let trouble = connection.flush().err().and_then(|_| connection.trouble()).or(connection.trouble());
         match trouble {
@@ -319,6 +330,7 @@ fn apply_apart(
         writing.names.forget();
         writing.charged = charged;
         writing.raised.truncate(raised);
+        writing.moved.truncate(moved);
     }
     Ok(())
 }

@@ -1,11 +1,16 @@
 //! This process among the others on the same database: its number, its heartbeat, what it hears of the others.
 //!
-//! Once a second it says that it lives, and hears whether the keys or budgets have changed and how many others
-//! live. Who has not been heard for
+//! Once a second it says that it lives and hears how many others do, and five times a second it asks whether the
+//! keys or budgets have changed: a look at one row, which works through any pooler, where a notification would need
+//! a session that listens. Who has not been heard for
 //! [`GONE_AFTER_SECONDS`], by the database's clock, is gone, and what it left is taken over. Only a replica
-//! that was itself heard all that time may say so of others: after an outage of the database everybody is late.
+//! that was itself heard all that time may say so of others: after an outage of the database everybody is late. A
+//! process that starts again on the same data directory knows at once that the one before it is gone.
 
 use gallerist_domain::RequestId;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,21 +19,30 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::engine::Shared;
 use crate::StoreError;
-use crate::sql::{Sql, params};
+use crate::sql::{Row, Sql, params};
 use crate::words;
 use crate::writer::{Changed, Live};
 
 const BEAT: Duration = Duration::from_secs(1);
+/// Between two looks at whether another replica has changed keys or budgets.
+const LOOK: Duration = Duration::from_millis(200);
 const GONE_AFTER_SECONDS: u64 = 15;
+/// In the data directory.
+const TENURE_FILE: &str = "gallerist.replica";
 
 /// Who has not been heard for so long leaves its share of what is limited to the others.
 const SHARES_FOR_SECONDS: u64 = 5;
 
-const REGISTER: &str = "INSERT INTO replicas DEFAULT VALUES RETURNING number";
+const REGISTER: &str = "INSERT INTO replicas DEFAULT VALUES
+    RETURNING number, CAST(extract(epoch FROM started_at) * 1000000 AS BIGINT)";
+/// The start tells it from a replica of another database that has the same number.
+const END_BEFORE: &str = "UPDATE replicas SET ended_at = clock_timestamp() WHERE number = ?1
+    AND CAST(extract(epoch FROM started_at) * 1000000 AS BIGINT) = ?2 AND ended_at IS NULL";
 const HEARTBEAT: &str = "UPDATE replicas SET seen_at = clock_timestamp(), ended_at = NULL WHERE number = ?1
     RETURNING (SELECT version FROM versions WHERE name = 'keys'),
         (SELECT count(*) FROM replicas WHERE number <> ?1 AND ended_at IS NULL
             AND seen_at >= clock_timestamp() - make_interval(secs => 5))";
+const VERSION: &str = "SELECT version FROM versions WHERE name = 'keys'";
 const END: &str = "UPDATE replicas SET ended_at = clock_timestamp() WHERE number = ?1";
 const TAKE_ATTEMPTS: &str = "UPDATE attempts SET replica = ?1
     WHERE (status = 'reserved' OR status = 'disputed') AND replica <> ?1 AND replica IN (
@@ -50,7 +64,7 @@ const RUNS_ELSEWHERE: &str = "SELECT 1 FROM requests r JOIN replicas p ON p.numb
 
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] =
-    &[REGISTER, HEARTBEAT, END, TAKE_ATTEMPTS, TAKE_REQUESTS, FORGET, RUNS_ELSEWHERE];
+    &[REGISTER, END_BEFORE, HEARTBEAT, VERSION, END, TAKE_ATTEMPTS, TAKE_REQUESTS, FORGET, RUNS_ELSEWHERE];
 
 /// The heartbeat of this process; it stops when this is dropped.
 pub(crate) struct Replica {
@@ -70,10 +84,57 @@ struct State {
     steady_since: Mutex<Option<Instant>>,
 }
 
-/// Writes this process into the table; its number.
-pub(super) fn register(connection: &Connection) -> Result<i64, StoreError> {
+/// Whose data directory this is: the replica that holds the lock of the file, else the one that held it last.
+///
+/// A process that is killed leaves its number in the file and loses the lock, so the next one on the same folder
+/// knows for certain that it is gone, and nobody has to wait until its silence says so.
+#[derive(Debug)]
+pub(crate) struct Tenure(File);
+
+impl Tenure {
+    /// `None` where another process holds it, such as the gateway beside a command.
+    fn take(data_dir: &Path) -> Result<Option<Tenure>, StoreError> {
+        let path = data_dir.join(TENURE_FILE);
+        let failed = |error| StoreError::file(&path, error);
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Tenure(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Number and start of the one before.
+    fn before(&mut self) -> Option<(i64, i64)> {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).ok()?;
+        let (number, started_at) = text.trim().split_once(' ')?;
+        Some((number.parse().ok()?, started_at.parse().ok()?))
+    }
+
+    fn write(&mut self, (number, started_at): (i64, i64)) -> std::io::Result<()> {
+        self.0.rewind()?;
+        self.0.set_len(0)?;
+        writeln!(self.0, "{number} {started_at}")
+    }
+}
+
+/// Writes this process into the table, and says of the one before it on this folder that it has ended; its number.
+pub(super) fn register(
+    connection: &Connection,
+    data_dir: &Path,
+) -> Result<(i64, Option<Tenure>), StoreError> {
     let sql: &dyn Sql = connection;
-    sql.query_row(REGISTER, &[], |row| row.get(0))
+    let me: (i64, i64) = sql.query_row(REGISTER, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut tenure = Tenure::take(data_dir)?;
+    if let Some(tenure) = &mut tenure {
+        if let Some((number, started_at)) = tenure.before() {
+            sql.execute(END_BEFORE, params![number, started_at])?;
+        }
+        tenure.write(me).map_err(|error| StoreError::file(data_dir.join(TENURE_FILE), error))?;
+    }
+    Ok((me.0, tenure))
 }
 
 impl Replica {
@@ -149,16 +210,22 @@ fn lasts(since: Option<Instant>, seconds: u64) -> bool {
 
 fn beat(shared: &Shared, state: &State, live: &Live) {
     let mut session: Option<Connection> = None;
-    let mut known: Option<i64> = None;
+    let (mut known, mut said) = (None, None);
     loop {
         let stopping = *state.stopping.lock().unwrap_or_else(PoisonError::into_inner);
         let heard = session
             .take()
             .map_or_else(|| Connection::open(&shared.url, &shared.set_up(), ""), Ok)
             .and_then(|connection| {
-                let others = say(&connection, shared, live, &mut known, stopping)?;
+                let due = said.is_none_or(|at: Instant| at.elapsed() >= BEAT);
+                let others = hear(&connection, shared, live, &mut known, (due, stopping))?;
+                if due {
+                    said = Some(Instant::now());
+                }
                 Ok((connection, others))
             });
+        // Who cannot be reached is not asked so often.
+        let pause = if heard.is_ok() { LOOK } else { BEAT };
         let mut steady = state.steady_since.lock().unwrap_or_else(PoisonError::into_inner);
         match heard {
             Ok((connection, others)) => {
@@ -188,28 +255,31 @@ fn beat(shared: &Shared, state: &State, live: &Live) {
             return;
         }
         let waiting = state.stopping.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(state.wake.wait_timeout_while(waiting, BEAT, |stopping| !*stopping));
+        drop(state.wake.wait_timeout_while(waiting, pause, |stopping| !*stopping));
     }
 }
 
-/// Says that this process lives, or that it ends, and hears whether the keys or budgets have changed, and how many
-/// others live.
-fn say(
+/// Says that this process lives where that is due, or that it ends, and hears whether the keys or budgets have
+/// changed and, where it was due, how many others live.
+fn hear(
     connection: &Connection,
     shared: &Shared,
     live: &Live,
     known: &mut Option<i64>,
-    ending: bool,
+    (due, ending): (bool, bool),
 ) -> Result<Option<u32>, StoreError> {
     let sql: &dyn Sql = connection;
     if ending {
         return sql.execute(END, params![shared.replica]).map(|_| None);
     }
-    let heard = sql.query_opt(HEARTBEAT, params![shared.replica], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let Some((version, others)): Option<(Option<i64>, i64)> = heard else { return Ok(None) };
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let (version, others): (Option<i64>, Option<i64>) = match due {
+        true => sql.query_opt(HEARTBEAT, params![shared.replica], read)?.unwrap_or_default(),
+        false => (sql.query_opt(VERSION, &[], |row| row.get(0))?, None),
+    };
     if version.is_some() && version != *known {
         live.load(sql, Changed::ALL)?;
         *known = version;
     }
-    Ok(u32::try_from(others).ok())
+    Ok(others.and_then(|others| u32::try_from(others).ok()))
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::STATEMENTS_CACHED;
 use crate::StoreError;
+use crate::ledger;
 use crate::schema;
 use crate::writer::{Changed, Command, Engine, Memory, Writing};
 
@@ -80,6 +81,7 @@ fn transact(
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let mut writing = memory.writing(connection);
     let written = apply(connection, &mut writing, group)
+        .and_then(|()| ledger::tell_standings(&mut writing).map_err(Failure::Store))
         .and_then(|()| Ok(connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]))?));
     let (changed, charged) = (writing.changed, writing.charged);
     if let Err(failure) = written {

@@ -90,6 +90,34 @@ async fn all_of_the_nested_budgets_must_hold_and_the_refusal_names_the_one_that_
 }
 
 #[tokio::test]
+async fn pictures_of_a_dispute_that_cost_nothing_count_in_a_budget_of_pictures() {
+    let store = store();
+    let pictures = Budget {
+        unit: BudgetUnit::Images,
+        ..budget(BudgetScope::default(), 3, BudgetWindow::Forever, BudgetMode::Hard)
+    };
+    let money = budget(BudgetScope::default(), 100, BudgetWindow::Forever, BudgetMode::Hard);
+    store.create_budget(pictures.clone()).await.unwrap();
+    store.create_budget(money.clone()).await.unwrap();
+    let payer = payer_with(None, None);
+    let mut statuses = Vec::new();
+    for found in [2, 0] {
+        let reservation = asked(&payer, "bfl", 10, found.max(1), at(0));
+        try_reserve(&store, reservation.clone()).await.unwrap();
+        end(&store, &reservation, disputed()).await;
+        let attempt = reservation.attempts[0].id;
+        let free = Resolution::of_bill(attempt, Ticks::ZERO, "computed", at(2));
+        store.resolve_dispute(Resolution { images: found, ..free }).await.unwrap();
+        let detail = store.request(reservation.request).await.unwrap().unwrap();
+        statuses.push((detail.attempts[0].status, detail.attempts[0].images));
+        check_books(&store).await;
+    }
+    assert_eq!(statuses, [(AttemptStatus::Settled, 2), (AttemptStatus::Released, 0)]);
+    assert_eq!(used(&store, pictures.id, at(0)).await, [(String::new(), 2, 0, 0)]);
+    assert_eq!(used(&store, money.id, at(0)).await, [(String::new(), 0, 0, 0)]);
+}
+
+#[tokio::test]
 async fn each_end_user_has_a_limit_of_their_own() {
     let store = store();
     let scope = BudgetScope { end_user: Part::Each, ..BudgetScope::default() };

@@ -163,30 +163,94 @@ async fn an_idempotency_key_is_bound_once_whichever_replica_is_asked() {
     check_books(&two).await;
 }
 
-#[tokio::test]
-async fn a_key_is_known_everywhere_at_once_and_its_end_within_seconds() {
-    let Some((_place, [one, two], _folders)) = several::<2>() else { return };
-    let key = NewKey {
-        id: "a".to_owned(),
+fn key(number: u8) -> NewKey {
+    NewKey {
+        id: format!("key-{number}"),
         project: default(),
         name: "first".to_owned(),
         scopes: gallerist_domain::Scopes::USUAL,
-        sha256: [9; 32],
+        sha256: [number; 32],
         prefix: "gk_abc".to_owned(),
         expires_at: None,
         grants: gallerist_domain::Grants::default(),
         limits: gallerist_domain::RateLimits::NONE,
-    };
-    one.create_key(key, at(0)).await.unwrap();
-    assert_eq!(two.find_key(&[9; 32], at(1)).await.unwrap().id, "a");
-    assert!(two.find_key(&[8; 32], at(1)).await.is_none());
-    one.revoke_key("a", at(2)).await.unwrap();
-    assert!(one.find_key(&[9; 32], at(3)).await.is_none());
-    let patience = std::time::Instant::now();
-    while two.find_key(&[9; 32], at(3)).await.is_some() {
-        assert!(patience.elapsed().as_secs() < 10, "the end of a key is heard of");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test]
+async fn a_key_is_known_everywhere_at_once_and_its_end_within_a_moment() {
+    let Some((_place, [one, two], _folders)) = several::<2>() else { return };
+    let mut waited = Vec::new();
+    for number in 0..9 {
+        one.create_key(key(number), at(0)).await.unwrap();
+        assert_eq!(two.find_key(&[number; 32], at(1)).await.unwrap().id, format!("key-{number}"));
+        assert!(two.find_key(&[99; 32], at(1)).await.is_none());
+        one.revoke_key(&format!("key-{number}"), at(2)).await.unwrap();
+        assert!(one.find_key(&[number; 32], at(3)).await.is_none());
+        let begun = std::time::Instant::now();
+        while two.find_key(&[number; 32], at(3)).await.is_some() {
+            assert!(begun.elapsed().as_secs() < 10, "the end of a key is heard of");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        waited.push(begun.elapsed());
+    }
+    waited.sort();
+    assert!(waited[4].as_millis() < 300, "usually a fifth of a second at most: {waited:?}");
+}
+
+#[tokio::test]
+async fn a_changed_budget_counts_everywhere_at_once() {
+    let Some((_place, [one, two], _folders)) = several::<2>() else { return };
+    let budget = Budget {
+        id: BudgetId::generate(),
+        name: String::new(),
+        scope: BudgetScope::default(),
+        unit: BudgetUnit::Usd,
+        limit: 1_000,
+        window: BudgetWindow::Forever,
+        zone: "UTC".to_owned(),
+        mode: BudgetMode::Hard,
+        thresholds_percent: Vec::new(),
+        created_at: at(0),
+    };
+    let ask = async |store: &Store| {
+        let request = new_request(&default(), 1, None);
+        store.reserve(first(request, vec![attempt(1, "openai", 100)])).await
+    };
+    one.create_budget(budget.clone()).await.unwrap();
+    ask(&two).await.unwrap();
+    let lower = BudgetChange { limit: Some(150), ..BudgetChange::default() };
+    one.change_budget(budget.id, lower, at(1)).await.unwrap();
+    assert!(matches!(ask(&two).await, Err(StoreError::BudgetExceeded(_))));
+    let higher = BudgetChange { limit: Some(200), ..BudgetChange::default() };
+    two.change_budget(budget.id, higher, at(2)).await.unwrap();
+    ask(&one).await.unwrap();
+    assert!(matches!(ask(&one).await, Err(StoreError::BudgetExceeded(_))));
+}
+
+#[tokio::test]
+async fn a_replica_that_starts_again_knows_that_the_one_before_is_gone() {
+    let Some((place, [one, two], folders)) = several::<2>() else { return };
+    let (request, _) = reserved(&one, &default(), 100).await;
+    let again = || {
+        let data_dir = folders[0].path().to_owned();
+        Store::open(StoreOptions { data_dir, ..place.options() }).unwrap()
+    };
+    // Beside a running one, as a command is.
+    let beside = again();
+    assert_eq!(two.take_over().await.unwrap(), []);
+    beside.close().await.unwrap();
+    assert!(two.runs_elsewhere(request).await.unwrap());
+    // The file of a killed process says whose folder it was, and its lock is free.
+    let told = std::fs::read_to_string(folders[0].path().join("gallerist.replica")).unwrap();
+    one.close().await.unwrap();
+    drop(one);
+    place.engine.run("UPDATE replicas SET ended_at = NULL, seen_at = clock_timestamp()");
+    std::fs::write(folders[0].path().join("gallerist.replica"), told).unwrap();
+    assert_eq!(two.take_over().await.unwrap(), [], "its silence is short");
+    let again = again();
+    assert!(!two.runs_elsewhere(request).await.unwrap());
+    assert_eq!(again.take_over().await.unwrap(), [request]);
 }
 
 #[tokio::test]

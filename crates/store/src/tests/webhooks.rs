@@ -84,8 +84,8 @@ async fn a_dispute_and_an_overrun_are_told_by_the_transaction_that_ends_the_atte
     let resolution =
         Resolution::of_bill(attempt, gallerist_domain::Ticks::new(130), "resolved_by_person", at(7_205));
     store.resolve_dispute(resolution).await.unwrap();
-    // Of an hour only the first is told.
-    for charge in [101, 102] {
+    // Of an hour and a magnitude only the first is told.
+    for charge in [102, 103] {
         let (request, attempt) = reserved(&store, &shop, 100).await;
         store.conclude(conclusion(request, vec![(attempt, settled(charge, 1))], None)).await.unwrap();
     }

@@ -98,7 +98,7 @@ fn retirement(
         let same_host = |other: &&Offer| other.id.provider == offer.id.provider && other.model.is_named(name);
         offers.iter().find(same_host)
     });
-    let expected = |offer: &Offer| default_picture(offer, now).map(|quote| quote.expected_usd);
+    let expected = |offer: &Offer| default_picture(offer, None, now).map(|quote| quote.expected_usd);
     let id = offer.id.to_string();
     let asked = used.and_then(|used| used.asked.get(&id));
     let own = asked.zip(successor).map(|(asked, successor)| own(asked, offer, successor, names, now));

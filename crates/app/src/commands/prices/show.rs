@@ -1,29 +1,32 @@
 //! Every price line of a model at each of its hosts: as it is written, when it applies, and who says so.
 
+use super::super::quote::apart;
 use crate::output;
 use crate::table::{Table, wrap};
 use console::Term;
-use gallerist_domain::Price;
+use gallerist_domain::{Operation, Price};
 use gallerist_pricing::sheet::{Condition, Each, Period, PriceLine};
 use gallerist_pricing::{Catalogue, Offer};
+use gallerist_routing::report::BundleQuote;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// Widest that the tables get where there is no terminal to ask.
 const WIDTH: usize = 100;
 
-pub fn print(found: &[Offer]) {
-    output::line(told(found, Term::stdout().size_checked().map_or(WIDTH, |(_, columns)| columns.into())));
+pub fn print(found: &[Offer], at: Timestamp) {
+    output::line(told(found, at, Term::stdout().size_checked().map_or(WIDTH, |(_, columns)| columns.into())));
 }
 
 /// Every host with its lines, each source once; a host that has another's lines only says so.
-fn told(found: &[Offer], width: usize) -> String {
+fn told(found: &[Offer], at: Timestamp, width: usize) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut bodies: Vec<(String, &Offer)> = Vec::new();
     for offer in found {
         let model = &offer.model;
         let mut part = format!("{} ({}), read {}\n", offer.id, offer.provider.title, offer.provider.as_of);
         part.push_str(&format!("  upstream {}{}", model.upstream, listed("; also named ", &model.aliases)));
-        let body = body(offer, width);
+        let body = body(offer, at, width);
         match bodies.iter().find(|(known, _)| *known == body) {
             Some((_, same)) => part.push_str(&format!("\n  the same lines as {}", same.id)),
             None => {
@@ -38,7 +41,7 @@ fn told(found: &[Offer], width: usize) -> String {
 }
 
 /// The lines of an offer, its factors and its sources.
-fn body(offer: &Offer, width: usize) -> String {
+fn body(offer: &Offer, at: Timestamp, width: usize) -> String {
     let sheet = &offer.model.sheet;
     let mut sources: Vec<String> = Vec::new();
     let mut table = Table::new().text("line").figure("price").flexible("per").flexible("when").text("source");
@@ -48,9 +51,25 @@ fn body(offer: &Offer, width: usize) -> String {
     }
     let mut text = table.render_within(Some(width));
     for factor in &sheet.factors {
-        let (numerator, denominator) = (factor.numerator, factor.denominator);
+        let (least, most, denominator) = (factor.numerator, factor.numerator_max, factor.denominator);
+        let numerator = if least == most { least.to_string() } else { format!("{least}–{most}") };
         let when = conditions(&factor.when, factor.period);
         text.push_str(&format!("\n  times {numerator}/{denominator}: {} ({when})", factor.id));
+    }
+    for outputs in &sheet.outputs {
+        let most = outputs.max.map_or("as many as asked for".to_owned(), |max| max.to_string());
+        let when = conditions(&outputs.when, Period::default());
+        text.push_str(&format!("\n  makes {} to {most} pictures: {} ({when})", outputs.min, outputs.id));
+    }
+    for pool in &sheet.allowances {
+        let (worth, period) = (pool.worth.short(), pool.per.as_str());
+        let of = if pool.lines.is_empty() { String::new() } else { format!(" of {}", pool.lines.join(", ")) };
+        let shared = "shared by every model that names it";
+        text.push_str(&format!("\n  free{of}: {} of {worth} USD, {period}, {shared}", pool.id));
+    }
+    for (operation, bundle) in bundles(offer, at) {
+        let told = format!("{operation}, default picture: {}", apart(&bundle));
+        wrap(&told, width.saturating_sub(2)).iter().for_each(|row| text.push_str(&format!("\n  {row}")));
     }
     for (at, source) in sources.iter().enumerate() {
         for (row, line) in wrap(source, width.saturating_sub(6)).into_iter().enumerate() {
@@ -59,6 +78,15 @@ fn body(offer: &Offer, width: usize) -> String {
         }
     }
     text
+}
+
+/// The operations that are sold together, each with what its default picture costs in separate calls.
+fn bundles(offer: &Offer, at: Timestamp) -> Vec<(Operation, BundleQuote)> {
+    let sold = offer.model.sheet.bundles.iter().map(|bundle| bundle.operation);
+    sold.filter_map(|operation| {
+        Some((operation, super::default_picture(offer, Some(operation), at)?.bundle?))
+    })
+    .collect()
 }
 
 /// `[1]`, the place of a source among those of the table.
@@ -153,6 +181,8 @@ fn conditions(when: &Condition, period: Period) -> String {
     let region = |word: &String| if word.is_empty() { "none named".to_owned() } else { word.clone() };
     any("region", when.regions.iter().map(region).collect());
     any("inputs", range(when.inputs_min.map(i64::from), when.inputs_max.map(i64::from)));
+    let shape = when.each_input.to_string();
+    any("each input", if shape.is_empty() { Vec::new() } else { vec![shape] });
     any("mask in thousandths", range(when.mask_per_mille_min, when.mask_per_mille_max));
     for option in &when.options {
         any(&option.name, option.values.clone());
@@ -179,11 +209,15 @@ fn range(min: Option<i64>, max: Option<i64>) -> Vec<String> {
     }
 }
 
-pub fn as_json(catalogue: &Catalogue, found: &[Offer]) -> Value {
+pub fn as_json(catalogue: &Catalogue, found: &[Offer], at: Timestamp) -> Value {
     let offers: Vec<Value> = found
         .iter()
         .map(|offer| {
             let lines: Vec<Value> = offer.model.sheet.lines.iter().map(line_json).collect();
+            let bundles: Vec<Value> = bundles(offer, at)
+                .into_iter()
+                .map(|(operation, bundle)| json!({"operation": operation, "compared": bundle}))
+                .collect();
             json!({
                 "offer": offer.id.to_string(),
                 "provider": offer.id.provider,
@@ -194,6 +228,7 @@ pub fn as_json(catalogue: &Catalogue, found: &[Offer]) -> Value {
                 "retires_on": offer.model.lifecycle.retires_on,
                 "successors": offer.model.lifecycle.successors,
                 "lines": lines,
+                "bundles": bundles,
             })
         })
         .collect();
@@ -224,13 +259,33 @@ mod tests {
     use gallerist_pricing::catalogue::Origin;
     use gallerist_pricing::offers;
 
+    fn day() -> Timestamp {
+        "2026-11-28T12:00:00Z".parse().unwrap()
+    }
+
+    /// 0.0336 and 17 tokens of the prompt out, 0.0018 and the same in: the described flat price beside them.
+    #[test]
+    fn a_bundle_is_told_beside_its_chain() {
+        let catalogue = Origin { described: true, ..Origin::default() }.whole().unwrap();
+        let all = offers(&catalogue, &everything(&catalogue, &[]));
+        let is_gemini = |offer: &Offer| offer.id.to_string() == "described-google/gemini";
+        let found: Vec<Offer> = all.into_iter().filter(is_gemini).collect();
+        let text = told(&found, day(), 200);
+        let apart = "generate and classify in separate calls cost $0.033625";
+        assert!(text.contains(apart) && text.contains("at best $0.0089"), "{text}");
+        let json = as_json(&catalogue, &found, day());
+        let compared = &json["offers"][0]["bundles"][0]["compared"];
+        assert_eq!(compared["chain"][1]["operation"], "classify");
+        assert_eq!(compared["saving_max_percent"], "25.11");
+    }
+
     #[test]
     fn every_model_fits_a_hundred_columns_with_each_source_once() {
         let catalogue = Origin::default().whole().unwrap();
         let all = offers(&catalogue, &everything(&catalogue, &[]));
         for name in ["gpt-image-2", "flux-2-pro", "sdxl", "gpt-image-1"] {
             let found: Vec<Offer> = all.iter().filter(|offer| offer.model.is_named(name)).cloned().collect();
-            let text = told(&found, 100);
+            let text = told(&found, day(), 100);
             for line in text.lines().filter(|line| !line.starts_with("  upstream")) {
                 assert!(line.chars().count() <= 100, "{name}: {line}");
             }
@@ -250,7 +305,7 @@ mod tests {
         let all = offers(&catalogue, &everything(&catalogue, &[]));
         let one: Vec<Offer> =
             all.into_iter().filter(|offer| offer.id.to_string() == "bfl/flux-2-pro").collect();
-        let text = told(&[one[0].clone(), one[0].clone()], 100);
+        let text = told(&[one[0].clone(), one[0].clone()], day(), 100);
         assert!(text.ends_with("the same lines as bfl/flux-2-pro"), "{text}");
     }
 }

@@ -134,6 +134,30 @@ async fn a_rate_that_refuses_gives_back_what_is_held_at_once() {
     assert!(world.door.at_once.lock().unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn a_clock_that_is_set_back_keeps_nobody_out_for_longer_than_a_minute() {
+    let Some(world) = World::new().await else { return };
+    let allowance = of_key(per_minute(Some(6), None));
+    for _ in 0..6 {
+        assert_eq!(world.wait_ms("a", &allowance, 1).await, None);
+    }
+    world.wait(-600_000);
+    let mut waited_ms = 0;
+    while let Some(ms) = world.wait_ms("a", &allowance, 1).await {
+        waited_ms += ms;
+        assert!(waited_ms <= 60_000, "{waited_ms} ms");
+        world.wait(i64::try_from(ms).expect("it is short"));
+    }
+    let levels = world.levels("a", &allowance).await;
+    assert!(levels[0].reset_ms <= 60_000, "{levels:?}");
+    // From then on the rate holds as ever.
+    let mut let_in = 1;
+    while world.wait_ms("a", &allowance, 1).await.is_none() {
+        let_in += 1;
+    }
+    assert!(let_in <= 6, "{let_in}");
+}
+
 /// Every answer to a long series of mixed wishes, against one bucket a limit that is reckoned here.
 #[tokio::test]
 async fn whatever_is_asked_the_answers_are_those_of_the_buckets() {

@@ -102,6 +102,24 @@ async fn above_its_share_a_degrading_budget_buys_drafts_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_degrading_budget_buys_drafts_for_quality_auto_as_for_none() {
+    let house = House::open(66).await;
+    let auto = |prompt: &str| {
+        let mut request = ask("auto");
+        (request.prompt, request.quality) = (prompt.to_owned(), Some("auto".to_owned()));
+        incoming(request)
+    };
+    let dear = house.engine.generate(auto("a fish")).await.expect("nothing is in the way");
+    let mode = BudgetMode::Degrade { share_percent: 1 };
+    house.store.create_budget(budget(BudgetScope::default(), usd("0.5"), mode)).await.expect("it is made");
+    let thrifty = house.engine.generate(auto("another fish")).await.expect("drafts are had");
+    assert!(thrifty.meta.warnings.iter().any(|warning| warning.contains("nearly used up")));
+    let (thrifty_usd, dear_usd) = (thrifty.meta.cost.charged_usd, dear.meta.cost.charged_usd);
+    assert!(thrifty_usd + thrifty_usd < dear_usd, "{:?}", thrifty.meta);
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_degrading_budget_and_a_refusal_keep_to_the_class_of_a_route() {
     let house = House::with(65, |settings| {
         let high = |name: &str| Route { class: Some(QualityClass::High), ..Route::named(name) };

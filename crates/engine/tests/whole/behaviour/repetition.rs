@@ -2,7 +2,9 @@
 
 use super::{ask, files, usd};
 use crate::house::{House, incoming};
-use gallerist_domain::{Clock as _, FixedClock, ImageRequest, Payer, RequestId, ResponseFormat};
+use gallerist_domain::{
+    Allowance, Clock as _, FixedClock, ImageRequest, Payer, RateLimits, RequestId, ResponseFormat,
+};
 use gallerist_engine::{Answer, Incoming, RefusalKind};
 use gallerist_store::RequestStatus;
 use jiff::{SignedDuration, Timestamp};
@@ -316,5 +318,34 @@ async fn a_start_deletes_the_pictures_that_a_crash_left_without_a_row() {
     assert!(!stray.exists());
     assert_eq!(std::fs::read_dir(&spread).expect("it reads").count(), 1, "the kept one stays");
     assert_eq!(house.settled().await.request.status, RequestStatus::Succeeded);
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_that_loses_the_race_holds_no_place_while_it_waits() {
+    let house = House::with(49, |settings| settings.limits.requests_max = 2).await;
+    house.faults("bfl", &json!([{"fault": "latency", "ms": 1_500, "count": 1}]));
+    let key_limits = RateLimits { images_at_once: Some(2), ..RateLimits::NONE };
+    let allowance = Arc::new(Allowance { key_limits, ..Allowance::default() });
+    let of_key = |incoming: Incoming| {
+        let payer = Payer { key_id: Some("key_1".to_owned()), ..Payer::clone(&incoming.payer) };
+        Incoming { payer: Arc::new(payer), allowance: Arc::clone(&allowance), ..incoming }
+    };
+    let keyed = || of_key(keyed(ask("bfl/flux-2-pro"), "race-1"));
+    // Accepted when the key is free again, so that only the reservation finds what it is bound to.
+    let late = Timestamp::now() + SignedDuration::from_hours(25);
+    let loser = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        house.engine.generate(Incoming { accepted_at: late, ..keyed() }).await
+    };
+    let another = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        house.engine.generate(of_key(incoming(ask("openai/gpt-image-2")))).await
+    };
+    let (first, second, another) = tokio::join!(house.engine.generate(keyed()), loser, another);
+    let (first, second) = (first.expect("it is made"), second.expect("it is made"));
+    same(&first, &second);
+    another.expect("one of two places is free");
+    assert_eq!(house.billed("bfl"), usd("0.03").get());
     assert_eq!(house.balance().await, 0);
 }

@@ -1,11 +1,13 @@
-//! Two gateways on one PostgreSQL: what one of them began, the other one ends, or waits for.
+//! Two gateways on one PostgreSQL: what one of them began, the other one ends, or waits for. Where only the books
+//! matter, the test itself is the other gateway.
 
 use super::ask;
 use crate::database::Database;
 use crate::house::{House, incoming, stand_ins};
 use gallerist_engine::{Incoming, RefusalKind};
 use gallerist_fakes::Fakes;
-use gallerist_store::{AttemptStatus, RequestStatus};
+use gallerist_store::{AttemptEnd, AttemptStatus, Conclusion, End, RequestEnd, RequestStatus};
+use jiff::Timestamp;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,4 +85,78 @@ fn what_a_replica_left_in_the_middle_of_a_job_is_settled_by_another() {
         assert_eq!(detail.attempts[0].status, AttemptStatus::Settled);
         house.balance().await;
     });
+}
+
+/// Ends the newest request as a sweep does that takes its owner for gone.
+async fn take_for_gone(house: &House) {
+    let detail = house.newest().await;
+    let dispute = |attempt| AttemptEnd {
+        attempt,
+        end: End::Disputed {
+            reason: "the request broke off inside the gateway".to_owned(),
+            fault_json: None,
+            provider_request_id: None,
+        },
+    };
+    let finish = RequestEnd {
+        status: RequestStatus::Failed,
+        http_status: 502,
+        error_code: Some("upstream_failed".to_owned()),
+        answer_json: None,
+        images_delivered: 0,
+        list: None,
+        saved: None,
+        free_idempotency_key: false,
+    };
+    let ends = detail.attempts.iter().map(|attempt| dispute(attempt.id)).collect();
+    let gone = Conclusion { request: detail.request.id, ends, finish: Some(finish), now: Timestamp::now() };
+    house.store.conclude(gone).await.expect("it is still running");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_end_resolves_the_dispute_of_a_sweep_that_took_its_owner_for_gone() {
+    let house = House::open(53).await;
+    house.faults("openai", &json!([{"fault": "latency", "ms": 800}]));
+    let mut request = ask("openai/gpt-image-2");
+    for (n, key) in [(1, None), (2, Some("gone-1"))] {
+        request.n = n;
+        let asked = Incoming { idempotency_key: key.map(str::to_owned), ..incoming(request.clone()) };
+        let early = async {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            take_for_gone(&house).await;
+        };
+        let (answer, ()) = tokio::join!(house.engine.generate(asked), early);
+        let answer = answer.expect("it is made");
+        let mut detail = house.newest().await;
+        for _ in 0..200 {
+            if detail.attempts[0].status != AttemptStatus::Disputed {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            detail = house.newest().await;
+        }
+        let attempt = &detail.attempts[0];
+        assert_eq!((attempt.status, attempt.images), (AttemptStatus::Settled, n));
+        assert_eq!(attempt.charged, answer.meta.cost.charged_usd);
+        assert!(attempt.charge_json.is_some() && attempt.basis.is_some());
+        let found = &detail.request;
+        assert_eq!((found.status, found.images_delivered), (RequestStatus::Succeeded, n));
+    }
+    // Nothing was charged, and that is known as well.
+    house.faults("openai", &json!([{"fault": "latency", "ms": 800}, {"fault": "429"}]));
+    let early = async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        take_for_gone(&house).await;
+    };
+    request.prompt = "another heron".to_owned();
+    let (refused, ()) = tokio::join!(house.engine.generate(incoming(request)), early);
+    refused.expect_err("it is refused");
+    for _ in 0..200 {
+        if house.newest().await.attempts[0].status != AttemptStatus::Disputed {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(house.newest().await.attempts[0].status, AttemptStatus::Released);
+    assert_eq!(house.balance().await, 0);
 }

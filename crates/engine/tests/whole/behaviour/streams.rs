@@ -2,11 +2,15 @@
 
 use super::{ask, ask_at, bytes, usd};
 use crate::house::{House, incoming};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use gallerist_domain::ImageRequest;
 use gallerist_engine::{RefusalKind, StreamEvent};
 use gallerist_store::{AttemptStatus, RequestStatus};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 fn streaming(mut request: ImageRequest, partial_images: u8) -> ImageRequest {
     request.stream = true;
@@ -75,6 +79,70 @@ async fn nothing_is_tried_elsewhere_after_the_first_event() {
         assert_eq!(refusal.disputed, detail.attempts[0].reserved);
     }
     house.balance().await;
+}
+
+/// An upstream that begins a stream with these events, and breaks off in the middle of the next one.
+async fn breaks_after(events: Vec<(&'static str, Value)>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
+    let origin = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let mut text = String::new();
+    for (name, data) in events {
+        text.push_str(&format!("event: {name}\ndata: {data}\n\n"));
+    }
+    text.push_str("event: image_generation.completed\ndata: {");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut asked = [0; 4 << 10];
+            // The request is read whole, so that its rest resets nothing.
+            while let Ok(Ok(1..)) =
+                tokio::time::timeout(Duration::from_millis(200), stream.read(&mut asked)).await
+            {}
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            let _ = stream.write_all(format!("{head}{:x}\r\n{text}\r\n", text.len()).as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    origin
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_that_came_whole_are_delivered_when_the_stream_breaks_later() {
+    let house = House::open(69).await;
+    let made = house.engine.generate(incoming(ask("openai/gpt-image-2"))).await.expect("it is made");
+    let picture = bytes(&made.images[0]);
+    house.balance().await;
+    let completed = json!({
+        "type": "image_generation.completed",
+        "b64_json": STANDARD.encode(&picture),
+        "output_format": "png",
+        "usage": {"input_tokens": 10, "output_tokens": 100, "total_tokens": 110},
+    });
+    let failed = json!({"error": {"type": "server_error", "code": "server_error", "message": "it broke"}});
+    for last in [None, Some(("error", failed))] {
+        let begun = [("image_generation.completed", completed.clone())].into_iter().chain(last).collect();
+        let origin = breaks_after(begun).await;
+        let house = House::with(70, |settings| {
+            settings.providers.retain(|provider| provider.kind == "openai");
+            settings.providers[0].base_url = origin;
+        })
+        .await;
+        let mut request = streaming(ask("openai/gpt-image-2"), 0);
+        request.n = 2;
+        let events = events(&house, request).await;
+        assert_eq!(kinds(&events), "c");
+        let Some(StreamEvent::Completed { image, meta }) = events.last() else { panic!("it is completed") };
+        assert!(bytes(image) == picture);
+        assert_eq!(meta.missing.as_ref().map(|missing| missing.count), Some(1));
+        let detail = house.settled().await;
+        let attempt = &detail.attempts[0];
+        // What the call cost nobody knows.
+        assert_eq!((attempt.status, detail.attempts.len()), (AttemptStatus::Disputed, 1));
+        assert_eq!(meta.cost.disputed_usd, Some(attempt.reserved));
+        assert_eq!((detail.request.status, detail.request.images_delivered), (RequestStatus::Partial, 1));
+        house.engine.shut_down(10_000).await;
+        assert!(house.store.books().await.expect("the store reads").balance());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,129 @@
+//! The words of shapes and sheets: what they do, and what is wrong about them.
+
+use super::{SOUND, plant, read};
+use crate::quote::{Bounds, bounds};
+use crate::testing::instant;
+use crate::{Facts, ModelSheet};
+use gallerist_domain::{ImageCall, Operation, OptionWord, Size};
+use std::sync::Arc;
+
+const LINE: &str = "    { line = \"picture\", meter = \"images\", amount = \"4\", currency = \"credit\", source = \"page\" },\n]";
+
+fn model(text: &str) -> Arc<ModelSheet> {
+    let catalogue = read(text).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    Arc::clone(&catalogue.providers[0].models[0])
+}
+
+fn mistake(text: &str) -> String {
+    read(text).expect_err("the file has a mistake")[0].message.clone()
+}
+
+fn with_sheet(entries: &str) -> String {
+    let mut text = SOUND.to_owned();
+    plant(&mut text, LINE, &format!("{LINE}\n{entries}"));
+    text
+}
+
+fn with_shape(entries: &str) -> String {
+    let mut text = SOUND.to_owned();
+    plant(&mut text, "format_default = \"png\"\n", &format!("format_default = \"png\"\n{entries}\n"));
+    text
+}
+
+fn price(model: &ModelSheet, change: impl Fn(&mut ImageCall)) -> [String; 3] {
+    let mut call = ImageCall::example("easel", Size::new(1024, 1024));
+    change(&mut call);
+    let bounds = bounds(&model.sheet, &Facts::of(&call), instant("2026-11-22T12:00:00Z")).expect("a price");
+    let Bounds { min, expected, max } = bounds;
+    [min, expected, max].map(|ticks| ticks.short().to_string())
+}
+
+#[test]
+fn an_open_factor_expects_its_upper_end_and_records_its_lower_one() {
+    let factor = "numerator = 11, numerator_max = 12, denominator = 10, source = \"page\"";
+    let text = with_sheet(&format!("factors = [{{ factor = \"zone\", {factor} }}]"));
+    assert_eq!(price(&model(&text), |_| {}), ["0.044", "0.048", "0.048"]);
+    let text = text.replace("numerator_max = 12", "numerator_max = 10");
+    assert!(mistake(&text).contains("numerator_max ≥ numerator"), "{}", mistake(&text));
+}
+
+#[test]
+fn a_price_may_depend_on_the_shape_of_each_picture_that_goes_in() {
+    let mut text = SOUND.to_owned();
+    let line = |name: &str, amount: &str, when: &str| {
+        let rest = format!("choice = \"picture\"{when}, source = \"page\"");
+        format!("{{ line = \"{name}\", meter = \"images\", amount = \"{amount}\", {rest} }},\n")
+    };
+    let small = ", when = { each_input = { pixels_max = 1048576, ratio_per_mille_max = 2000 } }";
+    plant(&mut text, LINE, &format!("{}{}]", line("small", "0.01", small), line("other", "0.03", "")));
+    let model = model(&text);
+    let with = |sizes: &'static [(u32, u32)]| {
+        let inputs: Vec<Size> = sizes.iter().map(|(width, height)| Size::new(*width, *height)).collect();
+        price(&model, |call| call.ingredients.inputs.clone_from(&inputs))[1].clone()
+    };
+    assert_eq!(with(&[]), "0.01", "nothing goes in that would be too large");
+    assert_eq!(with(&[(1024, 1024), (512, 1024)]), "0.01");
+    assert_eq!(with(&[(1024, 1024), (1025, 1024)]), "0.03", "one of them is too large");
+    assert_eq!(with(&[(511, 1024)]), "0.03", "too long");
+    let text = text.replace("pixels_max = 1048576", "width_max = 4, width_min = 5");
+    let text =
+        text.replace("[shapes.plain]", "[shapes.plain]\neach_input = { width_min = 5, width_max = 4 }");
+    assert!(mistake(&text).contains("no picture holds the limits of `each_input`: 5 to 4 pixels wide"));
+}
+
+#[test]
+fn the_model_may_decide_how_many_pictures_come() {
+    let rule = |rest: &str| format!("outputs = [{{ outputs = \"set\", {rest}, source = \"page\" }}]");
+    let layers = model(&with_sheet(&rule("min = 1, max = 17, when = { operations = [\"layerize\"] }")));
+    assert_eq!(price(&layers, |_| {}), ["0.04", "0.04", "0.04"]);
+    let split = price(&layers, |call| call.operation = Operation::Layerize);
+    assert_eq!(split, ["0.04", "0.68", "0.68"], "the most is reserved");
+    let fewer = model(&with_sheet(&rule("min = 1, when = { options = { set = [\"yes\"] } }")));
+    let word = OptionWord { name: "set".to_owned(), value: "yes".to_owned() };
+    let asked = price(&fewer, |call| (call.n, call.option_words) = (4, vec![word.clone()]));
+    assert_eq!(asked, ["0.04", "0.16", "0.16"]);
+    let wrong = mistake(&with_sheet(&rule("min = 3, max = 2")));
+    assert_eq!(wrong, "`max` is at least 1, and at least `min`");
+}
+
+#[test]
+fn sheets_share_a_pool_that_lowers_only_the_least() {
+    let pool =
+        "[[allowances]]\nallowance = \"gift\"\namount = \"0.03\"\nper = \"month\"\nsource = \"page\"\n";
+    let sharing = with_sheet("allowances = [\"gift\"]");
+    let text = sharing.replace("[outcomes.default]", &format!("{pool}\n[outcomes.default]"));
+    assert_eq!(price(&model(&text), |_| {}), ["0.01", "0.04", "0.04"]);
+    let other = text.replace("per = \"month\"", "per = \"month\"\nlines = [\"fee\"]");
+    assert_eq!(price(&model(&other), |_| {}), ["0.04", "0.04", "0.04"], "it covers another line");
+    let twice = text.replace("[outcomes.default]", &format!("{pool}\n[outcomes.default]"));
+    assert!(mistake(&twice).contains("stands twice"));
+    assert!(mistake(&sharing).contains("\"gift\" is not defined in [[allowances]]"), "{}", mistake(&sharing));
+}
+
+#[test]
+fn an_operation_takes_what_its_own_table_says_and_else_what_the_shape_says() {
+    let shape = "operations = [\"generate\", \"edit\"]\noptions = [\"style\"]\n";
+    let own = "by_operation = { edit = { options = [\"style\", \"strength\"], images_per_call_max = 4 } }";
+    let text = with_shape(&format!("{shape}{own}"));
+    let model = model(&text);
+    let (usual, edit) = (model.capabilities.of(Operation::Generate), model.capabilities.of(Operation::Edit));
+    assert_eq!((usual.options.len(), usual.images_per_call_max), (1, 1));
+    assert_eq!((edit.options.len(), edit.images_per_call_max), (2, 4));
+    assert_eq!(edit.size_default, usual.size_default);
+    let unknown = mistake(&text.replace("{ edit = {", "{ upscale = {"));
+    assert!(unknown.contains("one of its operations (generate, edit), not \"upscale\""), "{unknown}");
+    let wrong = mistake(&text.replace("images_per_call_max = 4", "images_per_call_max = 0"));
+    assert_eq!(wrong, "shape \"plain.by_operation.edit\": `images_per_call_max` is at least 1");
+    let nested = mistake(&text.replace("images_per_call_max = 4", "operations = [\"edit\"]"));
+    assert_eq!(nested, "`operations` belong to the shape, not to one of them");
+    let misspelt = mistake(&text.replace("images_per_call_max = 4", "image_per_call_max = 4"));
+    assert!(misspelt.contains("unknown field `image_per_call_max`"), "{misspelt}");
+}
+
+#[test]
+fn a_drawing_has_a_price_and_cannot_be_ordered() {
+    let text = SOUND.replace("\"png\"", "\"svg\"");
+    assert_eq!(price(&model(&text), |_| {})[1], "0.04");
+    let served = text.replace("concurrency_max = 4", "concurrency_max = 4\nserves = [\"generate\"]");
+    assert!(mistake(&served).contains("answers with svg, which no adapter can order"));
+}
