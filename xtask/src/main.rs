@@ -4,17 +4,19 @@
 //! of shell scripts. It refuses product code: nothing here is linked into the binary, and it sees the
 //! other rooms only as files and as processes.
 //!
-//! `suite.rs` is what `test` does, in order; `tools.rs` sets up Python and Node for it, `postgres.rs` a
-//! PostgreSQL server, `sdk.rs` runs the
-//! official SDKs against the binary; `tidy.rs` holds the rules of the house that can be checked;
-//! `bench.rs`, `chaos.rs`, `simulate.rs` and `nightly.rs` are the long runs.
+//! `suite.rs` is what `test` does, in order; `tools.rs` sets up Python and Node for it, `servers.rs` the private
+//! servers of the tests (`postgres.rs`, `redis.rs`), `sdk.rs` runs the official SDKs against the binary; `tidy.rs`
+//! holds the rules of the house that can be checked; `bench.rs`, `chaos.rs`, `simulate.rs` and `nightly.rs` are the
+//! long runs.
 
 mod bench;
 mod chaos;
 mod nightly;
 mod postgres;
+mod redis;
 mod sdk;
 mod server_process;
+mod servers;
 mod shell;
 mod simulate;
 mod suite;
@@ -26,7 +28,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test             everything: rustfmt, clippy, Rust tests (with a private PostgreSQL), the official SDKs; last line `N passed, N failed`
+  test             everything: rustfmt, clippy, Rust tests (with a private PostgreSQL and Redis), the official SDKs; last line `N passed, N failed`
   sdk              only the official SDKs
   tidy             only the rules of the house (rooms, file sizes, places of a provider)
   bench [--peers]  micro-benchmarks; with --peers also the side-by-side run against other gateways

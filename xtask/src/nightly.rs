@@ -2,9 +2,11 @@
 //!
 //! Licences, bans and advisories by `cargo deny` where it is installed; the property tests with many
 //! more cases; the Rust tests in the release profile, whose arithmetic and timing differ from debug; two minutes in
-//! which replicas are killed; ten thousand simulated runs (`simulate.rs`).
+//! which replicas are killed; ten thousand simulated runs (`simulate.rs`). Tests have the same private servers as in
+//! `cargo xtask test`.
 
 use crate::chaos;
+use crate::servers::Servers;
 use crate::shell::{self, cargo, exists};
 use crate::simulate;
 use anyhow::Result;
@@ -23,9 +25,13 @@ pub fn run() -> Result<bool> {
     } else {
         println!("cargo deny: skipped, it is not installed (cargo install cargo-deny)");
     }
+    let servers = Servers::start(|missing| {
+        println!("FAILED {missing}");
+        passed = false;
+    });
     let properties = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
-    passed &= shell::run(cargo().args(properties).env("PROPTEST_CASES", PROPERTY_CASES))?;
-    passed &= shell::run(cargo().args(["test", "--workspace", "--no-fail-fast", "--release"]))?;
+    passed &= shell::run(servers.tell(cargo().args(properties).env("PROPTEST_CASES", PROPERTY_CASES)))?;
+    passed &= shell::run(servers.tell(cargo().args(["test", "--workspace", "--no-fail-fast", "--release"])))?;
     passed &= chaos::run(chaos::SECONDS_USUAL)?;
     passed &= simulate::nightly()?;
     Ok(passed)

@@ -5,7 +5,7 @@
 //! everything. Each test counts one, and so does each check that has no tests of its own. The last line
 //! is `N passed, N failed`.
 
-use crate::postgres::{self, Disk, Postgres};
+use crate::servers::Servers;
 use crate::shell::{self, Tally, cargo, exists, run_and_read};
 use crate::{sdk, tools};
 use anyhow::Result;
@@ -22,9 +22,10 @@ pub fn run() -> Result<bool> {
     let lints = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
     check(&mut tally, "clippy", &lints)?;
     let built = build(&mut tally)?;
-    let postgres = with_postgres(&mut tally);
-    tally.add(rust_tests(postgres.as_ref())?);
-    drop(postgres);
+    // Without them tests are skipped, which counts as a failure.
+    let servers = Servers::start(|missing| tally.fail(missing));
+    tally.add(rust_tests(&servers)?);
+    drop(servers);
     sdk_tests(&mut tally, built);
     Ok(report(&tally, start))
 }
@@ -73,28 +74,14 @@ fn check(tally: &mut Tally, name: &str, arguments: &[&str]) -> Result<bool> {
     Ok(passed)
 }
 
-/// A server for the tests that need one; they are skipped without it, which counts as a failure.
-fn with_postgres(tally: &mut Tally) -> Option<Postgres> {
-    match Postgres::start(Disk::Ignored) {
-        Ok(server) => Some(server),
-        Err(error) => {
-            tally.fail(format!("PostgreSQL tests: {error:#}"));
-            None
-        }
-    }
-}
-
-fn rust_tests(postgres: Option<&Postgres>) -> Result<Tally> {
+fn rust_tests(servers: &Servers) -> Result<Tally> {
     let nextest = exists("cargo-nextest", &["nextest", "--version"]);
     let mut command = cargo();
     match nextest {
         true => command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "fail"]),
         false => command.args(["test", "--workspace", "--no-fail-fast"]),
     };
-    if let Some(server) = postgres {
-        command.env(postgres::TEST_URL, server.url());
-    }
-    let (passed, text) = run_and_read(&mut command)?;
+    let (passed, text) = run_and_read(servers.tell(&mut command))?;
     let mut tally = if nextest { read_nextest(&text) } else { read_cargo_test(&text) };
     if !passed && tally.failed == 0 {
         tally.fail("the Rust tests do not build or do not run");

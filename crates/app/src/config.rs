@@ -25,9 +25,11 @@ use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::FeedBook;
 use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
 use gallerist_routing::NameBook;
+use gallerist_store::counters::CountersUrl;
 use gallerist_store::{RETENTION_DAYS_MIN, StoreOptions, StoreUrl};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use typed::{Typed, Written};
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database that holds the books instead of `data_dir`.
     pub store_url: Option<StoreUrl>,
+    /// Where several gateways count rates together.
+    pub redis_url: Option<CountersUrl>,
     /// What can be ordered, with the accepted prices of feeds.
     pub catalogue: Arc<Catalogue>,
     /// The same without feeds.
@@ -138,7 +142,18 @@ impl Config {
             listen: listen(&typed, environment, &mut mistakes),
             public_url: public_url(&typed, environment, &mut mistakes),
             data_dir,
-            store_url: store_url(&typed, environment, &mut mistakes),
+            store_url: address(
+                ("GALLERIST_STORE_URL", "the address of the store"),
+                typed.store_url.as_ref(),
+                environment,
+                &mut mistakes,
+            ),
+            redis_url: address(
+                ("GALLERIST_REDIS_URL", "the address of the Redis server"),
+                typed.redis_url.as_ref(),
+                environment,
+                &mut mistakes,
+            ),
             baseline: offer_id(typed.baseline.as_ref(), &catalogue, &providers, &mut mistakes),
             names,
             limits: limits(&typed, &mut mistakes),
@@ -268,18 +283,22 @@ fn data_dir(place: &Place, typed: &Typed, environment: &Environment, mistakes: &
     })
 }
 
-/// The address may hold a password, so no mistake shows it.
-fn store_url(typed: &Typed, environment: &Environment, mistakes: &mut Mistakes) -> Option<StoreUrl> {
-    const VARIABLE: &str = "GALLERIST_STORE_URL";
-    let (place, text) = match (environment.get(VARIABLE), &typed.store_url) {
-        (Some(text), _) => (VARIABLE.to_owned(), text),
+/// An address by its variable, else by its entry. It may hold a password, so no mistake shows it.
+fn address<Url: FromStr<Err = &'static str>>(
+    (variable, words): (&str, &str),
+    typed: Option<&Written<String>>,
+    environment: &Environment,
+    mistakes: &mut Mistakes,
+) -> Option<Url> {
+    let (place, text) = match (environment.get(variable), typed) {
+        (Some(text), _) => (variable.to_owned(), text),
         (None, Some(written)) => (written.place.clone(), written.value.clone()),
         (None, None) => return None,
     };
     match text.parse() {
         Ok(url) => Some(url),
         Err(wrong) => {
-            mistakes.add(place, format!("the address of the store {wrong}"));
+            mistakes.add(place, format!("{words} {wrong}"));
             None
         }
     }

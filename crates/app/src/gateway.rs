@@ -9,6 +9,7 @@ use crate::failure::{Failure, Result};
 use gallerist_domain::SystemClock;
 use gallerist_engine::{Engine, EngineSettings};
 use gallerist_server::{AppSettings, AppState, ServeLimits};
+use gallerist_store::counters::Counters;
 use gallerist_store::{Store, StoreError, StoreOptions};
 
 use std::net::SocketAddr;
@@ -82,7 +83,7 @@ pub fn open_store(options: StoreOptions) -> Result<Store> {
     })
 }
 
-/// The engine's settings for a configuration.
+/// The engine's settings for a configuration, by itself.
 pub fn engine_settings(config: &Config, store: Store) -> EngineSettings {
     EngineSettings {
         catalogue: Arc::clone(&config.base),
@@ -96,6 +97,7 @@ pub fn engine_settings(config: &Config, store: Store) -> EngineSettings {
         moderation_failover: config.moderation_failover,
         store_prompts: config.store_prompts,
         feeds: feeds::settings(config),
+        counters: None,
     }
 }
 
@@ -107,7 +109,11 @@ impl Gateway {
     pub async fn start(config: &Config, store: Store, listener: TcpListener) -> Result<Gateway> {
         let listening =
             listener.local_addr().map_err(|error| Failure::because("the listener has no address", &error))?;
-        let engine = Engine::start(engine_settings(config, store))
+        let counters = match &config.redis_url {
+            Some(url) => Some(Counters::open(url.clone()).await),
+            None => None,
+        };
+        let engine = Engine::start(EngineSettings { counters, ..engine_settings(config, store) })
             .await
             .map_err(|error| Failure::because("the engine cannot start", &error))?;
         let state = AppState::new(AppSettings {

@@ -17,6 +17,7 @@ pub mod reconcile;
 pub mod refusal;
 pub mod request;
 pub mod settings;
+pub mod sharers;
 pub mod simulation;
 pub mod webhooks;
 
@@ -62,7 +63,7 @@ use gallerist_routing::{NameBook, PlanContext};
 use gallerist_store::{Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use queue::Standing;
-use rates::Level;
+use rates::{Level, SharedState};
 use shared::{ProviderRuntime, Shared};
 use std::sync::Arc;
 use std::time::Duration;
@@ -234,6 +235,11 @@ impl Engine {
     /// Where the rates of a payer stand; empty where it has none.
     pub async fn rate_levels(&self, payer: &Payer, allowance: &Allowance) -> Vec<Level> {
         self.shared.door.levels(payer, allowance, self.shared.clock.now()).await
+    }
+
+    /// How the server stands on which replicas share rates; `None` where there is none.
+    pub fn shared_rates(&self) -> Option<SharedState> {
+        self.shared.door.shared_state()
     }
 
     /// Where the calls of a request stand that wait for a place at their provider, the next one first.

@@ -1,13 +1,14 @@
 //! Waiting for a place at a provider's account: fair between projects, first come first served within one,
 //! bounded, with a deadline, and with a foreseeable start.
 //!
-//! What decides is pure: `queue/fair.rs` is the order, `queue/account.rs` the limits of an account and the
+//! Each replica keeps to its share of an account. What decides is pure: `queue/fair.rs` is the order, `queue/account.rs` the limits of an account and the
 //! forecast. This rim holds the lock and wakes those who wait; each of them waits in its own future, and one
 //! that is dropped leaves the queue, or its place.
 
 mod account;
 mod fair;
 
+use crate::sharers::Sharers;
 use account::{Account, CallSize, Party, Ticket};
 use gallerist_domain::{Fault, FaultKind, ProjectId, RequestId};
 use std::collections::HashMap;
@@ -50,6 +51,7 @@ pub(crate) struct Standing {
 
 /// The places of one provider's account.
 pub(crate) struct Places {
+    sharers: Sharers,
     state: Mutex<State>,
     begun: Instant,
 }
@@ -75,9 +77,9 @@ enum Told {
 }
 
 impl Places {
-    pub(crate) fn new(limits: AccountLimits) -> Places {
+    pub(crate) fn new(limits: AccountLimits, sharers: Sharers) -> Places {
         let state = State { account: Account::new(limits), waiting: HashMap::new(), timekeeper: None };
-        Places { state: Mutex::new(state), begun: Instant::now() }
+        Places { sharers, state: Mutex::new(state), begun: Instant::now() }
     }
 
     /// Waits for a place until the deadline.
@@ -166,7 +168,9 @@ impl Places {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.account.keep_to(self.sharers.divider());
+        state
     }
 }
 

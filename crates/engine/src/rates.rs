@@ -1,13 +1,19 @@
 //! The rates of keys and projects: requests and pictures per minute, and pictures at once.
 //!
 //! All limits of a request are taken together or none is, before anything is reserved; a repetition of an
-//! earlier request takes nothing. Rates are kept behind [`Rates`], so that several replicas may share them; the
-//! arithmetic is in `rates/bucket.rs`. What is being made is counted by this process alone.
+//! earlier request takes nothing. Rates are kept behind [`Rates`]: in this process (`rates/local.rs`), or on a
+//! server that replicas share (`rates/shared.rs`); the arithmetic is in `rates/bucket.rs` and `bucket.lua`. What
+//! is being made is counted by each process for its share of the limit.
 
 mod bucket;
+mod local;
+mod shared;
+
+pub use local::LocalRates;
+pub use shared::SharedRates;
 
 use crate::refusal::{Refusal, RefusalKind};
-use bucket::Bucket;
+use crate::sharers::Sharers;
 use futures_util::future::BoxFuture;
 use gallerist_domain::{Allowance, Clock, Payer, RateLimits};
 use jiff::Timestamp;
@@ -16,8 +22,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// When somebody may ask again whose pictures are all being made: when the first is done, nobody knows.
 const AT_ONCE_RETRY_MS: u64 = 1_000;
-/// Buckets that are kept before those that are full again are forgotten.
-const BUCKETS_KEPT: usize = 1_024;
 
 /// What a rate counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,63 +91,45 @@ pub enum Taken {
 pub trait Rates: Send + Sync {
     /// Takes all that is asked or nothing, at `now`. Each cost is within its limit.
     fn take(&self, asks: Vec<Ask>, now: Timestamp) -> BoxFuture<'_, Taken>;
-}
 
-/// Rates in the memory of this process.
-#[derive(Default)]
-pub struct LocalRates {
-    buckets: Mutex<HashMap<(Owner, Measure), Bucket>>,
-}
-
-impl LocalRates {
-    fn take_now(&self, asks: Vec<Ask>, now: Timestamp) -> Taken {
-        let now_ns = now.as_nanosecond();
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |buckets: &HashMap<_, Bucket>, ask: &Ask| {
-            buckets.get(&(ask.owner.clone(), ask.measure)).copied().unwrap_or_default()
-        };
-        let waits = asks.iter().map(|ask| of(&buckets, ask).wait_ns(ask.limit, ask.cost, now_ns));
-        if let Some((ask, wait_ns)) = waits.enumerate().max_by_key(|(_, wait_ns)| *wait_ns)
-            && wait_ns > 0
-        {
-            return Taken::Refused { ask, retry_after_ms: milliseconds(wait_ns) };
-        }
-        let mut levels = Vec::with_capacity(asks.len());
-        for Ask { owner, measure, limit, cost } in asks {
-            let bucket = buckets.entry((owner, measure)).or_default();
-            bucket.take(limit, cost, now_ns);
-            let (remaining, reset_ns) = bucket.level(limit, now_ns);
-            levels.push(Level { measure, limit, remaining, reset_ms: milliseconds(reset_ns) });
-        }
-        if buckets.len() > BUCKETS_KEPT {
-            buckets.retain(|_, bucket| !bucket.is_full(now_ns));
-        }
-        Taken::All(levels)
+    /// How the server stands on which replicas share them; `None` where there is none.
+    fn shared_state(&self) -> Option<SharedState> {
+        None
     }
 }
 
-impl Rates for LocalRates {
-    fn take(&self, asks: Vec<Ask>, now: Timestamp) -> BoxFuture<'_, Taken> {
-        Box::pin(std::future::ready(self.take_now(asks, now)))
-    }
+/// How shared rates stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedState {
+    /// Whether the server answered when it was last asked.
+    pub is_up: bool,
+    /// Times that it was lost, or not there at the start.
+    pub losses: u64,
+    /// Requests that this process let in or refused by itself.
+    pub decided_locally: u64,
 }
 
 /// Rounded up, so that nobody comes back too early.
-fn milliseconds(nanoseconds: i128) -> u64 {
-    u64::try_from(nanoseconds.max(0).div_euclid(1_000_000) + i128::from(nanoseconds % 1_000_000 > 0))
-        .unwrap_or(u64::MAX)
+fn milliseconds(microseconds: i64) -> u64 {
+    u64::try_from(microseconds).unwrap_or(0).div_ceil(1_000)
 }
 
 /// The door that counts.
 pub(crate) struct Door {
     rates: Arc<dyn Rates>,
+    sharers: Sharers,
     /// Pictures that are being made.
     at_once: Arc<Mutex<HashMap<Owner, u32>>>,
 }
 
 impl Door {
-    pub(crate) fn new(rates: Arc<dyn Rates>) -> Door {
-        Door { rates, at_once: Arc::default() }
+    pub(crate) fn new(rates: Arc<dyn Rates>, sharers: Sharers) -> Door {
+        Door { rates, sharers, at_once: Arc::default() }
+    }
+
+    /// How the server stands on which replicas share the rates; `None` where there is none.
+    pub(crate) fn shared_state(&self) -> Option<SharedState> {
+        self.rates.shared_state()
     }
 
     /// Lets a request of `images` pictures in, for as long as the pass is held.
@@ -199,11 +185,17 @@ impl Door {
     fn hold(&self, limits: &[(Owner, RateLimits)], images: u32) -> Result<Pass, Refusal> {
         let mut at_once = self.at_once.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = || limits.iter().filter_map(|(owner, limit)| Some((owner, limit.images_at_once?)));
+        let share = self.sharers.divider();
         for (owner, limit) in counted() {
             let being_made = at_once.get(owner).copied().unwrap_or(0);
-            if being_made + images > limit {
+            // What is more than a share is let in alone, else it never would be.
+            if being_made > 0 && being_made + images > share(limit) {
+                let here = match share(limit) {
+                    share if share < limit => format!(" ({share} at this replica)"),
+                    _ => String::new(),
+                };
                 let message = format!(
-                    "The limit of the {} is {limit} images at once, and {being_made} are being made.",
+                    "The limit of the {} is {limit} images at once{here}, and {being_made} are being made.",
                     owner.word()
                 );
                 let mut refusal = Refusal::new(RefusalKind::RateLimited, message);

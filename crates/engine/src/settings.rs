@@ -8,6 +8,7 @@ use gallerist_pricing::Catalogue;
 use gallerist_providers::Endpoint;
 use gallerist_routing::NameBook;
 use gallerist_store::Store;
+use gallerist_store::counters::Counters;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 
@@ -23,9 +24,9 @@ pub struct ProviderSettings {
     pub base_url: String,
     /// Empty where none is needed.
     pub key: SecretString,
-    /// Calls in flight; the catalogue's limit when absent.
+    /// Calls in flight, of all replicas together; the catalogue's limit when absent.
     pub concurrency_max: Option<u32>,
-    /// Pictures that the account may begin in any 60 seconds, at least 1; absent: no limit is known.
+    /// Pictures that the account may begin in any 60 seconds, on all replicas together, at least 1; absent: no limit is known.
     pub images_per_minute: Option<u32>,
 }
 
@@ -129,4 +130,6 @@ pub struct EngineSettings {
     pub store_prompts: bool,
     /// Where prices are polled, and what earlier polls told.
     pub feeds: FeedSettings,
+    /// Where replicas count rates together; absent: each counts its share.
+    pub counters: Option<Counters>,
 }

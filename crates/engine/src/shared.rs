@@ -6,8 +6,9 @@ use crate::feeds::{FeedDesk, Fetcher};
 use crate::joining::Joining;
 use crate::market::Market;
 use crate::queue::{AccountLimits, Places};
-use crate::rates::{Door, LocalRates};
+use crate::rates::{Door, LocalRates, Rates, SharedRates};
 use crate::settings::{EngineSettings, Limits, ProviderSettings};
+use crate::sharers::Sharers;
 use crate::simulation::Carrier;
 use crate::tasks::Tasks;
 use crate::transport::{OwnHost, Transport};
@@ -77,6 +78,7 @@ impl ProviderRuntime {
         settings: &ProviderSettings,
         catalogue: &Catalogue,
         limits: &Limits,
+        sharers: &Sharers,
     ) -> Result<ProviderRuntime, StartError> {
         let (name, kind) = (|| settings.name.clone(), || settings.kind.clone());
         let unknown = || StartError::UnknownKind { name: name(), kind: kind() };
@@ -92,11 +94,14 @@ impl ProviderRuntime {
             adapter,
             endpoint: settings.endpoint(),
             own_host: OwnHost::of(&settings.base_url),
-            places: Places::new(AccountLimits {
-                places: places as usize,
-                images_per_minute: settings.images_per_minute,
-                waiting_max: limits.waiting_per_provider_max,
-            }),
+            places: Places::new(
+                AccountLimits {
+                    places,
+                    images_per_minute: settings.images_per_minute,
+                    waiting_max: limits.waiting_per_provider_max,
+                },
+                sharers.clone(),
+            ),
         })
     }
 }
@@ -138,11 +143,17 @@ impl Shared {
             moderation_failover,
             store_prompts,
             feeds,
+            counters,
         } = settings;
+        let sharers = Sharers::of(&store);
         let runtimes: Vec<ProviderRuntime> = providers
             .iter()
-            .map(|settings| ProviderRuntime::new(settings, &catalogue, &limits))
+            .map(|settings| ProviderRuntime::new(settings, &catalogue, &limits, &sharers))
             .collect::<Result<_, _>>()?;
+        let rates: Arc<dyn Rates> = match counters {
+            Some(counters) => Arc::new(SharedRates::new(counters, sharers.clone())),
+            None => Arc::new(LocalRates::new(sharers.clone())),
+        };
         let feeds = FeedDesk::new(catalogue, feeds);
         let market = Market::new(feeds.catalogue(), &providers);
         let fresh: [u8; 32] = blake3::hash(&random_bytes()).into();
@@ -160,7 +171,7 @@ impl Shared {
             baseline,
             transport: Arc::new(net.transport),
             joining: Joining::new(limits.recent_answer_bytes_max),
-            door: Door::new(Arc::new(LocalRates::default())),
+            door: Door::new(rates, sharers),
             lives: Arc::new(Semaphore::new(limits.requests_max)),
             decodes: Semaphore::new(limits.decodes_max),
             tasks,

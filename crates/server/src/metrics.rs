@@ -4,6 +4,7 @@
 
 use gallerist_domain::Ticks;
 use gallerist_engine::feeds::FeedState;
+use gallerist_engine::rates::SharedState;
 use gallerist_pricing::feed::FeedBook;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -86,6 +87,25 @@ impl Metrics {
         add("gallerist_charged_usd_total", "counter", help, charged.to_string());
         out
     }
+}
+
+/// How many replicas share the limits, and the server on which they count rates together where there is one.
+pub(crate) fn of_replicas(alive: u32, rates: Option<SharedState>) -> String {
+    let mut out = String::new();
+    let mut add = |name: &str, kind: &str, help: &str, value: u64| {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+    };
+    let help = "Gateways on this database that live, by their heartbeats.";
+    add("gallerist_replicas", "gauge", help, u64::from(alive));
+    if let Some(SharedState { is_up, losses, decided_locally }) = rates {
+        let help = "Whether the Redis server of shared rates answered when it was last asked.";
+        add("gallerist_redis_up", "gauge", help, u64::from(is_up));
+        let help = "Times that the Redis server was lost, or not there at the start.";
+        add("gallerist_redis_losses_total", "counter", help, losses);
+        let help = "Decisions on rates that this process made for its own share.";
+        add("gallerist_rates_decided_locally_total", "counter", help, decided_locally);
+    }
+    out
 }
 
 /// How the feeds stand, as gauges and counters by the names that the settings give them.

@@ -6,6 +6,9 @@
 //! connections of their own. Only this room changes money: [`ledger`] holds its rules, which speak to the engine
 //! through `sql.rs` alone; `schema/` holds the tables.
 //!
+//! What replicas count together and may lose is not in the database but on a Redis or Valkey server
+//! ([`counters`]).
+//!
 //! It refuses HTTP, the time of day (every command brings `now`), and deciding prices or routes. JSON that
 //! it keeps is text to it. Every write is on disk when its future returns.
 
@@ -14,6 +17,7 @@ pub mod audit;
 pub mod billed;
 pub mod books;
 pub mod budgets;
+pub mod counters;
 pub mod credits;
 pub mod deliveries;
 pub mod error;
@@ -233,6 +237,12 @@ impl Store {
     /// Whether other processes may have the same database open.
     pub fn is_shared(&self) -> bool {
         self.inner.replica.is_some()
+    }
+
+    /// How many processes have this database open, this one included, by its heartbeats; at least 1. What was
+    /// heard last while the database is away.
+    pub fn replicas_alive(&self) -> u32 {
+        self.inner.replica.as_ref().map_or(1, postgres::Replica::alive)
     }
 
     /// Whether the database answered when it was last asked. A file is always at hand.

@@ -282,6 +282,7 @@ fn config(store: &Store, stand_ins: &StandIns) -> Config {
     let catalogue = Arc::new(Origin::default().served().expect("the embedded catalogue passes its own test"));
     Config {
         store_url: None,
+        redis_url: None,
         public_url: None,
         listen: String::new(),
         data_dir: store.data_dir().to_owned(),

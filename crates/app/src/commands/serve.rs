@@ -26,8 +26,8 @@ pub(crate) const EXAMPLES: &str = "Examples:
 
 A provider is on when its customary key variable is set (OPENAI_API_KEY, …), an engine of your own when
 GALLERIST_<KIND>_BASE_URL is. GALLERIST_<KIND>_BASE_URL moves any provider. GALLERIST_LISTEN, GALLERIST_DATA_DIR,
-GALLERIST_PUBLIC_URL, GALLERIST_STORE_URL and GALLERIST_LOG (warn) are read too; on an empty store GALLERIST_ADMIN_KEY and GALLERIST_API_KEY become the
-first keys.
+GALLERIST_PUBLIC_URL, GALLERIST_STORE_URL, GALLERIST_REDIS_URL and GALLERIST_LOG (warn) are read too; on an
+empty store GALLERIST_ADMIN_KEY and GALLERIST_API_KEY become the first keys.
 
 The settings file, with every entry that there is; each is optional:
   listen = \"127.0.0.1:8080\"
@@ -45,6 +45,8 @@ The settings file, with every entry that there is; each is optional:
   retention_days = 400                 # delete older requests; usage and balances keep their sums
   [store]
   url = \"postgres://me@db/gallerist\"  # for several gateways; else SQLite in data_dir
+  [redis]
+  url = \"redis://cache\"              # for them to count rates together; else each counts its share
   [routes.thumbnails]                  # a policy of one's own: requests call it as their model
   models = { only = [\"flux-schnell\", \"openai/gpt-image-1-mini\"], exclude = [] }
   providers = { only = [], exclude = [\"stability\"] }
@@ -150,6 +152,8 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
     let base_url = format!("{}/v1", gateway.origin());
     let providers: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
     let cheapest = cheapest(gateway);
+    let is_up = || gateway.engine.shared_rates().is_some_and(|state| state.is_up);
+    let redis = config.redis_url.as_ref().map(|url| (url, is_up()));
     if json {
         output::json(&json!({
             "event": "ready",
@@ -161,6 +165,7 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
             })),
             "cap_usd": cap,
             "baseline": config.baseline.as_ref().map(ToString::to_string),
+            "redis": redis.map(|(url, is_up)| json!({"url": url.to_string(), "up": is_up})),
             "keys_file": keys.file,
         }));
     } else {
@@ -169,6 +174,12 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
         let routes: Vec<&str> = config.names.routes().iter().map(|route| route.name.as_str()).collect();
         if routes.len() > 1 {
             output::line(format!("  routes: {}", routes.join(", ")));
+        }
+        if let Some((url, is_up)) = redis {
+            output::line(match is_up {
+                true => format!("  rates are counted together with other gateways on {url}"),
+                false => format!("  {url} does not answer: until it does, rates are counted here alone"),
+            });
         }
         output::line(match &cheapest {
             Some(quote) => format!(

@@ -10,12 +10,13 @@ use std::path::PathBuf;
 const PREFIX: &str = "GALLERIST_";
 
 /// The variables that mean something whatever the catalogue holds.
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 9] = [
     "GALLERIST_CONFIG",
     "GALLERIST_DATA_DIR",
     "GALLERIST_LISTEN",
     "GALLERIST_PUBLIC_URL",
     "GALLERIST_STORE_URL",
+    "GALLERIST_REDIS_URL",
     "GALLERIST_LOG",
     "GALLERIST_ADMIN_KEY",
     "GALLERIST_API_KEY",

@@ -363,3 +363,27 @@ fn the_store_is_named_by_the_variable_else_by_the_file_and_no_mistake_shows_its_
     assert!(told.contains("gallerist.toml:3: unknown entry \"pool\""), "{told}");
     assert!(!told.contains("s3cret"), "{told}");
 }
+
+#[test]
+fn the_redis_server_is_named_by_the_variable_else_by_the_file_and_no_mistake_shows_its_password() {
+    let none = load("", Environment::default()).unwrap();
+    assert!(none.redis_url.is_none());
+    let file = "[redis]\nurl = \"redis://cache.example\"\n";
+    let config = load(file, Environment::default()).unwrap();
+    assert_eq!(config.redis_url.unwrap().to_string(), "redis://cache.example:6379/0");
+    let environment = |url| Environment::from([("GALLERIST_REDIS_URL", url)]);
+    let config = load(file, environment("rediss://me:s3cret@other:6380/3")).unwrap();
+    assert_eq!(config.redis_url.as_ref().unwrap().to_string(), "rediss://other:6380/3");
+    assert!(!format!("{config:?}").contains("s3cret"));
+    assert!(config.remarks.is_empty(), "{:?}", config.remarks);
+    let told = load(file, environment("http://me:s3cret@other")).unwrap_err().to_string();
+    assert!(
+        told.contains("GALLERIST_REDIS_URL: the address of the Redis server is not of the form"),
+        "{told}"
+    );
+    assert!(!told.contains("s3cret"), "{told}");
+    let wrong = "[redis]\nurl = \"cache:6379\"\ntimeout = 3\n";
+    let told = load(wrong, Environment::default()).unwrap_err().to_string();
+    assert!(told.contains("gallerist.toml:2: the address of the Redis server is not of the form"), "{told}");
+    assert!(told.contains("gallerist.toml:3: unknown entry \"timeout\""), "{told}");
+}

@@ -31,6 +31,8 @@ pub(super) struct Typed {
     pub public_url: Option<Written<String>>,
     /// Database that several gateways share: `url` of `[store]`; default SQLite in `data_dir`.
     pub store_url: Option<Written<String>>,
+    /// Redis or Valkey server on which several gateways count rates: `url` of `[redis]`; default none.
+    pub redis_url: Option<Written<String>>,
     /// Folder of the books.
     pub data_dir: Option<Written<PathBuf>>,
     /// Folder with catalogue files that replace or join the embedded ones.
@@ -175,7 +177,8 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     let typed = Typed {
         listen: reader.take(&mut table, "listen"),
         public_url: reader.take(&mut table, "public_url"),
-        store_url: reader.store_url(&mut table),
+        store_url: reader.url_of(&mut table, "store"),
+        redis_url: reader.url_of(&mut table, "redis"),
         data_dir: reader.take(&mut table, "data_dir"),
         catalogue_dir: reader.take(&mut table, "catalogue_dir"),
         catalogue_described: reader.take(&mut table, "catalogue_described").map(|written| written.value),
@@ -197,7 +200,8 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
     reader.refuse_rest(
         table,
         "listen, public_url, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
-         moderation_failover, store_prompts, retention_days, store, webhooks, credits, providers, feeds, routes, \
+         moderation_failover, store_prompts, retention_days, store, redis, webhooks, credits, providers, feeds, \
+         routes, \
          migrations",
     );
     typed
@@ -260,15 +264,16 @@ impl Reader<'_> {
         (minutes, drift)
     }
 
-    fn store_url(&mut self, table: &mut DeTable<'_>) -> Option<Written<String>> {
-        let value = table.remove("store")?;
+    /// The one entry of `[store]` and of `[redis]`.
+    fn url_of(&mut self, table: &mut DeTable<'_>, name: &str) -> Option<Written<String>> {
+        let value = table.remove(name)?;
         let span = value.span();
-        let DeValue::Table(mut store) = value.into_inner() else {
-            self.mistake(span, "store is a table: write [store] and its entries below");
+        let DeValue::Table(mut entries) = value.into_inner() else {
+            self.mistake(span, format!("{name} is a table: write [{name}] and its entries below"));
             return None;
         };
-        let url = self.take(&mut store, "url");
-        self.refuse_rest(store, "url");
+        let url = self.take(&mut entries, "url");
+        self.refuse_rest(entries, "url");
         url
     }
 

@@ -1,5 +1,6 @@
 //! `serve` and the commands beside it, before stand-ins.
 
+use crate::redis::Server;
 use crate::support::{Ran, Running, gallerist, http, run};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -90,6 +91,80 @@ fn keys_of_the_environment_become_the_first_keys() {
     assert!(!world.books().join("gallerist.keys").exists());
     let ended = serve.end();
     assert!(!ended.err.contains("sk-bench"), "{}", ended.err);
+}
+
+/// Whether the gateway reaches its Redis server, for which a busy machine may need a second try.
+fn reaches_redis(serve: &Running) -> bool {
+    let origin = serve.text("base_url").trim_end_matches("/v1").to_owned();
+    let told =
+        || ureq::get(format!("{origin}/metrics")).call().unwrap().into_body().read_to_string().unwrap();
+    let begun = std::time::Instant::now();
+    while begun.elapsed().as_secs() < 5 {
+        if told().contains("\ngallerist_redis_up 1\n") {
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(told().contains("\ngallerist_redis_up 0\n"));
+    false
+}
+
+#[test]
+fn serve_says_where_rates_are_counted_and_shows_no_password() {
+    let Some(server) = Server::start() else { return };
+    let world = World::start();
+    let serve =
+        Running::start(world.gallerist().env("GALLERIST_REDIS_URL", server.url()).args(["serve", "--json"]));
+    assert_eq!(serve.ready["redis"]["url"], format!("{}/0", server.url()));
+    assert!(reaches_redis(&serve));
+    assert_eq!(serve.end().code, 0);
+    // A server that does not take the password keeps nobody from starting.
+    let locked = server.url().replace("redis://", "redis://me:s3cret@");
+    let serve = Running::start(
+        world
+            .gallerist()
+            .env("GALLERIST_REDIS_URL", locked)
+            .env("GALLERIST_LOG", "trace")
+            .args(["serve", "--json"]),
+    );
+    assert_eq!(serve.ready["redis"]["up"], json!(false));
+    assert!(!reaches_redis(&serve));
+    let ended = serve.end();
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.err.contains("Redis does not answer"), "{}", ended.err);
+    assert!(!ended.out.contains("s3cret") && !ended.err.contains("s3cret"), "{}", ended.err);
+    let wrong = run(world.gallerist().env("GALLERIST_REDIS_URL", "cache:s3cret").arg("serve"));
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("GALLERIST_REDIS_URL: the address of the Redis server"), "{}", wrong.err);
+    assert!(!wrong.err.contains("s3cret"), "{}", wrong.err);
+}
+
+/// Makes a key and a certificate for this host in a folder that a server reads; the certificate's file.
+fn certify(folder: &Path) -> std::path::PathBuf {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let certificate = folder.join("certificate.pem");
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    certificate
+}
+
+#[test]
+fn a_redis_server_with_tls_is_believed_by_its_certificate_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = certify(folder.path());
+    let Some(server) = Server::start_with_tls(folder.path()) else { return };
+    let world = World::start();
+    let reaches = |trusted: &Path| {
+        let mut command = world.gallerist();
+        command.env("GALLERIST_REDIS_URL", server.url()).env("SSL_CERT_FILE", trusted);
+        let serve = Running::start(command.args(["serve", "--json"]));
+        let reaches = reaches_redis(&serve);
+        assert_eq!(serve.end().code, 0);
+        reaches
+    };
+    assert!(reaches(&certificate));
+    let other = tempfile::tempdir().unwrap();
+    assert!(!reaches(&certify(other.path())), "the certificate is another's");
 }
 
 #[test]

@@ -10,4 +10,6 @@ mod interrupted;
 mod offline;
 mod prices;
 mod prompts;
+#[path = "../../../engine/tests/whole/redis.rs"]
+mod redis;
 mod support;

@@ -14,11 +14,11 @@ const MINUTE_MS: u64 = 60_000;
 /// Names a call from its joining to its leaving.
 pub(crate) type Ticket = u64;
 
-/// What one account takes.
+/// What one account takes, from all replicas together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AccountLimits {
     /// Calls at once, at least 1.
-    pub places: usize,
+    pub places: u32,
     /// Pictures in any 60 seconds; absent: no limit.
     pub images_per_minute: Option<u32>,
     pub waiting_max: usize,
@@ -54,6 +54,8 @@ pub(crate) struct Forecast {
 }
 
 pub(crate) struct Account {
+    whole: AccountLimits,
+    /// This replica's share of them.
     limits: AccountLimits,
     queue: FairQueue<Party, (Ticket, CallSize)>,
     running: BTreeMap<Ticket, Running>,
@@ -101,9 +103,9 @@ impl Window {
 
 impl Account {
     pub(crate) fn new(limits: AccountLimits) -> Account {
-        let limits = AccountLimits { places: limits.places.max(1), ..limits };
         Account {
-            limits,
+            whole: limits,
+            limits: AccountLimits { places: limits.places.max(1), ..limits },
             queue: FairQueue::new(),
             running: BTreeMap::new(),
             window: Window::default(),
@@ -111,10 +113,20 @@ impl Account {
         }
     }
 
+    /// Keeps to a share of the limits from now on; what runs goes on.
+    pub(crate) fn keep_to(&mut self, share: impl Fn(u32) -> u32) {
+        self.limits.places = share(self.whole.places);
+        self.limits.images_per_minute = self.whole.images_per_minute.map(share);
+    }
+
+    fn has_place(&self) -> bool {
+        self.running.len() < self.limits.places as usize
+    }
+
     /// Takes a call into the queue; `None` if that is full and nobody has more in it than this party.
     pub(crate) fn join(&mut self, party: Party, size: CallSize, now_ms: u64) -> Option<Joined> {
         let fits = || self.window.fits_at(size.images, self.limits.images_per_minute, now_ms) <= now_ms;
-        let waits = self.queue.len() > 0 || self.running.len() >= self.limits.places || !fits();
+        let waits = self.queue.len() > 0 || !self.has_place() || !fits();
         let full = waits && self.queue.len() >= self.limits.waiting_max;
         let pushed_out = match full {
             true => Some(self.queue.push_out_for(&party)?.0),
@@ -128,7 +140,7 @@ impl Account {
     /// Starts every call that may start now, in order.
     pub(crate) fn start_due(&mut self, now_ms: u64) -> Vec<Ticket> {
         let mut started = Vec::new();
-        while self.running.len() < self.limits.places {
+        while self.has_place() {
             let Some((_, size)) = self.queue.head().copied() else { break };
             let limit = self.limits.images_per_minute;
             if self.window.fits_at(size.images, limit, now_ms) > now_ms {
@@ -149,8 +161,7 @@ impl Account {
     /// When the first of the queue may start, if a place is free and it waits for the minute alone.
     pub(crate) fn opens_at(&self, now_ms: u64) -> Option<u64> {
         let (_, size) = self.queue.head()?;
-        let free = self.running.len() < self.limits.places;
-        free.then(|| self.window.fits_at(size.images, self.limits.images_per_minute, now_ms))
+        self.has_place().then(|| self.window.fits_at(size.images, self.limits.images_per_minute, now_ms))
     }
 
     /// Ends a call that runs, or takes one out that waits.
@@ -170,7 +181,7 @@ impl Account {
             .values()
             .map(|running| Reverse((running.since_ms + running.expected_ms).max(now_ms)))
             .collect();
-        places.extend((self.running.len()..self.limits.places).map(|_| Reverse(now_ms)));
+        places.extend((self.running.len()..self.limits.places as usize).map(|_| Reverse(now_ms)));
         let mut starts_at_ms = now_ms;
         for (place, (waiting, size)) in (1..).zip(self.queue.order()) {
             let Reverse(free_at_ms) = places.pop()?;

@@ -1,7 +1,17 @@
 use super::*;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-fn places(places: usize, images_per_minute: Option<u32>, waiting_max: usize) -> Arc<Places> {
-    Arc::new(Places::new(AccountLimits { places, images_per_minute, waiting_max }))
+fn places(places: u32, images_per_minute: Option<u32>, waiting_max: usize) -> Arc<Places> {
+    shared_places(places, images_per_minute, waiting_max, Sharers::new(|| 1))
+}
+
+fn shared_places(
+    places: u32,
+    images_per_minute: Option<u32>,
+    waiting_max: usize,
+    sharers: Sharers,
+) -> Arc<Places> {
+    Arc::new(Places::new(AccountLimits { places, images_per_minute, waiting_max }, sharers))
 }
 
 fn caller(project: &str, request: RequestId) -> Caller {
@@ -105,4 +115,22 @@ async fn the_newest_call_of_the_largest_project_makes_room() {
     assert_eq!(refused.kind, FaultKind::HeldBack);
     drop(held);
     assert!(older.await.unwrap().is_ok() && few.await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_replica_keeps_to_its_share_of_an_account() {
+    let replicas = Arc::new(AtomicU32::new(3));
+    let heard = Arc::clone(&replicas);
+    let places = shared_places(7, None, 100, Sharers::new(move || heard.load(Ordering::Relaxed)));
+    let held: Vec<_> = [1, 2].map(|_| places.place(caller("shop", RequestId::generate()), in_ms(10))).into();
+    let held = futures_util::future::join_all(held).await;
+    assert!(held.iter().all(Result::is_ok), "two of seven");
+    let third = || places.place(caller("shop", RequestId::generate()), in_ms(10));
+    assert!(third().await.is_err(), "the rest belongs to the others");
+    replicas.store(2, Ordering::Relaxed);
+    assert!(third().await.is_ok(), "one of them is gone");
+    replicas.store(9, Ordering::Relaxed);
+    assert!(third().await.is_err(), "what runs goes on");
+    drop(held);
+    assert!(third().await.is_ok(), "one at least");
 }

@@ -1,130 +1,40 @@
+//! The suite of rates on both of their implementations, and what each of them promises alone.
+
+// The suite is compiled once for each implementation.
+#![expect(clippy::duplicate_mod)]
+
+mod local;
+#[path = "../../tests/whole/redis.rs"]
+mod redis;
+mod server;
+mod shared;
+
+use super::bucket::Bucket;
+use super::local::BUCKETS_KEPT;
 use super::*;
 use gallerist_domain::FixedClock;
 
-fn clock() -> FixedClock {
-    FixedClock::new("2026-11-28T12:00:00Z".parse().expect("an instant"))
+fn noon() -> Timestamp {
+    "2026-11-28T12:00:00Z".parse().expect("an instant")
 }
 
-fn wait(clock: &FixedClock, ms: i64) {
-    clock.set(clock.now() + jiff::SignedDuration::from_millis(ms));
+fn in_ms(ms: i64) -> Timestamp {
+    noon() + jiff::SignedDuration::from_millis(ms)
 }
 
-fn payer(key: &str) -> Payer {
-    Payer { key_id: Some(key.to_owned()), ..Payer::of("shop".parse().expect("a name")) }
+fn alone() -> Sharers {
+    Sharers::new(|| 1)
 }
 
-fn door() -> Door {
-    Door::new(Arc::new(LocalRates::default()))
+fn ask(key: &str, limit: u32, cost: u32) -> Vec<Ask> {
+    vec![Ask { owner: Owner::Key(key.to_owned()), measure: Measure::Requests, limit, cost }]
 }
 
-fn per_minute(requests: Option<u32>, images: Option<u32>) -> RateLimits {
-    RateLimits { requests_per_minute: requests, images_per_minute: images, images_at_once: None }
-}
-
-fn of_key(key_limits: RateLimits) -> Allowance {
-    Allowance { key_limits, ..Allowance::default() }
-}
-
-async fn wait_ms(door: &Door, key: &str, allowance: &Allowance, n: u32, clock: &FixedClock) -> Option<u64> {
-    match door.pass(&payer(key), allowance, n, clock).await {
-        Ok(_) => None,
-        Err(refusal) => {
-            assert_eq!(refusal.kind, RefusalKind::RateLimited, "{}", refusal.message);
-            refusal.retry_after_ms
-        }
+fn wait_ms(taken: Taken) -> Option<u64> {
+    match taken {
+        Taken::All(_) => None,
+        Taken::Refused { retry_after_ms, .. } => Some(retry_after_ms),
     }
-}
-
-#[tokio::test]
-async fn a_request_of_n_pictures_takes_n_and_the_wait_is_exact() {
-    let (door, clock) = (door(), clock());
-    let allowance = of_key(per_minute(None, Some(6)));
-    assert_eq!(wait_ms(&door, "a", &allowance, 4, &clock).await, None);
-    assert_eq!(wait_ms(&door, "a", &allowance, 3, &clock).await, Some(10_000));
-    assert_eq!(wait_ms(&door, "b", &allowance, 6, &clock).await, None, "another key has its own");
-    wait(&clock, 9_999);
-    assert_eq!(wait_ms(&door, "a", &allowance, 3, &clock).await, Some(1));
-    wait(&clock, 1);
-    assert_eq!(wait_ms(&door, "a", &allowance, 3, &clock).await, None);
-}
-
-#[tokio::test]
-async fn all_limits_are_taken_together_or_none_is() {
-    let (door, clock) = (door(), clock());
-    let allowance = Allowance {
-        key_limits: per_minute(Some(10), None),
-        project_limits: per_minute(None, Some(4)),
-        ..Allowance::default()
-    };
-    assert_eq!(wait_ms(&door, "a", &allowance, 4, &clock).await, None);
-    for _ in 0..20 {
-        assert_eq!(wait_ms(&door, "a", &allowance, 2, &clock).await, Some(30_000));
-    }
-    assert_eq!(wait_ms(&door, "b", &allowance, 1, &clock).await, Some(15_000), "keys share their project's");
-    let levels = door.levels(&payer("a"), &allowance, clock.now()).await;
-    let level = |measure, limit, remaining, reset_ms| Level { measure, limit, remaining, reset_ms };
-    assert_eq!(
-        levels,
-        [level(Measure::Requests, 10, 9, 6_000), level(Measure::Images, 4, 0, 60_000)],
-        "what was refused took nothing"
-    );
-}
-
-#[tokio::test]
-async fn more_pictures_than_a_limit_ever_lets_in_are_no_matter_of_waiting() {
-    let (door, clock) = (door(), clock());
-    let at_once = RateLimits { images_at_once: Some(3), ..RateLimits::NONE };
-    for limits in [per_minute(None, Some(3)), at_once] {
-        let refusal = door.pass(&payer("a"), &of_key(limits), 4, &clock).await.err().expect("too many");
-        assert_eq!((refusal.kind, refusal.parameter.as_deref()), (RefusalKind::InvalidRequest, Some("n")));
-    }
-}
-
-#[tokio::test]
-async fn pictures_at_once_are_free_again_when_they_are_made() {
-    let (door, clock) = (door(), clock());
-    let limits = RateLimits { images_at_once: Some(3), ..per_minute(None, Some(100)) };
-    let allowance = of_key(limits);
-    let two = door.pass(&payer("a"), &allowance, 2, &clock).await.expect("there is room");
-    assert_eq!(wait_ms(&door, "a", &allowance, 2, &clock).await, Some(AT_ONCE_RETRY_MS));
-    let levels = door.levels(&payer("a"), &allowance, clock.now()).await;
-    assert_eq!(levels[0].remaining, 98, "what was refused took nothing of the rate");
-    drop(two);
-    assert_eq!(wait_ms(&door, "a", &allowance, 3, &clock).await, None);
-    assert!(door.at_once.lock().unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn a_rate_that_refuses_gives_back_what_is_held_at_once() {
-    let (door, clock) = (door(), clock());
-    let limits = RateLimits { images_at_once: Some(2), ..per_minute(Some(1), None) };
-    assert_eq!(wait_ms(&door, "a", &of_key(limits), 1, &clock).await, None);
-    assert_eq!(wait_ms(&door, "a", &of_key(limits), 1, &clock).await, Some(60_000));
-    assert!(door.at_once.lock().unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn a_clock_that_is_set_back_keeps_nobody_out_for_longer_than_a_minute() {
-    let (door, clock) = (door(), clock());
-    let allowance = of_key(per_minute(Some(6), None));
-    for _ in 0..6 {
-        assert_eq!(wait_ms(&door, "a", &allowance, 1, &clock).await, None);
-    }
-    wait(&clock, -600_000);
-    let mut waited_ms = 0;
-    while let Some(ms) = wait_ms(&door, "a", &allowance, 1, &clock).await {
-        waited_ms += ms;
-        assert!(waited_ms <= 60_000, "{waited_ms} ms");
-        wait(&clock, i64::try_from(ms).expect("it is short"));
-    }
-    let levels = door.levels(&payer("a"), &allowance, clock.now()).await;
-    assert!(levels[0].reset_ms <= 60_000, "{levels:?}");
-    // From then on the rate holds as ever.
-    let mut let_in = 1;
-    while wait_ms(&door, "a", &allowance, 1, &clock).await.is_none() {
-        let_in += 1;
-    }
-    assert!(let_in <= 6, "{let_in}");
 }
 
 /// The rate over a long time, against a plain count.
@@ -136,46 +46,86 @@ fn whatever_is_asked_the_rate_holds_and_what_was_refused_may_come_after_its_wait
         (seed >> 33) % below
     };
     for limit in [1u32, 7, 60, 1_000] {
-        let (mut bucket, mut taken, mut now_ns) = (Bucket::default(), 0u64, 0i128);
+        let (mut bucket, mut taken, mut now_us) = (Bucket::default(), 0i64, 0i64);
         for _ in 0..2_000 {
-            now_ns += i128::from(next(2_000_000_000));
+            now_us += i64::try_from(next(2_000_000)).unwrap();
             let cost = 1 + u32::try_from(next(u64::from(limit.min(10)))).unwrap();
-            let wait_ns = bucket.wait_ns(limit, cost, now_ns);
-            if wait_ns > 0 {
+            let wait_us = bucket.wait_us(limit, cost, now_us);
+            if wait_us > 0 {
                 assert!(
-                    bucket.wait_ns(limit, cost, now_ns + wait_ns - 1) > 0,
+                    bucket.wait_us(limit, cost, now_us + wait_us - 1) > 0,
                     "the wait is no longer than needed"
                 );
-                now_ns += wait_ns;
-                assert_eq!(bucket.wait_ns(limit, cost, now_ns), 0);
+                now_us += wait_us;
+                assert_eq!(bucket.wait_us(limit, cost, now_us), 0);
             }
-            bucket.take(limit, cost, now_ns);
-            taken += u64::from(cost);
-            let minutes_ns = i128::from(limit) * now_ns / 60_000_000_000;
-            assert!(i128::from(taken) <= minutes_ns + i128::from(limit) + 1, "{taken} of {limit}");
+            bucket.take(limit, cost, now_us);
+            taken += i64::from(cost);
+            let minutes_us = i64::from(limit) * now_us / 60_000_000;
+            assert!(taken <= minutes_us + i64::from(limit) + 1, "{taken} of {limit}");
         }
     }
 }
 
+#[test]
+fn a_replica_has_its_share_and_what_is_more_waits_until_that_is_whole() {
+    let rates = LocalRates::new(Sharers::new(|| 3));
+    let take = |cost, ms| wait_ms(rates.take_now(&ask("a", 8, cost), in_ms(ms)));
+    assert_eq!(take(2, 0), None, "a third of eight is two");
+    assert_eq!(take(1, 0), Some(30_000));
+    assert_eq!(take(5, 0), Some(60_000), "five are let in, when nothing else was");
+    assert_eq!(take(5, 60_000), None);
+    assert_eq!(take(1, 60_000), Some(120_000), "and are paid off afterwards");
+    let Taken::All(levels) = rates.take_now(&ask("b", 8, 1), noon()) else { panic!("another key") };
+    assert_eq!((levels[0].limit, levels[0].remaining), (8, 1));
+}
+
+#[test]
+fn what_was_let_in_elsewhere_empties_a_bucket_at_most() {
+    let rates = LocalRates::new(Sharers::new(|| 3));
+    rates.note(&ask("a", 6, 1), noon());
+    assert_eq!(wait_ms(rates.take_now(&ask("a", 6, 1), noon())), None);
+    rates.note(&ask("a", 6, 6), noon());
+    assert_eq!(wait_ms(rates.take_now(&ask("a", 6, 1), noon())), Some(30_000));
+    assert_eq!(wait_ms(rates.take_now(&ask("a", 6, 1), in_ms(30_000))), None);
+    rates.give_back(&ask("a", 6, 1));
+    assert_eq!(wait_ms(rates.take_now(&ask("a", 6, 1), in_ms(30_000))), None);
+}
+
+#[tokio::test]
+async fn pictures_at_once_are_counted_for_a_share_too() {
+    let limits = RateLimits { images_at_once: Some(5), ..RateLimits::NONE };
+    let allowance = Allowance { key_limits: limits, ..Allowance::default() };
+    let sharers = Sharers::new(|| 2);
+    let door = Door::new(Arc::new(LocalRates::new(sharers.clone())), sharers);
+    let payer = Payer { key_id: Some("a".to_owned()), ..Payer::of("shop".parse().expect("a name")) };
+    let clock = FixedClock::new(noon());
+    let pass = async |images| door.pass(&payer, &allowance, images, &clock).await;
+    let one = pass(1).await.expect("there is room");
+    let refusal = pass(2).await.err().expect("a half of five is two");
+    assert!(refusal.message.contains("is 5 images at once (2 at this replica)"), "{}", refusal.message);
+    drop(one);
+    let all = pass(5).await.expect("alone it may be more");
+    assert!(pass(1).await.is_err());
+    drop(all);
+    assert!(pass(2).await.is_ok());
+}
+
 #[tokio::test]
 async fn nobody_without_limits_is_counted() {
-    let (rates, clock) = (Arc::new(LocalRates::default()), clock());
-    let door = Door::new(rates.clone());
-    assert!(door.pass(&payer("a"), &Allowance::default(), 10, &clock).await.is_ok());
-    assert!(door.levels(&payer("a"), &Allowance::default(), clock.now()).await.is_empty());
+    let rates = Arc::new(LocalRates::new(alone()));
+    let door = Door::new(rates.clone(), alone());
+    let payer = Payer::of("shop".parse().expect("a name"));
+    assert!(door.pass(&payer, &Allowance::default(), 10, &FixedClock::new(noon())).await.is_ok());
+    assert!(door.levels(&payer, &Allowance::default(), noon()).await.is_empty());
     assert!(rates.buckets.lock().unwrap().is_empty());
 }
 
 #[test]
 fn buckets_that_are_full_again_are_forgotten() {
-    let rates = LocalRates::default();
-    let ask = |number: usize| {
-        let owner = Owner::Key(number.to_string());
-        vec![Ask { owner, measure: Measure::Requests, limit: 60, cost: 1 }]
-    };
-    let early = clock().now();
-    (0..BUCKETS_KEPT).for_each(|number| drop(rates.take_now(ask(number), early)));
-    let late = early + jiff::SignedDuration::from_secs(90);
-    rates.take_now(ask(BUCKETS_KEPT), late);
+    let rates = LocalRates::new(alone());
+    let take = |number: usize, now| drop(rates.take_now(&ask(&number.to_string(), 60, 1), now));
+    (0..BUCKETS_KEPT).for_each(|number| take(number, noon()));
+    take(BUCKETS_KEPT, in_ms(90_000));
     assert_eq!(rates.buckets.lock().unwrap().len(), 1);
 }

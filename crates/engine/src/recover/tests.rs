@@ -18,6 +18,7 @@ async fn shared() -> Shared {
         moderation_failover: false,
         store_prompts: false,
         feeds: crate::feeds::FeedSettings::default(),
+        counters: None,
     };
     Shared::new(settings).await.expect("it starts")
 }

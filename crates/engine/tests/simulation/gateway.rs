@@ -95,6 +95,7 @@ impl Gateway {
             }
         });
         let settings = EngineSettings {
+            counters: None,
             catalogue: Arc::clone(&CATALOGUE),
             providers: providers.collect(),
             store: store.clone(),

@@ -15,6 +15,7 @@
 //! - `options`: what only one vendor knows, and what a vendor had cached
 //! - `compatible`: an upstream that speaks another kind's protocol at prices of its own
 //! - `replicas`: two gateways on one PostgreSQL
+//! - `shared_rates`: two gateways that count rates on one Redis server, and that server away
 //! - `restart`: crashes in the middle of a call
 //! - `routes`: named routes, names that are gone, names that a provider sends on
 
@@ -34,6 +35,7 @@ mod replicas;
 mod restart;
 mod routes;
 mod several;
+mod shared_rates;
 mod streams;
 mod tenants;
 

@@ -81,6 +81,7 @@ impl House {
             moderation_failover: false,
             store_prompts: false,
             feeds: FeedSettings::default(),
+            counters: None,
         };
         adjust(&mut settings);
         let engine = Engine::start(settings).await.expect("the engine starts");

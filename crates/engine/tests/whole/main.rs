@@ -2,6 +2,7 @@
 //!
 //! - `levels`: has PostgreSQL look at every counter at every commit
 //! - `house`: brings everything up; `comparison`: the stand-ins' bills against our books
+//! - `database`, `redis`: servers that `cargo xtask test` starts, and a Redis that a test may stop
 //! - `receiver`: takes webhooks and checks their signatures by itself
 //! - `paid`: one picture at each provider, exact to the last digit
 //! - `balance`: 1,000 mixed requests with seeded faults and disconnects; the books balance
@@ -19,3 +20,4 @@ mod levels;
 mod overspend;
 mod paid;
 mod receiver;
+mod redis;

@@ -159,6 +159,7 @@ pub(crate) async fn state(retained_bytes_max: usize) -> AppState {
         moderation_failover: false,
         store_prompts: false,
         feeds: gallerist_engine::feeds::FeedSettings::default(),
+        counters: None,
     };
     let engine = Engine::start(settings).await.unwrap();
     AppState::new(AppSettings { retained_bytes_max, ..AppSettings::new(engine) })

@@ -46,8 +46,10 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Fai
 
 pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
     let store = state.engine().store();
+    let replicas = metrics::of_replicas(store.replicas_alive(), state.engine().shared_rates());
     let mut text = state.metrics().print(store.charged_since_opened(), &store.alerts_since_opened());
     text.push_str(&metrics::of_feeds(&state.engine().feed_states(), &state.engine().feed_book()));
+    text.push_str(&replicas);
     let mut response = Response::new(Body::from(text));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);

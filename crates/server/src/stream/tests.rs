@@ -107,6 +107,7 @@ async fn state() -> AppState {
         moderation_failover: false,
         store_prompts: false,
         feeds: gallerist_engine::feeds::FeedSettings::default(),
+        counters: None,
     };
     AppState::new(AppSettings::new(Engine::start(settings).await.unwrap()))
 }

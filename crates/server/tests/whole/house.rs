@@ -75,6 +75,7 @@ impl House {
             moderation_failover: false,
             store_prompts: false,
             feeds: gallerist_engine::feeds::FeedSettings::default(),
+            counters: None,
         };
         let engine = Engine::start(settings).await.unwrap();
         let key = make_key(&store, Scopes::USUAL).await;

@@ -115,6 +115,7 @@ async fn usage_adds_up_and_pages_follow_each_other() {
     let metrics = client::call(house.address, "GET", "/metrics", None, &[], b"").await;
     let text = String::from_utf8(metrics.body).unwrap();
     assert!(text.contains("gallerist_http_responses_total{route=\"images\",status=\"200\"} 3"), "{text}");
+    assert!(text.contains("\ngallerist_replicas 1\n") && !text.contains("gallerist_redis_up"), "{text}");
     let charged = format!("gallerist_charged_usd_total {}", usage["totals"]["charged_usd"].as_str().unwrap());
     assert!(text.contains(&charged), "{text}");
     assert_eq!(client::call(house.address, "GET", "/healthz", None, &[], b"").await.status, 200);

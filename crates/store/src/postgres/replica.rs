@@ -1,7 +1,8 @@
 //! This process among the others on the same database: its number, its heartbeat, what it hears of the others.
 //!
-//! Once a second it says that it lives, and five times a second it asks whether the keys or budgets have changed: a
-//! look at one row, which works through any pooler, where a notification would need a session that listens. Who has not been heard for
+//! Once a second it says that it lives and hears how many others do, and five times a second it asks whether the
+//! keys or budgets have changed: a look at one row, which works through any pooler, where a notification would need
+//! a session that listens. Who has not been heard for
 //! [`GONE_AFTER_SECONDS`], by the database's clock, is gone, and what it left is taken over. Only a replica
 //! that was itself heard all that time may say so of others: after an outage of the database everybody is late. A
 //! process that starts again on the same data directory knows at once that the one before it is gone.
@@ -10,7 +11,7 @@ use gallerist_domain::RequestId;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::engine::Shared;
 use crate::StoreError;
-use crate::sql::{Sql, params};
+use crate::sql::{Row, Sql, params};
 use crate::words;
 use crate::writer::{Changed, Live};
 
@@ -29,13 +30,18 @@ const GONE_AFTER_SECONDS: u64 = 15;
 /// In the data directory.
 const TENURE_FILE: &str = "gallerist.replica";
 
+/// Who has not been heard for so long leaves its share of what is limited to the others.
+const SHARES_FOR_SECONDS: u64 = 5;
+
 const REGISTER: &str = "INSERT INTO replicas DEFAULT VALUES
     RETURNING number, CAST(extract(epoch FROM started_at) * 1000000 AS BIGINT)";
 /// The start tells it from a replica of another database that has the same number.
 const END_BEFORE: &str = "UPDATE replicas SET ended_at = clock_timestamp() WHERE number = ?1
     AND CAST(extract(epoch FROM started_at) * 1000000 AS BIGINT) = ?2 AND ended_at IS NULL";
 const HEARTBEAT: &str = "UPDATE replicas SET seen_at = clock_timestamp(), ended_at = NULL WHERE number = ?1
-    RETURNING (SELECT version FROM versions WHERE name = 'keys')";
+    RETURNING (SELECT version FROM versions WHERE name = 'keys'),
+        (SELECT count(*) FROM replicas WHERE number <> ?1 AND ended_at IS NULL
+            AND seen_at >= clock_timestamp() - make_interval(secs => 5))";
 const VERSION: &str = "SELECT version FROM versions WHERE name = 'keys'";
 const END: &str = "UPDATE replicas SET ended_at = clock_timestamp() WHERE number = ?1";
 const TAKE_ATTEMPTS: &str = "UPDATE attempts SET replica = ?1
@@ -72,6 +78,8 @@ struct State {
     /// Set when the heartbeat shall stop.
     stopping: Mutex<bool>,
     wake: Condvar,
+    /// Others that live.
+    others: AtomicU32,
     /// Since when every heartbeat came through.
     steady_since: Mutex<Option<Instant>>,
 }
@@ -143,7 +151,7 @@ impl Replica {
     /// Whether others that were not heard of may be taken for gone.
     fn is_steady(&self) -> bool {
         let since = *self.state.steady_since.lock().unwrap_or_else(PoisonError::into_inner);
-        since.is_some_and(|since| since.elapsed() >= Duration::from_secs(GONE_AFTER_SECONDS))
+        lasts(since, GONE_AFTER_SECONDS)
     }
 
     /// What looks after what the replicas that are gone have left, as a command of the writer; the requests.
@@ -169,6 +177,11 @@ impl Replica {
         move |sql| sql.exists(RUNS_ELSEWHERE, params![request.uuid().as_bytes(), me])
     }
 
+    /// Replicas that live, this one included.
+    pub(crate) fn alive(&self) -> u32 {
+        self.state.others.load(Ordering::Relaxed).saturating_add(1)
+    }
+
     /// Whether the database answered when it was last asked.
     pub(crate) fn is_reached(&self) -> bool {
         self.shared.reached.load(Ordering::Relaxed)
@@ -191,6 +204,10 @@ impl Drop for Replica {
     }
 }
 
+fn lasts(since: Option<Instant>, seconds: u64) -> bool {
+    since.is_some_and(|since| since.elapsed() >= Duration::from_secs(seconds))
+}
+
 fn beat(shared: &Shared, state: &State, live: &Live) {
     let mut session: Option<Connection> = None;
     let (mut known, mut said) = (None, None);
@@ -201,18 +218,28 @@ fn beat(shared: &Shared, state: &State, live: &Live) {
             .map_or_else(|| Connection::open(&shared.url, &shared.set_up(), ""), Ok)
             .and_then(|connection| {
                 let due = said.is_none_or(|at: Instant| at.elapsed() >= BEAT);
-                hear(&connection, shared, live, &mut known, (due, stopping))?;
+                let others = hear(&connection, shared, live, &mut known, (due, stopping))?;
                 if due {
                     said = Some(Instant::now());
                 }
-                Ok(connection)
+                Ok((connection, others))
             });
         // Who cannot be reached is not asked so often.
         let pause = if heard.is_ok() { LOOK } else { BEAT };
         let mut steady = state.steady_since.lock().unwrap_or_else(PoisonError::into_inner);
         match heard {
-            Ok(connection) => {
+            Ok((connection, others)) => {
                 session = Some(connection);
+                match others {
+                    Some(others) if lasts(*steady, SHARES_FOR_SECONDS) => {
+                        state.others.store(others, Ordering::Relaxed);
+                    }
+                    // Others may be late for the same reason as this one.
+                    Some(others) => {
+                        state.others.fetch_max(others, Ordering::Relaxed);
+                    }
+                    None => {}
+                }
                 steady.get_or_insert_with(Instant::now);
                 shared.reached.store(true, Ordering::Relaxed);
             }
@@ -233,25 +260,26 @@ fn beat(shared: &Shared, state: &State, live: &Live) {
 }
 
 /// Says that this process lives where that is due, or that it ends, and hears whether the keys or budgets have
-/// changed.
+/// changed and, where it was due, how many others live.
 fn hear(
     connection: &Connection,
     shared: &Shared,
     live: &Live,
     known: &mut Option<i64>,
     (due, ending): (bool, bool),
-) -> Result<(), StoreError> {
+) -> Result<Option<u32>, StoreError> {
     let sql: &dyn Sql = connection;
     if ending {
-        return sql.execute(END, params![shared.replica]).map(drop);
+        return sql.execute(END, params![shared.replica]).map(|_| None);
     }
-    let version: Option<i64> = match due {
-        true => sql.query_opt(HEARTBEAT, params![shared.replica], |row| row.get(0))?,
-        false => sql.query_opt(VERSION, &[], |row| row.get(0))?,
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let (version, others): (Option<i64>, Option<i64>) = match due {
+        true => sql.query_opt(HEARTBEAT, params![shared.replica], read)?.unwrap_or_default(),
+        false => (sql.query_opt(VERSION, &[], |row| row.get(0))?, None),
     };
     if version.is_some() && version != *known {
         live.load(sql, Changed::ALL)?;
         *known = version;
     }
-    Ok(())
+    Ok(others.and_then(|others| u32::try_from(others).ok()))
 }

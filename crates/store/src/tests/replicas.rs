@@ -388,3 +388,22 @@ async fn a_database_that_is_away_refuses_clearly_and_is_found_again() {
     assert_eq!((project.settled, project.held), (Ticks::new(60), Ticks::ZERO));
     check_books(&store).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_hear_how_many_they_are() {
+    let Some((_place, [one, two, three], _folders)) = several::<3>() else { return };
+    let until = async |store: &Store, alive: u32| {
+        let begun = std::time::Instant::now();
+        while store.replicas_alive() != alive {
+            assert!(begun.elapsed().as_secs() < 20, "{} of {alive}", store.replicas_alive());
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    for store in [&one, &two, &three] {
+        until(store, 3).await;
+    }
+    three.close().await.unwrap();
+    until(&one, 2).await;
+    two.close().await.unwrap();
+    until(&one, 1).await;
+}

@@ -9,7 +9,7 @@ fn call(images: u32) -> CallSize {
     CallSize { images, expected_ms: 1_000 }
 }
 
-fn account(places: usize, images_per_minute: Option<u32>) -> Account {
+fn account(places: u32, images_per_minute: Option<u32>) -> Account {
     Account::new(AccountLimits { places, images_per_minute, waiting_max: 100 })
 }
 
@@ -106,8 +106,8 @@ proptest! {
     /// A plain list of everything that was started is the reference.
     #[test]
     fn no_limit_is_ever_passed_and_nobody_waits_without_a_reason(steps in steps(), limit in 5u32..12) {
-        let places = 3;
-        let limits = AccountLimits { places, images_per_minute: Some(limit), waiting_max: 10 };
+        let places: usize = 3;
+        let limits = AccountLimits { places: 3, images_per_minute: Some(limit), waiting_max: 10 };
         let mut account = Account::new(limits);
         let mut now_ms = 0;
         let mut here: Vec<(Ticket, u32)> = Vec::new();

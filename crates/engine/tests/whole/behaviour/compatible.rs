@@ -125,6 +125,7 @@ async fn an_adapter_that_does_not_exist_is_named_at_the_start() {
         moderation_failover: false,
         store_prompts: false,
         feeds: gallerist_engine::feeds::FeedSettings::default(),
+        counters: None,
     };
     let Err(error) = Engine::start(settings).await else { panic!("nobody speaks that") };
     assert!(matches!(error, StartError::UnknownAdapter { .. }), "{error}");
