@@ -201,8 +201,7 @@ pub(super) fn read(file: &str, text: &str, mistakes: &mut Mistakes) -> Typed {
         table,
         "listen, public_url, data_dir, catalogue_dir, catalogue_described, baseline, deadline_ms, check, cap_usd, \
          moderation_failover, store_prompts, retention_days, store, redis, webhooks, credits, providers, feeds, \
-         routes, \
-         migrations",
+         routes, migrations",
     );
     typed
 }
