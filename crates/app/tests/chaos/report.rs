@@ -133,14 +133,13 @@ pub fn wrong_answers(ended: &[Ended], books: &Books) -> Vec<String> {
                     wrong.push(format!("{key}: told {charged} for {request}, in the books {record:?}"));
                 }
             }
-            Outcome::Capped if paid > Ticks::ZERO => {
-                wrong.push(format!("{key}: told that a cap is in the way, but {paid} was paid"));
-            }
             // Told while it was not yet clear, it may only have become less.
-            Outcome::Told { charged, disputed } if paid > *charged + *disputed => {
+            Outcome::Told { charged, disputed } | Outcome::Capped { charged, disputed }
+                if paid > *charged + *disputed =>
+            {
                 wrong.push(format!("{key}: told {charged} and {disputed} disputed, but {paid} was paid"));
             }
-            Outcome::Told { .. } | Outcome::Capped | Outcome::GivenUp => {}
+            Outcome::Told { .. } | Outcome::Capped { .. } | Outcome::GivenUp => {}
         }
     }
     wrong
@@ -155,7 +154,7 @@ pub fn print(
 ) {
     let count = |is: fn(&Outcome) -> bool| ended.iter().filter(|ended| is(&ended.outcome)).count();
     let delivered = count(|outcome| matches!(outcome, Outcome::Delivered { .. }));
-    let capped = count(|outcome| matches!(outcome, Outcome::Capped));
+    let capped = count(|outcome| matches!(outcome, Outcome::Capped { .. }));
     let told = count(|outcome| matches!(outcome, Outcome::Told { .. }));
     let given_up = count(|outcome| matches!(outcome, Outcome::GivenUp));
     println!("kills {}, crashes of PostgreSQL {}", done.kills, done.crashes);

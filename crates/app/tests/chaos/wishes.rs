@@ -41,8 +41,11 @@ pub enum Outcome {
         charged: Ticks,
         disputed: Ticks,
     },
-    /// A cap was in the way.
-    Capped,
+    /// A cap was in the way, maybe only of what was tried after an attempt that cost something.
+    Capped {
+        charged: Ticks,
+        disputed: Ticks,
+    },
     /// It failed, and nobody should repeat it: what may have been charged was said.
     Told {
         charged: Ticks,
@@ -214,7 +217,10 @@ impl Answer {
                 Err(what) => wrong(&what),
             },
             402 => match is_in_the_way(&known["budget"]) {
-                true => Verdict::Final(Outcome::Capped),
+                true => {
+                    let (charged, disputed) = (amount("charged_usd"), amount("disputed_usd"));
+                    Verdict::Final(Outcome::Capped { charged, disputed })
+                }
                 false => wrong("a cap that is not in the way"),
             },
             502 | 503 | 504 | 429 if should_retry => {

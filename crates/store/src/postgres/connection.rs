@@ -25,6 +25,9 @@ use super::url::StoreUrl;
 use crate::StoreError;
 use crate::sql::{Dialect, Each, Lookup, Owned, Row, Sql, Tally, Value, params};
 
+/// Statements that a session keeps prepared; those of the rules are some two hundred.
+const STATEMENTS_KEPT_MAX: usize = 512;
+
 /// Numbers that are taken from a sequence at once.
 const NUMBERS: i64 = 64;
 
@@ -326,6 +329,10 @@ impl Connection {
             return Ok(found.clone());
         }
         let ready = self.ready(&dialect::postgres(text))?;
+        if self.statements.borrow().len() >= STATEMENTS_KEPT_MAX {
+            // Questions about usage have as many texts as there are groupings.
+            self.statements.borrow_mut().clear();
+        }
         self.statements.borrow_mut().insert(text.into(), ready.clone());
         Ok(ready)
     }

@@ -201,14 +201,15 @@ impl Engine for Postgres {
                     return match self.found_out(&transaction) {
                         Some(true) => self.committed(memory, done),
                         Some(false) => Err(error),
-                        None => Err(StoreError::database(format!(
+                        // As while it is away: a moment later the same may be asked for again.
+                        None => Err(StoreError::away(format!(
                             "the connection broke during a commit, and whether it is kept is not known: {error}"
                         ))),
                     };
                 }
             }
         }
-        Err(StoreError::database("other replicas were in the way again and again"))
+        Err(StoreError::away("other replicas were in the way again and again"))
     }
 }
 
@@ -216,8 +217,12 @@ impl Postgres {
     fn committed(&mut self, memory: &mut Memory, done: Done) -> Result<(), StoreError> {
         memory.committed(done.charged);
         if done.changed.is_any() {
-            let connection = self.connect()?;
-            memory.live.load(connection, done.changed)?;
+            let loaded = self.connect().and_then(|connection| memory.live.load(connection, done.changed));
+            if let Err(error) = loaded {
+                // It is kept, so it is answered so; the watch for changes of others reads it in a moment.
+                tracing::warn!(%error, "what was written could not be read again");
+                self.connection = None;
+            }
         }
         Ok(())
     }

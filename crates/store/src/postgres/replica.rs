@@ -53,8 +53,10 @@ const TAKE_REQUESTS: &str = "UPDATE requests SET replica = ?1
         SELECT number FROM replicas WHERE ended_at IS NOT NULL
             OR (?2 AND seen_at < clock_timestamp() - make_interval(secs => 15)) FOR UPDATE SKIP LOCKED)
     RETURNING id";
-/// Rows of replicas of which nothing is left.
-const FORGET: &str = "DELETE FROM replicas p WHERE seen_at < clock_timestamp() - make_interval(days => 1)
+/// Rows of replicas of which nothing is left. One that has not said that it ended may only have been suspended, and
+/// goes on with its number.
+const FORGET: &str = "DELETE FROM replicas p WHERE seen_at < clock_timestamp()
+        - CASE WHEN ended_at IS NULL THEN make_interval(days => 30) ELSE make_interval(days => 1) END
     AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.replica = p.number
         AND (a.status = 'reserved' OR a.status = 'disputed'))
     AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.replica = p.number AND r.status = 'running')";
