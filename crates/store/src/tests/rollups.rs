@@ -327,3 +327,19 @@ async fn a_day_is_not_rolled_up_in_its_last_hours() {
     let soon = jiff::Timestamp::from_microsecond(midnight + 1_000_000).unwrap();
     assert_eq!(store.roll_up(soon).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn long_tags_do_not_stop_a_day() {
+    let store = store();
+    let mut books = Books::default();
+    // Nothing that a database could make shorter.
+    let mut noise = 7_u64;
+    let mut word = |_: usize| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{noise:016x}")
+    };
+    let tags = (0..16).map(|at| (format!("tag-{at}"), (0..16).map(&mut word).collect())).collect();
+    let payer = Arc::new(Payer { tags, ..(*someone(1)).clone() });
+    books.request(&store, at(0), payer, &[(0, 1)], false).await;
+    assert_eq!(store.roll_up(at(2 * DAY)).await.unwrap(), 2);
+}

@@ -18,3 +18,8 @@ CREATE INDEX reconciliations_provider ON reconciliations (provider, number);
 ALTER TABLE attempts ADD COLUMN doubtful_ticks BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE usage_days ADD COLUMN doubtful BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE usage_days_payers ADD COLUMN doubtful BIGINT NOT NULL DEFAULT 0;
+
+-- Tags may be longer than an entry of an index can be, and a day that cannot be rolled up stops those after it. Its
+-- rows are replaced together, so nothing needs them to be told apart by the database.
+ALTER TABLE usage_days_payers DROP CONSTRAINT usage_days_payers_pkey;
+CREATE INDEX usage_days_payers_day ON usage_days_payers (day);
