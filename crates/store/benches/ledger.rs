@@ -154,7 +154,8 @@ async fn budgets(store: &Store) -> Vec<BudgetId> {
             name: String::new(),
             scope,
             unit: BudgetUnit::Usd,
-            limit: i64::MAX / 4,
+            // As much as a budget may be: 100 million dollars.
+            limit: 1_000_000_000_000_000_000,
             window: BudgetWindow::Forever,
             zone: "UTC".to_owned(),
             mode: BudgetMode::Hard,

@@ -279,7 +279,6 @@ impl Writer {
         };
         let queue = self.queue.as_ref().expect("it is taken only by drop").downgrade();
         if waiting >= COMMANDS_PER_COMMIT_MAX {
-            // A full queue holds commands that take the patient ones along.
             if let Some(queue) = queue.upgrade() {
                 let _ = queue.try_send(Message::Nudge);
             }
@@ -293,8 +292,10 @@ impl Writer {
             tokio::time::sleep(PATIENCE).await;
             patient.nudge_comes.store(false, Ordering::Release);
             let empty = patient.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+            // Never waited for with the sender in hand, which would keep a store that was dropped from ending; a
+            // full queue holds commands that take the patient ones along.
             if let (false, Some(queue)) = (empty, queue.upgrade()) {
-                let _ = queue.send(Message::Nudge).await;
+                let _ = queue.try_send(Message::Nudge);
             }
         });
     }

@@ -1,5 +1,6 @@
 //! Three replicas on one PostgreSQL: one is killed with `kill -9` every two seconds under load, and the database
-//! crashes once. The books stay the bills', no cap is ever passed, and no client is told anything wrong.
+//! crashes once, while the Redis server that counts their rates is stopped for the middle third of the time. The books
+//! stay the bills', no cap is ever passed, and no client is told anything wrong.
 //!
 //! Ten seconds as a test; `cargo xtask chaos` runs two minutes of it with release gateways. Gateways, stand-ins
 //! and the server are processes of their own. Clients do as an SDK does: one `Idempotency-Key` a wish, and the
@@ -15,6 +16,8 @@ mod comparison;
 mod gateway;
 #[path = "../../../engine/tests/whole/levels.rs"]
 mod levels;
+#[path = "../../../engine/tests/whole/redis.rs"]
+mod redis;
 mod report;
 #[path = "../../../../xtask/src/postgres/server.rs"]
 mod server;
@@ -90,16 +93,33 @@ struct Replica {
 }
 
 impl Replica {
-    fn new(program: &Path, url: &str, providers: &Providers) -> Replica {
+    fn new(program: &Path, (url, redis_url): (&str, Option<String>), providers: &Providers) -> Replica {
         let home = tempfile::tempdir().unwrap();
         let start = Start::at(home.path(), free_port());
-        let start = Start { program: program.to_owned(), store_url: Some(url.to_owned()), ..start };
+        let start =
+            Start { program: program.to_owned(), store_url: Some(url.to_owned()), redis_url, ..start };
         let gateway = Some(start.start(providers));
         Replica { start, gateway, _home: home }
     }
 
     fn origin(&self) -> String {
         format!("http://127.0.0.1:{}", self.start.port)
+    }
+
+    /// A figure that it tells of itself; `None` where it does not answer.
+    fn metric(&self, name: &str) -> Option<u64> {
+        let mut answer = ureq::get(format!("{}/metrics", self.origin())).call().ok()?;
+        let told = answer.body_mut().read_to_string().ok()?;
+        told.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    }
+
+    /// Until it says so of its Redis server.
+    fn wait_for_redis(&self, up: u64) {
+        let begun = Instant::now();
+        while self.metric("gallerist_redis_up ") != Some(up) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "it never says that redis_up is {up}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Again and again, while the database is away.
@@ -115,21 +135,46 @@ impl Replica {
     }
 }
 
-/// What was done to the replicas and to the database.
+/// What was done to the replicas and to their servers.
 #[derive(Default)]
 struct Done {
     kills: u32,
     crashes: u32,
+    /// Times that Redis was stopped.
+    stops: u32,
+    /// Requests that a share let in while it was, as far as a replica lived to tell.
+    decided_locally: u64,
     /// When something ended.
     ends: Vec<Timestamp>,
 }
 
-/// Kills one replica after the other, and the database in the middle. Gateways that share their rates over Redis would
-/// have that stopped here, too.
-fn torment(replicas: &mut [Replica], server: &Postgres, providers: &Providers, time: Duration) -> Done {
+/// Redis for the middle third; nothing where it is not installed.
+fn torment_redis(redis: &mut Option<redis::Server>, replicas: &[Replica], share: f64, done: &mut Done) {
+    let Some(server) = redis else { return };
+    if done.stops == 0 && share > 1.0 / 3.0 {
+        server.kill();
+        done.stops = 1;
+        replicas.iter().for_each(|replica| replica.wait_for_redis(0));
+    } else if done.stops == 1 && share > 2.0 / 3.0 {
+        let locally =
+            replicas.iter().filter_map(|replica| replica.metric("gallerist_rates_decided_locally_total "));
+        done.decided_locally = locally.sum();
+        server.start_again();
+        done.stops = 2;
+    }
+}
+
+/// Kills one replica after the other, Redis for the middle third of the time, and the database in the middle.
+fn torment(
+    replicas: &mut [Replica],
+    (server, redis): (&Postgres, &mut Option<redis::Server>),
+    providers: &Providers,
+    time: Duration,
+) -> Done {
     let (begun, mut done) = (Instant::now(), Done::default());
+    let stops = if redis.is_some() { 2 } else { 0 };
     // On a busy machine a start takes its time.
-    while begun.elapsed() < time || done.kills < 3 || done.crashes < 1 {
+    while begun.elapsed() < time || done.kills < 3 || done.crashes < 1 || done.stops < stops {
         std::thread::sleep(BETWEEN_KILLS - WITHOUT);
         let count = replicas.len();
         let replica = &mut replicas[usize::try_from(done.kills).unwrap() % count];
@@ -143,6 +188,7 @@ fn torment(replicas: &mut [Replica], server: &Postgres, providers: &Providers, t
         }
         std::thread::sleep(WITHOUT);
         replica.start_again(providers);
+        torment_redis(redis, replicas, begun.elapsed().div_duration_f64(time), &mut done);
     }
     done
 }
@@ -166,7 +212,9 @@ fn set_caps(origin: &str, seconds: u64) {
         let cents = cents_a_second * seconds;
         format!("{}.{:02}", cents / 100, cents % 100)
     };
-    admin(origin, "PATCH", "/v1/projects/default", &json!({"cap_usd": usd(400)}));
+    // Limits that nobody reaches, so that every request is counted where the replicas count together.
+    let limits = json!({"requests_per_minute": 1_000_000, "images_per_minute": 1_000_000});
+    admin(origin, "PATCH", "/v1/projects/default", &json!({"cap_usd": usd(400), "limits": limits}));
     for (limit, scope) in [
         (json!({"limit_usd": usd(300)}), json!({})),
         (json!({"limit_usd": usd(6)}), json!({"provider": "fal"})),
@@ -196,7 +244,10 @@ fn kills_and_a_crash_of_the_database_cost_no_money_and_no_truth() {
     let stand_ins = StandIns::start(&program);
     stand_ins.set_script();
     let providers = &stand_ins.providers;
-    let mut replicas: Vec<Replica> = (0..REPLICAS).map(|_| Replica::new(&program, &url, providers)).collect();
+    let mut redis = redis::Server::start();
+    let redis_url = redis.as_ref().map(redis::Server::url);
+    let replica = |_| Replica::new(&program, (&url, redis_url.clone()), providers);
+    let mut replicas: Vec<Replica> = (0..REPLICAS).map(replica).collect();
     set_caps(&replicas[0].origin(), seconds);
     let levels = Levels::watch(Path::new("psql"), &url);
     let origins: Vec<String> = replicas.iter().map(Replica::origin).collect();
@@ -208,7 +259,7 @@ fn kills_and_a_crash_of_the_database_cost_no_money_and_no_truth() {
                 scope.spawn(move || client.run())
             })
             .collect();
-        let done = torment(&mut replicas, &server, providers, Duration::from_secs(seconds));
+        let done = torment(&mut replicas, (&server, &mut redis), providers, Duration::from_secs(seconds));
         over.store(true, Ordering::Relaxed);
         // Who waits for an answer still gets it.
         let ended: Vec<Ended> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
@@ -218,6 +269,10 @@ fn kills_and_a_crash_of_the_database_cost_no_money_and_no_truth() {
     // What the killed ones left is taken over by those that live.
     runtime.block_on(report::wait_until_nothing_is_open(&url));
     done.ends.push(Timestamp::now());
+    if redis.is_some() {
+        replicas.iter().for_each(|replica| replica.wait_for_redis(1));
+        assert!(done.decided_locally > 0, "without Redis nobody decided by a share");
+    }
     replicas.into_iter().filter_map(|replica| replica.gateway).for_each(Gateway::end);
     let highest = levels.highest();
     let books = runtime.block_on(report::Books::read(&url));

@@ -157,7 +157,13 @@ pub fn print(
     let capped = count(|outcome| matches!(outcome, Outcome::Capped { .. }));
     let told = count(|outcome| matches!(outcome, Outcome::Told { .. }));
     let given_up = count(|outcome| matches!(outcome, Outcome::GivenUp));
-    println!("kills {}, crashes of PostgreSQL {}", done.kills, done.crashes);
+    println!(
+        "kills {}, crashes of PostgreSQL {}, Redis stopped {}",
+        done.kills,
+        done.crashes,
+        done.stops.min(1)
+    );
+    println!("requests that a share decided meanwhile, told by who lived on: {}", done.decided_locally);
     println!(
         "wishes {}: delivered {delivered}, refused by a cap {capped}, told that they failed {told}, \
          given up {given_up}, wrong answers {}",

@@ -42,13 +42,15 @@ pub struct Start {
     pub port: u16,
     /// A database that others share, instead of a file.
     pub store_url: Option<String>,
+    /// Where rates are counted together with the others.
+    pub redis_url: Option<String>,
 }
 
 impl Start {
     /// With the program that belongs to the test.
     pub fn at(home: &Path, port: u16) -> Start {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_gallerist"));
-        Start { program, home: home.to_owned(), port, store_url: None }
+        Start { program, home: home.to_owned(), port, store_url: None, redis_url: None }
     }
 
     /// Starts it and waits until it listens; else what its log says.
@@ -59,6 +61,7 @@ impl Start {
         command.env("GALLERIST_LISTEN", format!("127.0.0.1:{}", self.port));
         command.env("GALLERIST_API_KEY", KEY).env("GALLERIST_ADMIN_KEY", ADMIN_KEY);
         command.envs(self.store_url.as_ref().map(|url| ("GALLERIST_STORE_URL", url)));
+        command.envs(self.redis_url.as_ref().map(|url| ("GALLERIST_REDIS_URL", url)));
         let catalogue = Catalogue::embedded();
         for (kind, origin) in &providers.origins {
             let path = PATHS.iter().find(|(known, _)| known == kind).map_or("", |(_, path)| path);
