@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/postgres/0005_rollups.sql"),
     include_str!("../schema/postgres/0006_tenants.sql"),
     include_str!("../schema/postgres/0007_reconciliations.sql"),
+    include_str!("../schema/postgres/0008_references.sql"),
 ];
 
 /// Lets one replica migrate at a time.
