@@ -21,7 +21,7 @@ use gallerist_domain::{FaultKind, Metered, RequestId, Retry, Ticks};
 use gallerist_imaging::Depth;
 use gallerist_routing::{Plan, PlanContext, PlannedOffer, plan};
 use gallerist_store::{
-    AttemptEnd, Conclusion, NewRequest, RequestEnd, RequestStatus, Reservation, Reserved, StoreError,
+    AttemptEnd, Conclusion, End, NewRequest, RequestEnd, RequestStatus, Reservation, Reserved, StoreError,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +54,10 @@ pub(crate) struct Life {
     pub usage: Vec<Metered>,
     /// Ends that are not in the ledger yet.
     pub ends: Vec<AttemptEnd>,
-    /// Whether the request's row is on disk.
+    /// Whether the request's row is on disk …
     pub recorded: bool,
+    /// … or may be, because the store did not answer.
+    may_be_recorded: bool,
     pub withheld: u32,
     /// Places of the pictures that are still to be made.
     unmade: Vec<u32>,
@@ -116,6 +118,7 @@ impl Life {
             usage: Vec::new(),
             ends: Vec::new(),
             recorded: false,
+            may_be_recorded: false,
             withheld: 0,
             unmade,
             held_back: None,
@@ -306,7 +309,12 @@ impl Life {
                 self.over_cap = Some(OverCap { asked, refusal });
                 return Ok(Tried::Passed);
             }
-            Err(error) => return Err(Stopped::Refused(Box::new(self.store_refusal(error)))),
+            Err(error) => {
+                if error.may_be_written() {
+                    self.take_back(&calls);
+                }
+                return Err(Stopped::Refused(Box::new(self.store_refusal(error))));
+            }
         }
         self.attempts += u32::try_from(calls.len()).unwrap_or(u32::MAX);
         let surroundings = self.surroundings(&shared);
@@ -315,6 +323,14 @@ impl Life {
             self.avoided.push(planned.offer.id.provider.clone());
         }
         Ok(Tried::Made { go_on: self.take_in(called) })
+    }
+
+    /// Releases what may be held for calls that are not made, with the end of the request: nobody else knows that
+    /// nothing was asked of their provider.
+    fn take_back(&mut self, calls: &[PlannedCall]) {
+        self.may_be_recorded = true;
+        let release = || End::Released { fault_json: None, provider_request_id: None };
+        self.ends.extend(calls.iter().map(|call| AttemptEnd { attempt: call.attempt, end: release() }));
     }
 
     /// Adds up what calls brought. Returns whether another offer may be tried.
@@ -374,7 +390,7 @@ impl Life {
     }
 
     async fn refused(&mut self, refusal: Refusal, events: Option<EventSink>) -> Lived {
-        let mut end = self.recorded.then(|| RequestEnd {
+        let mut end = (self.recorded || self.may_be_recorded).then(|| RequestEnd {
             status: RequestStatus::Failed,
             http_status: refusal.kind.status(),
             error_code: Some(refusal.kind.code().to_owned()),

@@ -187,8 +187,8 @@ fn said(failed: &[FailedAttempt]) -> String {
 pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
     match error {
         StoreError::BudgetExceeded(breach) => budget_refusal(breach),
-        // Nothing can be held, so nothing is bought; a moment later it may be back.
-        StoreError::Away(_) => {
+        // Nothing can be held, or nobody knows whether it is, so nothing is bought; a moment later it may be back.
+        StoreError::Away(_) | StoreError::Unanswered(_) => {
             tracing::error!(error = error as &dyn std::error::Error, "the store cannot be reached");
             let message = "The ledger cannot be reached at the moment; nothing was bought. Ask again soon.";
             let refusal = Refusal::new(RefusalKind::Overloaded, message);

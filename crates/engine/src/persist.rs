@@ -76,6 +76,11 @@ async fn write(store: &Store, clock: &dyn Clock, mut conclusion: Conclusion) -> 
                     resolve(store, &conclusion, attempt, end).await?;
                 }
             }
+            // What may have been written was not: there is nothing to release, and no request that ends.
+            StoreError::UnknownAttempt(attempt) if releases(&conclusion.ends, attempt) => {
+                conclusion.ends.retain(|end| end.attempt != attempt);
+            }
+            StoreError::UnknownRequest(_) if conclusion.ends.iter().all(is_release) => return Ok(()),
             // By whoever took this gateway for gone; the money is written all the same.
             StoreError::RequestFinished(_) if conclusion.finish.is_some() => {
                 tracing::warn!(%request, "a request was finished elsewhere");
@@ -84,6 +89,14 @@ async fn write(store: &Store, clock: &dyn Clock, mut conclusion: Conclusion) -> 
             error => return Err(error),
         }
     }
+}
+
+fn is_release(end: &AttemptEnd) -> bool {
+    matches!(end.end, End::Released { .. })
+}
+
+fn releases(ends: &[AttemptEnd], attempt: AttemptId) -> bool {
+    ends.iter().any(|end| end.attempt == attempt && is_release(end))
 }
 
 /// Resolves a dispute by the end that is known here, with the answer where the request has one.

@@ -273,6 +273,15 @@ impl From<StoreError> for Failure {
                     ..Failure::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
                 }
             }
+            StoreError::Unanswered(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the store did not answer");
+                let message = "The connection to the ledger broke, and whether this was done is not known: look \
+                    before you ask for it again.";
+                Failure {
+                    should_retry: false,
+                    ..Failure::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
+                }
+            }
             error => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
                 Failure::internal()

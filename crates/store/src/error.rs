@@ -55,9 +55,12 @@ pub enum StoreError {
     Invalid(String),
     #[error("the database failed")]
     Database(#[source] EngineError),
-    /// Nothing was written, or what was is said otherwise.
+    /// Nothing was written.
     #[error("the database cannot be reached")]
     Away(#[source] EngineError),
+    /// The connection broke during a commit: the command is written as a whole or not at all, and nobody knows which.
+    #[error("whether it was written is not known")]
+    Unanswered(#[source] EngineError),
     #[error("{} failed", .path.display())]
     File {
         path: PathBuf,
@@ -120,11 +123,26 @@ impl StoreError {
     /// Whether the disk or the database failed, so that the same command may succeed a moment later. The rest
     /// are refusals, which repeating does not change.
     pub fn may_pass(&self) -> bool {
-        matches!(self, StoreError::Database(_) | StoreError::Away(_) | StoreError::File { .. })
+        matches!(
+            self,
+            StoreError::Database(_)
+                | StoreError::Away(_)
+                | StoreError::Unanswered(_)
+                | StoreError::File { .. }
+        )
+    }
+
+    /// Whether what was asked for may be written all the same.
+    pub fn may_be_written(&self) -> bool {
+        matches!(self, StoreError::Unanswered(_))
     }
 
     pub(crate) fn database(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
         StoreError::Database(Arc::from(error.into()))
+    }
+
+    pub(crate) fn unanswered(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+        StoreError::Unanswered(Arc::from(error.into()))
     }
 
     pub(crate) fn away(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {

@@ -185,7 +185,7 @@ impl Engine for OnDisk {
             self.disk.kept(Ledger(self.sqlite.connection()));
         }
         match self.fate {
-            Fate::Unanswered => committed.and(Err(StoreError::database("whether it is kept is not known"))),
+            Fate::Unanswered => committed.and(Err(StoreError::unanswered("the connection broke"))),
             _ => committed,
         }
     }

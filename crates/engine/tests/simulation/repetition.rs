@@ -80,7 +80,7 @@ fn a_repetition_that_cannot_be_looked_up_is_asked_to_come_back_and_buys_nothing(
         gateway.crash(&world);
         let gateway = Gateway::begin(&world, folder.path()).await;
         for fate in [Fate::Failed, Fate::Away, Fate::Unanswered] {
-            *world.next_fate.lock().expect("no holder panics") = Some(fate);
+            world.next_fates.lock().expect("no holder panics").push_back(fate);
             let refusal =
                 gateway.engine.generate(incoming(&world, &wish, 1)).await.expect_err("it is unclear");
             assert_eq!(refusal.kind, RefusalKind::Overloaded, "{fate:?}: {refusal:?}");
@@ -93,4 +93,37 @@ fn a_repetition_that_cannot_be_looked_up_is_asked_to_come_back_and_buys_nothing(
         assert!(refusal.may_have_charged());
         assert_eq!(openai.ctx.bill.entries().len(), 1, "it was bought once");
     });
+}
+
+#[test]
+fn what_is_held_by_a_commit_that_nobody_answered_is_given_back_at_once() {
+    for (key, fate) in [
+        (None, Fate::Unanswered),
+        (Some("once".to_owned()), Fate::Unanswered),
+        (Some("once".to_owned()), Fate::Away),
+    ] {
+        let folder = folder();
+        runtime().block_on(async {
+            let (world, gateway) = house(folder.path()).await;
+            let (wish, openai) =
+                (Wish { key: key.clone(), ..wish("openai/gpt-image-2") }, world.provider("openai"));
+            // Between what the gateway writes by itself, at its start and every second.
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            // A key is looked up first.
+            let looked_up = key.iter().map(|_| Fate::Kept);
+            world.next_fates.lock().expect("no holder panics").extend(looked_up.chain([fate]));
+            let refused = gateway.engine.generate(incoming(&world, &wish, 0)).await;
+            let refusal = refused.map(|answer| answer.meta.request_id).expect_err("it is unclear");
+            assert_eq!(refusal.kind, RefusalKind::Overloaded, "{refusal:?}");
+            assert!(refusal.retry_after_ms.is_some() && !refusal.may_have_charged());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let books = gateway.store.books().await.expect("it reads");
+            assert!(books.balance(), "{books:?}");
+            assert_eq!((books.open_reservations, books.open_disputes), (0, 0), "{key:?}, {fate:?}");
+            assert!(gateway.store.unfinished_requests().await.expect("it reads").is_empty());
+            let answer = gateway.engine.generate(incoming(&world, &wish, 1)).await.expect("it is bought now");
+            assert_eq!(answer.images.len(), 1);
+            assert_eq!(openai.ctx.bill.entries().len(), 1, "and once");
+        });
+    }
 }

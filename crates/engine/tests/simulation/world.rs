@@ -8,6 +8,7 @@ use gallerist_engine::simulation::{Carried, Carrier, NotCarried};
 use gallerist_fakes::InProcess;
 use gallerist_store::simulation::{Disk, Fate, Ledger, Turn};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,8 +24,8 @@ pub struct World {
     pub quiet: AtomicBool,
     /// Told when the moment has come at which the gateway is to end.
     pub end: Notify,
-    /// What becomes of the next commit, whatever the dice say.
-    pub next_fate: Mutex<Option<Fate>>,
+    /// What becomes of the next commits, whatever the dice say.
+    pub next_fates: Mutex<VecDeque<Fate>>,
     countdown: Mutex<Option<Moment>>,
     net: Mutex<Dice>,
     disk: Mutex<Dice>,
@@ -69,7 +70,7 @@ impl World {
             providers,
             quiet: AtomicBool::new(true),
             end: Notify::new(),
-            next_fate: Mutex::new(None),
+            next_fates: Mutex::default(),
             countdown: Mutex::new(None),
             net: Mutex::new(Dice::new(seed, 2)),
             disk: Mutex::new(Dice::new(seed, 3)),
@@ -211,7 +212,7 @@ impl Disk for World {
         let (before_ms, after_ms) = (dice.roll(4), dice.roll(3));
         let now_ms = self.transcript.elapsed_ms();
         let away = plan.away.iter().any(|(from, lasts)| (*from..from + lasts).contains(&now_ms));
-        let forced = self.next_fate.lock().expect("no holder panics").take();
+        let forced = self.next_fates.lock().expect("no holder panics").pop_front();
         let fate = match permille {
             _ if forced.is_some() => forced.unwrap_or(Fate::Kept),
             _ if self.is_quiet() => Fate::Kept,

@@ -140,7 +140,9 @@ fn pair<'a>(
         let ended = attempt.ended_at.expect("no attempt is open");
         match attempt.status {
             AttemptStatus::Settled => {
-                position.ticks == attempt.charged.get() && (attempt.created_at..=ended).contains(&position.at)
+                // The end of a dispute that was resolved is the dispute's: the provider may have gone on after it.
+                let until = if attempt.dispute_reason.is_some() { ended + LATE } else { ended };
+                position.ticks == attempt.charged.get() && (attempt.created_at..=until).contains(&position.at)
             }
             AttemptStatus::Disputed if !in_line => {
                 position.ticks <= attempt.reserved.get()

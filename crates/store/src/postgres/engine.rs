@@ -204,9 +204,7 @@ impl Engine for Postgres {
                         Some(true) => self.committed(memory, done),
                         Some(false) => Err(error),
                         // As while it is away: a moment later the same may be asked for again.
-                        None => Err(StoreError::away(format!(
-                            "the connection broke during a commit, and whether it is kept is not known: {error}"
-                        ))),
+                        None => Err(StoreError::unanswered(error)),
                     };
                 }
             }
