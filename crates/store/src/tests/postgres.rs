@@ -9,6 +9,8 @@ mod budgets;
 mod credits;
 #[path = "ledger.rs"]
 mod ledger;
+#[path = "migrating.rs"]
+mod migrating;
 #[path = "model.rs"]
 mod model;
 #[path = "reading.rs"]
