@@ -17,6 +17,7 @@ fn statements() -> Vec<String> {
         .chain(billed::STATEMENTS.iter().copied())
         .chain(books::STATEMENTS.iter().copied())
         .chain(budgets::STATEMENTS.iter().copied())
+        .chain(budgets::earlier::STATEMENTS.iter().copied())
         .chain(credits::STATEMENTS.iter().copied())
         .chain(deliveries::STATEMENTS.iter().copied())
         .chain(learning::STATEMENTS.iter().copied())

@@ -7,6 +7,8 @@
 mod budgets;
 #[path = "credits.rs"]
 mod credits;
+#[path = "earlier.rs"]
+mod earlier;
 #[path = "ledger.rs"]
 mod ledger;
 #[path = "migrating.rs"]
