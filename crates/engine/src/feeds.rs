@@ -23,7 +23,7 @@ use gallerist_pricing::Catalogue;
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::{FeedBook, FeedRules, FeedStatus, Told, still_told, take_in};
 use gallerist_pricing::watch::feeds::{PolledFeed, troubles};
-use gallerist_store::StoreError;
+use gallerist_store::{Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use std::path::PathBuf;
@@ -106,6 +106,8 @@ pub(crate) struct FeedDesk {
     /// Everything that has a price, without what feeds told; read by the first poll.
     known: OnceLock<Arc<Catalogue>>,
     kept: Mutex<KeptBook>,
+    /// Tells of changes since before the book was read first.
+    changes: tokio::sync::watch::Receiver<u64>,
     file: Option<PathBuf>,
     /// Rung when the book has changed, for whoever looks for what is wrong in it.
     news: tokio::sync::Notify,
@@ -125,7 +127,7 @@ struct Desk {
 }
 
 impl FeedDesk {
-    pub(crate) fn new(base: Arc<Catalogue>, settings: FeedSettings) -> FeedDesk {
+    pub(crate) fn new(base: Arc<Catalogue>, settings: FeedSettings, store: &Store) -> FeedDesk {
         let desk = |feed| Desk {
             feed,
             validators: Mutex::default(),
@@ -136,6 +138,7 @@ impl FeedDesk {
             feeds: settings.feeds.into_iter().map(desk).collect(),
             base,
             kept: Mutex::default(),
+            changes: store.feed_changes(),
             file: settings.file,
             whole: settings.whole,
             known: OnceLock::new(),

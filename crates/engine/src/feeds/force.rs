@@ -140,9 +140,7 @@ fn leave(desk: &FeedDesk, book: &mut FeedBook, shared: bool, now: Timestamp) {
 
 /// Hears of what other gateways of the same store believe, and has it in force here too.
 pub(super) async fn keep_up(shared: Arc<Shared>) {
-    let mut changes = shared.store.feed_changes();
-    // What was kept since the start.
-    changes.mark_changed();
+    let mut changes = shared.feeds.changes.clone();
     loop {
         tokio::select! {
             () = shared.stopping.cancelled() => return,

@@ -32,11 +32,14 @@ statements! {
     REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status,
         fingerprint, idempotency_key, plan_json, end_user, tags_json, asked_json, prompt)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14) /* TOGETHER FIRST */";
+    // No status is null. Said so, PostgreSQL does not think of the index of all that is open, which it would read
+    // from end to end for each row.
     REQUEST_FIND = "SELECT number, project, status, (SELECT count(*) FROM attempts a
-        WHERE a.request = requests.number AND a.status = 'reserved'), created_at FROM requests WHERE id = ?1";
+        WHERE a.request = requests.number AND coalesce(a.status, '') = 'reserved'), created_at
+        FROM requests WHERE id = ?1";
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
         images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9
-        WHERE number = ?1 AND status = 'running' /* TOGETHER LAST */";
+        WHERE number = ?1 AND coalesce(status, '') = 'running' /* TOGETHER LAST */";
     ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model,
         status, reserved_ticks, created_at, catalogue_digest, call_json, images_asked, counters)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12) /* TOGETHER SECOND */";
@@ -50,7 +53,7 @@ statements! {
         provider_request_id = coalesce(?10, provider_request_id),
         pending_json = CASE WHEN ?11 THEN pending_json END,
         call_json = CASE WHEN ?12 OR (?11 AND pending_json IS NOT NULL) THEN call_json END, doubtful_ticks = ?13
-        WHERE row = ?1 AND status = 'reserved' /* TOGETHER LAST */";
+        WHERE row = ?1 AND coalesce(status, '') = 'reserved' /* TOGETHER LAST */";
     MAY_HAVE_COST = "SELECT 1 FROM attempts
         WHERE request = ?1 AND (charged_ticks > 0 OR status IN ('reserved', 'disputed'))";
 }

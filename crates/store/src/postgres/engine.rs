@@ -100,10 +100,12 @@ impl Postgres {
                 "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITERS_LOCK});
                 SELECT pg_current_xact_id()::text"
             );
-            // Every statement of the rules goes by an index, for one row or for the rows of a group; what the
-            // planner knows of tables that grow fast is too old to see that.
+            // Every statement of the rules goes by one index, for one row or for the rows of a group; what the
+            // planner knows of tables that grow fast is too old to see that. Two indexes at once mean to read
+            // whatever is open of a table for each row of a group.
             let set_up = format!(
-                "{}; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off",
+                "{}; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+                SET enable_bitmapscan = off",
                 self.shared.set_up()
             );
             match Connection::open(&self.shared.url, &set_up, &begin) {

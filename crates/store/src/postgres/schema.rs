@@ -29,7 +29,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../schema/postgres/0005_rollups.sql"),
     include_str!("../schema/postgres/0006_tenants.sql"),
     include_str!("../schema/postgres/0007_reconciliations.sql"),
-    include_str!("../schema/postgres/0008_feeds.sql"),
+    include_str!("../schema/postgres/0008_references.sql"),
+    include_str!("../schema/postgres/0009_feeds.sql"),
 ];
 
 /// Lets one replica migrate at a time.
