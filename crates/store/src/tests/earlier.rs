@@ -41,7 +41,7 @@ fn asked(number: usize, now: Timestamp) -> Reservation {
         tags: [("team".to_owned(), ["red", "blue"][number % 2].to_owned())].into(),
         ..Payer::of(project.clone())
     };
-    let request = NewRequest { payer: Arc::new(payer), ..new_request(&project, 1, None) };
+    let request = NewRequest { payer: Arc::new(payer), accepted_at: now, ..new_request(&project, 1, None) };
     let attempt = NewAttempt { images: 2, ..attempt(1, ["bfl", "fal"][number % 2], 100) };
     Reservation { now, ..first(request, vec![attempt]) }
 }
