@@ -86,12 +86,13 @@ impl Books {
         Books::of(config, &environment)
     }
 
-    /// The books of this configuration if there are any, for who changes what lies beside them.
+    /// The books of this configuration, through the gateway of its folder where one runs; `make` says whether they
+    /// may be made.
     ///
     /// # Errors
     /// When a gateway has them open that cannot be asked.
-    pub fn lock(config: &Config) -> Result<Option<Books>> {
-        if config.store_url.is_none() && !config.data_dir.join("gallerist.sqlite").exists() {
+    pub fn beside(config: &Config, make: bool) -> Result<Option<Books>> {
+        if !make && config.store_url.is_none() && !config.data_dir.join("gallerist.sqlite").exists() {
             return Ok(None);
         }
         let environment = Environment::of_process();

@@ -82,7 +82,7 @@ pub struct Config {
     pub cap: Option<Ticks>,
     /// Where prices are polled.
     pub feeds: Vec<Feed>,
-    /// What earlier polls told; its accepted prices are part of the catalogue.
+    /// What earlier polls had told when the settings were read; its accepted prices are part of the catalogue.
     pub feed_book: FeedBook,
     /// What a person should know although it is no mistake.
     pub remarks: Vec<String>,
@@ -129,9 +129,16 @@ impl Config {
         let data_dir = data_dir(place, &typed, environment, &mut mistakes);
         let feeds = feeds::feeds(&typed.feeds, environment, &mut mistakes);
         let base = catalogue(&origin, &mut mistakes);
-        let feed_book = feeds::book(&data_dir, &feeds, &base, &mut mistakes);
-        let catalogue = base.with_feeds(&feed_book);
+        let store_url: Option<StoreUrl> = address(
+            ("GALLERIST_STORE_URL", "the address of the store"),
+            typed.store_url.as_ref(),
+            environment,
+            &mut mistakes,
+        );
         let mut remarks = Vec::new();
+        let at = feeds::At { data_dir: &data_dir, store_url: store_url.as_ref() };
+        let feed_book = feeds::book(at, &feeds, &base, &mut mistakes, &mut remarks);
+        let catalogue = base.with_feeds(&feed_book);
         let kinds = origin.kinds();
         let providers =
             providers::switched_on(&typed, &catalogue, &kinds, environment, &mut mistakes, &mut remarks);
@@ -142,12 +149,7 @@ impl Config {
             listen: listen(&typed, environment, &mut mistakes),
             public_url: public_url(&typed, environment, &mut mistakes),
             data_dir,
-            store_url: address(
-                ("GALLERIST_STORE_URL", "the address of the store"),
-                typed.store_url.as_ref(),
-                environment,
-                &mut mistakes,
-            ),
+            store_url,
             redis_url: address(
                 ("GALLERIST_REDIS_URL", "the address of the Redis server"),
                 typed.redis_url.as_ref(),

@@ -1,21 +1,29 @@
 //! Prices that are polled while the gateway runs: one task a feed, and the swap of the market.
 //!
-//! A poll fetches (`feeds/fetch.rs`), lets `gallerist_pricing::feed` decide, writes the book, and only then puts
-//! another [`Market`] in force; so whatever was quoted can be settled by what was believed when it was, also after
-//! a restart. What cannot be fetched or read changes nothing. It refuses to judge prices.
+//! A poll fetches (`feeds/fetch.rs`), lets `gallerist_pricing::feed` decide, keeps the book in the store
+//! (`feeds/kept.rs`), and only then puts another [`Market`] in force (`feeds/force.rs`); so whatever was quoted can be
+//! settled by what was believed when it was, also after a restart, and what one gateway believes is in force at all
+//! of the same store. One of them asks when a feed is due. What cannot be fetched or read changes nothing. It refuses
+//! to judge prices.
 
 mod fetch;
+mod force;
+mod kept;
 
 pub use fetch::{FetchFault, Fetcher};
+pub(crate) use force::{at_start, market_of};
+pub use kept::{KeptBook, read_file, take_in_file};
 
 use crate::market::Market;
 use crate::shared::Shared;
 use fetch::Fetched;
+use force::change;
 use gallerist_domain::NewAlert;
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::{FeedBook, FeedRules, FeedStatus, Told, still_told, take_in};
 use gallerist_pricing::watch::feeds::{PolledFeed, troubles};
+use gallerist_store::{Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use std::path::PathBuf;
@@ -24,8 +32,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Share of a pause that is left to chance, in per cent, so that many gateways do not ask at once.
-const JITTER_PERCENT: u64 = 10;
+/// Share of a pause that is left to chance, in per cent.
+const JITTER_PERCENT: u32 = 10;
+/// What was asked by another gateway so shortly before a start was asked with the same settings.
+const STARTED: Duration = Duration::from_mins(1);
+/// Longest pause after what was told could not be kept.
+const KEEP_AGAIN: Duration = Duration::from_mins(1);
 
 /// A feed as it is configured.
 #[derive(Clone, Debug)]
@@ -48,10 +60,8 @@ pub struct Feed {
 #[derive(Clone, Debug, Default)]
 pub struct FeedSettings {
     pub feeds: Vec<Feed>,
-    /// What earlier polls told; its accepted prices are in force from the start.
-    pub book: FeedBook,
-    /// Where the book is kept; absent: only in memory.
-    pub path: Option<PathBuf>,
+    /// Where earlier versions kept what feeds told: taken into the store at the start, once.
+    pub file: Option<PathBuf>,
     /// Where everything that has a price is read from, since feeds speak of more than can be ordered; absent: the
     /// engine's own catalogue is everything.
     pub whole: Option<Origin>,
@@ -62,8 +72,14 @@ pub struct FeedSettings {
 pub enum FeedFault {
     #[error("the HTTP client could not be set up")]
     Client(#[source] reqwest::Error),
-    #[error("{path} cannot be written")]
-    Keep { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{} cannot be read", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("what is kept of feeds is of a version that this one cannot read")]
+    Unreadable(#[source] serde_json::Error),
+    #[error("other gateways change what feeds told all the time: ask again")]
+    Busy,
     #[error("there is no feed of that name")]
     NoFeed,
     #[error("the change of what feeds told was cut off")]
@@ -89,12 +105,14 @@ pub(crate) struct FeedDesk {
     whole: Option<Origin>,
     /// Everything that has a price, without what feeds told; read by the first poll.
     known: OnceLock<Arc<Catalogue>>,
-    book: Mutex<Arc<FeedBook>>,
-    path: Option<PathBuf>,
+    kept: Mutex<KeptBook>,
+    /// Tells of changes since before the book was read first.
+    changes: tokio::sync::watch::Receiver<u64>,
+    file: Option<PathBuf>,
     /// Rung when the book has changed, for whoever looks for what is wrong in it.
     news: tokio::sync::Notify,
     /// Held while the book is changed, its writing included.
-    changing: Arc<tokio::sync::Mutex<()>>,
+    changing: tokio::sync::Mutex<()>,
     /// The last catalogue of the past that was made for a settlement.
     earlier: Mutex<Option<(String, Arc<Market>)>>,
 }
@@ -102,14 +120,14 @@ pub(crate) struct FeedDesk {
 /// One feed at run time.
 struct Desk {
     feed: Feed,
-    /// What the feed calls its last answer.
-    validators: Mutex<fetch::Validators>,
+    /// What the feed calls the answer that this gateway took, and when it had asked for that.
+    validators: Mutex<(Option<Timestamp>, fetch::Validators)>,
     succeeded: AtomicU64,
     failed: AtomicU64,
 }
 
 impl FeedDesk {
-    pub(crate) fn new(base: Arc<Catalogue>, settings: FeedSettings) -> FeedDesk {
+    pub(crate) fn new(base: Arc<Catalogue>, settings: FeedSettings, store: &Store) -> FeedDesk {
         let desk = |feed| Desk {
             feed,
             validators: Mutex::default(),
@@ -119,23 +137,28 @@ impl FeedDesk {
         FeedDesk {
             feeds: settings.feeds.into_iter().map(desk).collect(),
             base,
-            book: Mutex::new(Arc::new(settings.book)),
-            path: settings.path,
+            kept: Mutex::default(),
+            changes: store.feed_changes(),
+            file: settings.file,
             whole: settings.whole,
             known: OnceLock::new(),
-            changing: Arc::default(),
+            changing: tokio::sync::Mutex::default(),
             news: tokio::sync::Notify::new(),
             earlier: Mutex::default(),
         }
     }
 
     pub(crate) fn book(&self) -> Arc<FeedBook> {
-        Arc::clone(&self.book.lock().unwrap_or_else(PoisonError::into_inner))
+        self.kept().book
     }
 
-    /// With what feeds told.
-    pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
-        Arc::new(self.base.with_feeds(&self.book()))
+    fn kept(&self) -> KeptBook {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What can be ordered, without what feeds told.
+    pub(crate) fn base(&self) -> &Arc<Catalogue> {
+        &self.base
     }
 
     /// What a feed may speak of. Reading it takes a moment.
@@ -176,22 +199,42 @@ impl FeedDesk {
     }
 }
 
-/// Starts the task of each feed; they end when the engine stops.
+/// Starts the task of each feed, and the one that hears of what others believe; they end when the engine stops.
 pub(crate) fn poll_in_background(shared: &Arc<Shared>) {
     for index in 0..shared.feeds.feeds.len() {
         shared.tasks.spawn(poll_for_ever(Arc::clone(shared), index));
     }
+    shared.tasks.spawn(force::keep_up(Arc::clone(shared)));
 }
 
 async fn poll_for_ever(shared: Arc<Shared>, index: usize) {
     let desk = &shared.feeds.feeds[index];
-    let name = &desk.feed.rules.name;
+    let (name, every) = (&desk.feed.rules.name, desk.feed.every);
+    // At a start something may be new in the settings, unless another gateway starts with it.
+    let mut pause =
+        wait(&shared, index, if shared.store.is_shared() { every.min(STARTED) } else { Duration::ZERO });
     loop {
         let polling = async {
-            if let Err(error) = sync_some(&shared, vec![index], false).await {
-                tracing::error!(feed = %name, %error, "what a feed told could not be kept, and does not count");
+            if !pause.is_zero() {
+                sleep(pause + up_to_a_share(every)).await;
+                // Another gateway may have been faster, and not heard of yet.
+                if shared.store.is_shared()
+                    && let Err(error) = force::look(&shared).await
+                {
+                    tracing::debug!(feed = %name, %error, "what others know of a feed could not be read");
+                }
+                pause = wait(&shared, index, every);
+                if !pause.is_zero() {
+                    return;
+                }
             }
-            sleep(jittered(desk.feed.every)).await;
+            match sync_some(&shared, vec![index], false).await {
+                Ok(_) => pause = wait(&shared, index, every),
+                Err(error) => {
+                    tracing::error!(feed = %name, %error, "what a feed told could not be kept, and does not count");
+                    pause = every.min(KEEP_AGAIN);
+                }
+            }
         };
         // A poll that is cut off has changed nothing, or all that it was to change.
         tokio::select! {
@@ -201,10 +244,19 @@ async fn poll_for_ever(shared: Arc<Shared>, index: usize) {
     }
 }
 
-fn jittered(pause: Duration) -> Duration {
-    let percent = uuid::Uuid::new_v4().as_u128() % u128::from(2 * JITTER_PERCENT + 1);
-    let percent = u32::try_from(100 - u128::from(JITTER_PERCENT) + percent).unwrap_or(100);
-    pause.saturating_mul(percent) / 100
+/// How long until a feed was asked by nobody for `every`.
+fn wait(shared: &Shared, index: usize, every: Duration) -> Duration {
+    let book = shared.feeds.book();
+    let status = book.feeds.get(&shared.feeds.feeds[index].feed.rules.name);
+    let idle = status.and_then(|status| status.idle(shared.clock.now()));
+    let idle = idle.and_then(|idle| Duration::try_from(idle).ok());
+    idle.map_or(Duration::ZERO, |idle| every.saturating_sub(idle))
+}
+
+/// A part of a pause by chance, so that many gateways do not ask at once.
+fn up_to_a_share(pause: Duration) -> Duration {
+    let chance = u32::try_from(uuid::Uuid::new_v4().as_u128() % 1_000).unwrap_or(0);
+    pause.saturating_mul(chance) / (1_000 * 100 / JITTER_PERCENT)
 }
 
 /// Polls now; all feeds, or the one of that name.
@@ -225,56 +277,78 @@ pub(crate) async fn sync(
     polling.await.unwrap_or(Err(FeedFault::CutOff))
 }
 
-async fn sync_some(shared: &Arc<Shared>, asked: Vec<usize>, dry_run: bool) -> Result<Vec<Told>, FeedFault> {
-    let desk = &shared.feeds;
-    let mut fetched = Vec::new();
-    for &index in &asked {
-        let Desk { feed, validators, .. } = &desk.feeds[index];
-        let known = validators.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // What is held waits for another word, not for none.
-        let waits = desk.book().held().iter().any(|held| held.feed == feed.rules.name);
-        let known = if waits || dry_run { fetch::Validators::default() } else { known };
-        let answer = shared.fetcher.fetch(feed, &desk.base, &known, shared.clock.now()).await;
-        fetched.push((index, answer));
-    }
-    let changing = move |shared: &Shared, book: &mut FeedBook, now: Timestamp| {
-        take_answers(shared, book, fetched, now, dry_run)
-    };
-    let changed = change(shared, dry_run, changing).await;
-    if changed.is_err() {
-        // What was not kept is to be told again.
-        for index in asked {
-            *desk.feeds[index].validators.lock().unwrap_or_else(PoisonError::into_inner) =
-                fetch::Validators::default();
-        }
-    }
-    changed
+/// An answer, and when it was asked for.
+struct Answered {
+    index: usize,
+    asked: Timestamp,
+    answer: Result<Fetched, FetchFault>,
 }
 
-fn take_answers(
-    shared: &Shared,
-    book: &mut FeedBook,
-    fetched: Vec<(usize, Result<Fetched, FetchFault>)>,
-    now: Timestamp,
-    dry_run: bool,
-) -> Vec<Told> {
+/// What became of an answer: nothing where a later one was taken before, else whether it was understood.
+type Taken = Option<bool>;
+
+async fn sync_some(shared: &Arc<Shared>, asked: Vec<usize>, dry_run: bool) -> Result<Vec<Told>, FeedFault> {
     let desk = &shared.feeds;
-    let mut told = Vec::new();
-    for (index, answer) in fetched {
-        let Desk { feed, validators, succeeded, failed } = &desk.feeds[index];
-        let whole = take_answer(book, feed, desk.known(), &answer, now, &mut told);
-        if dry_run {
-            continue;
-        }
-        (if whole { succeeded } else { failed }).fetch_add(1, Ordering::Relaxed);
-        if let (true, Ok(Fetched::New { validators: new, .. })) = (whole, answer) {
-            *validators.lock().unwrap_or_else(PoisonError::into_inner) = new;
-        }
+    let mut answers = Vec::new();
+    for index in asked {
+        let Desk { feed, validators, .. } = &desk.feeds[index];
+        let (of, known) = validators.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let book = desk.book();
+        let taken = book.feeds.get(&feed.rules.name).and_then(|status| status.asked);
+        // What is held waits for another word, not for none; and what others have taken since is not what is known
+        // here.
+        let waits = book.held().iter().any(|held| held.feed == feed.rules.name);
+        let known = if waits || dry_run || of != taken { fetch::Validators::default() } else { known };
+        let asked = shared.clock.now();
+        let answer = shared.fetcher.fetch(feed, &desk.base, &known, asked).await;
+        answers.push(Answered { index, asked, answer });
     }
+    let answers = Arc::new(answers);
+    let taking = Arc::clone(&answers);
+    let (told, taken) = change(shared, dry_run, move |shared, book, now| {
+        let mut told = Vec::new();
+        let taken: Vec<Taken> =
+            taking.iter().map(|answered| take(&shared.feeds, book, answered, now, &mut told)).collect();
+        (told, taken)
+    })
+    .await?;
     if !dry_run {
+        for (answered, taken) in answers.iter().zip(taken) {
+            count(&desk.feeds[answered.index], answered, taken);
+        }
         log(&told);
     }
-    told
+    Ok(told)
+}
+
+/// Takes an answer into the book.
+fn take(
+    desk: &FeedDesk,
+    book: &mut FeedBook,
+    Answered { index, asked, answer }: &Answered,
+    now: Timestamp,
+    told: &mut Vec<Told>,
+) -> Taken {
+    let feed = &desk.feeds[*index].feed;
+    let name = &feed.rules.name;
+    if book.feeds.get(name).is_some_and(|status| status.is_newer_than(*asked)) {
+        let why = Some("another gateway has read it since".to_owned());
+        told.push(Told { why, ..Told::new(name, "", "late") });
+        return None;
+    }
+    Some(take_answer(book, feed, desk.known(), (*asked, answer), now, told))
+}
+
+/// Counts an answer that was kept, and remembers what the feed calls it.
+fn count(desk: &Desk, Answered { asked, answer, .. }: &Answered, taken: Taken) {
+    let Some(whole) = taken else { return };
+    (if whole { &desk.succeeded } else { &desk.failed }).fetch_add(1, Ordering::Relaxed);
+    let mut validators = desk.validators.lock().unwrap_or_else(PoisonError::into_inner);
+    match (whole, answer) {
+        (true, Ok(Fetched::New { validators: new, .. })) => *validators = (Some(*asked), new.clone()),
+        (true, Ok(Fetched::Unchanged)) => validators.0 = Some(*asked),
+        _ => {}
+    }
 }
 
 /// Lets the book take in what a poll brought; whether the feed was understood.
@@ -282,7 +356,7 @@ fn take_answer(
     book: &mut FeedBook,
     feed: &Feed,
     base: &Catalogue,
-    answer: &Result<Fetched, FetchFault>,
+    (asked, answer): (Timestamp, &Result<Fetched, FetchFault>),
     now: Timestamp,
     told: &mut Vec<Told>,
 ) -> bool {
@@ -297,12 +371,15 @@ fn take_answer(
         }
     }
     let unknown = feed.rules.form.is_volatile();
-    let (lines, whole) = book.mark_silence(name, feed.stale_after, unknown, now);
+    let (lines, all) = book.mark_silence(name, feed.stale_after, unknown, now);
     told.extend(lines.iter().map(|line| Told::new(name, line, "stale")));
-    if whole {
+    if all {
         told.push(Told::new(name, "", "stale"));
     }
-    book.feeds.get(name).is_some_and(|status| status.fault.is_none())
+    let whole = book.feeds.get(name).is_some_and(|status| status.fault.is_none());
+    let every = SignedDuration::try_from(feed.every).unwrap_or(SignedDuration::MAX);
+    book.note_poll(name, asked, every, whole);
+    whole
 }
 
 /// Says in the log what became of a poll. What is wrong is an alert when it begins, with a warning in the log;
@@ -328,8 +405,12 @@ fn log(told: &[Told]) {
 
 /// A person believes what is held.
 pub(crate) async fn confirm_held(shared: &Arc<Shared>, wanted: &[String]) -> Result<Vec<Told>, FeedFault> {
-    let wanted = wanted.to_vec();
-    change(shared, false, move |_: &Shared, book: &mut FeedBook, now| confirm(book, &wanted, now)).await
+    let (by_task, wanted) = (Arc::clone(shared), wanted.to_vec());
+    // The caller may go away; what is kept is in force all the same.
+    let confirming = shared
+        .tasks
+        .spawn(async move { change(&by_task, false, move |_, book, now| confirm(book, &wanted, now)).await });
+    confirming.await.unwrap_or(Err(FeedFault::CutOff))
 }
 
 /// Believes what is held of the wanted lines, for whoever has no engine.
@@ -347,7 +428,7 @@ pub fn confirm(book: &mut FeedBook, wanted: &[String], now: Timestamp) -> Vec<To
     book.confirm(wanted, now).into_iter().map(told).collect()
 }
 
-/// Polls once without an engine: the book changes, and nothing is written.
+/// Polls once without an engine: the book changes, and nothing is kept.
 ///
 /// # Errors
 /// When the HTTP client cannot be set up.
@@ -361,101 +442,8 @@ pub async fn poll(
     let mut told = Vec::new();
     for feed in feeds {
         let answer = fetcher.fetch(feed, base, &fetch::Validators::default(), now).await;
-        take_answer(book, feed, base, &answer, now, &mut told);
+        take_answer(book, feed, base, (now, &answer), now, &mut told);
     }
     log(&told);
     Ok(told)
-}
-
-/// Changes the book, writes it, and puts the market that comes of it in force, in this order; on a thread of its
-/// own, because a long list takes a while. A dry run forgets the change.
-async fn change(
-    shared: &Arc<Shared>,
-    dry_run: bool,
-    change: impl FnOnce(&Shared, &mut FeedBook, Timestamp) -> Vec<Told> + Send + 'static,
-) -> Result<Vec<Told>, FeedFault> {
-    let shared = Arc::clone(shared);
-    let changing = Arc::clone(&shared.feeds.changing).lock_owned().await;
-    let changed = tokio::task::spawn_blocking(move || {
-        let _changing = changing;
-        let (mut book, now) = (FeedBook::clone(&shared.feeds.book()), shared.clock.now());
-        let told = change(&shared, &mut book, now);
-        if !dry_run {
-            put_in_force(&shared, book, now)?;
-        }
-        Ok(told)
-    });
-    changed.await.unwrap_or(Err(FeedFault::CutOff))
-}
-
-fn put_in_force(shared: &Shared, mut book: FeedBook, now: Timestamp) -> Result<(), FeedFault> {
-    let desk = &shared.feeds;
-    let catalogue = desk.base.with_feeds(&book);
-    let other = catalogue.digest != shared.market().catalogue.digest;
-    if other {
-        let before = shared.market().catalogue.digest.clone();
-        if before != desk.base.digest && !book.editions.contains_key(&before) {
-            // It came with the start. Nothing that is new was believed before now.
-            let just_before = now.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(now);
-            book.note_edition(&before, just_before);
-        }
-        book.note_edition(&catalogue.digest, now);
-    }
-    if let Some(path) = &desk.path {
-        keep(path, &book).map_err(|source| FeedFault::Keep { path: path.clone(), source })?;
-    }
-    *desk.book.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
-    if !other {
-        desk.news.notify_one();
-        return Ok(());
-    }
-    let market = Market::new(Arc::new(catalogue), &shared.configured);
-    let same = |a: &Market, b: &Market| {
-        a.offers.len() == b.offers.len() && a.offers.iter().zip(&b.offers).all(|(a, b)| a.id == b.id)
-    };
-    // Health is kept by index; prices and days change no offer's place.
-    debug_assert!(same(&market, &shared.market()), "a feed changed which offers there are");
-    shared.set_market(market);
-    // Whoever hears of it looks at the new market.
-    desk.news.notify_one();
-    Ok(())
-}
-
-/// Writes a book: beside its place and renamed, so that a crash leaves the old one or the new one.
-///
-/// # Errors
-/// What the disk says.
-pub fn keep(path: &std::path::Path, book: &FeedBook) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let text = serde_json::to_vec_pretty(book).expect("a book of texts and figures is JSON");
-    let beside = path.with_extension("json.new");
-    let mut file = std::fs::File::create(&beside)?;
-    std::io::Write::write_all(&mut file, &text)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
-}
-
-/// The market that something was quoted by. What today's book knows nothing of is settled by today's.
-pub(crate) fn market_of(shared: &Shared, digest: &str) -> Arc<Market> {
-    let current = shared.market();
-    if current.catalogue.digest == digest {
-        return current;
-    }
-    let desk = &shared.feeds;
-    let mut earlier = desk.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, market)) = earlier.as_ref().filter(|(known, _)| known == digest) {
-        return Arc::clone(market);
-    }
-    let book = desk.book();
-    let then = match book.editions.get(digest) {
-        Some(at) => book.as_of(*at),
-        None if digest == desk.base.digest => FeedBook::default(),
-        None => return current,
-    };
-    let catalogue = Catalogue { digest: digest.to_owned(), ..desk.base.with_feeds(&then) };
-    let market = Arc::new(Market::new(Arc::new(catalogue), &shared.configured));
-    *earlier = Some((digest.to_owned(), Arc::clone(&market)));
-    market
 }

@@ -86,6 +86,8 @@ impl Engine {
 
     async fn run(shared: Shared) -> Result<Engine, StartError> {
         let shared = Arc::new(shared);
+        // What earlier polls told is in force before anything is settled or quoted.
+        feeds::at_start(&shared).await?;
         // Before anything is kept: what is just being kept has no row yet.
         match shared.store.delete_strays().await {
             Ok(0) => {}
@@ -272,7 +274,7 @@ impl Engine {
     /// what would change.
     ///
     /// # Errors
-    /// When the book of the feeds cannot be written: then nothing has changed.
+    /// When the book of the feeds cannot be kept: then nothing has changed.
     pub async fn sync_feeds(&self, name: Option<&str>, dry_run: bool) -> Result<Vec<Told>, FeedFault> {
         feeds::sync(&self.shared, name, dry_run).await
     }
@@ -348,4 +350,15 @@ pub enum StartError {
     Client(#[source] reqwest::Error),
     #[error(transparent)]
     Store(#[from] gallerist_store::StoreError),
+    #[error("what feeds have told cannot be put in force")]
+    Feeds(#[source] FeedFault),
+}
+
+impl From<FeedFault> for StartError {
+    fn from(fault: FeedFault) -> StartError {
+        match fault {
+            FeedFault::Store(error) => StartError::Store(error),
+            fault => StartError::Feeds(fault),
+        }
+    }
 }

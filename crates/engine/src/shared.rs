@@ -154,8 +154,8 @@ impl Shared {
             Some(counters) => Arc::new(SharedRates::new(counters, sharers.clone())),
             None => Arc::new(LocalRates::new(sharers.clone())),
         };
-        let feeds = FeedDesk::new(catalogue, feeds);
-        let market = Market::new(feeds.catalogue(), &providers);
+        let feeds = FeedDesk::new(catalogue, feeds, &store);
+        let market = Market::new(Arc::clone(feeds.base()), &providers);
         let fresh: [u8; 32] = blake3::hash(&random_bytes()).into();
         let secret = store.get_or_insert_meta("picture_secret", fresh.to_vec()).await?;
         Ok(Shared {

@@ -12,6 +12,7 @@ mod book;
 mod ends;
 mod intake;
 mod lists;
+mod parts;
 mod read;
 
 pub(crate) use book::RETIRES_ON;

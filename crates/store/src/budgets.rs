@@ -1,26 +1,30 @@
 //! Budgets: kept, changed, removed by a mark, and how far each is used.
 //!
-//! A budget with a window counts what its window has seen before it was made; one for ever counts from its
-//! making on.
+//! A budget with a window counts what its window has seen before it was made (`budgets/earlier.rs`); one for ever
+//! counts from its making on.
 
+pub(crate) mod earlier;
+
+use earlier::Before;
 use gallerist_domain::budget::Part;
 use gallerist_domain::{Budget, BudgetId, BudgetMode, BudgetUnit, BudgetWindow, Payer, Spending, Ticks};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json as json_value};
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::audit::{self, Act, Actor};
 use crate::ledger::LiveBudget;
 use crate::sql::{Row, Sql, params};
-use crate::words::{self, AttemptStatus, micros, statements};
+use crate::words::{self, micros, statements};
 use crate::writer::Writing;
 use crate::{Store, StoreError};
 
 /// Counters that one answer shows of each budget.
 pub const COUNTERS_SHOWN_MAX: u32 = 100;
+
+/// Times that a window's past is looked through beside the writer.
+const LOOKS_MAX: u32 = 3;
 
 /// A budget with its counters of the present window, the most used first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,15 +80,6 @@ statements! {
     COUNTERS_COUNT = "SELECT count(*) FROM budget_counters WHERE budget = ?1 AND window_start = ?2";
     COUNTER = "SELECT subject, window_start, window_end, settled, held, disputed FROM budget_counters
         WHERE budget = ?1 AND subject = ?2 AND window_start = ?3";
-    // A request is accepted some time before its attempts are reserved.
-    EARLIER = "SELECT a.row, a.provider, a.model, a.status, a.reserved_ticks, a.charged_ticks, a.images,
-            a.images_asked, p.name, r.key_id, r.end_user, r.tags_json
-        FROM requests r JOIN attempts a ON a.request = r.number JOIN projects p ON p.number = r.project
-        WHERE r.created_at >= ?1 AND a.created_at >= ?2";
-    COUNTER_OPEN = "INSERT INTO budget_counters (budget, subject, window_start, window_end, settled, held,
-        disputed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    SHARE_OPEN = "INSERT INTO attempt_counters (attempt, counter, held, settled) VALUES (?1, ?2, ?3, ?4)";
-    ATTEMPT_COUNTED = "UPDATE attempts SET counters = counters + 1 WHERE row = ?1";
 }
 
 /// Budgets that are asked before a plan is made, in memory.
@@ -110,10 +105,33 @@ impl Store {
     /// [`StoreError::Invalid`] names the field that is out of its range.
     pub async fn create_budget(&self, budget: Budget) -> Result<(), StoreError> {
         budget.check().map_err(|fault| StoreError::Invalid(fault.to_string()))?;
-        let actor = self.actor.clone();
+        let budget = Arc::new(budget);
+        for _ in 0..LOOKS_MAX {
+            let before = match budget.window {
+                BudgetWindow::Forever => Before::nothing(),
+                _ => {
+                    let budget = Arc::clone(&budget);
+                    self.read(move |connection| Before::read(connection, &budget)).await?
+                }
+            };
+            if self.create_after(&budget, before).await? {
+                return Ok(());
+            }
+        }
+        // Something comes late all the time.
+        self.create_after(&budget, Before::nothing()).await.map(drop)
+    }
+
+    /// Makes a budget unless something came late into what was looked through before; then nothing is made.
+    async fn create_after(&self, budget: &Arc<Budget>, before: Before) -> Result<bool, StoreError> {
+        let (actor, budget) = (self.actor.clone(), Arc::clone(budget));
         self.write(move |writing| {
-            create(writing, &budget)?;
-            write_down(writing.connection, &actor, "budget.create", budget.created_at, (None, Some(&budget)))
+            let made = create(writing, &budget, &before)?;
+            if made {
+                let at = budget.created_at;
+                write_down(writing.connection, &actor, "budget.create", at, (None, Some(&budget)))?;
+            }
+            Ok(made)
         })
         .await
     }
@@ -320,7 +338,8 @@ fn shown(budget: &Budget) -> Value {
     told
 }
 
-fn create(writing: &mut Writing<'_>, budget: &Budget) -> Result<(), StoreError> {
+/// False where `before` is not what there was, and nothing is written.
+fn create(writing: &mut Writing<'_>, budget: &Budget, before: &Before) -> Result<bool, StoreError> {
     let connection = writing.connection;
     if load(connection)?.iter().any(|live| live.budget.id == budget.id) {
         return Err(StoreError::Exists(format!("budget {}", budget.id)));
@@ -333,6 +352,10 @@ fn create(writing: &mut Writing<'_>, budget: &Budget) -> Result<(), StoreError> 
     if let Part::Only(key) = &budget.scope.key {
         let known = connection.query_opt(KEY_KNOWN, params![key], |_| Ok(()))?;
         known.ok_or_else(|| StoreError::UnknownKey(key.clone()))?;
+    }
+    let windowed = budget.window != BudgetWindow::Forever;
+    if windowed && !earlier::is_whole(connection, budget, before)? {
+        return Ok(false);
     }
     let number = connection.insert(
         BUDGET_INSERT,
@@ -349,85 +372,11 @@ fn create(writing: &mut Writing<'_>, budget: &Budget) -> Result<(), StoreError> 
             micros(budget.created_at)
         ],
     )?;
-    if budget.window != BudgetWindow::Forever {
-        count_earlier(connection, number, budget)?;
+    if windowed {
+        earlier::count(connection, number, budget, before)?;
         // Attempts have shares now that had none when they were looked up.
         connection.forget_lookups();
     }
     writing.change_budgets();
-    Ok(())
-}
-
-/// What an attempt counts in a counter.
-struct Earlier {
-    attempt: i64,
-    held: i64,
-    settled: i64,
-    status: AttemptStatus,
-}
-
-/// Counts what the present window has seen before the budget was made.
-fn count_earlier(connection: &dyn Sql, number: i64, budget: &Budget) -> Result<(), StoreError> {
-    let window = budget.window_around(budget.created_at);
-    let accepted = window.start.checked_sub(1.hour()).unwrap_or(Timestamp::MIN);
-    let mut subjects: BTreeMap<String, Vec<Earlier>> = BTreeMap::new();
-    let (accepted, start) = (micros(accepted), micros(window.start));
-    connection.query(EARLIER, params![accepted, start], &mut |row| {
-        if let Some((subject, earlier)) = earlier(row, budget)? {
-            subjects.entry(subject).or_default().push(earlier);
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    for (subject, attempts) in subjects {
-        let held_as = |status| {
-            let those = attempts.iter().filter(|attempt| attempt.status == status);
-            those.map(|attempt| attempt.held).sum::<i64>()
-        };
-        let settled: i64 = attempts.iter().map(|attempt| attempt.settled).sum();
-        let counter = connection.insert(
-            COUNTER_OPEN,
-            params![
-                number,
-                subject,
-                micros(window.start),
-                window.end.map(micros),
-                settled,
-                held_as(AttemptStatus::Reserved),
-                held_as(AttemptStatus::Disputed)
-            ],
-        )?;
-        for Earlier { attempt, held, settled, .. } in &attempts {
-            connection.change_one(SHARE_OPEN, params![attempt, counter, held, settled])?;
-            connection.change_one(ATTEMPT_COUNTED, params![attempt])?;
-        }
-    }
-    Ok(())
-}
-
-/// What the attempt of this row counts, and for whom; `None` where the budget does not speak of it.
-fn earlier(row: &Row<'_>, budget: &Budget) -> Result<Option<(String, Earlier)>, StoreError> {
-    let payer = payer(row, 8)?;
-    let spending = Spending { payer: &payer, provider: row.get(1)?, model: row.get(2)? };
-    let Some(subject) = budget.scope.subject(&spending) else { return Ok(None) };
-    let (held, settled) = match budget.unit {
-        BudgetUnit::Usd => (row.get(4)?, row.get(5)?),
-        BudgetUnit::Images => (row.get(7)?, row.get(6)?),
-    };
-    let status = words::word(row, 3, AttemptStatus::from_word)?;
-    let settled = if status == AttemptStatus::Settled { settled } else { 0 };
-    Ok(Some((subject, Earlier { attempt: row.get(0)?, held, settled, status })))
-}
-
-/// Project, key, end user and tags, from this column on.
-fn payer(row: &Row<'_>, column: usize) -> Result<Payer, StoreError> {
-    let tags: Option<&str> = row.get(column + 3)?;
-    Ok(Payer {
-        project: words::project(row, column)?,
-        key_id: row.get(column + 1)?,
-        end_user: row.get(column + 2)?,
-        tags: match tags {
-            Some(_) => words::json(row, column + 3)?,
-            None => BTreeMap::new(),
-        },
-    })
+    Ok(true)
 }

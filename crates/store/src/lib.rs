@@ -21,6 +21,7 @@ pub mod counters;
 pub mod credits;
 pub mod deliveries;
 pub mod error;
+pub mod feed_books;
 pub mod keys;
 pub mod learning;
 pub mod ledger;
@@ -59,6 +60,7 @@ pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};
 pub use credits::{DailyCharges, Expired, LotRecord, OpenAmounts};
 pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
+pub use feed_books::{FeedPart, FeedVersions, peek_feed_parts};
 pub use keys::{KeyChange, KeyRecord, NewKey, NewSecret};
 pub use learning::SettledCharge;
 pub use ledger::adjust::Adjustment;
@@ -132,6 +134,7 @@ struct Inner {
     replica: Option<postgres::Replica>,
     keys: Arc<keys::LiveKeys>,
     budgets: Arc<budgets::LiveBudgets>,
+    feeds: Arc<feed_books::LiveFeeds>,
     /// When the keys were last read because one was not known.
     keys_read: tokio::sync::Mutex<Option<std::time::Instant>>,
     data_dir: PathBuf,
@@ -172,7 +175,12 @@ impl Store {
         check(&options)?;
         let keys = Arc::new(keys::LiveKeys::default());
         let budgets = Arc::new(budgets::LiveBudgets::default());
-        let live = writer::Live { keys: Arc::clone(&keys), budgets: Arc::clone(&budgets) };
+        let feeds = Arc::new(feed_books::LiveFeeds::default());
+        let live = writer::Live {
+            keys: Arc::clone(&keys),
+            budgets: Arc::clone(&budgets),
+            feeds: Arc::clone(&feeds),
+        };
         let (queue_max, calls_keep) = (options.queue_max, options.calls_keep);
         let start = |engine: Box<dyn writer::Engine>| {
             writer::Writer::start(engine, live.clone(), queue_max, calls_keep)
@@ -211,6 +219,7 @@ impl Store {
             replica,
             keys,
             budgets,
+            feeds,
             keys_read: tokio::sync::Mutex::default(),
             data_dir: options.data_dir,
             lane,

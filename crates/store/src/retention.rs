@@ -1,7 +1,9 @@
 //! Deletes old requests with everything of theirs, and leaves opening balances, so that the books still balance.
 //!
 //! Whole days go, once they are rolled up and nothing in them is open or disputed; from the first deletion on
-//! the roll-up answers for the day. It refuses to touch a day of which money is still unknown.
+//! the roll-up answers for the day. What is to go is looked for on a reader, day by day, and the writer only marks one
+//! day, or deletes a few requests, in one transaction: however long the history, a payment waits for no more than
+//! that. It refuses to touch a day of which money is still unknown.
 
 use jiff::Timestamp;
 
@@ -24,16 +26,18 @@ pub struct Purged {
 }
 
 statements! {
-    // Days that may go: rolled up, and settled or released to the last attempt.
-    MARK = "UPDATE usage_states SET purged_at = ?2 WHERE purged_at IS NULL AND rolled_version = version
-        AND day < ?1 AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.created_at >= usage_states.day * 86400000000
-            AND r.created_at < (usage_states.day + 1) * 86400000000
-            AND (r.status = 'running' OR EXISTS (SELECT 1 FROM attempts a WHERE a.request = r.number
-                AND a.status IN ('reserved', 'disputed'))))";
-    OLDEST = "SELECT created_at / 86400000000 FROM requests
-        WHERE created_at < ?1 * 86400000000 AND created_at / 86400000000 IN
-            (SELECT day FROM usage_states WHERE purged_at IS NOT NULL)
-        ORDER BY created_at LIMIT 1";
+    ROLLED = "SELECT day, version FROM usage_states WHERE purged_at IS NULL AND rolled_version = version
+        AND day < ?1 ORDER BY day";
+    // Settled or released to the last attempt is what nothing is found of.
+    OPEN = "SELECT 1 FROM requests r WHERE r.created_at >= ?1 AND r.created_at < ?2
+        AND (r.status = 'running' OR EXISTS (SELECT 1 FROM attempts a WHERE a.request = r.number
+            AND a.status IN ('reserved', 'disputed'))) LIMIT 1";
+    MARKED = "SELECT s.day FROM usage_states s WHERE s.purged_at IS NOT NULL AND s.day < ?1
+        AND EXISTS (SELECT 1 FROM requests r WHERE r.created_at >= s.day * 86400000000
+            AND r.created_at < (s.day + 1) * 86400000000) ORDER BY s.day LIMIT 1";
+    // What touches the day after it was looked at counts its version up, and it stays.
+    MARK = "UPDATE usage_states SET purged_at = ?3 WHERE day = ?1 AND version = ?2 AND rolled_version = version
+        AND purged_at IS NULL";
     LOCK = "SELECT day FROM usage_states WHERE day = ?1 /* FOR UPDATE */";
     OPEN_ACCOUNTS = "INSERT INTO account_openings (account, amount, credit_amount)
         SELECT e.account, sum(e.amount), 0 FROM entries e
@@ -115,21 +119,53 @@ impl Store {
                 "requests are kept for at least {RETENTION_DAYS_MIN} days, not {days}"
             )));
         }
-        self.write(move |writing| purge(writing.connection, days, now)).await
+        let now = micros(now);
+        let before = now.div_euclid(DAY) - i64::from(days);
+        let work = self.read(move |connection| find(connection, before)).await?;
+        self.write(move |writing| match work {
+            Work::None => Ok(Purged::default()),
+            Work::Mark { day, version } => {
+                writing.connection.execute(MARK, params![day, version, now])?;
+                Ok(Purged { requests: 0, has_more: true })
+            }
+            Work::Delete { day } => purge(writing.connection, day, now),
+        })
+        .await
     }
 }
 
-fn purge(connection: &dyn Sql, days: u32, now: Timestamp) -> Result<Purged, StoreError> {
-    let now = micros(now);
-    let before = now.div_euclid(DAY) - i64::from(days);
-    let oldest =
-        |connection: &dyn Sql| connection.query_opt(OLDEST, params![before], |row| row.get::<i64>(0));
-    let mut day = oldest(connection)?;
-    if day.is_none() {
-        connection.execute(MARK, params![before, now])?;
-        day = oldest(connection)?;
+/// What a step is to do.
+#[derive(Clone, Copy)]
+enum Work {
+    None,
+    /// The day may go.
+    Mark {
+        day: i64,
+        version: i64,
+    },
+    /// There are requests of a day that goes.
+    Delete {
+        day: i64,
+    },
+}
+
+/// Looks for work in days before one, without holding anybody up.
+fn find(connection: &dyn Sql, before: i64) -> Result<Work, StoreError> {
+    if let Some(day) = connection.query_opt(MARKED, params![before], |row| row.get(0))? {
+        return Ok(Work::Delete { day });
     }
-    let Some(day) = day else { return Ok(Purged::default()) };
+    let rolled: Vec<(i64, i64)> =
+        connection.query_all(ROLLED, params![before], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (day, version) in rolled {
+        if !connection.exists(OPEN, params![day * DAY, (day + 1) * DAY])? {
+            return Ok(Work::Mark { day, version });
+        }
+    }
+    Ok(Work::None)
+}
+
+/// Deletes some of the requests of a day.
+fn purge(connection: &dyn Sql, day: i64, now: i64) -> Result<Purged, StoreError> {
     // Two replicas must not both count the same rows into the opening balances.
     connection.exists(LOCK, params![day])?;
     let (from, to) = (day * DAY, (day + 1) * DAY);

@@ -13,7 +13,7 @@ use crate::StoreError;
 use crate::sql::{Columns, Dialect, Each, Row, Sql, Value};
 
 pub(crate) use engine::{Sqlite, database_path, make_private_dir};
-pub(crate) use reader::Readers;
+pub(crate) use reader::{Readers, peek};
 
 /// Statements that a connection keeps prepared.
 const STATEMENTS_CACHED: usize = 64;

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::StoreError;
 use crate::alerts::{Raised, Told};
 use crate::budgets::LiveBudgets;
+use crate::feed_books::LiveFeeds;
 use crate::keys::LiveKeys;
 use crate::ledger::{Moving, Names};
 use crate::simulation::OnDisk;
@@ -51,6 +52,7 @@ impl Engine for Box<dyn Engine> {
 pub(crate) struct Live {
     pub(crate) keys: Arc<LiveKeys>,
     pub(crate) budgets: Arc<LiveBudgets>,
+    pub(crate) feeds: Arc<LiveFeeds>,
 }
 
 impl Live {
@@ -62,6 +64,9 @@ impl Live {
         if changed.budgets {
             self.budgets.load(connection)?;
         }
+        if changed.feeds {
+            self.feeds.changed();
+        }
         Ok(())
     }
 }
@@ -71,12 +76,19 @@ impl Live {
 pub(crate) struct Changed {
     pub(crate) keys: bool,
     pub(crate) budgets: bool,
+    /// What feeds have told.
+    pub(crate) feeds: bool,
 }
 
 impl Changed {
-    pub(crate) const ALL: Changed = Changed { keys: true, budgets: true };
+    pub(crate) const ALL: Changed = Changed { keys: true, budgets: true, feeds: true };
 
     pub(crate) const fn is_any(self) -> bool {
+        self.is_read() || self.feeds
+    }
+
+    /// Whether there is something to be read again, which changes rarely.
+    pub(crate) const fn is_read(self) -> bool {
         self.keys || self.budgets
     }
 }

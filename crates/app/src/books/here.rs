@@ -31,7 +31,7 @@ impl Here {
         Ok(here)
     }
 
-    pub(super) fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store {
         &self.store
     }
 
@@ -39,7 +39,7 @@ impl Here {
         &self.config
     }
 
-    pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }
 

@@ -177,7 +177,7 @@ fn way(command: &GenerateCommand, environment: &Environment) -> Result<Way> {
         })?;
         Ok(Way::Gateway(Client::new(address, key)))
     };
-    // Two engines on one directory would poll the same feeds into one file.
+    // Its queues, limits and health are those of the whole directory.
     if let Some(address) = gateway::answering(data_dir).filter(|_| config.store_url.is_some()) {
         return through(&address);
     }

@@ -1,13 +1,14 @@
-//! `[[feeds]]`: where prices are polled, and what earlier polls left in the folder of the books.
+//! `[[feeds]]`: where prices are polled, and what earlier polls left in the books.
 
 use super::typed::{TypedFeed, Written};
 use super::{Environment, Mistakes};
 use gallerist_domain::Decimal;
-use gallerist_engine::feeds::{Feed, FeedSettings};
+use gallerist_engine::feeds::{Feed, FeedFault, FeedSettings, KeptBook, read_file};
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::feed::{
     FeedBook, FeedForm, FeedRules, Guard, JUMP_FACTOR, MISSED_POLLS_MAX, Mapping, Target,
 };
+use gallerist_store::{StoreUrl, peek_feed_parts};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -58,8 +59,7 @@ pub(super) fn feeds(written: &[TypedFeed], environment: &Environment, mistakes: 
 pub fn settings(config: &super::Config) -> FeedSettings {
     FeedSettings {
         feeds: config.feeds.clone(),
-        book: config.feed_book.clone(),
-        path: Some(book_path(&config.data_dir)),
+        file: Some(file(&config.data_dir)),
         whole: Some(config.origin.clone()),
     }
 }
@@ -172,38 +172,69 @@ fn mapping(written: TypedMapping) -> Mapping {
     }
 }
 
-/// Where the last known good prices are.
-pub fn book_path(data_dir: &Path) -> PathBuf {
+/// Where earlier versions kept what feeds told.
+pub fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("feeds.json")
 }
 
-/// What earlier polls left; nothing where there was none. What was told too long ago is known to be old, whether or
-/// not a gateway ran to notice it; what a feed told that is not configured any more holds no longer.
-pub(super) fn book(data_dir: &Path, feeds: &[Feed], base: &Catalogue, mistakes: &mut Mistakes) -> FeedBook {
-    let mut book = kept(data_dir, mistakes);
-    let now = Timestamp::now();
+/// Where the books are: a folder, or a database.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub(super) data_dir: &'a Path,
+    pub(super) store_url: Option<&'a StoreUrl>,
+}
+
+/// What earlier polls left, for whoever only wants to know prices, also beside a gateway; nothing where no feed is
+/// configured.
+pub(super) fn book(
+    at: At<'_>,
+    feeds: &[Feed],
+    base: &Catalogue,
+    mistakes: &mut Mistakes,
+    remarks: &mut Vec<String>,
+) -> FeedBook {
+    if feeds.is_empty() {
+        return FeedBook::default();
+    }
+    let mut book = kept(at, mistakes, remarks);
+    fit(&mut book, feeds, base, at.store_url.is_some(), Timestamp::now());
+    book
+}
+
+/// Lets a book be as the settings have it: what was told too long ago is known to be old, whether or not a gateway
+/// ran to notice it; what a feed told that is not configured any more holds no longer.
+pub fn fit(book: &mut FeedBook, feeds: &[Feed], base: &Catalogue, shared: bool, now: Timestamp) {
     let names: Vec<&str> = feeds.iter().map(|feed| feed.rules.name.as_str()).collect();
-    book.leave(&names, base, now);
+    book.leave(&names, base, shared, now);
     for feed in feeds {
         let unknown = feed.rules.form.is_volatile();
         book.mark_silence(&feed.rules.name, feed.stale_after, unknown, now);
     }
-    book
 }
 
-fn kept(data_dir: &Path, mistakes: &mut Mistakes) -> FeedBook {
-    let path = book_path(data_dir);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return FeedBook::default(),
+fn kept(at: At<'_>, mistakes: &mut Mistakes, remarks: &mut Vec<String>) -> FeedBook {
+    let parts = peek_feed_parts(at.data_dir, at.store_url).map_err(FeedFault::from);
+    match parts.and_then(|parts| KeptBook::of_parts(parts.unwrap_or_default())) {
+        Ok(kept) if !kept.is_new() => return FeedBook::clone(&kept.book),
+        Ok(_) => {}
         Err(error) => {
-            mistakes.add(path.display(), format!("cannot be read: {error}"));
+            let failure = crate::failure::Failure::because("what feeds told cannot be read", &error);
+            remarks.push(format!("{}; these are the catalogue's own prices", failure.message));
             return FeedBook::default();
         }
-    };
-    serde_json::from_str(&text).unwrap_or_else(|error| {
-        let advice = "remove it to forget what feeds told";
-        mistakes.add(path.display(), format!("is no book of feeds ({error}); {advice}"));
+    }
+    let path = file(at.data_dir);
+    read_file(&path).map(Option::unwrap_or_default).unwrap_or_else(|error| {
+        mistakes.add(
+            path.display(),
+            match error {
+                FeedFault::File { source, .. } => format!("cannot be read: {source}"),
+                FeedFault::Unreadable(error) => {
+                    format!("is no book of feeds ({error}); remove it to forget what feeds told")
+                }
+                other => other.to_string(),
+            },
+        );
         FeedBook::default()
     })
 }

@@ -79,6 +79,8 @@ fn a_repetition_that_cannot_be_looked_up_is_asked_to_come_back_and_buys_nothing(
         // What the memory knows needs no disk.
         gateway.crash(&world);
         let gateway = Gateway::begin(&world, folder.path()).await;
+        // What the start looks at beside requests is over, so that the disk fails these.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         for fate in [Fate::Failed, Fate::Away, Fate::Unanswered] {
             world.next_fates.lock().expect("no holder panics").push_back(fate);
             let refusal =

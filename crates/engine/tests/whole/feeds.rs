@@ -2,20 +2,19 @@
 
 use crate::house::{House, incoming, stand_ins};
 use gallerist_domain::{Clock, FixedClock, Grants, ImageRequest, SystemClock, Ticks};
-use gallerist_engine::feeds::{Feed, FeedSettings};
+use gallerist_engine::feeds::{Feed, FeedSettings, KeptBook};
 use gallerist_engine::{EngineSettings, RefusalKind};
 use gallerist_fakes::Fakes;
 use gallerist_pricing::Catalogue;
-use gallerist_pricing::feed::{FeedBook, FeedForm, FeedRules, Guard, Mapping, Target};
+use gallerist_pricing::feed::{FeedForm, FeedRules, Guard, Mapping, Target};
 use gallerist_store::{AlertFilter, AlertRecord, AttemptStatus};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-const MODEL: &str = "fal/flux-1-dev";
-const ENDPOINT: &str = "fal-ai/flux/dev";
+pub const MODEL: &str = "fal/flux-1-dev";
+pub const ENDPOINT: &str = "fal-ai/flux/dev";
 
 fn feed(form: FeedForm, url: String) -> Feed {
     let name = form.name().to_owned();
@@ -31,14 +30,14 @@ fn feed(form: FeedForm, url: String) -> Feed {
     }
 }
 
-fn fal_feed(fakes: &Fakes) -> Feed {
+pub fn fal_feed(fakes: &Fakes) -> Feed {
     let origin = &fakes.origins()["fal"];
     let key = Some(fakes.keys()["fal"].clone().into());
     Feed { key, ..feed(FeedForm::Fal, format!("{origin}/v1/models/pricing")) }
 }
 
 /// fal's list says another unit price, and fal charges it.
-fn fal_moves(fakes: &Fakes, unit_price: &str, numerator: u64, denominator: u64) {
+pub fn fal_moves(fakes: &Fakes, unit_price: &str, numerator: u64, denominator: u64) {
     let ctx = &fakes.get("fal").expect("a known kind").ctx;
     let Value::Object(listing) = json!({ENDPOINT: unit_price}) else { unreachable!("it is an object") };
     ctx.listing.change(listing);
@@ -46,15 +45,11 @@ fn fal_moves(fakes: &Fakes, unit_price: &str, numerator: u64, denominator: u64) 
     ctx.faults.set(&moved).expect("a valid script");
 }
 
-fn with_feeds(feeds: Vec<Feed>, path: Option<PathBuf>) -> impl FnOnce(&mut EngineSettings) {
-    move |settings| {
-        let text = path.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-        let book = text.map_or_else(FeedBook::default, |text| serde_json::from_str(&text).expect("a book"));
-        settings.feeds = FeedSettings { feeds, book, path, whole: None };
-    }
+pub fn with_feeds(feeds: Vec<Feed>) -> impl FnOnce(&mut EngineSettings) {
+    move |settings| settings.feeds = FeedSettings { feeds, file: None, whole: None }
 }
 
-fn expected(house: &House, model: &str) -> Ticks {
+pub fn expected(house: &House, model: &str) -> Ticks {
     let report =
         house.engine.quotes(&ImageRequest::new(model, "a kite"), Grants::ALL, None).expect("a known model");
     report.offers.first().unwrap_or_else(|| panic!("{:?}", report.excluded)).expected_usd
@@ -102,7 +97,7 @@ fn kinds(alerts: &[AlertRecord]) -> Vec<&str> {
     alerts.iter().map(|alert| alert.kind.as_str()).collect()
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..400 {
         if holds() {
             return;
@@ -118,8 +113,7 @@ async fn a_price_that_moves_is_quoted_at_once_and_a_running_life_keeps_its_own()
     let mut polled = fal_feed(&fakes);
     polled.every = Duration::from_millis(200);
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    let path = folder.path().join("feeds.json");
-    let house = house(&fakes, &folder, with_feeds(vec![polled], Some(path.clone()))).await;
+    let house = house(&fakes, &folder, with_feeds(vec![polled])).await;
     let before = expected(&house, MODEL);
     let digest = house.engine.market().catalogue.digest.clone();
 
@@ -148,8 +142,7 @@ async fn a_price_that_moves_is_quoted_at_once_and_a_running_life_keeps_its_own()
     let new = house.settled().await;
     assert_eq!(new.attempts[0].catalogue_digest, house.engine.market().catalogue.digest);
     assert_ne!(new.attempts[0].catalogue_digest, digest);
-    let kept: FeedBook =
-        serde_json::from_str(&std::fs::read_to_string(path).expect("it is kept")).expect("a book");
+    let kept = KeptBook::read(&house.store).await.expect("it is kept").book;
     assert!(kept.editions.contains_key(&house.engine.market().catalogue.digest));
     assert_eq!(house.balance().await, 0);
 }
@@ -159,7 +152,7 @@ async fn a_jump_is_held_until_a_person_believes_it_and_the_old_price_stays() {
     let fakes = stand_ins(32).await;
     let feeds = vec![fal_feed(&fakes)];
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    let house = house(&fakes, &folder, with_feeds(feeds, None)).await;
+    let house = house(&fakes, &folder, with_feeds(feeds)).await;
     let before = expected(&house, MODEL);
     fal_moves(&fakes, "0.25", 10, 1);
     for _ in 0..3 {
@@ -193,7 +186,7 @@ async fn a_jump_is_held_until_a_person_believes_it_and_the_old_price_stays() {
 async fn a_feed_that_fails_in_any_way_leaves_the_last_price_that_was_believed() {
     let fakes = stand_ins(33).await;
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    let house = house(&fakes, &folder, with_feeds(vec![fal_feed(&fakes)], None)).await;
+    let house = house(&fakes, &folder, with_feeds(vec![fal_feed(&fakes)])).await;
     fal_moves(&fakes, "0.03", 6, 5);
     house.engine.sync_feeds(None, false).await.expect("it is polled");
     let (moved, digest) = (expected(&house, MODEL), house.engine.market().catalogue.digest.clone());
@@ -239,7 +232,7 @@ async fn a_silent_feed_is_warned_of_and_a_silent_spot_feed_makes_the_price_unkno
     let time: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     let adjust = |settings: &mut EngineSettings| {
-        with_feeds(feeds, None)(settings);
+        with_feeds(feeds)(settings);
         settings.clock = time;
     };
     let house = house(&fakes, &folder, adjust).await;
@@ -290,7 +283,7 @@ async fn a_models_end_is_warned_of_as_soon_as_its_provider_lists_it() {
     let key = Some(fakes.keys()["openai"].clone().into());
     let polled = Feed { key, ..feed(FeedForm::OpenaiModels, format!("{origin}/v1/models")) };
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    let house = house(&fakes, &folder, with_feeds(vec![polled], None)).await;
+    let house = house(&fakes, &folder, with_feeds(vec![polled])).await;
     let today = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     let day = today.saturating_add(jiff::Span::new().days(60));
     let bought = house.engine.generate(incoming(ImageRequest::new("openai/gpt-image-2", "a kite")));
@@ -323,8 +316,7 @@ async fn a_models_end_is_warned_of_as_soon_as_its_provider_lists_it() {
 async fn what_was_quoted_before_a_restart_is_settled_by_what_was_believed_then() {
     let fakes = stand_ins(36).await;
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    let path = folder.path().join("feeds.json");
-    let house = house(&fakes, &folder, with_feeds(vec![fal_feed(&fakes)], Some(path.clone()))).await;
+    let house = house(&fakes, &folder, with_feeds(vec![fal_feed(&fakes)])).await;
     fal_moves(&fakes, "0.03", 6, 5);
     house.engine.sync_feeds(None, false).await.expect("it is polled");
     let quoted = expected(&house, MODEL);
@@ -349,7 +341,7 @@ async fn what_was_quoted_before_a_restart_is_settled_by_what_was_believed_then()
     house.store.close().await.expect("the store closes");
     drop(house);
 
-    let house = self::house(&fakes, &folder, with_feeds(vec![fal_feed(&fakes)], Some(path))).await;
+    let house = self::house(&fakes, &folder, with_feeds(vec![fal_feed(&fakes)])).await;
     assert!(expected(&house, MODEL) > quoted, "the newest price is in force from the start");
     let detail = house.settled().await;
     assert_eq!(detail.attempts[0].status, AttemptStatus::Settled, "{detail:?}");

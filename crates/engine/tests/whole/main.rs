@@ -21,3 +21,4 @@ mod overspend;
 mod paid;
 mod receiver;
 mod redis;
+mod shared_feeds;

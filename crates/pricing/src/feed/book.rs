@@ -1,10 +1,13 @@
 //! Everything that feeds have told, and what is said of each feed: what is kept between polls.
 
-use super::{EndWatch, POINTS_MAX, PricePoint, Quoted, Silence, Target, Watch, confirm, is_stale};
+use super::{
+    AHEAD_MAX, EndWatch, MISSED_POLLS_MAX, POINTS_MAX, PricePoint, Quoted, Silence, Target, Watch, confirm,
+    is_stale,
+};
 use crate::catalogue::Catalogue;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Catalogues that charges may still have to be settled by; older ones are settled by today's.
 const EDITIONS_MAX: usize = 5_000;
@@ -40,6 +43,36 @@ pub struct FeedStatus {
     pub failing_since: Option<Timestamp>,
     /// When it was noticed that the feed is silent for longer than it may be.
     pub stale_since: Option<Timestamp>,
+    /// When it was asked for what it told last, by whichever gateway; absent in books of earlier versions.
+    #[serde(default)]
+    pub asked: Option<Timestamp>,
+    /// When it was asked last, whether or not that brought anything.
+    #[serde(default)]
+    pub tried: Option<Timestamp>,
+    /// When it is to be asked again.
+    #[serde(default)]
+    pub due: Option<Timestamp>,
+}
+
+impl FeedStatus {
+    /// Whether an answer to a question of `asked` is older than what is known already. A question from far ahead is
+    /// of a clock that is wrong, and counts for nothing.
+    pub fn is_newer_than(&self, asked: Timestamp) -> bool {
+        let bound = asked.saturating_add(AHEAD_MAX).unwrap_or(asked);
+        self.asked.is_some_and(|known| known > asked && known <= bound)
+    }
+
+    /// How long ago it was asked; `None` where it never was, or by a clock that is wrong.
+    pub fn idle(&self, now: Timestamp) -> Option<SignedDuration> {
+        let idle = now.duration_since(self.tried?);
+        (idle >= -AHEAD_MAX).then(|| idle.max(SignedDuration::ZERO))
+    }
+
+    /// Whether nobody asks it any more: three times in a row nobody did when it was due.
+    fn is_abandoned(&self, now: Timestamp) -> bool {
+        let (Some(tried), Some(due)) = (self.tried, self.due) else { return true };
+        now.duration_since(due) > due.duration_since(tried) * MISSED_POLLS_MAX
+    }
 }
 
 /// A held price, as people decide about it.
@@ -90,11 +123,24 @@ impl FeedBook {
     }
 
     /// Lets go of what feeds told that are not configured any more: the catalogue's own price holds again from
-    /// `now` on. Returns the lines.
-    pub fn leave(&mut self, configured: &[&str], catalogue: &Catalogue, now: Timestamp) -> Vec<String> {
+    /// `now` on. Where the book is `shared`, others may have feeds that this gateway has not: those go once nobody
+    /// asks them any more. Returns the lines.
+    pub fn leave(
+        &mut self,
+        configured: &[&str],
+        catalogue: &Catalogue,
+        shared: bool,
+        now: Timestamp,
+    ) -> Vec<String> {
+        let feeds = &self.feeds;
+        let stays = |feed: &str| {
+            let status = feeds.get(feed).filter(|_| shared);
+            configured.contains(&feed) || status.is_some_and(|status| !status.is_abandoned(now))
+        };
+        let gone: BTreeSet<String> = feeds.keys().filter(|feed| !stays(feed)).cloned().collect();
         let mut left = Vec::new();
         for (line, watch) in &mut self.watches {
-            if watch.feed.is_empty() || configured.contains(&watch.feed.as_str()) {
+            if watch.feed.is_empty() || stays(&watch.feed) {
                 continue;
             }
             watch.held = None;
@@ -109,8 +155,19 @@ impl FeedBook {
                 left.push(line.clone());
             }
         }
-        self.feeds.retain(|name, _| configured.contains(&name.as_str()));
+        self.feeds.retain(|name, _| !gone.contains(name));
         left
+    }
+
+    /// Notes that a feed was asked at `asked` and is to be asked again after `every`; `told` says whether it
+    /// answered anything that could be read.
+    pub fn note_poll(&mut self, feed: &str, asked: Timestamp, every: SignedDuration, told: bool) {
+        let status = self.feeds.entry(feed.to_owned()).or_default();
+        status.tried = Some(asked);
+        status.due = asked.checked_add(every).ok();
+        if told {
+            status.asked = Some(asked);
+        }
     }
 
     /// A poll brought nothing that could be read.
@@ -124,8 +181,9 @@ impl FeedBook {
     pub(super) fn note_success(&mut self, feed: &str, now: Timestamp) {
         let status = self.feeds.entry(feed.to_owned()).or_default();
         status.first_tried.get_or_insert(now);
-        let first_tried = status.first_tried;
-        *status = FeedStatus { first_tried, succeeded: Some(now), ..FeedStatus::default() };
+        let FeedStatus { first_tried, asked, tried, due, .. } = *status;
+        *status =
+            FeedStatus { first_tried, succeeded: Some(now), asked, tried, due, ..FeedStatus::default() };
     }
 
     /// Marks what the feed has not told for longer than `allowed`, and takes the mark from what it tells again.

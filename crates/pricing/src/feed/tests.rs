@@ -123,12 +123,48 @@ fn what_a_feed_told_that_is_gone_holds_no_longer() {
     let seen = Observation { target: real(), quote: dearer, at: minute(1) };
     observe(&mut watch, base, &seen, minute(1), Guard::default());
     book.watches.insert(real().to_string(), watch);
-    assert_eq!(book.leave(&["spot"], &CATALOGUE, minute(5)), [""; 0]);
-    assert_eq!(book.leave(&["other"], &CATALOGUE, minute(5)), [real().to_string()]);
-    assert_eq!(book.leave(&["other"], &CATALOGUE, minute(6)), [""; 0], "once");
+    assert_eq!(book.leave(&["spot"], &CATALOGUE, false, minute(5)), [""; 0]);
+    assert_eq!(book.leave(&["other"], &CATALOGUE, false, minute(5)), [real().to_string()]);
+    assert_eq!(book.leave(&["other"], &CATALOGUE, false, minute(6)), [""; 0], "once");
     let fed = CATALOGUE.with_feeds(&book);
     assert_eq!(fed.line_price(&real(), minute(4)).expect("priced").quote, dearer, "the past stays");
     assert!(fed.line_price(&real(), minute(5)).expect("priced").quote.equals(base.quote));
+}
+
+#[test]
+fn a_feed_that_another_gateway_asks_is_not_gone() {
+    let base = CATALOGUE.line_price(&real(), now()).expect("it has a price");
+    let dearer = Quoted { usd: base.quote.usd.checked_mul(2).expect("small"), per: base.quote.per };
+    let mut watch = Watch { feed: "spot".to_owned(), ..Watch::default() };
+    let seen = Observation { target: real(), quote: dearer, at: minute(1) };
+    observe(&mut watch, base, &seen, minute(1), Guard::default());
+    let mut book = FeedBook::default();
+    book.watches.insert(real().to_string(), watch);
+    book.note_poll("spot", minute(1), SignedDuration::from_mins(10), true);
+    assert_eq!(book.leave(&[], &CATALOGUE, true, minute(12)), [""; 0], "it is late");
+    assert_eq!(book.leave(&[], &CATALOGUE, true, minute(41)), [""; 0]);
+    assert_eq!(
+        book.leave(&[], &CATALOGUE, true, minute(42)),
+        [real().to_string()],
+        "three times nobody asked"
+    );
+    assert!(book.feeds.is_empty());
+}
+
+#[test]
+fn an_answer_is_older_than_what_was_asked_for_later_unless_that_clock_is_wrong() {
+    let mut book = FeedBook::default();
+    book.note_poll("spot", minute(10), SignedDuration::from_mins(10), true);
+    book.note_poll("spot", minute(12), SignedDuration::from_mins(10), false);
+    let status = book.feeds["spot"].clone();
+    assert!(status.is_newer_than(minute(9)));
+    assert!(!status.is_newer_than(minute(10)) && !status.is_newer_than(minute(11)), "a failure told nothing");
+    assert!(!status.is_newer_than(minute(4)), "ten minutes and more ahead is no time");
+    assert_eq!(status.idle(minute(15)), Some(SignedDuration::from_mins(3)));
+    assert_eq!(status.idle(minute(11)), Some(SignedDuration::ZERO));
+    assert_eq!(status.idle(minute(5)), None);
+    book.note_success("spot", minute(20));
+    assert_eq!(book.feeds["spot"].asked, Some(minute(10)), "kept beside");
 }
 
 #[test]

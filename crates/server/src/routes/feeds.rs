@@ -63,6 +63,8 @@ fn failed(fault: FeedFault) -> Failure {
         FeedFault::NoFeed => {
             Failure::invalid("feed", "There is no feed of that name; GET /v1/prices lists them.")
         }
+        // As whatever else is asked of a database that is away.
+        FeedFault::Store(error) => error.into(),
         fault => {
             tracing::error!(%fault, "what feeds told could not be put in force");
             Failure::internal()

@@ -25,7 +25,7 @@ use crate::sql::{Lookups, Sql};
 use crate::writer::{Changed, Command, Engine, Memory, Writing};
 
 /// The lock of the writers of a database.
-const LOCK: i64 = 0x6761_6c6c_0002;
+pub(crate) const WRITERS_LOCK: i64 = 0x6761_6c6c_0002;
 /// Times that a group is run at most.
 const ROUNDS_MAX: u32 = 8;
 /// Rounds after which a savepoint is set around each command, whatever the trouble was.
@@ -40,6 +40,8 @@ const FIND_OUT: Duration = Duration::from_secs(20);
 
 /// One number for all that the replicas keep in memory: it changes rarely, and is little to read again.
 const MEMORY_CHANGED: &str = "UPDATE versions SET version = version + 1 WHERE name = 'keys'";
+/// Another for what feeds told, which changes with every poll.
+const FEEDS_CHANGED: &str = "UPDATE versions SET version = version + 1 WHERE name = 'feeds'";
 const STATUS: &str = "SELECT pg_xact_status(CAST(?1 AS xid8))";
 
 /// What the writer, the readers and the heartbeat of one replica know of its database.
@@ -95,7 +97,7 @@ impl Postgres {
                 None => PAUSE_MIN,
             };
             let begin = format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({LOCK});
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITERS_LOCK});
                 SELECT pg_current_xact_id()::text"
             );
             // Every statement of the rules goes by one index, for one row or for the rows of a group; what the
@@ -258,9 +260,10 @@ fn transact(
     let applied = applied.and_then(|()| {
         connection.queue_tallies().map_err(|_| failure(connection))?;
         ledger::tell_standings(&mut writing).map_err(|_| failure(connection))?;
-        if writing.changed.is_any() {
+        let told = [(writing.changed.is_read(), MEMORY_CHANGED), (writing.changed.feeds, FEEDS_CHANGED)];
+        for (_, counted) in told.into_iter().filter(|(changed, _)| *changed) {
             let sql: &dyn Sql = connection;
-            sql.change_one(MEMORY_CHANGED, &[]).map_err(|_| failure(connection))?;
+            sql.change_one(counted, &[]).map_err(|_| failure(connection))?;
         }
         connection.flush().map_err(|_| failure(connection))
     });

@@ -1,7 +1,7 @@
 //! This process among the others on the same database: its number, its heartbeat, what it hears of the others.
 //!
 //! Once a second it says that it lives and hears how many others do, and five times a second it asks whether the
-//! keys or budgets have changed: a look at one row, which works through any pooler, where a notification would need
+//! keys, budgets or prices of feeds have changed: a look at two numbers, which works through any pooler, where a notification would need
 //! a session that listens. Who has not been heard for
 //! [`GONE_AFTER_SECONDS`], by the database's clock, is gone, and what it left is taken over. Only a replica
 //! that was itself heard all that time may say so of others: after an outage of the database everybody is late. A
@@ -24,7 +24,7 @@ use crate::words;
 use crate::writer::{Changed, Live};
 
 const BEAT: Duration = Duration::from_secs(1);
-/// Between two looks at whether another replica has changed keys or budgets.
+/// Between two looks at whether another replica has changed keys, budgets or prices of feeds.
 const LOOK: Duration = Duration::from_millis(200);
 const GONE_AFTER_SECONDS: u64 = 15;
 /// In the data directory.
@@ -40,9 +40,11 @@ const END_BEFORE: &str = "UPDATE replicas SET ended_at = clock_timestamp() WHERE
     AND CAST(extract(epoch FROM started_at) * 1000000 AS BIGINT) = ?2 AND ended_at IS NULL";
 const HEARTBEAT: &str = "UPDATE replicas SET seen_at = clock_timestamp(), ended_at = NULL WHERE number = ?1
     RETURNING (SELECT version FROM versions WHERE name = 'keys'),
+        (SELECT version FROM versions WHERE name = 'feeds'),
         (SELECT count(*) FROM replicas WHERE number <> ?1 AND ended_at IS NULL
             AND seen_at >= clock_timestamp() - make_interval(secs => 5))";
-const VERSION: &str = "SELECT version FROM versions WHERE name = 'keys'";
+const VERSIONS: &str = "SELECT (SELECT version FROM versions WHERE name = 'keys'),
+    (SELECT version FROM versions WHERE name = 'feeds')";
 const END: &str = "UPDATE replicas SET ended_at = clock_timestamp() WHERE number = ?1";
 const TAKE_ATTEMPTS: &str = "UPDATE attempts SET replica = ?1
     WHERE (status = 'reserved' OR status = 'disputed') AND replica <> ?1 AND replica IN (
@@ -66,7 +68,7 @@ const RUNS_ELSEWHERE: &str = "SELECT 1 FROM requests r JOIN replicas p ON p.numb
 
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] =
-    &[REGISTER, END_BEFORE, HEARTBEAT, VERSION, END, TAKE_ATTEMPTS, TAKE_REQUESTS, FORGET, RUNS_ELSEWHERE];
+    &[REGISTER, END_BEFORE, HEARTBEAT, VERSIONS, END, TAKE_ATTEMPTS, TAKE_REQUESTS, FORGET, RUNS_ELSEWHERE];
 
 /// The heartbeat of this process; it stops when this is dropped.
 pub(crate) struct Replica {
@@ -212,7 +214,7 @@ fn lasts(since: Option<Instant>, seconds: u64) -> bool {
 
 fn beat(shared: &Shared, state: &State, live: &Live) {
     let mut session: Option<Connection> = None;
-    let (mut known, mut said) = (None, None);
+    let (mut known, mut said) = (Versions::default(), None);
     loop {
         let stopping = *state.stopping.lock().unwrap_or_else(PoisonError::into_inner);
         let heard = session
@@ -261,27 +263,37 @@ fn beat(shared: &Shared, state: &State, live: &Live) {
     }
 }
 
-/// Says that this process lives where that is due, or that it ends, and hears whether the keys or budgets have
-/// changed and, where it was due, how many others live.
+/// What has changed when its number is another one: keys and budgets, and what feeds told.
+#[derive(Clone, Copy, Default)]
+struct Versions {
+    keys: Option<i64>,
+    feeds: Option<i64>,
+}
+
+/// Says that this process lives where that is due, or that it ends, and hears whether keys, budgets or prices of
+/// feeds have changed and, where it was due, how many others live.
 fn hear(
     connection: &Connection,
     shared: &Shared,
     live: &Live,
-    known: &mut Option<i64>,
+    known: &mut Versions,
     (due, ending): (bool, bool),
 ) -> Result<Option<u32>, StoreError> {
     let sql: &dyn Sql = connection;
     if ending {
         return sql.execute(END, params![shared.replica]).map(|_| None);
     }
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let (version, others): (Option<i64>, Option<i64>) = match due {
-        true => sql.query_opt(HEARTBEAT, params![shared.replica], read)?.unwrap_or_default(),
-        false => (sql.query_opt(VERSION, &[], |row| row.get(0))?, None),
+    let read = |row: &Row<'_>| Ok(Versions { keys: row.get(0)?, feeds: row.get(1)? });
+    let (heard, others): (Versions, Option<i64>) = match due {
+        true => sql
+            .query_opt(HEARTBEAT, params![shared.replica], |row| Ok((read(row)?, row.get(2)?)))?
+            .unwrap_or_default(),
+        false => (sql.query_row(VERSIONS, &[], read)?, None),
     };
-    if version.is_some() && version != *known {
-        live.load(sql, Changed::ALL)?;
-        *known = version;
-    }
+    let is_news = |heard: Option<i64>, known: Option<i64>| heard.is_some() && heard != known;
+    let (read, feeds) = (is_news(heard.keys, known.keys), is_news(heard.feeds, known.feeds));
+    live.load(sql, Changed { keys: read, budgets: read, feeds })?;
+    known.keys = heard.keys.or(known.keys);
+    known.feeds = heard.feeds.or(known.feeds);
     Ok(others.and_then(|others| u32::try_from(others).ok()))
 }

@@ -1,11 +1,11 @@
 //! A small pool of read-only connections, used on blocking threads.
 
 use rusqlite::{Connection, OpenFlags};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
-use super::STATEMENTS_CACHED;
+use super::{STATEMENTS_CACHED, database_path};
 use crate::StoreError;
 use crate::simulation::Lane;
 use crate::sql::Sql;
@@ -48,10 +48,22 @@ impl Readers {
     }
 }
 
-fn open(path: &std::path::Path) -> Result<Connection, StoreError> {
+fn open(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(connection)
+}
+
+/// Reads from the books of a folder, also while another process has them open; `None` where there are none.
+pub(crate) fn peek<T>(
+    data_dir: &Path,
+    read: impl FnOnce(&dyn Sql) -> Result<Option<T>, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let path = database_path(data_dir);
+    if !path.exists() {
+        return Ok(None);
+    }
+    read(&open(&path)?)
 }

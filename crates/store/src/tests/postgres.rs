@@ -7,8 +7,12 @@
 mod budgets;
 #[path = "credits.rs"]
 mod credits;
+#[path = "earlier.rs"]
+mod earlier;
 #[path = "ledger.rs"]
 mod ledger;
+#[path = "migrating.rs"]
+mod migrating;
 #[path = "model.rs"]
 mod model;
 #[path = "reading.rs"]

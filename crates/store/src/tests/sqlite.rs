@@ -6,6 +6,8 @@ mod budgets;
 mod crash;
 #[path = "credits.rs"]
 mod credits;
+#[path = "earlier.rs"]
+mod earlier;
 #[path = "files.rs"]
 mod files;
 #[path = "ledger.rs"]

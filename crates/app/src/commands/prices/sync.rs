@@ -1,22 +1,26 @@
 //! `gallerist prices sync`: polls the configured feeds once, and says what is believed of what they told.
 //!
-//! Where a gateway has the books open, it polls and puts in force itself; else this process does, while it holds
-//! the books' lock. Fetching is the engine's, deciding is `gallerist_pricing::feed`; this prints.
+//! Where a gateway has the books open, it polls and puts in force itself; else this process does, in the books, of
+//! which other gateways hear. Fetching is the engine's, deciding is `gallerist_pricing::feed`; this prints.
 
 use crate::books::Books;
 use crate::client::Client;
 use crate::commands::block_on;
-use crate::config::feeds::book_path;
+use crate::config::feeds::{file, fit};
 use crate::config::{Config, Environment, Place};
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
 use clap::Args;
 use gallerist_domain::Ticks;
-use gallerist_engine::feeds::{confirm, keep, poll};
-use gallerist_pricing::feed::FeedBook;
+use gallerist_engine::feeds::{FeedFault, KeptBook, confirm, poll, take_in_file};
+use gallerist_pricing::feed::{FeedBook, Told};
+use gallerist_store::Store;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+/// Times that what feeds told is taken anew because a gateway was faster.
+const TRIES_MAX: u32 = 8;
 
 #[derive(Debug, Args)]
 pub struct SyncCommand {
@@ -40,11 +44,17 @@ pub fn run(command: &SyncCommand, as_json: bool) -> Result<()> {
         [] => Vec::new(),
         words => vec![words.join(" ")],
     });
-    let books = Books::lock(&config)?;
-    let told = match &books {
-        Some(Books::Gateway(client)) => ask(client, command, confirmed.as_deref())?,
-        // Read again now that nobody else writes.
-        _ => here(&Config::load(&command.place, &environment)?, command, confirmed.as_deref())?,
+    let confirmed = confirmed.as_deref();
+    let told = match Books::beside(&config, !command.dry_run)? {
+        Some(Books::Gateway(client)) => ask(&client, command, confirmed)?,
+        Some(Books::Here(here)) if !command.dry_run => {
+            let kept = keep(here.store(), &config, command, confirmed);
+            as_json_lines(&here.block_on(kept)?)
+        }
+        _ => {
+            let mut book = config.feed_book.clone();
+            as_json_lines(&block_on(tell(&mut book, &config, command, confirmed))?)
+        }
     };
     if as_json {
         output::json(&json!({"feeds": config.feeds.len(), "prices": told}));
@@ -65,44 +75,69 @@ fn ask(client: &Client, command: &SyncCommand, confirmed: Option<&[String]>) -> 
     Ok(answer["data"].as_array().cloned().unwrap_or_default())
 }
 
-fn here(config: &Config, command: &SyncCommand, confirmed: Option<&[String]>) -> Result<Vec<Value>> {
-    let (mut book, now) = (config.feed_book.clone(), Timestamp::now());
-    let told = match confirmed {
-        Some(lines) => {
-            let told = confirm(&mut book, lines, now);
-            if told.is_empty() && !lines.is_empty() {
-                return Err(Failure::usage(book.nothing_held(lines)));
-            }
-            told
-        }
-        None => {
-            let asked = |name: &str| command.feed.as_deref().is_none_or(|feed| feed == name);
-            let mut feeds = config.feeds.clone();
-            feeds.retain(|feed| asked(&feed.rules.name));
-            if feeds.is_empty() {
-                return Err(Failure::usage("no such feeds are configured")
-                    .advise("add [[feeds]] to the settings; docs/pricing.md has an example"));
-            }
-            // A list may speak of more than can be ordered.
-            let base = config.whole_base()?;
-            block_on(async { Ok(poll(&feeds, &base, &mut book, now).await) })?
-                .map_err(|error| Failure::because("the feeds cannot be polled", &error))?
-        }
-    };
-    if !command.dry_run {
-        write(config, &mut book, now)?;
-    }
-    Ok(told.iter().map(|one| serde_json::to_value(one).expect("plain data")).collect())
+fn as_json_lines(told: &[Told]) -> Vec<Value> {
+    told.iter().map(|one| serde_json::to_value(one).expect("plain data")).collect()
 }
 
-fn write(config: &Config, book: &mut FeedBook, now: Timestamp) -> Result<()> {
-    let digest = config.base.with_feeds(book).digest;
-    if digest != config.catalogue.digest {
-        book.note_edition(&digest, now);
+/// Lets the book change, and keeps it; anew where a gateway was faster.
+async fn keep(
+    store: &Store,
+    config: &Config,
+    command: &SyncCommand,
+    confirmed: Option<&[String]>,
+) -> Result<Vec<Told>> {
+    take_in_file(store, &file(&config.data_dir)).await.map_err(|error| failed(&error))?;
+    for _ in 0..TRIES_MAX {
+        let kept = KeptBook::read(store).await.map_err(|error| failed(&error))?;
+        let mut book = FeedBook::clone(&kept.book);
+        fit(&mut book, &config.feeds, &config.base, store.is_shared(), Timestamp::now());
+        let told = tell(&mut book, config, command, confirmed).await?;
+        let digest = config.base.with_feeds(&book).digest;
+        if digest != config.base.digest && !book.editions.contains_key(&digest) {
+            book.note_edition(&digest, Timestamp::now());
+        }
+        if !kept.replace(store, book).await.map_err(|error| failed(&error))? {
+            continue;
+        }
+        for one in told.iter().filter(|_| confirmed.is_some()) {
+            let after = json!({"old_usd": one.old_usd, "new_usd": one.new_usd});
+            store.note_change("prices.confirm", &one.line, after, Timestamp::now()).await?;
+        }
+        return Ok(told);
     }
-    let path = book_path(&config.data_dir);
-    keep(&path, book)
-        .map_err(|error| Failure::because(format!("{} cannot be written", path.display()), &error))
+    Err(failed(&FeedFault::Busy))
+}
+
+/// Polls, or believes what is held.
+async fn tell(
+    book: &mut FeedBook,
+    config: &Config,
+    command: &SyncCommand,
+    confirmed: Option<&[String]>,
+) -> Result<Vec<Told>> {
+    if let Some(lines) = confirmed {
+        let told = confirm(book, lines, Timestamp::now());
+        if told.is_empty() && !lines.is_empty() {
+            return Err(Failure::usage(book.nothing_held(lines)));
+        }
+        return Ok(told);
+    }
+    let asked = |name: &str| command.feed.as_deref().is_none_or(|feed| feed == name);
+    let mut feeds = config.feeds.clone();
+    feeds.retain(|feed| asked(&feed.rules.name));
+    if feeds.is_empty() {
+        return Err(Failure::usage("no such feeds are configured")
+            .advise("add [[feeds]] to the settings; docs/pricing.md has an example"));
+    }
+    // A list may speak of more than can be ordered.
+    let base = config.whole_base()?;
+    poll(&feeds, &base, book, Timestamp::now())
+        .await
+        .map_err(|error| Failure::because("the feeds cannot be polled", &error))
+}
+
+fn failed(error: &FeedFault) -> Failure {
+    Failure::because("what feeds told cannot be kept", error)
 }
 
 fn print(told: &[Value], command: &SyncCommand) {

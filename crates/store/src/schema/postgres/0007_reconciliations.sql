@@ -20,6 +20,6 @@ ALTER TABLE usage_days ADD COLUMN doubtful BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE usage_days_payers ADD COLUMN doubtful BIGINT NOT NULL DEFAULT 0;
 
 -- Tags may be longer than an entry of an index can be, and a day that cannot be rolled up stops those after it. Its
--- rows are replaced together, so nothing needs them to be told apart by the database.
+-- rows are replaced together, so nothing needs them to be told apart by the database. An index by day takes its
+-- place (`postgres/indexes.rs`).
 ALTER TABLE usage_days_payers DROP CONSTRAINT usage_days_payers_pkey;
-CREATE INDEX usage_days_payers_day ON usage_days_payers (day);
