@@ -8,7 +8,8 @@ use crate::plan::{PlanContext, PlanError, PlannedOffer, plan};
 use crate::warnings;
 use gallerist_domain::{ImageRequest, Operation, QualityClass, Ticks};
 use gallerist_pricing::bundle::Link;
-use gallerist_pricing::{Comparison, Facts, Offer, QuoteLine, quote};
+use gallerist_pricing::trust::told;
+use gallerist_pricing::{Comparison, Facts, Offer, QuoteLine, Weakest, quote};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -119,8 +120,11 @@ pub struct LineQuote {
     pub amount_usd: Ticks,
     pub amount_min_usd: Ticks,
     pub amount_max_usd: Ticks,
+    /// Of the price, and where another part of the amount is less sure, of that too.
     pub source: String,
+    /// Of the least sure part: the price, the rate of its currency, the estimated quantity, a factor.
     pub confidence: &'static str,
+    /// When that part's source was read.
     pub as_of: String,
 }
 
@@ -157,8 +161,11 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
         let resolved = &planned.resolved;
         let mut lines: Vec<LineQuote> = Vec::new();
         let mut add = |facts: &Facts<'_>, calls: i64| {
-            if let Ok(itemised) = quote(&planned.offer.model.sheet, facts, context.at) {
-                itemised.lines.iter().for_each(|line| merge(&mut lines, line, calls));
+            let sheet = &planned.offer.model.sheet;
+            let Ok(itemised) = quote(sheet, facts, context.at) else { return };
+            for quoted in &itemised.lines {
+                let weakest = Weakest::of_amount(sheet, quoted.line, facts, context.at);
+                merge(&mut lines, quoted, weakest, calls);
             }
         };
         add(&resolved.facts, i64::from(resolved.full_calls));
@@ -213,7 +220,7 @@ fn compared(planned: &PlannedOffer<'_>, at: Timestamp) -> Option<BundleQuote> {
     Some(whole.into())
 }
 
-fn merge(lines: &mut Vec<LineQuote>, quoted: &QuoteLine<'_>, calls: i64) {
+fn merge(lines: &mut Vec<LineQuote>, quoted: &QuoteLine<'_>, weakest: Weakest<'_>, calls: i64) {
     let times = |amount: Ticks| amount.checked_mul(calls).unwrap_or(Ticks::MAX);
     let line = quoted.line;
     let quantity = quoted.quantity.expected.saturating_mul(calls);
@@ -235,9 +242,9 @@ fn merge(lines: &mut Vec<LineQuote>, quoted: &QuoteLine<'_>, calls: i64) {
         amount_usd: times(quoted.amount.expected),
         amount_min_usd: times(quoted.amount.min),
         amount_max_usd: times(quoted.amount.max),
-        source: line.source.what.clone(),
-        confidence: line.source.confidence.as_str(),
-        as_of: line.source.date.to_string(),
+        source: told(line, weakest),
+        confidence: weakest.source.confidence.as_str(),
+        as_of: weakest.source.date.to_string(),
     });
 }
 
