@@ -160,6 +160,11 @@ fn least_of(sheet: &PriceSheet, lines: &[String], facts: &Facts<'_>, at: Timesta
     Some(sum)
 }
 
+/// What the factors that apply make of a line's amount, as `1055/1000`; `None` where nothing changes it.
+pub fn times(sheet: &PriceSheet, line: &PriceLine, facts: &Facts<'_>, at: Timestamp) -> Option<String> {
+    Scale::of(&sheet.factors, facts, at)?.told(line)
+}
+
 /// The least that a call costs, where there is such a rule at this instant.
 pub(crate) fn minimum(sheet: &PriceSheet, at: Timestamp) -> Option<&PriceLine> {
     sheet.minimum.as_deref().filter(|line| line.period.contains(at))
@@ -249,6 +254,12 @@ impl Scale {
             }
         }
         Some(scale)
+    }
+
+    /// What the line's amount is multiplied by, as `1055/1000`; `None` where that is one.
+    pub(crate) fn told(self, line: &PriceLine) -> Option<String> {
+        let Product { numerator, denominator, .. } = self.product(line);
+        (numerator != denominator).then(|| format!("{numerator}/{denominator}"))
     }
 
     fn product(self, line: &PriceLine) -> Product {

@@ -53,7 +53,7 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// One line of a charge, with its arithmetic: `quantity × amount ÷ per`.
+/// One line of a charge, with its arithmetic: `quantity × amount ÷ per × times`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChargeLine {
     pub line: String,
@@ -62,6 +62,8 @@ pub struct ChargeLine {
     pub quantity: String,
     /// In dollars, as quotes write it.
     pub unit_price: String,
+    /// The factors on it, as `1055/1000`; absent where nothing changes the amount.
+    pub times: Option<String>,
     pub amount: Ticks,
     pub source: String,
     /// How sure the figure is, by the least sure of what it rests on, and when that was read; absent where the
@@ -133,7 +135,7 @@ pub fn settle<'a>(
                 Basis::Estimated => Weakest::of_amount(sheet, line, &facts, at),
                 _ => Weakest::of_price(sheet, line, &facts, at),
             };
-            charge.lines.push(charge_line(line, quantity, amount, weakest));
+            charge.lines.push(charge_line(line, (quantity, scale.told(line)), amount, weakest));
         }
     }
     selection.complete()?;
@@ -142,18 +144,24 @@ pub fn settle<'a>(
         if !amount.is_zero() {
             charge.amount = charge.amount.checked_add(amount).ok_or(Unpriced::OutOfRange)?;
             let weakest = Weakest::of_price(sheet, line, &facts, at);
-            charge.lines.push(charge_line(line, 1, amount, weakest));
+            charge.lines.push(charge_line(line, (1, None), amount, weakest));
         }
     }
     Ok(charge)
 }
 
-fn charge_line(line: &PriceLine, quantity: i64, amount: Ticks, weakest: Weakest<'_>) -> ChargeLine {
+fn charge_line(
+    line: &PriceLine,
+    (quantity, times): (i64, Option<String>),
+    amount: Ticks,
+    weakest: Weakest<'_>,
+) -> ChargeLine {
     ChargeLine {
         line: line.id.clone(),
         meter: line.meter.name(),
         quantity: crate::quote::display_quantity(line.meter, quantity),
         unit_price: line.unit_price_usd(),
+        times,
         amount,
         source: told(line, weakest),
         trust: Some((weakest.source.confidence, weakest.source.date)),
@@ -223,6 +231,7 @@ fn reported(
         meter: Meter::Credits.name(),
         quantity: cost.amount.to_string(),
         unit_price: rate.product_ticks(gallerist_domain::Decimal::ONE).unwrap_or(Ticks::ZERO).to_string(),
+        times: None,
         amount,
         source,
         trust,

@@ -380,7 +380,7 @@ fn line_table(offer: &OfferQuote) -> Table {
             line.line.clone(),
             line.quantity.clone(),
             line.meter.replace('_', " "),
-            unit_price(&line.unit_price_usd),
+            multiplied(unit_price(&line.unit_price_usd), line.times.as_deref()),
             output::rounded(line.amount_usd),
             format!("{}, {}", line.confidence.replace('_', " "), line.as_of),
             line.source.clone(),
@@ -394,6 +394,11 @@ fn unit_price(text: &str) -> String {
     let (amount, per) = text.split_once(" / ").unwrap_or((text, ""));
     let amount = amount.parse().map_or_else(|_| amount.to_owned(), output::dollars);
     if per.is_empty() { amount } else { format!("{amount} / {per}") }
+}
+
+/// A unit price with the factors on it: `$0.03 × 1055/1000`.
+pub(super) fn multiplied(price: String, times: Option<&str>) -> String {
+    times.map_or(price.clone(), |times| format!("{price} × {times}"))
 }
 
 /// What the operations of a bundle cost in separate calls, and what it saves.

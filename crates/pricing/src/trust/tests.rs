@@ -67,3 +67,22 @@ fn the_rate_of_a_currency_is_part_of_a_price() {
     assert_eq!(weakest.part, Part::Rate, "{rate:?}");
     assert!(told(quoted.lines[0].line, weakest).contains("the rate of its currency: "));
 }
+
+#[test]
+fn factors_are_told_beside_the_price_that_they_change() {
+    let told = |kind: &str, model: &str, line: &str, tier: &str| {
+        let (_, sheet) = find(kind, model);
+        let mut call = default_call(&sheet);
+        call.tier = tier.to_owned();
+        call.ingredients.tool_calls = 1;
+        let line = sheet.sheet.lines.iter().find(|one| one.id == line).expect("the line is there");
+        crate::quote::times(&sheet.sheet, line, &Facts::of(&call), now())
+    };
+    assert_eq!(told("bfl", "flux-2-pro", "first-megapixel", "standard"), None);
+    assert_eq!(told("openrouter", "flux-2-max", "first-megapixel", "standard").as_deref(), Some("1055/1000"));
+    assert_eq!(told("google", "gemini-3-pro-image", "image-out", "batch").as_deref(), Some("1/2"));
+    // A search costs the same in a batch, and a reseller's fee holds for it too.
+    assert_eq!(told("google", "gemini-3-pro-image", "search", "batch"), None);
+    let resold = told("cloudflare-ai-gateway", "gemini-3-pro-image", "search", "batch");
+    assert_eq!(resold.as_deref(), Some("105/100"));
+}
