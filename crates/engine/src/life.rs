@@ -413,11 +413,16 @@ impl Life {
     /// As [`Life::conclude`], without waiting: the commit follows within milliseconds, shared with others.
     pub(crate) fn conclude_later(&mut self, finish: Option<RequestEnd>) {
         let Some(conclusion) = self.conclusion(finish) else { return };
-        let shared = Arc::clone(&self.shared);
+        // What lies in the store must not hold the store: an engine that is dropped before the commit would keep
+        // its store alive for ever, and with it the heartbeat that says so to other replicas.
+        let shared = Arc::downgrade(&self.shared);
         let runtime = tokio::runtime::Handle::current();
         self.shared.store.conclude_later(conclusion, move |conclusion, error| {
             let _entered = runtime.enter();
-            persist::in_background(&shared, conclusion, error);
+            match shared.upgrade() {
+                Some(shared) => persist::in_background(&shared, conclusion, error),
+                None => tracing::error!(request = %conclusion.request, %error, "an end was not written"),
+            }
         });
     }
 

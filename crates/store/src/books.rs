@@ -84,6 +84,24 @@ statements! {
         WHERE a.status = 'reserved' AND r.status <> 'running'";
     DANGLING = "SELECT 'a row of ' || \"table\" || ' refers to a missing row of ' || parent
         FROM pragma_foreign_key_check";
+    // What a payment writes, which PostgreSQL does not look after.
+    DANGLING_PAYMENTS = "SELECT 'a row of ' || name || ' refers to a missing row of ' || parent FROM (
+        SELECT 'entries' AS name, 'attempts' AS parent WHERE EXISTS (SELECT 1 FROM entries x
+            WHERE NOT EXISTS (SELECT 1 FROM attempts y WHERE y.row = x.attempt))
+        UNION ALL SELECT 'entries' AS name, 'accounts' AS parent WHERE EXISTS (SELECT 1 FROM entries x
+            WHERE NOT EXISTS (SELECT 1 FROM accounts y WHERE y.number = x.account))
+        UNION ALL SELECT 'attempt_counters' AS name, 'attempts' AS parent WHERE EXISTS (SELECT 1 FROM attempt_counters x
+            WHERE NOT EXISTS (SELECT 1 FROM attempts y WHERE y.row = x.attempt))
+        UNION ALL SELECT 'attempt_counters' AS name, 'budget_counters' AS parent WHERE EXISTS (SELECT 1 FROM attempt_counters x
+            WHERE NOT EXISTS (SELECT 1 FROM budget_counters y WHERE y.number = x.counter))
+        UNION ALL SELECT 'attempts' AS name, 'requests' AS parent WHERE EXISTS (SELECT 1 FROM attempts x
+            WHERE NOT EXISTS (SELECT 1 FROM requests y WHERE y.number = x.request))
+        UNION ALL SELECT 'requests' AS name, 'projects' AS parent WHERE EXISTS (SELECT 1 FROM requests x
+            WHERE NOT EXISTS (SELECT 1 FROM projects y WHERE y.number = x.project))
+        UNION ALL SELECT 'idempotency' AS name, 'projects' AS parent WHERE EXISTS (SELECT 1 FROM idempotency x
+            WHERE NOT EXISTS (SELECT 1 FROM projects y WHERE y.number = x.project))
+        UNION ALL SELECT 'idempotency' AS name, 'requests' AS parent WHERE EXISTS (SELECT 1 FROM idempotency x
+            WHERE NOT EXISTS (SELECT 1 FROM requests y WHERE y.number = x.request))) AS dangling";
     CREDITS_UNBALANCED = "SELECT kind || ' of lot ' || hex(l.id) || ' sums to ' || sum(e.amount)
         FROM credit_entries e JOIN credit_lots l ON l.number = e.lot GROUP BY l.number, e.attempt, e.kind
         HAVING sum(e.amount) <> 0";
@@ -145,11 +163,14 @@ pub(crate) fn audit(connection: &dyn Sql) -> Result<Books, StoreError> {
     let mut mismatches: Vec<String> = Vec::new();
     let openings = [OPENINGS_HELD, OPENINGS_ROLLED];
     let attempts = [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED];
-    // PostgreSQL checks references at each statement.
-    let references = (connection.dialect() == Dialect::Sqlite).then_some(DANGLING);
+    // PostgreSQL checks the other references at each statement.
+    let references = match connection.dialect() {
+        Dialect::Sqlite => DANGLING,
+        Dialect::Postgres => DANGLING_PAYMENTS,
+    };
     let credits = [CREDITS_UNBALANCED, LOTS_OF_USES, CREDITS_OF_LOTS, COVERED];
     let budgets = [COUNTERS_OF_SHARES, SHARES_OF_ATTEMPTS];
-    for check in attempts.into_iter().chain(references).chain(credits).chain(budgets).chain(openings) {
+    for check in attempts.into_iter().chain([references]).chain(credits).chain(budgets).chain(openings) {
         let contradictions: Vec<String> = connection.query_all(check, params![], |row| row.get(0))?;
         mismatches.extend(contradictions);
     }

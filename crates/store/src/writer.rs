@@ -319,7 +319,9 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // Without senders the thread, or the task, commits what still waits and ends.
         drop(self.queue.take());
+        // The last handle may go with what a command held, on the thread itself, which cannot wait for its own end.
         if let Some(Hand::Thread(thread)) = self.take_hand()
+            && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
             tracing::error!("the writer of the store had panicked");

@@ -7,6 +7,7 @@
 
 use jiff::Timestamp;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -159,6 +160,8 @@ fn open(data_dir: &Path, durable: bool) -> Result<Connection, StoreError> {
     make_private_file(&path).map_err(|error| StoreError::file(&path, error))?;
     let connection = Connection::open(&path)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    // A plan does not hang on the values that are bound: a statement would be prepared again whenever they change.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", if durable { "FULL" } else { "OFF" })?;
     // Savepoints keep their undo pages in memory, not in a file.

@@ -411,3 +411,18 @@ async fn replicas_hear_how_many_they_are() {
     two.close().await.unwrap();
     until(&one, 1).await;
 }
+
+#[tokio::test]
+async fn the_audit_looks_after_references_that_the_server_does_not() {
+    let Some((place, [store], _folders)) = several::<1>() else { return };
+    reserved(&store, &default(), 100).await;
+    check_books(&store).await;
+    place
+        .engine
+        .run("UPDATE entries SET attempt = attempt + 1000; UPDATE attempts SET request = request + 1000");
+    let told = store.books().await.unwrap().mismatches;
+    for missing in [("entries", "attempts"), ("attempts", "requests")] {
+        let said = format!("a row of {} refers to a missing row of {}", missing.0, missing.1);
+        assert!(told.contains(&said), "{told:?}");
+    }
+}

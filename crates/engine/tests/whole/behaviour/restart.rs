@@ -67,6 +67,25 @@ impl World {
     }
 }
 
+#[test]
+fn an_engine_that_ends_before_its_settlement_is_written_lets_go_of_the_books() {
+    let world = World::new(44);
+    // One thread, so that nothing runs once the answer is there: the settlement lies in the store, patiently.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (fakes, folder) = (Arc::clone(&world.fakes), Arc::clone(&world.folder));
+    runtime.block_on(async move {
+        let house = House::on(fakes, folder, |_| {}).await;
+        let request = ImageRequest::new("openai/gpt-image-2", "a kite");
+        house.engine.generate(incoming(request)).await.expect("it is made");
+    });
+    drop(runtime);
+    // Where something still held the store, its folder would be locked.
+    let house = world.again(|_| {});
+    let detail = newest(&world, &house);
+    assert_eq!(detail.request.status, RequestStatus::Succeeded, "what was asked of the store is done");
+    assert_eq!(detail.attempts[0].status, AttemptStatus::Settled);
+}
+
 fn in_time(request: ImageRequest) -> Vec<Incoming> {
     vec![incoming(request)]
 }
