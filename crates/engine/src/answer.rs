@@ -76,13 +76,16 @@ pub struct Cost {
     pub overrun_usd: Option<Ticks>,
 }
 
-/// One line of a charge: `quantity` at `unit_price_usd` makes `amount_usd`.
+/// One line of a charge: `quantity` at `unit_price_usd`, times `times`, makes `amount_usd`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostLine {
     pub line: String,
     pub meter: String,
     pub quantity: String,
     pub unit_price_usd: String,
+    /// The factors on it, such as a reseller's `1055/1000`; absent where nothing changes the amount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<String>,
     pub amount_usd: Ticks,
     pub source: String,
     /// How sure the price is (`official`, `third_party`, `derived`, `unverified`) …

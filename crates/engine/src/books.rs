@@ -47,6 +47,7 @@ impl From<Charge> for Charged {
             meter: line.meter.to_owned(),
             quantity: line.quantity,
             unit_price_usd: line.unit_price,
+            times: line.times,
             amount_usd: line.amount,
             source: line.source,
             confidence: line.trust.map(|(confidence, _)| confidence.as_str().into()),

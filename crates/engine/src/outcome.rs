@@ -26,10 +26,11 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
     match error {
         PlanError::UnknownModel(unknown) => {
             let (name, nearest) = (&unknown.name, unknown.nearest.join(", "));
-            let led = unknown.migrated_to.map_or_else(String::new, |to| {
-                format!(" and '{to}', to which the settings migrate it, does not either")
-            });
-            let message = format!("The model '{name}' does not exist{led}. The nearest are: {nearest}.");
+            let led = unknown
+                .migrated_to
+                .map_or_else(String::new, |to| format!(", nor '{to}', to which the settings migrate it"));
+            let message =
+                format!("There is no model '{name}' to order here{led}. The nearest are: {nearest}.");
             Refusal::new(RefusalKind::ModelNotFound, message).with_parameter("model")
         }
         PlanError::Forbidden(Forbidden { what, name, allowed }) => {

@@ -5,7 +5,7 @@
 
 use crate::catalogue::{Catalogue, ModelSheet};
 use crate::quote::display_quantity;
-use crate::sheet::{Factor, Period, PriceLine};
+use crate::sheet::{Factor, Period, PriceLine, Source};
 use gallerist_domain::money::divide_half_up;
 use gallerist_domain::{Price, Ticks};
 use jiff::Timestamp;
@@ -82,19 +82,25 @@ impl Turn<'_> {
         }
     }
 
-    /// How far the price moved, in hundredths of a per cent of the old one, half up.
+    /// How far the price moved, in hundredths of a per cent of the old one, half up: by another price of a line, or
+    /// by a factor on all that it applies to.
     pub fn basis_points(&self) -> Option<i64> {
-        let Turn::Price { old, new } = self else { return None };
-        moved(old.price_expected, new.price_expected)
+        let parts = |parts: i64| Price { amount: Ticks::new(parts), per: 1 };
+        match self {
+            Turn::Price { old, new } => moved(old.price_expected, new.price_expected),
+            Turn::FactorBegan(factor) => moved(parts(factor.denominator), parts(factor.numerator_max)),
+            Turn::FactorEnded(factor) => moved(parts(factor.numerator_max), parts(factor.denominator)),
+            _ => None,
+        }
     }
 
     /// Where it stands.
-    pub fn source(&self) -> Option<&str> {
+    pub fn source(&self) -> Option<&Source> {
         match self {
             Turn::Price { new: line, .. } | Turn::LineBegan(line) | Turn::LineEnded(line) => {
-                Some(&line.source.what)
+                Some(&line.source)
             }
-            Turn::FactorBegan(factor) | Turn::FactorEnded(factor) => Some(&factor.source.what),
+            Turn::FactorBegan(factor) | Turn::FactorEnded(factor) => Some(&factor.source),
             Turn::Deprecated | Turn::Retired | Turn::Redirected { .. } => None,
         }
     }
@@ -118,6 +124,8 @@ pub struct ChangeReport {
     pub successors: Vec<String>,
     pub source: Option<String>,
     pub confidence: Option<&'static str>,
+    /// When the source was read.
+    pub as_of: Option<String>,
 }
 
 impl From<&Change<'_>> for ChangeReport {
@@ -141,8 +149,9 @@ impl From<&Change<'_>> for ChangeReport {
             per: line.map(|line| display_quantity(line.meter, line.price_expected.per)),
             percent: turn.basis_points().map(percent),
             successors,
-            source: turn.source().map(str::to_owned),
-            confidence: line.map(|line| line.source.confidence.as_str()),
+            source: turn.source().map(|source| source.what.clone()),
+            confidence: turn.source().map(|source| source.confidence.as_str()),
+            as_of: turn.source().map(|source| source.date.to_string()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What it costs: the catalogue, quotes before a call and settlements after it.
 //!
 //! This room owns the grammar of prices ([`sheet`]), the reading of the catalogue ([`catalogue`]), the
-//! quote ([`quote`]), what a bundle saves ([`bundle`]), the settlement ([`settle`]), the forecast of prepaid credits ([`credits`]), what past
+//! quote ([`quote`]), what a bundle saves ([`bundle`]), the settlement ([`settle`]), how sure a figure is ([`trust`]), the forecast of prepaid credits ([`credits`]), what past
 //! charges teach ([`learned`]), other people's price lists ([`import`]), polled prices ([`feed`]) and what
 //! figures foretell ([`watch`]). All of it is pure: the time of day is an argument,
 //! nothing is fetched (reading an override directory apart), and no float exists. It refuses to decide
@@ -24,6 +24,7 @@ pub mod quantity;
 pub mod quote;
 pub mod settle;
 pub mod sheet;
+pub mod trust;
 pub mod watch;
 
 pub use bundle::Comparison;
@@ -32,6 +33,7 @@ pub use facts::Facts;
 pub use offer::{ConfiguredProvider, Offer, offers, served_offers};
 pub use quote::{Bounds, Quote, QuoteLine, Unpriced, bounds, quote};
 pub use settle::{Basis, Charge, ChargeLine, Evidence, settle};
+pub use trust::Weakest;
 
 #[cfg(test)]
 mod testing;

@@ -71,11 +71,25 @@ fn of_inputs(line: &PriceLine, facts: &Facts<'_>, measure: impl Fn(Size) -> i64)
     facts.inputs.iter().map(counted).fold(0, i64::saturating_add)
 }
 
-/// The first estimate of the sheet for this meter whose condition holds, plus what partial pictures add.
+/// Whether an estimate adds what partial pictures take to another.
+fn adds(estimate: &Estimate) -> bool {
+    matches!(estimate.form, EstimateForm::PerPartial { .. })
+}
+
+/// The first estimate of the sheet for this meter whose condition holds.
+pub fn estimate_of<'a>(
+    meter: Meter,
+    sheet: &'a PriceSheet,
+    facts: &Facts<'_>,
+    at: Timestamp,
+) -> Option<&'a Estimate> {
+    sheet.estimates.iter().find(|e| e.meter == meter && !adds(e) && e.when.matches(facts, at))
+}
+
+/// That estimate's quantity, plus what partial pictures add.
 pub fn estimated(meter: Meter, sheet: &PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Option<Quantity> {
-    let adds = |estimate: &Estimate| matches!(estimate.form, EstimateForm::PerPartial { .. });
+    let estimate = estimate_of(meter, sheet, facts, at)?;
     let mut fitting = sheet.estimates.iter().filter(|e| e.meter == meter && e.when.matches(facts, at));
-    let estimate = fitting.clone().find(|e| !adds(e))?;
     let mut range = evaluate(estimate, meter, facts)?;
     if facts.partial_images > 0
         && let Some(partials) = fitting.find(|e| adds(e) && e.each == estimate.each)

@@ -5,7 +5,7 @@
 
 use crate::facts::Facts;
 use crate::quantity::{derived, estimated};
-use crate::sheet::{Factor, PriceLine, PriceSheet, Range};
+use crate::sheet::{Factor, Factored, PriceLine, PriceSheet, Range};
 use gallerist_domain::money::divide_half_up;
 use gallerist_domain::{Meter, Price, Ticks};
 use jiff::Timestamp;
@@ -160,6 +160,11 @@ fn least_of(sheet: &PriceSheet, lines: &[String], facts: &Facts<'_>, at: Timesta
     Some(sum)
 }
 
+/// What the factors that apply make of a line's amount, as `1055/1000`; `None` where nothing changes it.
+pub fn times(sheet: &PriceSheet, line: &PriceLine, facts: &Facts<'_>, at: Timestamp) -> Option<String> {
+    Scale::of(&sheet.factors, facts, at)?.told(line)
+}
+
 /// The least that a call costs, where there is such a rule at this instant.
 pub(crate) fn minimum(sheet: &PriceSheet, at: Timestamp) -> Option<&PriceLine> {
     sheet.minimum.as_deref().filter(|line| line.period.contains(at))
@@ -198,9 +203,16 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// The product of the factors that apply.
+/// The products of the factors that apply.
 #[derive(Clone, Copy)]
 pub(crate) struct Scale {
+    every: Product,
+    /// Of those that a reseller puts on top.
+    of_resellers: Product,
+}
+
+#[derive(Clone, Copy)]
+struct Product {
     /// At the lower ends of the factors …
     numerator_min: i128,
     /// … and at their upper ends, which are expected.
@@ -208,21 +220,21 @@ pub(crate) struct Scale {
     denominator: i128,
 }
 
-impl Scale {
-    pub(crate) fn of(factors: &[Factor], facts: &Facts<'_>, at: Timestamp) -> Option<Scale> {
-        let mut scale = Scale { numerator_min: 1, numerator: 1, denominator: 1 };
-        for factor in factors.iter().filter(|f| f.period.contains(at) && f.when.matches(facts, at)) {
-            scale.numerator_min = scale.numerator_min.checked_mul(i128::from(factor.numerator))?;
-            scale.numerator = scale.numerator.checked_mul(i128::from(factor.numerator_max))?;
-            scale.denominator = scale.denominator.checked_mul(i128::from(factor.denominator))?;
-        }
-        Some(scale)
+impl Product {
+    const ONE: Product = Product { numerator_min: 1, numerator: 1, denominator: 1 };
+
+    fn times(self, factor: &Factor) -> Option<Product> {
+        Some(Product {
+            numerator_min: self.numerator_min.checked_mul(i128::from(factor.numerator))?,
+            numerator: self.numerator.checked_mul(i128::from(factor.numerator_max))?,
+            denominator: self.denominator.checked_mul(i128::from(factor.denominator))?,
+        })
     }
 
     /// `quantity × price × factors`, rounded once, half up.
-    pub(crate) fn amount(self, line: &PriceLine, price: Price, quantity: i64) -> Option<Ticks> {
+    fn amount(self, price: Price, quantity: i64) -> Option<Ticks> {
         let product = i128::from(quantity).checked_mul(i128::from(price.amount.get()))?;
-        let (product, divisor) = if line.factored && (self.numerator != 1 || self.denominator != 1) {
+        let (product, divisor) = if self.numerator != 1 || self.denominator != 1 {
             (product.checked_mul(self.numerator)?, i128::from(price.per).checked_mul(self.denominator)?)
         } else {
             (product, i128::from(price.per))
@@ -230,20 +242,52 @@ impl Scale {
         let ticks = if divisor == 1 { product } else { divide_half_up(product, divisor)? };
         i64::try_from(ticks).ok().map(Ticks::new)
     }
+}
+
+impl Scale {
+    pub(crate) fn of(factors: &[Factor], facts: &Facts<'_>, at: Timestamp) -> Option<Scale> {
+        let mut scale = Scale { every: Product::ONE, of_resellers: Product::ONE };
+        for factor in factors.iter().filter(|f| f.period.contains(at) && f.when.matches(facts, at)) {
+            scale.every = scale.every.times(factor)?;
+            if factor.of_reseller {
+                scale.of_resellers = scale.of_resellers.times(factor)?;
+            }
+        }
+        Some(scale)
+    }
+
+    /// What the line's amount is multiplied by, as `1055/1000`; `None` where that is one.
+    pub(crate) fn told(self, line: &PriceLine) -> Option<String> {
+        let Product { numerator, denominator, .. } = self.product(line);
+        (numerator != denominator).then(|| format!("{numerator}/{denominator}"))
+    }
+
+    fn product(self, line: &PriceLine) -> Product {
+        match line.factored {
+            Factored::Every => self.every,
+            Factored::OfResellers => self.of_resellers,
+            Factored::Never => Product::ONE,
+        }
+    }
+
+    /// `quantity × price × factors`, rounded once, half up.
+    pub(crate) fn amount(self, line: &PriceLine, price: Price, quantity: i64) -> Option<Ticks> {
+        self.product(line).amount(price, quantity)
+    }
 
     fn amounts(self, line: &PriceLine, quantity: Range) -> Option<Bounds> {
-        let expected_price = line.price_expected;
-        let expected = self.amount(line, expected_price, quantity.expected)?;
+        let (product, expected_price) = (self.product(line), line.price_expected);
+        let expected = product.amount(expected_price, quantity.expected)?;
         // Most lines have one price and one quantity: no need to multiply three times.
         let amount = |price: Price, count: i64| {
             let same = price == expected_price && count == quantity.expected;
-            if same { Some(expected) } else { self.amount(line, price, count) }
+            if same { Some(expected) } else { product.amount(price, count) }
         };
         let max = amount(line.price_max, quantity.max)?;
-        let min = if self.numerator_min == self.numerator || !line.factored {
+        let min = if product.numerator_min == product.numerator {
             amount(line.price, quantity.min)?
         } else {
-            Scale { numerator: self.numerator_min, ..self }.amount(line, line.price, quantity.min)?
+            Product { numerator: product.numerator_min, ..product }.amount(line.price, quantity.min)?
         };
         Some(Bounds { min, expected, max })
     }

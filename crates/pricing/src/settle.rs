@@ -7,6 +7,7 @@ use crate::facts::Facts;
 use crate::quantity::{derived, estimated};
 use crate::quote::{Scale, Selection, Unpriced, minimum, missing_to_minimum};
 use crate::sheet::{Confidence, Currency, PriceLine, PriceSheet, Range, is_doubtful};
+use crate::trust::{Weakest, told};
 use gallerist_domain::{Meter, Metered, Outcome, ReportedCost, Ticks};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -52,7 +53,7 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// One line of a charge, with its arithmetic: `quantity × amount ÷ per`.
+/// One line of a charge, with its arithmetic: `quantity × amount ÷ per × times`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChargeLine {
     pub line: String,
@@ -61,9 +62,12 @@ pub struct ChargeLine {
     pub quantity: String,
     /// In dollars, as quotes write it.
     pub unit_price: String,
+    /// The factors on it, as `1055/1000`; absent where nothing changes the amount.
+    pub times: Option<String>,
     pub amount: Ticks,
     pub source: String,
-    /// How sure the price is, and when it was read; absent where the provider itself said what it charged.
+    /// How sure the figure is, by the least sure of what it rests on, and when that was read; absent where the
+    /// provider itself said in dollars what it charged.
     pub trust: Option<(Confidence, Date)>,
 }
 
@@ -76,8 +80,8 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// The part of it that rests on prices below official, or read long before `at`. What the provider itself
-    /// said rests on none.
+    /// The part of it that rests on figures below official, or read long before `at`. What the provider itself
+    /// said in dollars rests on none.
     pub fn doubtful(&self, at: Timestamp) -> Ticks {
         let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
         let doubtful = self
@@ -127,7 +131,11 @@ pub fn settle<'a>(
         let amount = scale.amount(line, line.price_expected, quantity).ok_or(Unpriced::OutOfRange)?;
         charge.amount = charge.amount.checked_add(amount).ok_or(Unpriced::OutOfRange)?;
         if quantity > 0 {
-            charge.lines.push(charge_line(line, quantity, amount));
+            let weakest = match basis {
+                Basis::Estimated => Weakest::of_amount(sheet, line, &facts, at),
+                _ => Weakest::of_price(sheet, line, &facts, at),
+            };
+            charge.lines.push(charge_line(line, (quantity, scale.told(line)), amount, weakest));
         }
     }
     selection.complete()?;
@@ -135,21 +143,28 @@ pub fn settle<'a>(
         let amount = missing_to_minimum(line, charge.amount);
         if !amount.is_zero() {
             charge.amount = charge.amount.checked_add(amount).ok_or(Unpriced::OutOfRange)?;
-            charge.lines.push(charge_line(line, 1, amount));
+            let weakest = Weakest::of_price(sheet, line, &facts, at);
+            charge.lines.push(charge_line(line, (1, None), amount, weakest));
         }
     }
     Ok(charge)
 }
 
-fn charge_line(line: &PriceLine, quantity: i64, amount: Ticks) -> ChargeLine {
+fn charge_line(
+    line: &PriceLine,
+    (quantity, times): (i64, Option<String>),
+    amount: Ticks,
+    weakest: Weakest<'_>,
+) -> ChargeLine {
     ChargeLine {
         line: line.id.clone(),
         meter: line.meter.name(),
         quantity: crate::quote::display_quantity(line.meter, quantity),
         unit_price: line.unit_price_usd(),
+        times,
         amount,
-        source: line.source.what.clone(),
-        trust: Some((line.source.confidence, line.source.date)),
+        source: told(line, weakest),
+        trust: Some((weakest.source.confidence, weakest.source.date)),
     }
 }
 
@@ -199,12 +214,13 @@ fn reported(
     currencies: &[Currency],
     at: Timestamp,
 ) -> Result<Option<Charge>, Unpriced<'static>> {
-    let (rate, source) = if cost.currency == "USD" {
-        (gallerist_domain::Decimal::ONE, String::new())
+    let (rate, source, trust) = if cost.currency == "USD" {
+        (gallerist_domain::Decimal::ONE, String::new(), None)
     } else {
         let fits = |currency: &&Currency| currency.code == cost.currency && currency.period.contains(at);
         let Some(currency) = currencies.iter().find(fits) else { return Ok(None) };
-        (currency.usd, currency.source.what.clone())
+        let source = &currency.source;
+        (currency.usd, source.what.clone(), Some((source.confidence, source.date)))
     };
     let amount = cost.amount.product_ticks(rate).ok_or(Unpriced::OutOfRange)?;
     if amount.is_negative() {
@@ -215,9 +231,10 @@ fn reported(
         meter: Meter::Credits.name(),
         quantity: cost.amount.to_string(),
         unit_price: rate.product_ticks(gallerist_domain::Decimal::ONE).unwrap_or(Ticks::ZERO).to_string(),
+        times: None,
         amount,
         source,
-        trust: None,
+        trust,
     };
     Ok(Some(Charge { amount, basis: Basis::ProviderReported, lines: vec![line] }))
 }

@@ -7,6 +7,7 @@
 
 mod condition;
 mod estimate;
+mod told;
 
 pub use condition::{Condition, CountRange, OptionCondition, Period, Window};
 pub use estimate::{Estimate, EstimateForm, InputAdder, Range, TableRow};
@@ -105,11 +106,13 @@ pub struct PriceLine {
     pub tile_edge: u32,
     /// Counts only when the provider reports its meter; quoted as nothing.
     pub only_reported: bool,
-    /// Whether the factors of the sheet apply.
-    pub factored: bool,
+    /// Which factors of the sheet apply.
+    pub factored: Factored,
     pub when: Condition,
     pub period: Period,
     pub source: Arc<Source>,
+    /// What says what the line's currency is worth; absent where the price is in dollars.
+    pub rate: Option<Arc<Source>>,
     /// Further sources: those that agree, and those that conflict where the price is an interval.
     pub also: Vec<Arc<Source>>,
 }
@@ -173,10 +176,33 @@ pub struct Outputs {
     pub source: Arc<Source>,
 }
 
-/// A multiplier on every factored line: a batch discount, a region, an aggregator's surcharge.
+/// Which factors a line takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factored {
+    /// All of them.
+    Every,
+    /// Those alone that a reseller puts on top: the vendor's own discounts leave this line as it is.
+    OfResellers,
+    /// None: a reseller's own fee.
+    Never,
+}
+
+impl Factored {
+    pub fn takes(self, factor: &Factor) -> bool {
+        match self {
+            Factored::Every => true,
+            Factored::OfResellers => factor.of_reseller,
+            Factored::Never => false,
+        }
+    }
+}
+
+/// A multiplier on the lines that take it: a batch discount, a region, an aggregator's surcharge.
 #[derive(Clone, Debug)]
 pub struct Factor {
     pub id: String,
+    /// Whether a reseller puts it on top of the vendor's whole price.
+    pub of_reseller: bool,
     /// The lower end; at least 0.
     pub numerator: i64,
     /// The upper end, where sources leave the factor open: it is expected, as the higher price of a line is.

@@ -1,5 +1,6 @@
 //! Why an offer is left out: a stable code, a reason for people, and the change that would admit it.
 
+use gallerist_domain::id::STANDARD_TIER;
 use gallerist_domain::{OfferId, Operation, OutputFormat, PictureLimits, QualityClass, Size, Sizes, Ticks};
 use gallerist_pricing::Unpriced;
 use std::fmt;
@@ -117,7 +118,10 @@ pub enum Reason<'a> {
         kind: &'a str,
         option: &'a str,
     },
-    TierUnavailable,
+    /// It is sold at its own tier alone.
+    TierUnavailable {
+        offer: &'a OfferId,
+    },
     TooSlow {
         expected_ms: u64,
     },
@@ -165,7 +169,7 @@ impl Reason<'_> {
             Reason::PromptTooLong { .. } => "prompt_too_long",
             Reason::OptionUnknown { .. } => "option_unknown",
             Reason::OptionMissing { .. } => "option_missing",
-            Reason::TierUnavailable => "tier_unavailable",
+            Reason::TierUnavailable { .. } => "tier_unavailable",
             Reason::TooSlow { .. } => "too_slow",
             Reason::PriceUnknown(_) => "price_unknown",
             Reason::OverMaxCost { .. } => "over_max_cost",
@@ -232,7 +236,11 @@ impl Reason<'_> {
             Reason::OptionMissing { kind, option } => {
                 format!("set gallerist.provider_options.{kind}.{option}")
             }
-            Reason::TierUnavailable => "set gallerist.tier to \"auto\"".into(),
+            Reason::TierUnavailable { offer } => match offer.tier.as_str() {
+                STANDARD_TIER => "set gallerist.tier to \"auto\"".into(),
+                tier @ ("batch" | "priority") => format!("set gallerist.tier to \"{tier}\""),
+                tier => format!("name it, as {}#{tier}, and leave out gallerist.tier", offer.model),
+            },
             Reason::TooSlow { expected_ms } => format!("raise gallerist.max_latency_ms to {expected_ms}"),
             Reason::PriceUnknown(_) => "add the price to the catalogue".into(),
             Reason::OverMaxCost { quote_max } => {
@@ -305,7 +313,7 @@ impl fmt::Display for Reason<'_> {
             }
             Reason::OptionUnknown { option, .. } => write!(f, "it has no option {option:?}"),
             Reason::OptionMissing { option, .. } => write!(f, "it needs the option {option:?}"),
-            Reason::TierUnavailable => f.write_str("it is not sold at this tier"),
+            Reason::TierUnavailable { .. } => f.write_str("it is not sold at this tier"),
             Reason::TooSlow { expected_ms } => write!(f, "it is expected to take {expected_ms} ms"),
             Reason::PriceUnknown(why) => write!(f, "its price is not known: {why}"),
             Reason::OverMaxCost { quote_max } => write!(f, "it could cost {} USD", quote_max.short()),

@@ -17,6 +17,7 @@ pub mod plan;
 pub mod report;
 pub mod resolve;
 pub mod route;
+pub mod unsold;
 pub mod warnings;
 
 pub use exclusion::{Exclusion, Reason};

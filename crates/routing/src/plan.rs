@@ -229,7 +229,7 @@ impl<'a> Demands<'a> {
         let demands_it = |route: &&Route| match reason {
             Reason::ClassTooLow { best, .. } => *best < route.class,
             Reason::OverMaxCost { quote_max } => route.max_cost.is_some_and(|max| *quote_max > max),
-            Reason::TierUnavailable => route.tier != TierChoice::Auto,
+            Reason::TierUnavailable { .. } => route.tier != TierChoice::Auto,
             _ => false,
         };
         self.target.route().filter(demands_it).map(|route| route.name.as_str())

@@ -8,7 +8,9 @@ use crate::plan::{PlanContext, PlanError, PlannedOffer, plan};
 use crate::warnings;
 use gallerist_domain::{ImageRequest, Operation, QualityClass, Ticks};
 use gallerist_pricing::bundle::Link;
-use gallerist_pricing::{Comparison, Facts, Offer, QuoteLine, quote};
+use gallerist_pricing::quote::times;
+use gallerist_pricing::trust::told;
+use gallerist_pricing::{Comparison, Facts, Offer, QuoteLine, Weakest, quote};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -116,11 +118,17 @@ pub struct LineQuote {
     /// Expected, over all calls.
     pub quantity: String,
     pub unit_price_usd: String,
+    /// The factors on it, such as a reseller's `1055/1000`; absent where nothing changes the amount.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<String>,
     pub amount_usd: Ticks,
     pub amount_min_usd: Ticks,
     pub amount_max_usd: Ticks,
+    /// Of the price, and where another part of the amount is less sure, of that too.
     pub source: String,
+    /// Of the least sure part: the price, the rate of its currency, the estimated quantity, a factor.
     pub confidence: &'static str,
+    /// When that part's source was read.
     pub as_of: String,
 }
 
@@ -157,8 +165,12 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
         let resolved = &planned.resolved;
         let mut lines: Vec<LineQuote> = Vec::new();
         let mut add = |facts: &Facts<'_>, calls: i64| {
-            if let Ok(itemised) = quote(&planned.offer.model.sheet, facts, context.at) {
-                itemised.lines.iter().for_each(|line| merge(&mut lines, line, calls));
+            let sheet = &planned.offer.model.sheet;
+            let Ok(itemised) = quote(sheet, facts, context.at) else { return };
+            for quoted in &itemised.lines {
+                let weakest = Weakest::of_amount(sheet, quoted.line, facts, context.at);
+                let times = times(sheet, quoted.line, facts, context.at);
+                merge(&mut lines, quoted, (weakest, times), calls);
             }
         };
         add(&resolved.facts, i64::from(resolved.full_calls));
@@ -213,14 +225,19 @@ fn compared(planned: &PlannedOffer<'_>, at: Timestamp) -> Option<BundleQuote> {
     Some(whole.into())
 }
 
-fn merge(lines: &mut Vec<LineQuote>, quoted: &QuoteLine<'_>, calls: i64) {
-    let times = |amount: Ticks| amount.checked_mul(calls).unwrap_or(Ticks::MAX);
+fn merge(
+    lines: &mut Vec<LineQuote>,
+    quoted: &QuoteLine<'_>,
+    (weakest, times): (Weakest<'_>, Option<String>),
+    calls: i64,
+) {
+    let of_all = |amount: Ticks| amount.checked_mul(calls).unwrap_or(Ticks::MAX);
     let line = quoted.line;
     let quantity = quoted.quantity.expected.saturating_mul(calls);
     if let Some(existing) = lines.iter_mut().find(|existing| existing.line == line.id) {
-        existing.amount_usd += times(quoted.amount.expected);
-        existing.amount_min_usd += times(quoted.amount.min);
-        existing.amount_max_usd += times(quoted.amount.max);
+        existing.amount_usd += of_all(quoted.amount.expected);
+        existing.amount_min_usd += of_all(quoted.amount.min);
+        existing.amount_max_usd += of_all(quoted.amount.max);
         let count = |text: &str| text.parse::<i64>().ok();
         if let (Some(before), 1) = (count(&existing.quantity), line.meter.base_units_per_unit()) {
             existing.quantity = (before + quantity).to_string();
@@ -232,12 +249,13 @@ fn merge(lines: &mut Vec<LineQuote>, quoted: &QuoteLine<'_>, calls: i64) {
         meter: line.meter.name(),
         quantity: gallerist_pricing::quote::display_quantity(line.meter, quantity),
         unit_price_usd: line.unit_price_usd(),
-        amount_usd: times(quoted.amount.expected),
-        amount_min_usd: times(quoted.amount.min),
-        amount_max_usd: times(quoted.amount.max),
-        source: line.source.what.clone(),
-        confidence: line.source.confidence.as_str(),
-        as_of: line.source.date.to_string(),
+        times,
+        amount_usd: of_all(quoted.amount.expected),
+        amount_min_usd: of_all(quoted.amount.min),
+        amount_max_usd: of_all(quoted.amount.max),
+        source: told(line, weakest),
+        confidence: weakest.source.confidence.as_str(),
+        as_of: weakest.source.date.to_string(),
     });
 }
 

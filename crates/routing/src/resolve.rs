@@ -154,7 +154,10 @@ fn availability<'a>(
     let chosen = request.tier != TierChoice::Auto || by_route != TierChoice::Auto;
     // Another tier is slower or dearer than what was asked for, unless the name speaks of it.
     let by_itself = chosen || offer.id.tier == STANDARD_TIER || target.names_tier_of(offer);
-    if fits(request.tier) && fits(by_route) && by_itself { Ok(()) } else { Err(Reason::TierUnavailable) }
+    match fits(request.tier) && fits(by_route) && by_itself {
+        true => Ok(()),
+        false => Err(Reason::TierUnavailable { offer: &offer.id }),
+    }
 }
 
 /// The vendor's id of a version.

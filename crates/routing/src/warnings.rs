@@ -3,8 +3,9 @@
 use crate::names::Named;
 use crate::plan::PlannedOffer;
 use gallerist_pricing::catalogue::Lifecycle;
-use gallerist_pricing::quote;
 use gallerist_pricing::sheet::{Confidence, PriceLine, is_doubtful};
+use gallerist_pricing::trust::Part;
+use gallerist_pricing::{Weakest, quote};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
@@ -34,7 +35,10 @@ pub fn of(named: &Named<'_>, planned: &PlannedOffer<'_>, at: Timestamp) -> Vec<S
         warnings.extend(
             priced.lines.iter().filter_map(|quoted| silent(&quoted.line.id)).map(|(_, told)| told.clone()),
         );
-        warnings.extend(doubts(priced.lines.iter().map(|quoted| quoted.line), today));
+        let (sheet, facts) = (&planned.offer.model.sheet, &planned.resolved.facts);
+        let trusted =
+            priced.lines.iter().map(|quoted| (quoted.line, Weakest::of_price(sheet, quoted.line, facts, at)));
+        warnings.extend(doubts(trusted, today));
     }
     warnings
 }
@@ -61,11 +65,12 @@ fn ending(model: &str, lifecycle: &Lifecycle, today: Date) -> Option<String> {
     }
 }
 
-/// Which prices are not the vendor's own word, or old ones; lines that share a doubt are told together.
-fn doubts<'a>(lines: impl Iterator<Item = &'a PriceLine>, today: Date) -> Vec<String> {
+/// Which prices are not the vendor's own word, or old ones; lines that share a doubt are told together. How sure an
+/// estimated quantity is stands beside its line: what is paid follows what was used.
+fn doubts<'a>(lines: impl Iterator<Item = (&'a PriceLine, Weakest<'a>)>, today: Date) -> Vec<String> {
     let mut shared: Vec<(String, Vec<&str>)> = Vec::new();
-    for line in lines {
-        let Some(doubt) = doubt(line, today) else { continue };
+    for (line, weakest) in lines {
+        let Some(doubt) = doubt(weakest, today) else { continue };
         match shared.iter_mut().find(|(known, _)| *known == doubt) {
             Some((_, ids)) => ids.push(&line.id),
             None => shared.push((doubt, vec![&line.id])),
@@ -78,13 +83,17 @@ fn doubts<'a>(lines: impl Iterator<Item = &'a PriceLine>, today: Date) -> Vec<St
     shared.iter().map(told).collect()
 }
 
-fn doubt(line: &PriceLine, today: Date) -> Option<String> {
-    let source = &line.source;
+fn doubt(weakest: Weakest<'_>, today: Date) -> Option<String> {
+    let source = weakest.source;
     if !is_doubtful(source.confidence, source.date, today) {
         return None;
     }
+    let part = match weakest.part {
+        Part::Price => String::new(),
+        part => format!("{part} is "),
+    };
     match source.confidence {
-        Confidence::Official => Some(format!("last read on {}", source.date)),
-        word => Some(format!("{}, as of {}", word.as_str().replace('_', " "), source.date)),
+        Confidence::Official => Some(format!("{part}last read on {}", source.date)),
+        word => Some(format!("{part}{}, as of {}", word.as_str().replace('_', " "), source.date)),
     }
 }

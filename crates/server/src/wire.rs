@@ -41,7 +41,10 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("complexity", "leave it out; quality says how much effort is spent"),
     ("frame_count", "leave it out; pictures are single frames in png, jpeg or webp"),
     ("frame_duration_ms", "leave it out; pictures are single frames in png, jpeg or webp"),
-    ("svg", "leave it out and ask for output_format png, jpeg or webp"),
+    (
+        "svg",
+        "this gateway delivers pictures in pixels: leave it out and ask for output_format png, jpeg or webp",
+    ),
     ("input_fidelity", "leave it out; it belongs to edits"),
     ("image", "it belongs to POST /v1/images/edits"),
     ("images", "it belongs to POST /v1/images/edits"),
@@ -230,8 +233,13 @@ fn output_format(value: &RawValue, faults: &mut Faults) -> Option<OutputFormat> 
     let format = OutputFormat::from_word(&text).filter(|format| *format != OutputFormat::Svg);
     if format.is_none() {
         let message = match &*text {
-            "gif" | "svg" => {
-                format!("output_format {text} is not supported by this gateway yet: use png, jpeg or webp")
+            "svg" => {
+                "output_format svg is a drawing of lines, which has a price at some providers and cannot be \
+                      ordered: this gateway delivers pictures in pixels, so use png, jpeg or webp"
+                    .to_owned()
+            }
+            "gif" => {
+                "output_format gif is not supported by this gateway yet: use png, jpeg or webp".to_owned()
             }
             _ => format!("output_format must be one of png, jpeg, webp, not {}", fault::shown(&text)),
         };

@@ -14,8 +14,10 @@ use gallerist_domain::{Grants, ImageRequest, Ticks};
 use gallerist_pricing::{Offer, offers, served_offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::report::{BundleQuote, ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
+use gallerist_routing::unsold::draws_lines;
 use gallerist_routing::{HealthBook, NameBook, PlanContext, PlanError};
 use jiff::Timestamp;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -95,8 +97,10 @@ fn sold_elsewhere(request: &ImageRequest, config: &Config, at: Timestamp) -> Opt
     let target = gallerist_routing::target(&request.model, &config.names, &all, at).ok()?.target;
     let mut with_key: Vec<String> = Vec::new();
     let mut priced: Vec<String> = Vec::new();
+    let mut in_pixels = false;
     for offer in all.iter().filter(|offer| target.speaks_of(offer)) {
         let sheet = &offer.provider;
+        in_pixels |= !draws_lines(&offer.model);
         let (list, text) = match sheet.serves.is_empty() {
             true => (&mut priced, sheet.kind.clone()),
             false => (&mut with_key, format!("{} ({})", sheet.kind, sheet.key_variables.join(" or "))),
@@ -111,6 +115,9 @@ fn sold_elsewhere(request: &ImageRequest, config: &Config, at: Timestamp) -> Opt
     }
     if !priced.is_empty() {
         advice.push(format!("known by price alone: {}", priced.join(", ")));
+    }
+    if !in_pixels {
+        advice.push("it answers with svg, and this gateway delivers pictures in pixels alone".to_owned());
     }
     advice.push("--all shows every price".to_owned());
     let message = format!("nobody who is on makes {:?}", request.model);
@@ -373,7 +380,7 @@ fn line_table(offer: &OfferQuote) -> Table {
             line.line.clone(),
             line.quantity.clone(),
             line.meter.replace('_', " "),
-            unit_price(&line.unit_price_usd),
+            multiplied(unit_price(&line.unit_price_usd), line.times.as_deref()),
             output::rounded(line.amount_usd),
             format!("{}, {}", line.confidence.replace('_', " "), line.as_of),
             line.source.clone(),
@@ -387,6 +394,11 @@ fn unit_price(text: &str) -> String {
     let (amount, per) = text.split_once(" / ").unwrap_or((text, ""));
     let amount = amount.parse().map_or_else(|_| amount.to_owned(), output::dollars);
     if per.is_empty() { amount } else { format!("{amount} / {per}") }
+}
+
+/// A unit price with the factors on it: `$0.03 × 1055/1000`.
+pub(super) fn multiplied(price: String, times: Option<&str>) -> String {
+    times.map_or(price.clone(), |times| format!("{price} × {times}"))
 }
 
 /// What the operations of a bundle cost in separate calls, and what it saves.
@@ -417,8 +429,9 @@ pub(super) fn apart(bundle: &BundleQuote) -> String {
     text
 }
 
-/// The line that one should trust least.
+/// The line that one should trust least: the least sure, and of those the one that was read first.
 pub(super) fn weakest(lines: &[LineQuote]) -> Option<&LineQuote> {
     const ORDER: [&str; 4] = ["official", "third_party", "derived", "unverified"];
-    lines.iter().max_by_key(|line| ORDER.iter().position(|word| *word == line.confidence))
+    let sureness = |line: &&LineQuote| ORDER.iter().position(|word| *word == line.confidence);
+    lines.iter().max_by_key(|line| (sureness(line), Reverse(line.as_of.clone())))
 }

@@ -1,6 +1,7 @@
 //! `gallerist requests`: what became of each, and why it cost what it cost.
 
 use super::amount;
+use super::quote::multiplied;
 use crate::books::{Books, RequestQuestion, disputed};
 use crate::config::Place;
 use crate::failure::{Failure, Result};
@@ -341,7 +342,7 @@ fn print_attempt(attempt: &Value) {
             format!("  {}", text(&line["line"])),
             text(&line["quantity"]),
             text(&line["meter"]).replace('_', " "),
-            text(&line["unit_price_usd"]),
+            multiplied(text(&line["unit_price_usd"]), line["times"].as_str()),
             output::dollars_of(&line["amount_usd"]),
             // The provider's own figure has neither.
             line["confidence"].as_str().map_or_else(String::new, |confidence| {

@@ -20,7 +20,7 @@ impl Reader<'_> {
         let rates = self.rates(raw.currency.as_ref());
         let mut lines = Vec::new();
         for point in self.points(&raw) {
-            for (rate, rate_period) in &rates {
+            for (rate, rate_period, rate_source) in &rates {
                 let Some(period) = point.period.and(*rate_period) else { continue };
                 let amount = self.amount(point.amount, *rate);
                 let upper = point.amount_max.map_or(amount, |text| self.amount(text, *rate));
@@ -39,6 +39,7 @@ impl Reader<'_> {
                     written: written_price(point.amount, point.amount_max, &raw),
                     period,
                     source: Arc::clone(&point.source),
+                    rate: rate_source.clone(),
                     ..frame.clone()
                 });
             }
@@ -117,10 +118,11 @@ impl Reader<'_> {
             input_at_most: raw.input_at_most.map_or(i64::MAX, base_units),
             tile_edge: raw.tile_edge.unwrap_or(0),
             only_reported: raw.only_reported,
-            factored: raw.factored,
+            factored: if raw.factored { Factored::Every } else { Factored::OfResellers },
             when,
             period: Period::default(),
             source,
+            rate: None,
             also,
         })
     }
@@ -177,7 +179,7 @@ impl Reader<'_> {
         let when = self.condition(raw.when.unwrap_or_default());
         let source = self.source(&raw.source)?;
         let id = raw.factor.into_inner();
-        Some(Factor { id, numerator, numerator_max, denominator, when, period, source })
+        Some(Factor { id, of_reseller: false, numerator, numerator_max, denominator, when, period, source })
     }
 
     pub(super) fn estimate(&mut self, raw: RawEstimate) -> Option<Estimate> {

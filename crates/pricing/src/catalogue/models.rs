@@ -3,7 +3,7 @@
 use super::raw::{RawClass, RawModel, RawRedirect};
 use super::read::Reader;
 use super::{ClassRow, Lifecycle, ModelSheet, Redirect, TierRow};
-use crate::sheet::{OutcomeMatrix, Outcomes, PriceLine, PriceSheet};
+use crate::sheet::{Factor, Factored, OutcomeMatrix, Outcomes, PriceLine, PriceSheet};
 use gallerist_domain::Capabilities;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -132,12 +132,13 @@ fn with_surcharge(base: &PriceSheet, added: &PriceSheet) -> PriceSheet {
     let offset = u8::try_from(base.choices.len()).unwrap_or(u8::MAX);
     let fee = |line: &PriceLine| PriceLine {
         choice: line.choice.map(|choice| choice.saturating_add(offset)),
-        factored: false,
+        factored: Factored::Never,
         ..line.clone()
     };
     sheet.choices.extend(added.choices.iter().cloned());
     sheet.lines.extend(added.lines.iter().map(fee));
-    sheet.factors.extend(added.factors.iter().cloned());
+    let on_top = |factor: &Factor| Factor { of_reseller: true, ..factor.clone() };
+    sheet.factors.extend(added.factors.iter().map(on_top));
     sheet.estimates.extend(added.estimates.iter().cloned());
     sheet.outputs.extend(added.outputs.iter().cloned());
     sheet.allowances.extend(added.allowances.iter().cloned());

@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use toml::Spanned;
 
+/// Dollars for one of a currency, when, and what says so; nothing says that a dollar is one.
+pub(super) type Rate = (Decimal, Period, Option<Arc<Source>>);
+
 /// `text × rate` in dollars, exactly.
 fn exact_ticks(text: &str, rate: Decimal) -> Result<Ticks, MoneyError> {
     let amount: Decimal = text.parse()?;
@@ -85,10 +88,11 @@ impl Reader<'_> {
     }
 
     /// The rates of a currency with their periods; dollars when none is named.
-    pub(super) fn rates(&mut self, currency: Option<&Spanned<String>>) -> Vec<(Decimal, Period)> {
-        let Some(code) = currency else { return vec![(Decimal::ONE, Period::default())] };
+    pub(super) fn rates(&mut self, currency: Option<&Spanned<String>>) -> Vec<Rate> {
+        let Some(code) = currency else { return vec![(Decimal::ONE, Period::default(), None)] };
         let of_code = self.currencies.iter().filter(|known| known.code == *code.get_ref());
-        let rates: Vec<_> = of_code.map(|known| (known.usd, known.period)).collect();
+        let rate = |known: &Currency| (known.usd, known.period, Some(Arc::clone(&known.source)));
+        let rates: Vec<Rate> = of_code.map(rate).collect();
         if rates.is_empty() {
             self.mistake(code.span(), format!("{:?} is not defined in [[currencies]]", code.get_ref()));
         }

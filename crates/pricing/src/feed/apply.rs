@@ -122,6 +122,7 @@ fn append(sheet: &mut PriceSheet, id: &str, feed: &str, price: Price, since: Tim
         price_max: price,
         written: format!("{} USD / {} {}", price.amount.short(), price.per, old.meter.name()),
         source: Arc::new(source),
+        rate: None,
         ..old.clone()
     };
     new.period.since = Some(since);

@@ -7,8 +7,8 @@ use crate::catalogue::Catalogue;
 use crate::changes::{moved, percent};
 use crate::sheet::Confidence;
 use gallerist_domain::{Meter, Ticks};
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -56,6 +56,10 @@ pub struct Told {
     pub decision: String,
     pub why: Option<String>,
 }
+
+/// How long what one feed told keeps a list from telling the same line: longer than the pause of any feed, and not for
+/// ever, since a feed may have left the settings.
+const HEARD_FOR: SignedDuration = SignedDuration::from_hours(48);
 
 impl Told {
     pub fn new(feed: &str, line: &str, decision: &str) -> Told {
@@ -190,10 +194,25 @@ fn decided(
             .then(|| "ours is from an official source; name the offer in the feed's `offers`".to_owned());
         return Told { decision: decision.to_owned(), why, ..figures };
     }
+    if rules.form.is_hearsay()
+        && let Some(other) = told_by_another(book, &rules.name, &line, now)
+    {
+        let decision = if seen.quote.equals(old) { "same" } else { "kept" };
+        let why = (decision == "kept").then(|| format!("the feed {other} tells this line"));
+        return Told { decision: decision.to_owned(), why, ..figures };
+    }
     let watch = book.watches.entry(line).or_default();
     watch.feed.clone_from(&rules.name);
     let (decision, why) = observe(watch, base, seen, now, rules.guard).words();
     Told { decision: decision.to_owned(), why, ..figures }
+}
+
+/// The other feed that tells a line and is not silent about it: a whole list has no say beside it, since two that
+/// disagree would make the price go to and fro, and end each other's holding.
+fn told_by_another<'b>(book: &'b FeedBook, name: &str, line: &str, now: Timestamp) -> Option<&'b str> {
+    let watch = book.watches.get(line).filter(|watch| watch.feed != name && watch.silent.is_none())?;
+    let recent = watch.polled.is_some_and(|polled| now.duration_since(polled) <= HEARD_FOR);
+    recent.then_some(watch.feed.as_str())
 }
 
 fn ended(book: &mut FeedBook, rules: &FeedRules, end: &End, now: Timestamp) -> Told {

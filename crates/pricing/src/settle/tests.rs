@@ -211,6 +211,7 @@ fn what_rests_on_prices_below_official_or_long_read_is_told_of_a_charge() {
         meter: "images",
         quantity: "1".to_owned(),
         unit_price: amount.to_owned(),
+        times: None,
         amount: usd(amount),
         source: String::new(),
         trust: Some((confidence, text.parse().expect("a day"))),
@@ -272,4 +273,19 @@ proptest! {
         let charge = settle(&model.sheet, &[], &facts, evidence, now()).expect("settles");
         prop_assert!(charge.amount <= bounds.max, "{}: {} > {}, {usage:?}", model.id, charge.amount, bounds.max);
     }
+}
+
+#[test]
+fn a_charge_shows_the_factor_and_is_as_sure_as_it() {
+    let (provider, sheet) = find("openai", "gpt-image-1-mini");
+    let call = ImageCall { tier: "batch".to_owned(), ..default_call(&sheet) };
+    let usage = [Metered { meter: Meter::ImageOutputTokens, quantity: 1_000 }];
+    let evidence = Evidence { images: 1, usage: &usage, reported: None };
+    let charge = settle(&sheet.sheet, &provider.currencies, &Facts::of(&call), evidence, now()).unwrap();
+    // 1,000 tokens at 8 a million, halved.
+    assert_eq!((charge.amount, charge.basis), (usd("0.004"), Basis::Usage));
+    let line = &charge.lines[0];
+    assert_eq!((line.times.as_deref(), line.trust.unwrap().0), (Some("1/2"), Confidence::ThirdParty));
+    assert!(line.source.contains("the factor batch: "), "{}", line.source);
+    assert_eq!(charge.doubtful(now()), charge.amount, "an official rate with a discount that is hearsay");
 }

@@ -154,6 +154,7 @@ pub fn gpu_cloud_usd(question: &Question) -> Option<Bill> {
         ("a100-sxm", "") => ["1.79"; 3],
         ("a100-sxm", "runpod-community") => ["1.39"; 3],
         ("h200", "akash") => ["4.45"; 3],
+        ("h200", "fal") => ["4.50"; 3],
         _ => return None,
     };
     let number = |name: &str, usual: i64| question.word(name).parse().unwrap_or(usual);

@@ -89,6 +89,7 @@ fn expected_usd(question: &Question) -> Option<Bill> {
         "openrouter" => resold::openrouter_usd(question),
         "vercel" => resold::vercel_usd(question),
         "portkey" => resold::portkey_usd(question),
+        "cloudflare-ai-gateway" => resold::cloudflare_gateway_usd(question),
         "litellm" => resold::unchanged_usd(question),
         "tokenmix" => resold::tokenmix_usd(question),
         kind => panic!("{kind} has no calculator: write one from its sheet"),

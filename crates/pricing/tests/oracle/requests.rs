@@ -224,7 +224,7 @@ fn regions(kind: &str, model: &str) -> &'static [&'static str] {
             "no1",
             "apimart",
         ],
-        ("gpu-cloud", _) => &["", "runpod-community", "lambda", "nebius", "vast", "akash"],
+        ("gpu-cloud", _) => &["", "runpod-community", "lambda", "nebius", "vast", "akash", "fal"],
         _ => &[""],
     }
 }

@@ -1,5 +1,5 @@
 //! Those who resell what others make: OpenRouter (openrouter.md, 4c and 6), Vercel (other-gateways.md, A4),
-//! LiteLLM, Portkey and TokenMix (tokenmix.md), Runware's partners (runware.md, 4).
+//! Cloudflare's gateway (B), LiteLLM, Portkey and TokenMix (tokenmix.md), Runware's partners (runware.md, 4).
 
 use crate::exact::{Bill, between, decimal, exact, quotient, whole};
 use crate::question::{BINARY_MEGAPIXEL, Question};
@@ -106,6 +106,24 @@ pub fn vercel_usd(question: &Question) -> Option<Bill> {
         "true" => list + exact(decimal("0.0001")),
         _ => list,
     })
+}
+
+/// Unified billing: the vendor's list price, and 5 % on every purchase of the credits that pay it. Where the gateway's
+/// own list and the vendor's differ, the higher counts.
+pub fn cloudflare_gateway_usd(question: &Question) -> Option<Bill> {
+    let model = question.model;
+    let list = match model {
+        "recraft-v4.1" => lower_since(question, "0.035", "0.04"),
+        "recraft-v4.1-pro" => lower_since(question, "0.21", "0.25"),
+        "qwen-image-3.0-pro" if question.call.size.pixels() <= 2_250_000 => {
+            exact(question.images() * decimal("0.04"))
+        }
+        "qwen-image-3.0-pro" => lower_since(question, "0.07", "0.075"),
+        _ if model.starts_with("grok-") => asian::xai_usd(question)?,
+        _ if model.starts_with("seedream-") => asian::seedream_usd(question)?,
+        _ => maker_usd(question)?,
+    };
+    Some(list.times([decimal("1.05"); 3]))
 }
 
 /// Partners' models at their vendors' list.

@@ -162,6 +162,26 @@ fn the_tiers_of_request_and_route_must_both_fit() {
 }
 
 #[test]
+fn what_admits_another_tier_is_its_word_or_its_name() {
+    let usual = OFFERS.iter().find(|offer| offer.id.model == "gpt-image-2").expect("known");
+    let at_tier = |tier: &str| {
+        let mut offer = usual.clone();
+        offer.id.tier = tier.to_owned();
+        offer
+    };
+    let offers = [usual.clone(), at_tier("batch"), at_tier("turbo")];
+    let health = HealthBook::new(offers.len());
+    let context = PlanContext { offers: &offers, health: &health, price_only: true, ..context(now()) };
+    let request = ask("gpt-image-2");
+    let plan = plan(&request, context).expect("a model");
+    let changes: Vec<String> = plan.excluded().map(|out| out.change()).collect();
+    assert_eq!(
+        changes,
+        ["set gallerist.tier to \"batch\"", "name it, as gpt-image-2#turbo, and leave out gallerist.tier"]
+    );
+}
+
+#[test]
 fn a_route_may_pin_a_version() {
     let book =
         with(vec![Route { models_only: members(&["gpt-image-2@2026-04-21"]), ..Route::named("fixed") }]);

@@ -58,12 +58,20 @@ fn a_buyer_is_warned_of_a_retirement() {
 #[test]
 fn a_buyer_is_warned_of_prices_that_are_no_official_word_or_old() {
     let warned = report(&ask("openai/gpt-image-2"), now());
-    assert_eq!(warned.offers[0].warnings, ["price lines text-in, image-out: third party, as of 2026-11-22"]);
+    assert_eq!(warned.offers[0].warnings, ["price lines text-in, image-out: third party, as of 2026-05-06"]);
     let official = |at: &str| report(&ask("openai/gpt-image-1-mini"), instant(at)).offers[0].warnings.clone();
     let of_prices = |warnings: Vec<String>| {
         warnings.into_iter().filter(|warning| warning.starts_with("price line")).collect::<Vec<_>>()
     };
     assert_eq!(of_prices(official("2026-11-25T00:00:00Z")), Vec::<String>::new());
+    // The rate is the vendor's, how many tokens it takes is a guess: the line says so, and whose.
+    let mini = report(&ask("openai/gpt-image-1-mini"), now());
+    let line = mini.offers[0].lines.iter().find(|line| line.line == "image-out").expect("it draws");
+    assert_eq!((line.confidence, line.times.as_deref()), ("unverified", None));
+    assert!(
+        line.source.contains("model page") && line.source.contains("; the estimated quantity: "),
+        "{line:?}"
+    );
     let read = OFFERS[index("openai/gpt-image-1-mini")].model.sheet.lines[0].source.date;
     let (last, first) = (read.saturating_add(90.days()), read.saturating_add(91.days()));
     let mut offers = OFFERS.clone();

@@ -26,6 +26,7 @@ pub(crate) fn meta() -> AnswerMeta {
                 meter: "image_output_tokens".into(),
                 quantity: "1000".into(),
                 unit_price_usd: "40.0000000000 / 1000000".into(),
+                times: None,
                 amount_usd: "0.04".parse().unwrap(),
                 source: "a \"quoted\" page".into(),
                 confidence: Some("third_party".into()),

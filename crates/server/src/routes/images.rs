@@ -4,6 +4,7 @@ use crate::answer::{self, Echo};
 use crate::auth;
 use crate::failure::Failure;
 use crate::intake;
+use crate::routes::models;
 use crate::state::AppState;
 use crate::stream;
 use crate::wire::parse_generation;
@@ -105,7 +106,7 @@ async fn answer(
     let body = intake::read(state, headers, body, state.settings().body_bytes_max).await?;
     let request = parse_generation(&body)?;
     let echo = Echo { background: request.background, response_format: request.response_format };
-    let streams = request.stream;
+    let (streams, model) = (request.stream, request.model.clone());
     let incoming = Incoming {
         payer: payer(&key, &request),
         allowance: Arc::clone(&key.allowance),
@@ -116,15 +117,23 @@ async fn answer(
         accepted_at,
     };
     drop(body);
-    if streams {
-        return stream::response(state, state.engine().generate_stream(incoming), echo.background).await;
-    }
-    let answer = state.engine().generate(incoming).await?;
-    let base = match echo.response_format {
-        ResponseFormat::Url => base_url(state, headers),
-        ResponseFormat::Base64 => String::new(),
+    let made = match streams {
+        true => stream::response(state, state.engine().generate_stream(incoming), echo.background).await,
+        false => match state.engine().generate(incoming).await {
+            Ok(made) => {
+                let base = match echo.response_format {
+                    ResponseFormat::Url => base_url(state, headers),
+                    ResponseFormat::Base64 => String::new(),
+                };
+                Ok(answer::response(state, made, echo, &base).await)
+            }
+            Err(refusal) => Err(refusal.into()),
+        },
     };
-    Ok(answer::response(state, answer, echo, &base).await)
+    match made {
+        Err(failure) => Err(models::explained(state, &model, failure).await),
+        made => made,
+    }
 }
 
 /// Who pays: the key's project, on behalf of whom the body names.

@@ -71,8 +71,21 @@ pub(crate) async fn show(
             let message =
                 format!("There is no model {short:?}.{nearest} GET /v1/models lists all that there are.");
             let failure = Failure::new(StatusCode::NOT_FOUND, "model_not_found", message);
-            Failure { parameter: Some("model".to_owned()), ..failure }.openai()
+            let failure = Failure { parameter: Some("model".to_owned()), ..failure };
+            explained(&state, &id, failure).await.openai()
         }
+    }
+}
+
+/// A name that the catalogue knows and nobody who is on sells is told from one that nobody knows.
+pub(crate) async fn explained(state: &AppState, model: &str, failure: Failure) -> Failure {
+    if failure.code != "model_not_found" {
+        return failure;
+    }
+    let catalogue = state.whole_catalogue().await;
+    match gallerist_routing::unsold::why(model, &catalogue) {
+        Some(why) => Failure { message: format!("{} {why}", failure.message), ..failure },
+        None => failure,
     }
 }
 

@@ -11,7 +11,7 @@ use gallerist_engine::feeds::FeedState;
 use gallerist_pricing::catalogue::{ModelSheet, ProviderSheet};
 use gallerist_pricing::changes::{Change, ChangeReport, changes};
 use gallerist_pricing::feed::{FeedBook, HeldPrice};
-use gallerist_pricing::sheet::PriceLine;
+use gallerist_pricing::sheet::{Factor, Period, PriceLine};
 use http::StatusCode;
 use http::request::Parts;
 use jiff::civil::Date;
@@ -62,6 +62,23 @@ struct Model<'a> {
     successors: &'a [String],
     switched_off: Option<&'a str>,
     lines: Vec<Line<'a>>,
+    /// What multiplies the lines: discounts of a tier, a reseller's fee. `price_usd` is without them.
+    factors: Vec<FactorRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct FactorRow<'a> {
+    factor: &'a str,
+    /// From `numerator` to `numerator_max`, where the sources leave it open, over `denominator`.
+    numerator: i64,
+    numerator_max: i64,
+    denominator: i64,
+    when: String,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    source: &'a str,
+    source_date: Date,
+    confidence: &'static str,
 }
 
 #[derive(Serialize)]
@@ -74,11 +91,18 @@ struct Line<'a> {
     per: String,
     /// As the vendor writes it.
     written: &'a str,
+    /// In words: the parameters for which it is charged.
+    when: String,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     source: &'a str,
     source_date: Date,
     confidence: &'static str,
+    /// What says what the vendor's credits or its currency are worth; absent for dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_confidence: Option<&'static str>,
 }
 
 /// `?provider=` a kind, `?model=` a name or alias.
@@ -174,6 +198,24 @@ fn entry<'a>(provider: &'a ProviderSheet, model: &'a ModelSheet) -> Model<'a> {
         successors: &model.lifecycle.successors,
         switched_off: model.lifecycle.switched_off.as_deref(),
         lines: model.sheet.lines.iter().map(Line::from).collect(),
+        factors: model.sheet.factors.iter().map(FactorRow::from).collect(),
+    }
+}
+
+impl<'a> From<&'a Factor> for FactorRow<'a> {
+    fn from(factor: &'a Factor) -> FactorRow<'a> {
+        FactorRow {
+            factor: &factor.id,
+            numerator: factor.numerator,
+            numerator_max: factor.numerator_max,
+            denominator: factor.denominator,
+            when: factor.when.told(Period::default()),
+            since: factor.period.since,
+            until: factor.period.until,
+            source: &factor.source.what,
+            source_date: factor.source.date,
+            confidence: factor.source.confidence.as_str(),
+        }
     }
 }
 
@@ -186,11 +228,14 @@ impl<'a> From<&'a PriceLine> for Line<'a> {
             price_max_usd: line.price_max.amount,
             per: gallerist_pricing::quote::display_quantity(line.meter, line.price.per),
             written: &line.written,
+            when: line.when.told(Period::default()),
             since: line.period.since,
             until: line.period.until,
             source: &line.source.what,
             source_date: line.source.date,
             confidence: line.source.confidence.as_str(),
+            rate_source: line.rate.as_ref().map(|source| source.what.as_str()),
+            rate_confidence: line.rate.as_ref().map(|source| source.confidence.as_str()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::auth;
 use crate::failure::Failure;
 use crate::intake;
+use crate::routes::models;
 use crate::routes::parameters::{Parameters, json};
 use crate::state::AppState;
 use crate::wire::parse_generation;
@@ -23,6 +24,8 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
     let body = intake::read(&state, &parts.headers, body, state.settings().body_bytes_max).await?;
     let at = Parameters::of(&parts, &["at"])?.instant("at")?;
     let request = parse_generation(&body)?;
-    let report = state.engine().quotes(&request, &key.allowance.grants, at)?;
-    Ok(json(StatusCode::OK, &report))
+    match state.engine().quotes(&request, &key.allowance.grants, at) {
+        Ok(report) => Ok(json(StatusCode::OK, &report)),
+        Err(refusal) => Err(models::explained(&state, &request.model, refusal.into()).await),
+    }
 }

@@ -36,6 +36,36 @@ async fn a_quote_prices_every_offer_and_buys_nothing() {
     house.close().await;
 }
 
+/// Neither a drawing of lines nor a model whose price alone is known is a name that nobody knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_a_price_and_cannot_be_ordered_is_refused_with_the_reason() {
+    let house = House::open().await;
+    let vector = json!({"model": "recraft-v4.1-vector", "prompt": "x"});
+    let streamed = json!({"model": "recraft/recraft-v4.1-vector", "prompt": "x", "stream": true});
+    for body in [&vector, &streamed] {
+        let refused = house.generate(body).await;
+        let error = &refused.json()["error"];
+        assert_eq!((refused.status, error["code"].as_str()), (404, Some("model_not_found")), "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("answers with svg") && message.contains("png, jpeg, webp"), "{message}");
+    }
+    let quote = house.call("POST", "/v1/quotes", &vector).await;
+    assert_eq!(quote.status, 404);
+    assert!(String::from_utf8_lossy(&quote.body).contains("answers with svg"));
+    let shown = house.get("/v1/models/recraft-v4.1-vector").await;
+    assert!(shown.json()["error"]["message"].as_str().unwrap().contains("answers with svg"));
+    let priced = house.generate(&json!({"model": "qwen-image-3.0-pro", "prompt": "x"})).await;
+    assert!(priced.json()["error"]["message"].as_str().unwrap().contains("known by its price alone"));
+    let unknown = house.generate(&json!({"model": "no-such-model", "prompt": "x"})).await;
+    assert!(!unknown.json()["error"]["message"].as_str().unwrap().contains("price"));
+    let format = house.generate(&json!({"prompt": "x", "output_format": "svg"})).await;
+    let error = &format.json()["error"];
+    assert_eq!((format.status, error["param"].as_str()), (400, Some("output_format")), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("drawing of lines"), "{error}");
+    assert_eq!(house.fakes.billed_ticks(), 0);
+    house.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_and_projects_are_made_capped_and_revoked() {
     let house = House::open().await;

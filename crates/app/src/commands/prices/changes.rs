@@ -28,6 +28,17 @@ fn grouped(reports: &[ChangeReport]) -> Vec<(&ChangeReport, Vec<&str>)> {
     rows
 }
 
+/// Who says so, and how sure that is where it is not the vendor's own word.
+fn sourced(report: &ChangeReport) -> String {
+    let source = report.source.clone().unwrap_or_default();
+    match report.confidence {
+        None | Some("official") => source,
+        Some(word) => {
+            format!("{source} ({}, {})", word.replace('_', " "), report.as_of.as_deref().unwrap_or("-"))
+        }
+    }
+}
+
 fn named(hosts: &[&str]) -> String {
     let first = hosts.iter().take(HOSTS_MAX).copied().collect::<Vec<_>>().join(", ");
     match hosts.len().saturating_sub(HOSTS_MAX) {
@@ -76,7 +87,7 @@ pub fn run(
             dollars(report.new_usd),
             report.percent.clone().unwrap_or_default(),
             match report.successors.is_empty() {
-                true => report.source.clone().unwrap_or_default(),
+                true => sourced(report),
                 false => format!("use {}", report.successors.join(" or ")),
             },
         ]);

@@ -243,6 +243,7 @@ fn show(entries: &[Entry], findings: &[Finding], written: &Written, to: Option<&
             names.join(", "),
             directory.display().to_string()
         )),
+        None if count == 0 => output::line(format!("No entry would be written, of {left} that were read.")),
         None => output::line(format!(
             "{count} entries would be written as {}, {left} not; --write DIR writes them.",
             names.join(", ")

@@ -5,7 +5,7 @@ use crate::output;
 use crate::table::{Table, wrap};
 use console::Term;
 use gallerist_domain::{Operation, Price};
-use gallerist_pricing::sheet::{Condition, Each, Period, PriceLine};
+use gallerist_pricing::sheet::{Each, Estimate, Factor, Period, PriceLine, PriceSheet, Source};
 use gallerist_pricing::{Catalogue, Offer};
 use gallerist_routing::report::BundleQuote;
 use jiff::Timestamp;
@@ -46,30 +46,13 @@ fn body(offer: &Offer, at: Timestamp, width: usize) -> String {
     let mut sources: Vec<String> = Vec::new();
     let mut table = Table::new().text("line").figure("price").flexible("per").flexible("when").text("source");
     for line in &sheet.lines {
-        let mark = mark(&mut sources, source(line));
-        table.row([line.id.clone(), price(line), per(line), conditions(&line.when, line.period), mark]);
+        let marks = marks(&mut sources, &of_line(line));
+        table.row([line.id.clone(), price(line), per(line), line.when.told(line.period), marks]);
     }
     let mut text = table.render_within(Some(width));
-    for factor in &sheet.factors {
-        let (least, most, denominator) = (factor.numerator, factor.numerator_max, factor.denominator);
-        let numerator = if least == most { least.to_string() } else { format!("{least}–{most}") };
-        let when = conditions(&factor.when, factor.period);
-        text.push_str(&format!("\n  times {numerator}/{denominator}: {} ({when})", factor.id));
-    }
-    for outputs in &sheet.outputs {
-        let most = outputs.max.map_or("as many as asked for".to_owned(), |max| max.to_string());
-        let when = conditions(&outputs.when, Period::default());
-        text.push_str(&format!("\n  makes {} to {most} pictures: {} ({when})", outputs.min, outputs.id));
-    }
-    for pool in &sheet.allowances {
-        let (worth, period) = (pool.worth.short(), pool.per.as_str());
-        let of = if pool.lines.is_empty() { String::new() } else { format!(" of {}", pool.lines.join(", ")) };
-        let shared = "shared by every model that names it";
-        text.push_str(&format!("\n  free{of}: {} of {worth} USD, {period}, {shared}", pool.id));
-    }
-    for (operation, bundle) in bundles(offer, at) {
-        let told = format!("{operation}, default picture: {}", apart(&bundle));
-        wrap(&told, width.saturating_sub(2)).iter().for_each(|row| text.push_str(&format!("\n  {row}")));
+    let besides = besides(offer, at, &mut sources);
+    for row in besides.iter().flat_map(|told| wrap(told, width.saturating_sub(2))) {
+        text.push_str(&format!("\n  {row}"));
     }
     for (at, source) in sources.iter().enumerate() {
         for (row, line) in wrap(source, width.saturating_sub(6)).into_iter().enumerate() {
@@ -78,6 +61,59 @@ fn body(offer: &Offer, at: Timestamp, width: usize) -> String {
         }
     }
     text
+}
+
+/// What is told below the lines: factors, quantities that are estimated, pictures whose number the model decides, free
+/// pools and bundles, each with its sources.
+fn besides(offer: &Offer, at: Timestamp, sources: &mut Vec<String>) -> Vec<String> {
+    let sheet = &offer.model.sheet;
+    let mut told = Vec::new();
+    for factor in &sheet.factors {
+        let (least, most, denominator) = (factor.numerator, factor.numerator_max, factor.denominator);
+        let numerator = if least == most { least.to_string() } else { format!("{least}–{most}") };
+        let (when, mark) = (factor.when.told(factor.period), marks(sources, &[&factor.source]));
+        told.push(format!("times {numerator}/{denominator}: {} ({when}) {mark}", factor.id));
+    }
+    for (meter, of_meter) in estimated(sheet) {
+        let mark = marks(sources, &of_meter);
+        told.push(format!("estimated until the answer tells: {} {mark}", meter.replace('_', " ")));
+    }
+    for outputs in &sheet.outputs {
+        let most = outputs.max.map_or("as many as asked for".to_owned(), |max| max.to_string());
+        let when = outputs.when.told(Period::default());
+        let mark = marks(sources, &[&outputs.source]);
+        told.push(format!("makes {} to {most} pictures: {} ({when}) {mark}", outputs.min, outputs.id));
+    }
+    for pool in &sheet.allowances {
+        let (worth, period) = (pool.worth.short(), pool.per.as_str());
+        let of = if pool.lines.is_empty() { String::new() } else { format!(" of {}", pool.lines.join(", ")) };
+        let shared = "shared by every model that names it";
+        let mark = marks(sources, &[&pool.source]);
+        told.push(format!("free{of}: {} of {worth} USD, {period}, {shared} {mark}", pool.id));
+    }
+    for (operation, bundle) in bundles(offer, at) {
+        told.push(format!("{operation}, default picture: {}", apart(&bundle)));
+    }
+    told
+}
+
+/// The meters of a sheet that are estimated before a call, each with the sources of all its estimates.
+fn estimated(sheet: &PriceSheet) -> Vec<(&'static str, Vec<&Source>)> {
+    let mut meters: Vec<(&'static str, Vec<&Source>)> = Vec::new();
+    for estimate in &sheet.estimates {
+        let of = std::iter::once(&estimate.source).chain(&estimate.also).map(|source| &**source);
+        let name = estimate.meter.name();
+        match meters.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sources)) => sources.extend(of),
+            None => meters.push((name, of.collect())),
+        }
+    }
+    meters
+}
+
+/// What says so, what says what its currency is worth, and what agrees or conflicts.
+fn of_line(line: &PriceLine) -> Vec<&Source> {
+    std::iter::once(&line.source).chain(&line.rate).chain(&line.also).map(|source| &**source).collect()
 }
 
 /// The operations that are sold together, each with what its default picture costs in separate calls.
@@ -89,20 +125,26 @@ fn bundles(offer: &Offer, at: Timestamp) -> Vec<(Operation, BundleQuote)> {
     .collect()
 }
 
-/// `[1]`, the place of a source among those of the table.
-fn mark(sources: &mut Vec<String>, source: String) -> String {
-    let known = sources.iter().position(|one| *one == source);
-    let at = known.unwrap_or_else(|| {
-        sources.push(source);
-        sources.len() - 1
-    });
-    format!("[{}]", at + 1)
+/// `[1][3]`, the places of sources among those of the table, each once.
+fn marks(sources: &mut Vec<String>, named: &[&Source]) -> String {
+    let mut places: Vec<usize> = Vec::new();
+    for source in named {
+        let told = source_told(source);
+        let known = sources.iter().position(|one| *one == told);
+        let place = known.unwrap_or_else(|| {
+            sources.push(told);
+            sources.len() - 1
+        });
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places.iter().map(|place| format!("[{}]", place + 1)).collect()
 }
 
 /// How much to trust it, and who says so.
-fn source(line: &PriceLine) -> String {
-    let confidence = line.source.confidence.as_str().replace('_', " ");
-    format!("{confidence}, {}: {}", line.source.date, line.source.what)
+fn source_told(source: &Source) -> String {
+    format!("{}, {}: {}", source.confidence.as_str().replace('_', " "), source.date, source.what)
 }
 
 fn listed(before: &str, names: &[String]) -> String {
@@ -151,64 +193,6 @@ fn count(units: i64) -> String {
     if units == MEGAPIXEL { "2^20".to_owned() } else { units.to_string() }
 }
 
-fn conditions(when: &Condition, period: Period) -> String {
-    let mut parts = Vec::new();
-    let mut any = |name: &str, words: Vec<String>| {
-        if !words.is_empty() {
-            parts.push(format!("{name} {}", words.join(" or ")));
-        }
-    };
-    any("operation", when.operations.iter().map(ToString::to_string).collect());
-    any("quality", when.qualities.clone());
-    any("size", when.sizes.iter().map(ToString::to_string).collect());
-    any("resolution", when.resolutions.clone());
-    any("format", when.formats.iter().map(ToString::to_string).collect());
-    any("tier", when.tiers.clone());
-    let mut bound = |text: &str, limit: Option<String>| {
-        if let Some(limit) = limit {
-            parts.push(format!("{text} {limit}"));
-        }
-    };
-    bound("at least pixels", when.pixels_min.map(|n| n.to_string()));
-    bound("at most pixels", when.pixels_max.map(|n| n.to_string()));
-    bound("at least steps", when.steps_min.map(|n| n.to_string()));
-    bound("at most steps", when.steps_max.map(|n| n.to_string()));
-    let mut any = |name: &str, words: Vec<String>| {
-        if !words.is_empty() {
-            parts.push(format!("{name} {}", words.join(" or ")));
-        }
-    };
-    let region = |word: &String| if word.is_empty() { "none named".to_owned() } else { word.clone() };
-    any("region", when.regions.iter().map(region).collect());
-    any("inputs", range(when.inputs_min.map(i64::from), when.inputs_max.map(i64::from)));
-    let shape = when.each_input.to_string();
-    any("each input", if shape.is_empty() { Vec::new() } else { vec![shape] });
-    any("mask in thousandths", range(when.mask_per_mille_min, when.mask_per_mille_max));
-    for option in &when.options {
-        any(&option.name, option.values.clone());
-    }
-    let mut bound = |text: &str, limit: Option<String>| {
-        if let Some(limit) = limit {
-            parts.push(format!("{text} {limit}"));
-        }
-    };
-    bound("streamed", when.stream.map(|stream| if stream { "yes" } else { "no" }.to_owned()));
-    bound("daily", when.window.as_ref().map(|window| format!("{} to {}", window.from, window.until)));
-    bound("since", period.since.map(|at| at.to_string()));
-    bound("until", period.until.map(|at| at.to_string()));
-    if parts.is_empty() { "always".to_owned() } else { parts.join(", ") }
-}
-
-/// `1 to 3`, `at least 1`, `at most 3`, or nothing.
-fn range(min: Option<i64>, max: Option<i64>) -> Vec<String> {
-    match (min, max) {
-        (None, None) => Vec::new(),
-        (Some(min), None) => vec![format!("at least {min}")],
-        (None, Some(max)) => vec![format!("at most {max}")],
-        (Some(min), Some(max)) => vec![format!("{min} to {max}")],
-    }
-}
-
 pub fn as_json(catalogue: &Catalogue, found: &[Offer], at: Timestamp) -> Value {
     let offers: Vec<Value> = found
         .iter()
@@ -228,6 +212,8 @@ pub fn as_json(catalogue: &Catalogue, found: &[Offer], at: Timestamp) -> Value {
                 "retires_on": offer.model.lifecycle.retires_on,
                 "successors": offer.model.lifecycle.successors,
                 "lines": lines,
+                "factors": offer.model.sheet.factors.iter().map(factor_json).collect::<Vec<_>>(),
+                "estimates": offer.model.sheet.estimates.iter().map(estimate_json).collect::<Vec<_>>(),
                 "bundles": bundles,
             })
         })
@@ -243,13 +229,38 @@ fn line_json(line: &PriceLine) -> Value {
         "max_usd": line.price_max.amount,
         "per": line.price.per / line.meter.base_units_per_unit().min(line.price.per),
         "written": line.written,
-        "when": conditions(&line.when, line.period),
+        "when": line.when.told(line.period),
         "since": line.period.since,
         "until": line.period.until,
         "source": line.source.what,
         "confidence": line.source.confidence.as_str(),
         "date": line.source.date,
+        "rate": line.rate.as_deref().map(source_json),
+        "also": line.also.iter().map(|source| source_json(source)).collect::<Vec<_>>(),
     })
+}
+
+fn factor_json(factor: &Factor) -> Value {
+    json!({
+        "factor": factor.id,
+        "numerator": factor.numerator,
+        "numerator_max": factor.numerator_max,
+        "denominator": factor.denominator,
+        "when": factor.when.told(factor.period),
+        "source": source_json(&factor.source),
+    })
+}
+
+fn estimate_json(estimate: &Estimate) -> Value {
+    json!({
+        "meter": estimate.meter.name(),
+        "when": estimate.when.told(Period::default()),
+        "source": source_json(&estimate.source),
+    })
+}
+
+fn source_json(source: &Source) -> Value {
+    json!({"what": source.what, "confidence": source.confidence.as_str(), "date": source.date})
 }
 
 #[cfg(test)]
@@ -297,6 +308,24 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// A reseller's fee, a guessed number of tokens and a conflicting source are told with what says so.
+    #[test]
+    fn factors_and_estimates_have_their_sources() {
+        let catalogue = Origin::default().whole().unwrap();
+        let all = offers(&catalogue, &everything(&catalogue, &[]));
+        let of =
+            |id: &str| all.iter().filter(|offer| offer.id.to_string() == id).cloned().collect::<Vec<_>>();
+        let text = told(&of("cloudflare-ai-gateway/gpt-image-2"), day(), 100);
+        assert!(text.contains("times 105/100: purchase-fee (always) ["), "{text}");
+        assert!(text.contains("official, 2026-05-19: github.com/cloudflare/cloudflare-docs"), "{text}");
+        assert!(text.contains("estimated until the answer tells: image output tokens ["), "{text}");
+        assert!(text.contains("derived, 2026-11-22: community.openai.com"), "{text}");
+        let json = as_json(&catalogue, &of("openrouter/flux-2-pro"), day());
+        let factor = &json["offers"][0]["factors"][0];
+        assert_eq!((&factor["numerator"], &factor["denominator"]), (&json!(1055), &json!(1000)));
+        assert_eq!(factor["source"]["confidence"], "official");
     }
 
     #[test]

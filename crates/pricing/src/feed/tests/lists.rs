@@ -44,6 +44,35 @@ fn somebody_elses_list_is_believed_about_what_it_is_named_for() {
     assert!(other.is_empty(), "{other:?}");
 }
 
+/// Two feeds that disagree would make a price go to and fro with every poll, and end each other's holding.
+#[test]
+fn a_list_has_no_say_about_a_line_that_a_feed_of_its_own_tells() {
+    let mapping = |text: &str| {
+        let body = format!("{{\"flux\": \"{text}\"}}");
+        let mapping = Mapping {
+            target: Target { offer: "bfl/flux-1.1-pro".to_owned(), line: "picture".to_owned() },
+            pointer: "/flux".to_owned(),
+            at_pointer: None,
+            usd: gallerist_domain::Decimal::ONE,
+            per: 1,
+        };
+        (rules(FeedForm::Json(vec![mapping]), &[]), body)
+    };
+    let line = "bfl/flux-1.1-pro picture";
+    let mut book = FeedBook::default();
+    let (own, body) = mapping("5");
+    assert_eq!(told(&mut book, &own, &body)[line].decision, "held");
+    let list = rules(FeedForm::Litellm, &["bfl"]);
+    let beside = &told(&mut book, &list, LITELLM)[line];
+    assert_eq!(beside.decision, "kept");
+    assert_eq!(beside.why.as_deref(), Some("the feed json tells this line"));
+    assert!(book.watches[line].held.is_some(), "a person still has to look at it");
+    let later = now() + SignedDuration::from_hours(49);
+    let told = take_in(&mut book, &list, LITELLM, &CATALOGUE, later);
+    let back = told.iter().find(|one| one.line == line).expect("it is told");
+    assert_eq!(back.decision, "accepted", "the other feed has left");
+}
+
 #[test]
 fn openrouters_rates_are_per_million_of_the_same_tokens() {
     let (_, model) = find("openrouter", "gpt-image-2");

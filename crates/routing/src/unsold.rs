@@ -1,0 +1,90 @@
+//! Models that the catalogue knows and nobody who is on sells: why a name that has a price cannot be ordered.
+//!
+//! It refuses to say what could be ordered instead; that is the business of `nearest`.
+
+use crate::names::ModelName;
+use gallerist_domain::OutputFormat;
+use gallerist_pricing::{Catalogue, ModelSheet, ProviderSheet};
+
+/// Sellers that are named; some models have a dozen.
+const SELLERS_MAX: usize = 6;
+
+/// A sentence about a name that no offer answers to; none where `catalogue`, which should hold all that has a price,
+/// does not know it either.
+pub fn why(name: &str, catalogue: &Catalogue) -> Option<String> {
+    let asked = ModelName::parse(name);
+    let at_kind = |provider: &ProviderSheet| asked.provider.is_none_or(|kind| kind == provider.kind);
+    let sellers: Vec<(&str, &ModelSheet, bool)> = catalogue
+        .providers
+        .iter()
+        .filter(|provider| at_kind(provider))
+        .flat_map(|provider| {
+            let models = provider.models.iter().filter(|model| model.is_named(asked.model));
+            models.map(|model| (provider.kind.as_str(), &**model, !provider.serves.is_empty()))
+        })
+        .collect();
+    let kinds = |wanted: &dyn Fn(&ModelSheet, bool) -> bool| {
+        let found = sellers.iter().filter(|(_, model, served)| wanted(model, *served));
+        let mut kinds: Vec<&str> = found.map(|(kind, ..)| *kind).collect();
+        kinds.truncate(SELLERS_MAX);
+        kinds.join(", ")
+    };
+    if sellers.is_empty() {
+        return None;
+    }
+    let served = kinds(&|_, served| served);
+    if !served.is_empty() {
+        return Some(format!(
+            "The model '{name}' is made by {served}, and no such provider that has it is on at this gateway."
+        ));
+    }
+    let all = kinds(&|_, _| true);
+    Some(match sellers.iter().all(|(_, model, _)| draws_lines(model)) {
+        true => format!(
+            "The model '{name}' answers with svg, a drawing of lines: its price is known ({all}), but this gateway \
+             delivers pictures in pixels alone (png, jpeg, webp) and cannot order it."
+        ),
+        false => {
+            format!(
+                "The model '{name}' is known by its price alone ({all}): this gateway cannot order it yet."
+            )
+        }
+    })
+}
+
+/// Whether a model answers with drawings of lines and nothing else; the gateway delivers pictures in pixels.
+pub fn draws_lines(model: &ModelSheet) -> bool {
+    model.capabilities.formats.iter().all(|format| *format == OutputFormat::Svg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(name: &str) -> Option<String> {
+        why(name, &Catalogue::embedded())
+    }
+
+    #[test]
+    fn a_drawing_of_lines_is_refused_for_its_format() {
+        for name in ["recraft-v4.1-vector", "recraft/recraft-v4.1-vector", "recraft-v4.1-svg"] {
+            let told = told(name).expect("it has a price");
+            assert!(told.contains("answers with svg") && told.contains("png, jpeg, webp"), "{told}");
+            assert!(told.contains("recraft"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_has_a_price_alone_is_told_from_one_that_nobody_knows() {
+        let told_of = told("qwen-image-3.0-pro").expect("it has a price");
+        assert!(told_of.contains("known by its price alone (") && told_of.contains("qwen"), "{told_of}");
+        assert_eq!(told("qwen-image-4711"), None);
+        assert_eq!(told("xai/qwen-image-3.0-pro"), None, "not from there");
+    }
+
+    #[test]
+    fn a_model_of_a_provider_that_is_not_on_names_the_provider() {
+        let told = told("flux-2-pro").expect("it has a price");
+        assert!(told.contains("made by bfl, fal") && told.contains("is on at this gateway"), "{told}");
+    }
+}
