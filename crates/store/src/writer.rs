@@ -76,6 +76,10 @@ pub(crate) struct Changed {
 impl Changed {
     pub(crate) const ALL: Changed = Changed { keys: true, budgets: true };
 
+    pub(crate) const fn or(self, other: Changed) -> Changed {
+        Changed { keys: self.keys || other.keys, budgets: self.budgets || other.budgets }
+    }
+
     pub(crate) const fn is_any(self) -> bool {
         self.keys || self.budgets
     }
