@@ -8,7 +8,6 @@ use crate::books::{self, Charged, Ended, HeldCall};
 use crate::deliver::Delivery;
 use crate::events::EventSink;
 use crate::exchange::{Exchange, Exchanged};
-use crate::life::Life;
 use crate::market::Market;
 use crate::queue::Caller;
 use crate::refusal::FailedAttempt;
@@ -119,15 +118,6 @@ pub(crate) struct Surroundings<'a> {
     pub at: Timestamp,
     pub deadline: Instant,
     pub check_depth: Depth,
-}
-
-impl<'a> Surroundings<'a> {
-    pub(crate) fn of(shared: &'a Shared, life: &'a Life) -> Surroundings<'a> {
-        let Life { id, incoming, deadline, check_depth, market, .. } = life;
-        let (project, at) = (&incoming.payer.project, incoming.accepted_at);
-        let (request, deadline, check_depth) = (*id, *deadline, *check_depth);
-        Surroundings { shared, market, request, project, at, deadline, check_depth }
-    }
 }
 
 impl Surroundings<'_> {

@@ -308,7 +308,7 @@ impl Life {
             Err(error) => return Err(Stopped::Refused(Box::new(self.store_refusal(error)))),
         }
         self.attempts += u32::try_from(calls.len()).unwrap_or(u32::MAX);
-        let surroundings = Surroundings::of(&shared, self);
+        let surroundings = self.surroundings(&shared);
         let called = surroundings.make(planned, &calls, events).await;
         if called.iter().any(Called::speaks_against_provider) {
             self.avoided.push(planned.offer.id.provider.clone());
@@ -393,6 +393,14 @@ impl Life {
             events.send(StreamEvent::Failed(refusal.clone())).await;
         }
         Lived::Ended(Err(refusal), end)
+    }
+
+    /// What its calls need to know of it.
+    fn surroundings<'a>(&'a self, shared: &'a Shared) -> Surroundings<'a> {
+        let Life { id, incoming, deadline, check_depth, market, .. } = self;
+        let (project, at) = (&incoming.payer.project, incoming.accepted_at);
+        let (request, deadline, check_depth) = (*id, *deadline, *check_depth);
+        Surroundings { shared, market, request, project, at, deadline, check_depth }
     }
 
     /// Writes what is known: ends of attempts and, with `finish`, the end of the request. What cannot be

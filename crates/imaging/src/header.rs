@@ -9,8 +9,8 @@ mod jpeg;
 mod png;
 mod webp;
 
-use crate::gate::{CheckFault, CheckFaultKind};
 use crate::source::Source;
+use crate::verdict::{CheckFault, CheckFaultKind};
 use gallerist_domain::{OutputFormat, Size};
 
 /// What a file says about itself.

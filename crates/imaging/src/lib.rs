@@ -14,7 +14,9 @@ mod gate;
 mod header;
 mod pixels;
 mod source;
+mod verdict;
 
 pub use base64::{Base64Fault, decode_base64, encode_base64};
 pub use gallerist_domain::Depth;
-pub use gate::{CheckFault, CheckFaultKind, CheckPolicy, Checked, Inspected, check, check_pixels, inspect};
+pub use gate::{check, check_pixels, inspect};
+pub use verdict::{CheckFault, CheckFaultKind, CheckPolicy, Checked, Inspected};

@@ -4,7 +4,7 @@
 //! are one. It gets a bound on its own allocations besides, and a panic inside it (the library names
 //! them as a known weakness) becomes a fault of this one picture.
 
-use crate::gate::{CheckFault, CheckFaultKind, CheckPolicy, Checked};
+use crate::verdict::{CheckFault, CheckFaultKind, CheckPolicy, Checked};
 use bytes::Bytes;
 use gallerist_domain::OutputFormat;
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};

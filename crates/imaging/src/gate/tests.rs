@@ -1,7 +1,7 @@
 use super::*;
 use crate::encode_base64;
 use bytes::Bytes;
-use gallerist_domain::Chunks;
+use gallerist_domain::{Chunks, Size};
 use image::{ImageFormat, Rgb, RgbImage};
 use proptest::prelude::*;
 use std::io::Cursor;

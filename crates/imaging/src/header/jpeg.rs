@@ -4,8 +4,8 @@
 //! segments are walked by their lengths; each step reads four bytes.
 
 use super::{Header, STEPS_MAX, not_a_picture, truncated};
-use crate::gate::CheckFault;
 use crate::source::Source;
+use crate::verdict::CheckFault;
 use gallerist_domain::{OutputFormat, Size};
 
 /// Padding after the end marker that is tolerated, in bytes.

@@ -1,8 +1,8 @@
 //! PNG: IHDR, the chunks before the pixels, IEND (PNG specification, third edition, sections 5 and 11).
 
 use super::{Header, STEPS_MAX, animated, not_a_picture, truncated};
-use crate::gate::CheckFault;
 use crate::source::Source;
+use crate::verdict::CheckFault;
 use gallerist_domain::{OutputFormat, Size};
 
 pub(super) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";

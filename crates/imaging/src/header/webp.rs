@@ -2,8 +2,8 @@
 //! section 9.1).
 
 use super::{Header, STEPS_MAX, animated, not_a_picture, truncated};
-use crate::gate::CheckFault;
 use crate::source::Source;
+use crate::verdict::CheckFault;
 use gallerist_domain::{OutputFormat, Size};
 
 /// Animation flag of the VP8X chunk.

@@ -32,8 +32,7 @@ statements! {
     REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status,
         fingerprint, idempotency_key, plan_json, end_user, tags_json, asked_json, prompt)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14) /* TOGETHER FIRST */";
-    // No status is null. Said so, PostgreSQL does not think of the index of all that is open, which it would read
-    // from end to end for each row.
+    // No status is null: with `coalesce` PostgreSQL does not read the index of all that is open for each row.
     REQUEST_FIND = "SELECT number, project, status, (SELECT count(*) FROM attempts a
         WHERE a.request = requests.number AND coalesce(a.status, '') = 'reserved'), created_at
         FROM requests WHERE id = ?1";
@@ -46,12 +45,10 @@ statements! {
     ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis,
             dispute_reason, counters FROM attempts WHERE id = ?1";
     ATTEMPT_PENDING = "UPDATE attempts SET pending_json = ?2 WHERE id = ?1 AND status = 'reserved'";
-    // The texts that only recovery needs go, unless they are to be kept. Calls hold prompts: without a job to
-    // ask for, not even a dispute has a use for its call.
+    // What only recovery needs goes. Calls hold prompts: without a job to ask for, no dispute has a use for one.
     ATTEMPT_END = "UPDATE attempts SET status = ?2, ended_at = ?3, charged_ticks = ?4, images = ?5,
         basis = ?6, charge_json = ?7, fault_json = ?8, dispute_reason = ?9,
-        provider_request_id = coalesce(?10, provider_request_id),
-        pending_json = CASE WHEN ?11 THEN pending_json END,
+        provider_request_id = coalesce(?10, provider_request_id), pending_json = CASE WHEN ?11 THEN pending_json END,
         call_json = CASE WHEN ?12 OR (?11 AND pending_json IS NOT NULL) THEN call_json END, doubtful_ticks = ?13
         WHERE row = ?1 AND coalesce(status, '') = 'reserved' /* TOGETHER LAST */";
     MAY_HAVE_COST = "SELECT 1 FROM attempts
