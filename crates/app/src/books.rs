@@ -325,6 +325,16 @@ impl Books {
         }
     }
 
+    /// `wish` is the body of `PATCH /v1/webhooks/{id}`.
+    pub fn change_webhook(&self, id: &str, wish: &Value) -> Result<Value> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("PATCH", &format!("/v1/webhooks/{}", escaped(id)), Some(wish))
+            }
+            Books::Here(here) => here.change_webhook(id, wish),
+        }
+    }
+
     /// The answer holds the new secret, once.
     pub fn rotate_webhook(&self, id: &str) -> Result<Value> {
         match self {

@@ -119,8 +119,31 @@ fn refusal(reply: &Reply) -> Failure {
             .advise("set GALLERIST_API_KEY, or GALLERIST_ADMIN_KEY for the books, to a key of this gateway"),
         402 => failure.advise(RAISE_CAP),
         422 => failure.advise(ASK_FOR_REASONS),
+        404 => match known_by(&failure.message) {
+            Some(advice) => failure.advise(advice),
+            None => failure,
+        },
         _ => failure,
     }
+}
+
+/// The command that shows what there is of the thing which was not found.
+fn known_by(message: &str) -> Option<&'static str> {
+    let advices = [
+        ("project", "`gallerist projects list` names them, `gallerist projects create NAME` makes one"),
+        ("key", "`gallerist keys list` shows the ids"),
+        ("webhook", "`gallerist webhooks list` shows the ids"),
+        ("reconciliation", "`gallerist reconcile list` shows the ids"),
+        ("request", "`gallerist requests list` shows the ids"),
+        ("budget", "`gallerist budgets list` shows what there is"),
+    ];
+    let told = message.to_ascii_lowercase();
+    let missing = |what: &str| {
+        [format!("there is no {what}"), format!("there is no such {what}")]
+            .iter()
+            .any(|one| told.starts_with(one))
+    };
+    advices.into_iter().find(|(what, _)| missing(what)).map(|(_, advice)| advice)
 }
 
 /// One part of a query or path, with everything but plain characters escaped.
@@ -149,6 +172,8 @@ mod tests {
         assert_eq!(refusal(&openai).message, "a cap would be passed");
         let problem = Reply { status: 404, body: json!({"title": "Not Found", "detail": "no such key"}) };
         assert_eq!((refusal(&problem).message.as_str(), refusal(&problem).exit), ("no such key", 1));
+        let missing = Reply { status: 404, body: json!({"detail": "There is no such webhook."}) };
+        assert_eq!(refusal(&missing).advice, "`gallerist webhooks list` shows the ids");
         assert_eq!(refusal(&Reply { status: 500, body: json!(null) }).message, "the gateway answered 500");
     }
 

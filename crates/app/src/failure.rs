@@ -71,6 +71,9 @@ impl From<gallerist_store::StoreError> for Failure {
             E::UnknownKey(_) => "`gallerist keys list` shows the ids",
             E::UnknownRequest(_) => "`gallerist requests list` shows the ids",
             E::Locked(_) => "end the process that has it open, or name another data directory",
+            E::Away(_) => {
+                "see that the server runs and takes this user: GALLERIST_STORE_URL, else url of [store]"
+            }
             E::TooNew { .. } => "use the newer version of gallerist",
             _ => "",
         };

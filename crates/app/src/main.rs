@@ -101,5 +101,12 @@ fn run(cli: Cli) -> failure::Result<()> {
 fn start_log() {
     let filter = EnvFilter::try_from_env("GALLERIST_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        // It would tell of a line that could not be written on the same standard error, and panic where that
+        // fails too: a full disk under the log must not end the thread that writes the books.
+        .log_internal_errors(false)
+        .init();
 }

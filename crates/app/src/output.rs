@@ -69,6 +69,14 @@ pub fn dollars_of(value: &serde_json::Value) -> String {
     }
 }
 
+/// As [`dollars_of`], [`rounded`].
+pub fn rounded_of(value: &serde_json::Value) -> String {
+    match value.as_str().and_then(|text| text.parse().ok()) {
+        Some(amount) => rounded(amount),
+        None => dollars_of(value),
+    }
+}
+
 /// The day of an instant, in UTC.
 pub fn day(at: jiff::Timestamp) -> String {
     at.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()

@@ -345,11 +345,12 @@ impl Budget {
         self.window.around(at, &TimeZone::get(&self.zone).unwrap_or(TimeZone::UTC))
     }
 
-    /// In words, as `100 USD per month for project shop`.
+    /// In words, as `100 USD per month for project shop`; with the zone of its calendar where that is not UTC.
     pub fn words(&self) -> String {
         let window = match self.window {
             BudgetWindow::Forever => "in all".to_owned(),
-            window => format!("per {}", window.as_str()),
+            window if self.zone == "UTC" => format!("per {}", window.as_str()),
+            window => format!("per {} ({})", window.as_str(), self.zone),
         };
         format!("{} {window} for {}", self.unit.words(self.limit), self.scope.words())
     }

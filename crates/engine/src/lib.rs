@@ -174,6 +174,11 @@ impl Engine {
         let offered = market.offers.iter().find(|offer| offer.id.provider == order.provider);
         let sheet =
             offered.map(|offer| &offer.provider).or_else(|| market.catalogue.provider(order.provider));
+        if sheet.is_none() {
+            let on = shared.configured.iter().map(|provider| provider.name.clone());
+            let kinds = market.catalogue.providers.iter().map(|sheet| sheet.kind.clone());
+            reconcile::check_provider(store, order.provider, on.chain(kinds)).await?;
+        }
         reconcile::reconcile(store, sheet.map(|sheet| &**sheet), order, shared.clock.now()).await
     }
 

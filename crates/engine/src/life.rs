@@ -163,9 +163,8 @@ impl Life {
         let served = match self.try_offers(&plan, events.as_mut()).await {
             Ok(served) => served,
             Err(Stopped::Refused(mut refusal)) => {
-                if let Some(breach) = &refusal.breach {
-                    refusal.fitting = thrift::fitting(&request, context, breach).map(Box::new);
-                }
+                let asked = (&self.incoming.payer, &request);
+                thrift::name_fitting(&shared, &mut refusal, asked, context).await;
                 return self.refused(*refusal, events).await;
             }
             Err(Stopped::Existing { request, same_body }) => return Lived::Existing { request, same_body },

@@ -5,7 +5,9 @@ use crate::books::Charged;
 use crate::market::Market;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::shared::Shared;
-use gallerist_domain::{Fault, FaultKind, Grants, ImageRequest, Meter, Metered, RequestId, Ticks};
+use gallerist_domain::{
+    BudgetUnit, Fault, FaultKind, Grants, ImageRequest, Meter, Metered, RequestId, Ticks,
+};
 use gallerist_pricing::Offer;
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
@@ -195,6 +197,13 @@ pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
             let refusal = Refusal::new(RefusalKind::Overloaded, message);
             Refusal { retry_after_ms: Some(STORE_AWAY_MS), ..refusal }
         }
+        // The disk is full, or the database refuses to write: nothing is held, so nothing is bought.
+        StoreError::Closed | StoreError::Database(_) | StoreError::File { .. } => {
+            tracing::error!(error = error as &dyn std::error::Error, "the books cannot be written");
+            let message = "The ledger cannot be written at the moment; nothing was bought. Ask again soon.";
+            let refusal = Refusal::new(RefusalKind::Overloaded, message);
+            Refusal { retry_after_ms: Some(STORE_AWAY_MS), ..refusal }
+        }
         error => {
             tracing::error!(%error, "the store refused a reservation");
             Refusal::new(RefusalKind::Internal, "The ledger could not be written; nothing was bought.")
@@ -211,7 +220,8 @@ fn budget_refusal(breach: &Breach) -> Refusal {
     if let Some(first) = message.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    let message = format!("{message}. {reset}; raise it, or ask for something cheaper.");
+    let less = if breach.unit == BudgetUnit::Usd { "something cheaper" } else { "fewer pictures" };
+    let message = format!("{message}. {reset}; have it raised, or ask for {less}.");
     let mut refusal = Refusal::new(RefusalKind::BudgetExceeded, message);
     refusal.breach = Some(Box::new(breach.clone()));
     refusal

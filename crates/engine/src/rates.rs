@@ -257,11 +257,16 @@ fn asks(limits: &[(Owner, RateLimits)], requests: u32, images: u32) -> Vec<Ask> 
 
 fn too_fast(ask: &Ask, retry_after_ms: u64) -> Refusal {
     let Ask { owner, measure, limit, cost } = ask;
+    let what = match (measure, cost) {
+        (Measure::Requests, _) => "one".to_owned(),
+        (Measure::Images, cost) => format!("{cost} of them"),
+    };
     let measure = measure.as_str();
     let message = format!(
-        "The limit of the {} is {limit} {measure} per minute; this request of {cost} may come again in {} ms.",
+        "The limit of the {} is {limit} {measure} per minute; {what} may be asked for again in {}.{:03} seconds.",
         owner.word(),
-        retry_after_ms
+        retry_after_ms / 1_000,
+        retry_after_ms % 1_000
     );
     let mut refusal = Refusal::new(RefusalKind::RateLimited, message);
     refusal.retry_after_ms = Some(retry_after_ms);

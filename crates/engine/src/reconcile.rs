@@ -13,6 +13,7 @@ mod tests;
 
 use gallerist_domain::{AlertFact, NewAlert, Ticks};
 use gallerist_pricing::ProviderSheet;
+use gallerist_routing::nearest::nearest;
 use gallerist_store::{AttemptStatus, BilledAttempt, NewReconciliation, Resolution, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
@@ -50,6 +51,9 @@ pub enum ReconcileError {
     Bill(#[from] BillFault),
     #[error("{0}")]
     Invalid(String),
+    /// Nobody has the name that it is compared for.
+    #[error("{0}")]
+    Provider(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -105,6 +109,23 @@ pub async fn reconcile(
         store.add_reconciliation(kept, alerts(order, &report, now)).await?;
     }
     Ok(report)
+}
+
+/// Whether a provider that is neither on nor in the catalogue is one of the books all the same: an account may have
+/// been given up since.
+///
+/// # Errors
+/// [`ReconcileError::Provider`] with the nearest of the `known` names, where the books know nothing of it.
+pub async fn check_provider(
+    store: &Store,
+    provider: &str,
+    known: impl Iterator<Item = String>,
+) -> Result<(), ReconcileError> {
+    if store.has_attempts_at(provider).await? {
+        return Ok(());
+    }
+    let near = nearest(provider, known, 3).join(", ");
+    Err(ReconcileError::Provider(format!("there is no provider {provider:?}; the nearest: {near}")))
 }
 
 fn covered(bill: &Bill, order: &Order<'_>) -> Result<(Timestamp, Timestamp), ReconcileError> {

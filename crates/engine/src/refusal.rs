@@ -40,6 +40,8 @@ pub struct Fitting {
     pub n: u32,
     /// The most that they cost.
     pub maximum: Ticks,
+    /// The word of its maker for the quality that costs so much; absent where it has none.
+    pub quality: Option<String>,
 }
 
 /// One failed attempt, for the answer.

@@ -1,13 +1,14 @@
 //! What budgets change about a plan: below a degrading one routes buy drafts, or the cheapest of their own class,
 //! and a refusal names what would still fit.
 
-use crate::refusal::Fitting;
+use crate::refusal::{Fitting, Refusal};
 use crate::request::Incoming;
 use crate::shared::Shared;
 use gallerist_domain::{Budget, BudgetUnit, ImageRequest, Objective, Payer, QualityClass, Ticks};
 use gallerist_routing::{PlanContext, Route, plan, target};
-use gallerist_store::Breach;
+use gallerist_store::{Breach, Candidate};
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// The request as a degrading budget lets it be bought, with what to tell of it; `None` where none does.
 pub(crate) async fn thrifty(
@@ -58,23 +59,84 @@ fn degrade(request: &ImageRequest, route: &Route, budget: &Budget) -> Option<(Im
     Some((thrifty, told))
 }
 
-/// The cheapest that would still fit under a limit in dollars: as many pictures in the least class, else one.
-pub(crate) fn fitting(request: &ImageRequest, context: PlanContext<'_>, breach: &Breach) -> Option<Fitting> {
-    let left = Ticks::new(breach.left());
-    if breach.unit != BudgetUnit::Usd || left.is_zero() {
-        return None;
+/// Has a refusal by a limit name what would still fit.
+pub(crate) async fn name_fitting(
+    shared: &Shared,
+    refusal: &mut Refusal,
+    (payer, request): (&Arc<Payer>, &ImageRequest),
+    context: PlanContext<'_>,
+) {
+    let Some(breach) = &refusal.breach else { return };
+    let Some(fitting) = fitting(shared, payer, request, context, breach).await else { return };
+    refusal.message = format!("{} {}", refusal.message, fitting.words());
+    refusal.fitting = Some(Box::new(fitting));
+}
+
+/// The cheapest that every limit would still leave room for, though this one refused the request: under a limit in
+/// dollars as many pictures in the least class, else one; under one in pictures as many as are left of it.
+async fn fitting(
+    shared: &Shared,
+    payer: &Arc<Payer>,
+    request: &ImageRequest,
+    context: PlanContext<'_>,
+    breach: &Breach,
+) -> Option<Fitting> {
+    let mut candidates = candidates(request, context, breach);
+    let asked = candidates.iter().map(|(_, candidate)| candidate.clone()).collect();
+    match shared.store.first_with_room(Arc::clone(payer), asked, shared.clock.now()).await {
+        Ok(place) => place.map(|place| candidates.swap_remove(place).0),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what would fit could not be asked");
+            None
+        }
     }
+}
+
+impl Fitting {
+    /// What a client may ask for instead, for people.
+    fn words(&self) -> String {
+        let Fitting { offer, n, maximum, quality } = self;
+        let quality = quality.as_ref().map_or_else(String::new, |word| format!(" with quality {word:?}"));
+        let pictures = if *n == 1 { "1 picture" } else { &format!("{n} pictures") };
+        format!("{pictures} by {offer}{quality} would still fit, for at most {} USD.", maximum.short())
+    }
+}
+
+/// What may fit by this limit, the cheapest first, the larger number of pictures first.
+fn candidates(
+    request: &ImageRequest,
+    context: PlanContext<'_>,
+    breach: &Breach,
+) -> Vec<(Fitting, Candidate)> {
+    let left = breach.left();
+    let in_dollars = breach.unit == BudgetUnit::Usd;
+    // A limit of some providers or models says nothing of the others.
+    let bound = (in_dollars && !breach.about_offers).then(|| Ticks::new(left));
+    let counts = match in_dollars {
+        true if request.n > 1 => vec![request.n, 1],
+        true => vec![1],
+        false => u32::try_from(left).ok().filter(|left| (1..request.n).contains(left)).into_iter().collect(),
+    };
     let is_route = target(&request.model, context.names, context.offers, context.at)
         .is_ok_and(|named| named.target.is_route());
-    let counts = if request.n > 1 { vec![request.n, 1] } else { vec![1] };
-    counts.into_iter().find_map(|n| {
+    let mut found = Vec::new();
+    for n in counts {
         let mut wish = ImageRequest { n, ..request.clone() };
-        if is_route {
+        if is_route && in_dollars {
             (wish.class, wish.quality) = (Some(QualityClass::Draft), None);
         }
-        let plan = plan(&wish, context).ok()?;
-        let fits = plan.offers.iter().filter(|planned| planned.quote.max <= left);
-        let cheapest = fits.min_by_key(|planned| planned.quote.max)?;
-        Some(Fitting { offer: cheapest.offer.id.clone(), n, maximum: cheapest.quote.max })
-    })
+        let Ok(plan) = plan(&wish, context) else { continue };
+        let fits = |maximum: Ticks| bound.is_none_or(|bound| maximum <= bound);
+        let mut offers: Vec<_> = plan.offers.iter().filter(|planned| fits(planned.quote.max)).collect();
+        offers.sort_by_key(|planned| planned.quote.max);
+        found.extend(offers.into_iter().map(|planned| {
+            let (offer, maximum) = (planned.offer.id.clone(), planned.quote.max);
+            let call = planned.resolved.call(&wish, planned.offer, 0, planned.resolved.facts.n, context.at);
+            let quality = Some(call.quality).filter(|word| !word.is_empty());
+            let (provider, model) = (offer.provider.clone(), offer.model.clone());
+            let candidate = Candidate { provider, model, maximum, images: n };
+            (Fitting { offer, n, maximum, quality }, candidate)
+        }));
+    }
+    found
 }

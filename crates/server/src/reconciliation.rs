@@ -30,8 +30,9 @@ pub struct ReconciliationWish {
     columns: Option<Mapping>,
     /// The file's text.
     bill: String,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    /// Instants, or days in UTC.
+    from: Option<String>,
+    to: Option<String>,
     window_s: Option<u32>,
     drift_percent: Option<String>,
     #[serde(default)]
@@ -59,6 +60,13 @@ impl ReconciliationWish {
             }
             _ => return Err(("form", "form must be csv, openai or fal.".to_owned())),
         };
+        let instant = |name: &'static str, text: &String| {
+            crate::routes::instant_of(text).ok_or_else(|| {
+                (name, format!("{name} must be an instant such as 2026-11-25T08:00:00Z or a day."))
+            })
+        };
+        let from = self.from.as_ref().map(|text| instant("from", text)).transpose()?;
+        let to = self.to.as_ref().map(|text| instant("to", text)).transpose()?;
         let window_s = self.window_s.unwrap_or(WINDOW_S);
         if window_s > WINDOW_S_MAX {
             return Err(("window_s", format!("window_s must be 0 to {WINDOW_S_MAX} seconds.")));
@@ -75,8 +83,8 @@ impl ReconciliationWish {
             provider: &self.provider,
             bill: self.bill.as_bytes(),
             form,
-            from: self.from,
-            to: self.to,
+            from,
+            to,
             window: SignedDuration::from_secs(i64::from(window_s)),
             close: self.close,
             dry_run: self.dry_run,

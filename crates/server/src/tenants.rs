@@ -4,6 +4,9 @@
 //! anything.
 
 use gallerist_domain::{Grants, ProjectId, RateLimits, Scopes, Ticks};
+use gallerist_pricing::Catalogue;
+use gallerist_routing::NameBook;
+use gallerist_routing::nearest::nearest;
 use gallerist_store::{AuditRecord, KeyChange, KeyRecord, NewKey, ProjectRecord, ProjectUsage};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -99,7 +102,7 @@ impl KeyWish {
         };
         let expires_at = self.expiry()?.flatten();
         if expires_at.is_some_and(|at| at <= now) {
-            return Err(("expires_at", "expires_at must be in the future.".to_owned()));
+            return Err(("expires_at", "expires_at must be in the future".to_owned()));
         }
         let record = fresh.record(project, &self.checked_name()?, self.checked_scopes()?, expires_at);
         let limits = self.limits.unwrap_or_default().over(RateLimits::NONE)?;
@@ -158,6 +161,14 @@ impl KeyWish {
         self.expires_at.as_ref().map(|at| at.as_ref().map(instant).transpose()).transpose()
     }
 
+    /// Whether the lists could be names.
+    ///
+    /// # Errors
+    /// The list at fault.
+    pub fn checked_grants(&self) -> Result<(), WishFault> {
+        self.grants(&Grants::default()).map(drop)
+    }
+
     fn grants(&self, before: &Grants) -> Result<Grants, WishFault> {
         let list = |wish: &Option<Vec<String>>, before: &Vec<String>| wish.as_ref().unwrap_or(before).clone();
         let grants = Grants {
@@ -168,6 +179,48 @@ impl KeyWish {
         grants.check()?;
         Ok(grants)
     }
+}
+
+/// The names that a key may be granted.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownNames<'a> {
+    /// Everything that has a price: a model, or a kind of provider, may be ordered from only later.
+    pub catalogue: &'a Catalogue,
+    /// Those that are on, by their configured names.
+    pub providers: &'a [&'a str],
+    pub names: &'a NameBook,
+}
+
+impl KeyWish {
+    /// Refuses a grant of a name that nobody has: a key that is allowed only that may use nothing.
+    ///
+    /// # Errors
+    /// The list, and the nearest names.
+    pub fn check_names(&self, known: KnownNames<'_>) -> Result<(), WishFault> {
+        let KnownNames { catalogue, providers, names } = known;
+        let sheets = || catalogue.providers.iter();
+        let models = || sheets().flat_map(|sheet| &sheet.models);
+        let routes = || names.routes().iter().map(|route| route.name.clone());
+        if let Some(name) = self.routes.iter().flatten().find(|name| !routes().any(|known| known == **name)) {
+            return Err(("routes", unknown("route", name, routes().collect())));
+        }
+        let is_provider =
+            |name: &String| providers.contains(&name.as_str()) || catalogue.provider(name).is_some();
+        if let Some(name) = self.providers.iter().flatten().find(|name| !is_provider(name)) {
+            let kinds = sheets().map(|sheet| sheet.kind.clone());
+            let all = providers.iter().map(|name| (*name).to_owned()).chain(kinds).collect();
+            return Err(("providers", unknown("provider", name, all)));
+        }
+        let is_model = |name: &String| models().any(|model| model.is_named(name));
+        if let Some(name) = self.models.iter().flatten().find(|name| !is_model(name)) {
+            return Err(("models", unknown("model", name, models().map(|model| model.id.clone()).collect())));
+        }
+        Ok(())
+    }
+}
+
+fn unknown(what: &str, name: &str, known: Vec<String>) -> String {
+    format!("there is no {what} {name:?}; the nearest: {}", nearest(name, known, 3).join(", "))
 }
 
 /// Until when the old secret of a key that is rotated at `now` stays good.

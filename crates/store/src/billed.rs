@@ -34,9 +34,16 @@ statements! {
             a.ended_at, a.provider_request_id, a.charge_json
         FROM requests r JOIN attempts a ON a.request = r.number
         WHERE r.created_at >= ?1 AND r.created_at < ?2 AND a.provider = ?3 ORDER BY a.row";
+    AT_PROVIDER = "SELECT 1 FROM attempts WHERE provider = ?1 LIMIT 1";
 }
 
 impl Store {
+    /// Whether any attempt that is kept was made at this provider. Reads all of them where none was.
+    pub async fn has_attempts_at(&self, provider: &str) -> Result<bool, StoreError> {
+        let provider = provider.to_owned();
+        self.read(move |connection| connection.exists(AT_PROVIDER, params![provider])).await
+    }
+
     /// The attempts at a provider for requests that were accepted between two instants, oldest first.
     pub async fn billed_attempts(
         &self,

@@ -102,14 +102,17 @@ impl Breach {
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = |amount| self.unit.words(amount);
-        let what = if self.budget.is_some() { "budget" } else { "cap" };
-        write!(f, "the {what} of {}", self.words)?;
+        match (self.budget.is_some(), self.name.as_str()) {
+            (false, _) => write!(f, "the cap of {}", self.words)?,
+            (true, "") => write!(f, "the budget of {}", self.words)?,
+            (true, name) => write!(f, "the budget {name:?} of {}", self.words)?,
+        }
         if !self.subject.is_empty() {
             write!(f, " ({})", self.subject)?;
         }
         write!(
             f,
-            ": {} are left, and {} were asked ({} settled, {} held, {} disputed)",
+            " has {} left, and this request could take {} ({} settled, {} held, {} disputed)",
             words(self.left()),
             words(self.asked),
             words(self.settled),

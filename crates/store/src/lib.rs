@@ -31,6 +31,7 @@ pub mod projects;
 pub mod reconciliations;
 pub mod requests;
 pub mod retention;
+pub mod room;
 pub mod simulation;
 pub mod usage;
 pub mod watched;
@@ -79,6 +80,7 @@ pub use requests::{
     RequestRecord, UnfinishedRequest,
 };
 pub use retention::{Purged, RETENTION_DAYS_MIN};
+pub use room::Candidate;
 pub use usage::{BasisFigures, USAGE_ROWS_MAX, UsageFigures, UsageKey, UsageQuery, UsageReport, UsageRow};
 pub use watched::ModelDay;
 pub use webhooks::{NewWebhook, SigningSecret, WebhookChange, WebhookRecord, WebhookTarget};

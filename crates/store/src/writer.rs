@@ -83,6 +83,10 @@ pub(crate) struct Changed {
 impl Changed {
     pub(crate) const ALL: Changed = Changed { keys: true, budgets: true, feeds: true };
 
+    pub(crate) const fn or(self, other: Changed) -> Changed {
+        Changed { keys: self.keys || other.keys, budgets: self.budgets || other.budgets }
+    }
+
     pub(crate) const fn is_any(self) -> bool {
         self.is_read() || self.feeds
     }

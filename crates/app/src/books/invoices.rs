@@ -3,7 +3,7 @@
 use super::here::{Here, list, parsed};
 use super::{Books, query};
 use crate::failure::{Failure, Result};
-use gallerist_engine::reconcile::{ReconcileError, reconcile};
+use gallerist_engine::reconcile::{ReconcileError, check_provider, reconcile};
 use gallerist_server::reconciliation::{ReconciliationShown, ReconciliationWish};
 use gallerist_store::ReconciliationFilter;
 use jiff::Timestamp;
@@ -60,11 +60,14 @@ impl Here {
         let kind = configured.map_or(order.provider, |provider| provider.kind.as_str());
         let catalogue = self.config().whole_catalogue()?;
         let sheet = catalogue.provider(kind).map(|sheet| &**sheet);
+        if sheet.is_none() {
+            let on = self.config().providers.iter().map(|provider| provider.name.clone());
+            let kinds = catalogue.providers.iter().map(|sheet| sheet.kind.clone());
+            let known = self.block_on(check_provider(self.store(), order.provider, on.chain(kinds)));
+            known.map_err(failure)?;
+        }
         let done = self.block_on(reconcile(self.store(), sheet, &order, Timestamp::now()));
-        let report = done.map_err(|error| match error {
-            ReconcileError::Store(error) => error.into(),
-            error => Failure::usage(error.to_string()),
-        })?;
+        let report = done.map_err(failure)?;
         Ok(serde_json::to_value(report).expect("a report is plain data"))
     }
 
@@ -87,5 +90,12 @@ impl Here {
                 .advise("`gallerist reconcile list` shows the ids")
         })?;
         serde_json::from_str(&report).map_err(|error| Failure::because("its report cannot be read", &error))
+    }
+}
+
+fn failure(error: ReconcileError) -> Failure {
+    match error {
+        ReconcileError::Store(error) => error.into(),
+        error => Failure::usage(error.to_string()),
     }
 }

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Result};
 use gallerist_domain::WebhookId;
 use gallerist_engine::webhooks::signature::{new_secret, secret_text};
 use gallerist_engine::webhooks::{PREVIOUS_SECRET_HOURS, Sender};
-use gallerist_server::alerts::{AlertList, TestShown, WebhookList, WebhookShown, WebhookWish};
+use gallerist_server::alerts::{AlertList, ChangeWish, TestShown, WebhookList, WebhookShown, WebhookWish};
 use gallerist_store::AlertFilter;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -31,6 +31,16 @@ impl Here {
         self.wait(self.store().create_webhook(webhook, Timestamp::now()))?;
         let record = self.wait(self.store().webhook(id))?;
         Ok(value(&WebhookShown::with_secret(record, shown)))
+    }
+
+    pub fn change_webhook(&self, id: &str, wish: &Value) -> Result<Value> {
+        let id = known(id)?;
+        let wish: ChangeWish = serde_json::from_value(wish.clone())
+            .map_err(|error| Failure::usage(format!("the change is not what is expected: {error}")))?;
+        let private = self.config().limits.webhooks_private;
+        let change = wish.change(private).map_err(|(_, message)| Failure::usage(message))?;
+        self.wait(self.store().change_webhook(id, change, Timestamp::now()))?;
+        Ok(value(&WebhookShown::from(self.wait(self.store().webhook(id))?)))
     }
 
     pub fn rotate_webhook(&self, id: &str) -> Result<Value> {

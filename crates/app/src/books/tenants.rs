@@ -5,7 +5,7 @@ use super::here::{Here, list, parsed};
 use crate::failure::{Failure, Result};
 use gallerist_domain::{ProjectId, RateLimits, Ticks};
 use gallerist_server::tenants::{
-    ChangeShown, KeyShown, KeyWish, LimitsWish, ProjectShown, WishFault, grace_end,
+    ChangeShown, KeyShown, KeyWish, KnownNames, LimitsWish, ProjectShown, WishFault, grace_end,
 };
 use gallerist_server::{FreshKey, new_key, new_secret};
 use gallerist_store::{AuditFilter, KeyRecord, NewSecret, ProjectChange, StoreError};
@@ -23,6 +23,7 @@ impl Here {
     pub fn create_key(&self, wish: &KeyWish) -> Result<Value> {
         let fresh = new_key();
         let now = Timestamp::now();
+        self.check_names(wish)?;
         let record = wish.record(&fresh, now).map_err(fault)?;
         self.wait(self.store().create_key(record, now))?;
         self.with_secret(&fresh)
@@ -30,6 +31,7 @@ impl Here {
 
     pub fn change_key(&self, id: &str, wish: &KeyWish) -> Result<Value> {
         let change = wish.change(&self.key(id)?).map_err(fault)?;
+        self.check_names(wish)?;
         self.wait(self.store().change_key(id, change, Timestamp::now()))?;
         Ok(value(&KeyShown::of(&self.key(id)?, None)))
     }
@@ -95,6 +97,18 @@ impl Here {
         let page = self.wait(self.store().audit(filter))?;
         let changes = page.changes.iter().map(|change| value(&ChangeShown::from(change)));
         Ok(list(changes.collect(), page.has_more))
+    }
+
+    /// As the gateway does.
+    fn check_names(&self, wish: &KeyWish) -> Result<()> {
+        if wish.routes.is_none() && wish.providers.is_none() && wish.models.is_none() {
+            return Ok(());
+        }
+        wish.checked_grants().map_err(fault)?;
+        let (catalogue, config) = (self.config().whole_catalogue()?, self.config());
+        let providers: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
+        let known = KnownNames { catalogue: &catalogue, providers: &providers, names: &config.names };
+        wish.check_names(known).map_err(fault)
     }
 
     fn key(&self, id: &str) -> Result<KeyRecord> {

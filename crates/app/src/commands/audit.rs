@@ -78,9 +78,13 @@ fn print(page: &Value) {
     output::line(table.render());
 }
 
-/// The members that differ, as `name: before -> after`; of what is new, those that say something.
+/// The members that differ, as `name: before -> after`; of what is new or gone, those that say something.
 fn differences(before: &Value, after: &Value) -> String {
     let mut told = Vec::new();
+    if after.is_null() && before.is_object() {
+        compare("", after, before, &mut told);
+        return format!("was {}", told.join("; "));
+    }
     compare("", before, after, &mut told);
     told.join("; ")
 }
@@ -131,5 +135,6 @@ mod tests {
             "limits.images_per_minute: 6 -> none; limits.images_at_once: 3; models: a, b"
         );
         assert_eq!(differences(&Value::Null, &before), "limits.images_per_minute: 6");
+        assert_eq!(differences(&before, &Value::Null), "was limits.images_per_minute: 6");
     }
 }

@@ -209,7 +209,7 @@ fn print(answer: &Value) {
     let mut table = Table::new()
         .text("budget")
         .text("mode")
-        .text("of")
+        .text("whose")
         .figure("settled")
         .figure("held")
         .figure("disputed")
@@ -226,7 +226,12 @@ fn print(answer: &Value) {
             Some(share) => format!("degrade at {share} %"),
             None => text(&budget["mode"]),
         };
-        let unused = [json!({"subject": "", "left": budget["limit"], "used_percent": 0})];
+        // Of a budget that has counted nothing yet, in its unit.
+        let nothing = if budget["unit"] == "usd" { json!("0") } else { json!(0) };
+        let unused = [json!({
+            "subject": "", "settled": nothing, "held": nothing, "disputed": nothing,
+            "left": budget["limit"], "used_percent": 0,
+        })];
         let counters = budget["counters"].as_array().filter(|counters| !counters.is_empty());
         for counter in counters.map_or(&unused[..], Vec::as_slice) {
             let amount = |name: &str| output::dollars_of(&counter[name]);

@@ -47,6 +47,9 @@ The settings file, with every entry that there is; each is optional:
   url = \"postgres://me@db/gallerist\"  # for several gateways; else SQLite in data_dir
   [redis]
   url = \"redis://cache\"              # for them to count rates together; else each counts its share
+  [credits]
+  balance_minutes = 60                 # how often providers are asked what is left; 0: never
+  drift_usd = \"1\"                    # a difference from the books up to this is no news
   [routes.thumbnails]                  # a policy of one's own: requests call it as their model
   models = { only = [\"flux-schnell\", \"openai/gpt-image-1-mini\"], exclude = [] }
   providers = { only = [], exclude = [\"stability\"] }

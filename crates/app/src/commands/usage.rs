@@ -146,6 +146,8 @@ fn table(group_by: &str, report: &Value) -> Table {
     let figures = |row: &Value| -> Vec<String> {
         let compared = |name: &str| match row[name].is_null() {
             true => "–".to_owned(),
+            // A quotient has as many digits as there is room for.
+            false if name.starts_with("cost_per") => output::rounded_of(&row[name]),
             false => output::dollars_of(&row[name]),
         };
         let counts = COUNTS.iter().map(|(name, _)| row[*name].to_string());

@@ -39,6 +39,32 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Change where or of what it is told, or switch it off and on; what is not named stays
+    #[command(after_help = "Examples:
+  gallerist webhooks change 0199c2f0-… --on
+  gallerist webhooks change 0199c2f0-… --url https://hooks.example/other --kinds all --project all")]
+    Change {
+        /// As `gallerist webhooks list` shows it
+        id: String,
+        #[arg(long)]
+        url: Option<String>,
+        /// Only these kinds, separated by commas, or `all`
+        #[arg(long, value_delimiter = ',')]
+        kinds: Option<Vec<String>>,
+        /// Only alerts of this project, or `all`
+        #[arg(long)]
+        project: Option<String>,
+        #[arg(long, value_parser = ["standard", "slack"])]
+        format: Option<String>,
+        /// Deliver again
+        #[arg(long, conflicts_with = "off")]
+        on: bool,
+        /// Deliver nothing more, and give up what waits
+        #[arg(long)]
+        off: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// All of them, and how their deliveries go
     #[command(after_help = "Example:\n  gallerist webhooks list")]
     List {
@@ -75,6 +101,26 @@ pub fn run(command: &WebhooksCommand, json: bool) -> Result<()> {
             let made = Books::open(place, true)?.add_webhook(&wish)?;
             show(&made, json, secret)
         }
+        Action::Change { id, url, kinds, project, format, on, off, place } => {
+            let all = |names: &Vec<String>| names.iter().any(|name| name == "all");
+            let given = [
+                ("url", url.clone().map(Value::from)),
+                ("kinds", kinds.as_ref().map(|kinds| if all(kinds) { json!([]) } else { json!(kinds) })),
+                (
+                    "project",
+                    project.as_ref().map(|name| if name == "all" { Value::Null } else { json!(name) }),
+                ),
+                ("format", format.clone().map(Value::from)),
+                ("enabled", (*on || *off).then(|| json!(*on))),
+            ];
+            let wish: serde_json::Map<String, Value> =
+                given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+            if wish.is_empty() {
+                return Err(Failure::usage("nothing is to be changed").advise("say for instance --on"));
+            }
+            let changed = Books::open(place, false)?.change_webhook(id, &wish.into())?;
+            show(&changed, json, |changed| list(&json!({"data": [changed]})))
+        }
         Action::List { place } => show(&Books::open(place, false)?.webhooks()?, json, list),
         Action::Rotate { id, place } => {
             let changed = Books::open(place, false)?.rotate_webhook(id)?;
@@ -88,7 +134,7 @@ pub fn run(command: &WebhooksCommand, json: bool) -> Result<()> {
             if tested["delivered"] != true {
                 let why = tested["failure"].as_str().unwrap_or("it was not delivered");
                 return Err(Failure::failed(format!("the test was not delivered: {why}"))
-                    .advise("mend the receiver, or change the address with PATCH /v1/webhooks/{id}"));
+                    .advise(format!("mend the receiver, or `gallerist webhooks change {id} --url URL`")));
             }
             if !json {
                 output::line(format!("Delivered: it answered {}.", tested["status"]));

@@ -117,4 +117,39 @@ fn invoices_that_were_compared_are_listed_and_shown_with_and_without_a_gateway()
     let unknown = run(world.gallerist().args(["reconcile", "show", "019ac1b2-0000-7000-8000-000000000000"]));
     assert_eq!(unknown.code, 1, "{}", unknown.err);
     assert_eq!(run(world.gallerist().args(["reconcile", "--provider", "bfl"])).code, 2);
+    let slip = ["reconcile", "bill.csv", "--provider", "blf", "--time", "at", "--amount", "usd"];
+    let slip = run(world.gallerist().args(slip));
+    assert!(slip.code == 2 && slip.err.contains("the nearest: bfl"), "{}", slip.err);
+}
+
+#[test]
+fn a_webhook_is_changed_and_a_slip_in_a_keys_names_is_refused_with_and_without_a_gateway() {
+    let world = World::start();
+    world.json(&["projects", "create", "shop"]);
+    let made = world.json(&["webhooks", "add", "https://hooks.example/one", "--kinds", "budget.*"]);
+    let id = made["id"].as_str().unwrap();
+    let change = |world: &World| {
+        let off = world.json(&["webhooks", "change", id, "--off", "--project", "shop", "--kinds", "price.*"]);
+        assert_eq!((&off["enabled"], &off["project"]), (&json!(false), &json!("shop")));
+        let on = world.json(&["webhooks", "change", id, "--on", "--project", "all"]);
+        assert_eq!((&on["enabled"], &on["project"]), (&json!(true), &json!(null)));
+        assert_eq!(on["kinds"], json!(["price.*"]), "what is not named stays");
+        assert_eq!(world.json(&["webhooks", "change", id, "--kinds", "all"])["kinds"], json!([]));
+        assert_eq!(run(world.gallerist().args(["webhooks", "change", id])).code, 2);
+        for wrong in [["--models", "flux-2-prro"], ["--providers", "blf"], ["--routes", "aut"]] {
+            let slip = run(world.gallerist().args(["keys", "create"]).args(wrong));
+            assert!(slip.code == 2 && slip.err.contains("the nearest: "), "{wrong:?} {}", slip.err);
+        }
+    };
+    change(&world);
+    let serve = Running::start(world.gallerist().args(["serve", "--json"]));
+    change(&world);
+    // The path of an address may be a secret; that it is another one is none.
+    world.json(&["webhooks", "change", id, "--url", "https://hooks.example/two"]);
+    let audit = world.json(&["audit", "--action", "webhook.change", "--limit", "1"]);
+    assert_eq!(audit["data"][0]["after"]["path"], "another", "{audit}");
+    assert!(!audit.to_string().contains("/two"), "{audit}");
+    let missing = run(world.gallerist().args(["webhooks", "change", "nope", "--on"]));
+    assert!(missing.code == 1 && missing.err.contains("gallerist webhooks list"), "{}", missing.err);
+    assert_eq!(serve.end().code, 0);
 }

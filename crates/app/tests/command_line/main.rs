@@ -7,6 +7,7 @@ mod agreement;
 mod demo;
 mod gateway;
 mod interrupted;
+mod log;
 mod offline;
 mod prices;
 mod prompts;

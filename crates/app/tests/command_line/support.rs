@@ -56,13 +56,20 @@ pub struct Running {
 
 impl Running {
     pub fn start(command: &mut Command) -> Running {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running::start_with(command, Stdio::piped())
+    }
+
+    /// As [`Running::start`], with another standard error than one that is read at the end.
+    pub fn start_with(command: &mut Command, err: Stdio) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(err).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
         let Ok(ready) = serde_json::from_str(&line) else {
             let mut err = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+            if let Some(told) = &mut child.stderr {
+                told.read_to_string(&mut err).unwrap();
+            }
             panic!("no ready line: {line:?} {err}");
         };
         Running { child, out, ready }
@@ -98,7 +105,9 @@ impl Running {
         };
         let (mut out, mut err) = (String::new(), String::new());
         self.out.read_to_string(&mut out).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        if let Some(told) = &mut self.child.stderr {
+            told.read_to_string(&mut err).unwrap();
+        }
         Ran { code, out, err }
     }
 }

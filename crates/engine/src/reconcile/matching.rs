@@ -2,8 +2,9 @@
 //!
 //! First by the provider's own request id (several lines of one id are one charge). What is left goes by
 //! model, time and amount: a settled attempt that was charged exactly this, the nearest in time; then a
-//! disputed one that could have cost this much, more than nothing; last, where the bill names the model, any other attempt of it
-//! in that time. Pure: no store, no clock.
+//! disputed one that could have cost this much, more than nothing; last, where the bill names the model, any
+//! other attempt of it in that time. Where ids of the bill are known to the books, a line and an attempt that
+//! both have one, and not the same, are never a pair. Pure: no store, no clock.
 
 use gallerist_domain::Ticks;
 use gallerist_store::{AttemptStatus, BilledAttempt};
@@ -126,6 +127,9 @@ pub fn matching(
     let mut found = Matching::default();
     let mut taken = vec![false; ours.len()];
     let mut left = by_request_id(bill, ours, &mut found, &mut taken);
+    // A provider may call the same thing by another id on its bills than in its answers; then none is known, and
+    // ids say nothing.
+    let ids_tell = !found.pairs.is_empty();
     let models: BTreeSet<&str> = ours.iter().map(|attempt| attempt.offer.model.as_str()).collect();
     for pass in [Pass::Exact, Pass::Disputed, Pass::Named] {
         let mut shelf = Shelf::default();
@@ -145,7 +149,10 @@ pub fn matching(
             let keys: Vec<Key> = names.into_iter().map(|name| (name, pass.amount(line.amount))).collect();
             // Nothing, or money back, is a charge only where its id says of what.
             let possible = |attempt: &BilledAttempt| {
-                pass != Pass::Disputed || (line.amount > Ticks::ZERO && line.amount <= attempt.reserved)
+                let another = ids_tell && line.request_id.is_some() && attempt.provider_request_id.is_some();
+                let fits =
+                    pass != Pass::Disputed || (line.amount > Ticks::ZERO && line.amount <= attempt.reserved);
+                fits && !another
             };
             let Some(attempt) = shelf.take(line, &keys, ours, window, possible) else { return true };
             taken[attempt] = true;

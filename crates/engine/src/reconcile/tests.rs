@@ -243,6 +243,25 @@ fn a_sum_of_what_is_no_model_of_ours_keeps_disputes_although_the_rest_agrees() {
 }
 
 #[test]
+fn a_charge_of_another_known_request_is_never_taken_for_an_attempts_own() {
+    // A call broke off before its id was told; its charge stands on the bill beside one that the bill lacks.
+    let ours = [
+        attempt(AttemptStatus::Settled, 40, 0, Some("a")),
+        attempt(AttemptStatus::Settled, 40, 10, Some("b")),
+        attempt(AttemptStatus::Disputed, 0, 20, None),
+    ];
+    let bill = [line(40, 1, Some("a"), Some("one")), line(40, 21, Some("c"), Some("one"))];
+    let found = matching(&bill, &ours, SignedDuration::from_secs(120), str::to_owned);
+    let pairs: Vec<_> = found.pairs.iter().map(|pair| (pair.lines[0], pair.attempt, pair.how)).collect();
+    assert_eq!(pairs, [(0, 0, How::RequestId), (1, 2, How::Time)], "the dispute was charged");
+    assert_eq!(found.ours_only, [1], "and the invoice lacks another");
+    // Where no id of the bill is known, ids are of another kind and say nothing.
+    let strange = [line(40, 1, Some("x-1"), Some("one")), line(40, 11, Some("x-2"), Some("one"))];
+    let found = matching(&strange, &ours, SignedDuration::from_secs(120), str::to_owned);
+    assert_eq!(found.pairs.iter().filter(|pair| pair.how == How::Amount).count(), 2);
+}
+
+#[test]
 fn lines_of_one_request_id_are_one_charge() {
     let ours =
         [attempt(AttemptStatus::Settled, 40, 0, Some("a")), attempt(AttemptStatus::Settled, 40, 0, None)];

@@ -34,6 +34,8 @@ pub(super) struct FittingDetails {
     offer: OfferId,
     n: u32,
     max_usd: Ticks,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality: Option<String>,
 }
 
 impl From<&Breach> for BudgetDetails {
@@ -58,6 +60,7 @@ impl From<&Breach> for BudgetDetails {
 
 impl From<&Fitting> for FittingDetails {
     fn from(fitting: &Fitting) -> FittingDetails {
-        FittingDetails { offer: fitting.offer.clone(), n: fitting.n, max_usd: fitting.maximum }
+        let (offer, quality) = (fitting.offer.clone(), fitting.quality.clone());
+        FittingDetails { offer, n: fitting.n, max_usd: fitting.maximum, quality }
     }
 }

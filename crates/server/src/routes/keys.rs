@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::keys::{new_key, new_secret};
 use crate::routes::parameters::{PathPart, body, json, no_content, optional_body, wish_fault};
 use crate::state::AppState;
-use crate::tenants::{KeyShown, KeyWish, grace_end};
+use crate::tenants::{KeyShown, KeyWish, KnownNames, grace_end};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use gallerist_store::{KeyRecord, NewSecret, StoreError};
@@ -50,6 +50,7 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
     let wish: KeyWish = body(&state, request).await?;
     let fresh = new_key();
     let now = state.engine().clock().now();
+    check_names(&state, &wish).await?;
     let record = wish.record(&fresh, now).map_err(wish_fault)?;
     let id = record.id.clone();
     state.store_for(&admin).create_key(record, now).await?;
@@ -66,6 +67,7 @@ pub(crate) async fn change(
     let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: KeyWish = body(&state, request).await?;
     let change = wish.change(&known(&state, &id).await?).map_err(wish_fault)?;
+    check_names(&state, &wish).await?;
     state.store_for(&admin).change_key(&id, change, state.engine().clock().now()).await?;
     Ok(json(StatusCode::OK, &KeyShown::of(&known(&state, &id).await?, None)))
 }
@@ -101,6 +103,19 @@ pub(crate) async fn revoke(
     let admin = auth::authenticate_admin(&state, &headers)?;
     state.store_for(&admin).revoke_key(&id, state.engine().clock().now()).await?;
     Ok(no_content())
+}
+
+/// Only a wish that names something is worth reading the whole catalogue for.
+async fn check_names(state: &AppState, wish: &KeyWish) -> Result<(), Failure> {
+    if wish.routes.is_none() && wish.providers.is_none() && wish.models.is_none() {
+        return Ok(());
+    }
+    // What has a fault of form is told that one.
+    wish.checked_grants().map_err(wish_fault)?;
+    let (catalogue, market) = (state.whole_catalogue().await, state.engine().market());
+    let providers: Vec<&str> = market.offers.iter().map(|offer| offer.id.provider.as_str()).collect();
+    let names = state.engine().names();
+    wish.check_names(KnownNames { catalogue: &catalogue, providers: &providers, names }).map_err(wish_fault)
 }
 
 async fn known(state: &AppState, id: &str) -> Result<KeyRecord, Failure> {

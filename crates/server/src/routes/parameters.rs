@@ -102,7 +102,7 @@ fn instant(name: &str, text: &str) -> Result<Timestamp, Failure> {
 
 /// A field of a wish that is at fault.
 pub(crate) fn wish_fault((field, message): WishFault) -> Failure {
-    Failure::invalid(field, format!("{message}."))
+    Failure::invalid(field, format!("{}.", message.trim_end_matches('.')))
 }
 
 /// The project whose records a caller may see: an admin's wish (absent: all), else the key's own.

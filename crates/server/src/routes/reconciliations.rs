@@ -27,6 +27,9 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
         state.engine().reconcile(&order, &state.store_for(&key)).await.map_err(|error| match error {
             ReconcileError::Bill(fault) => Failure::invalid("bill", fault.to_string()),
             ReconcileError::Invalid(message) => Failure::invalid("from", message),
+            ReconcileError::Provider(message) => {
+                Failure::invalid("provider", format!("provider: {message}."))
+            }
             ReconcileError::Store(error) => error.into(),
         })?;
     if !report.dry_run {

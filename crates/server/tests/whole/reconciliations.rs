@@ -135,11 +135,20 @@ async fn an_order_that_cannot_be_carried_out_names_its_parameter() {
         ("bill", json!({"provider": "fal", "bill": "a,b\n1,2\n", "columns": columns})),
         ("bill", json!({"provider": "fal", "bill": "no json", "form": "fal"})),
         ("from", json!({"provider": "fal", "bill": "at,usd\n", "columns": columns})),
+        ("from", json!({"provider": "fal", "bill": "at,usd\n", "columns": columns, "from": "yesterday"})),
+        ("provider", json!({"provider": "fall", "bill": "at,usd\n2026-11-01,1\n", "columns": columns})),
         ("window_s", json!({"provider": "fal", "bill": "at,usd\n", "columns": columns, "window_s": 90_000})),
         ("drift_percent", json!({"provider": "fal", "bill": "", "columns": columns, "drift_percent": "-1"})),
     ] {
         let reply = house.admin("POST", "/v1/reconciliations", &order).await;
         assert_eq!((reply.status, &reply.json()["parameter"]), (400, &json!(parameter)), "{order}");
     }
+    let of_days = json!({"provider": "fal", "bill": "at,usd\n", "columns": columns, "dry_run": true,
+        "from": "2026-11-01", "to": "2026-12-01"});
+    let reply = house.admin("POST", "/v1/reconciliations", &of_days).await.json();
+    assert_eq!(
+        (&reply["from"], &reply["to"]),
+        (&json!("2026-11-01T00:00:00Z"), &json!("2026-12-01T00:00:00Z"))
+    );
     assert_eq!(house.call("POST", "/v1/reconciliations", &json!({})).await.status, 403);
 }

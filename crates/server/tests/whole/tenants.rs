@@ -2,7 +2,9 @@
 
 use crate::client::{self, Reply};
 use crate::house::House;
+use gallerist_routing::{NameBook, Route};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Makes a key; its id and itself.
 async fn make(house: &House, wish: &Value) -> (String, String) {
@@ -55,22 +57,32 @@ async fn scopes_say_what_a_key_may_do_and_a_role_is_short_for_them() {
         (json!({"expires_at": "soon"}), "expires_at"),
         (json!({"expires_at": "2020-01-01"}), "expires_at"),
         (json!({"limits": {"images_per_minute": 0}}), "images_per_minute"),
+        (json!({"models": ["flux-2-pro", "flux-2-prro"]}), "models"),
+        (json!({"providers": ["blf"]}), "providers"),
+        (json!({"routes": ["aut"]}), "routes"),
     ] {
         let refused = house.admin("POST", "/v1/keys", &wish).await;
-        assert_eq!((refused.status, refused.json()["parameter"].as_str()), (400, Some(parameter)), "{wish}");
+        let refused = refused.json();
+        assert_eq!((&refused["status"], &refused["parameter"]), (&json!(400), &json!(parameter)), "{wish}");
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.ends_with('.') && !detail.ends_with(".."), "{detail}");
     }
+    let (id, _) = make(&house, &json!({"routes": ["auto"], "models": ["flux-2-pro"]})).await;
+    let slip = json!({"models": ["flux-2-prro"]});
+    let refused = house.admin("PATCH", &format!("/v1/keys/{id}"), &slip).await;
+    assert!(refused.json()["detail"].as_str().unwrap().contains("the nearest: flux-2-pro"));
     house.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_sees_and_uses_only_what_is_granted_to_it() {
-    let house = House::open().await;
+    let house = House::named(NameBook::new(vec![Route::named("cheap")], BTreeMap::new())).await;
     let wish = json!({"providers": ["bfl"], "routes": ["cheap"], "models": ["flux-2-pro", "flux-2-max"]});
     let (id, key) = make(&house, &wish).await;
     let models = by(&house, &key, "GET", "/v1/models", &Value::Null).await.json();
     let ids: Vec<_> =
         models["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["flux-2-pro", "flux-2-max", "bfl/flux-2-pro", "bfl/flux-2-max"]);
+    assert_eq!(ids, ["cheap", "flux-2-pro", "flux-2-max", "bfl/flux-2-pro", "bfl/flux-2-max"]);
     assert_eq!(by(&house, &key, "GET", "/v1/models/auto", &Value::Null).await.status, 404);
     for model in ["auto", "gpt-image-2", "fal/flux-2-pro"] {
         let refused = generate(&house, &key, &json!({"model": model, "prompt": "x"})).await;

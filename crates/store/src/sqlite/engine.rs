@@ -25,6 +25,8 @@ const CACHE_KIBIBYTES: i64 = 16_384;
 /// The only connection of a data directory that writes.
 pub(crate) struct Sqlite {
     connection: Connection,
+    /// What is in memory and could not be read again after a commit.
+    stale: Changed,
     // Unlocked when the connection is closed: fields drop in this order.
     _lock: File,
 }
@@ -36,7 +38,7 @@ impl Sqlite {
         let lock = lock(data_dir)?;
         let mut connection = open(data_dir, durable)?;
         schema::migrate(&mut connection, now)?;
-        Ok(Sqlite { connection, _lock: lock })
+        Ok(Sqlite { connection, stale: Changed::default(), _lock: lock })
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -62,7 +64,16 @@ impl Engine for Sqlite {
             other => other,
         };
         match changed {
-            Ok(changed) => memory.live.load(&self.connection, changed),
+            Ok(changed) => {
+                let stale = changed.or(self.stale);
+                let loaded = memory.live.load(&self.connection, stale);
+                self.stale = if loaded.is_err() { stale } else { Changed::default() };
+                if let Err(error) = loaded {
+                    // It is kept, so it is answered so; the next commit reads it again.
+                    tracing::error!(%error, "what was written could not be read again");
+                }
+                Ok(())
+            }
             Err(Failure::Store(error)) => Err(error),
             Err(Failure::Spoiled) => unreachable!("savepoints undo what a failed command wrote"),
         }

@@ -50,6 +50,63 @@ async fn a_refusal_names_the_limit_what_is_left_and_what_would_fit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_refusal_says_would_fit_fits_under_every_other_limit_too() {
+    let house = House::open(67).await;
+    let daily = budget(BudgetScope::default(), usd("0.02"), BudgetMode::Hard);
+    house.store.create_budget(daily).await.expect("it is made");
+    let many = |prompt: &str| {
+        let mut request = ask("auto");
+        (request.n, request.class, request.prompt) = (4, Some(QualityClass::High), prompt.to_owned());
+        incoming(request)
+    };
+    let refusal = house.engine.generate(many("fish")).await.expect_err("four of the best are too dear");
+    let fitting = refusal.fitting.expect("a draft would fit");
+    assert!(refusal.message.contains(&format!("by {}", fitting.offer)), "{}", refusal.message);
+    // The provider of that draft is closed by a limit of its own.
+    let scope =
+        BudgetScope { provider: Part::Only(fitting.offer.provider.clone()), ..BudgetScope::default() };
+    house.store.create_budget(budget(scope, Ticks::ZERO, BudgetMode::Hard)).await.expect("it is made");
+    let refusal = house.engine.generate(many("more fish")).await.expect_err("they still are");
+    let other = refusal.fitting.expect("another draft would fit");
+    assert_ne!(other.offer.provider, fitting.offer.provider);
+    let mut request = ask(&other.offer.to_string());
+    (request.n, request.quality) = (other.n, other.quality.clone());
+    house.engine.generate(incoming(request)).await.expect("it fits");
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_in_pictures_says_how_many_would_fit() {
+    let house = House::open(68).await;
+    let two = Budget {
+        unit: BudgetUnit::Images,
+        limit: 2,
+        zone: "Europe/Vienna".to_owned(),
+        ..budget(BudgetScope::default(), Ticks::ZERO, BudgetMode::Hard)
+    };
+    house.store.create_budget(two).await.expect("it is made");
+    let mut request = ask("auto");
+    request.n = 3;
+    let refusal = house.engine.generate(incoming(request)).await.expect_err("three are too many");
+    let expected = "The budget of 2 images per day (Europe/Vienna) for everything has 2 images left, and this \
+                    request could take 3 images (0 images settled,";
+    assert!(refusal.message.starts_with(expected), "{}", refusal.message);
+    assert!(refusal.message.contains("ask for fewer pictures. 2 pictures by "), "{}", refusal.message);
+    let fitting = refusal.fitting.expect("two would fit");
+    assert_eq!(fitting.n, 2);
+    let mut request = ask("auto");
+    request.n = 2;
+    house.engine.generate(incoming(request)).await.expect("two fit");
+    let refusal = house.engine.generate(incoming(ask("auto"))).await.expect_err("no third");
+    assert!(
+        refusal.fitting.is_none() && refusal.message.ends_with("ask for fewer pictures."),
+        "{}",
+        refusal.message
+    );
+    assert_eq!(house.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_limit_of_one_provider_sends_the_request_to_another() {
     let house = House::open(62).await;
     let first = house.order(&ask("auto"))[0].parse::<gallerist_domain::OfferId>().expect("it is an offer");

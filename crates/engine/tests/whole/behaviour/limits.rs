@@ -210,7 +210,7 @@ async fn an_offer_beyond_the_cap_leaves_the_place_to_a_cheaper_one() {
     assert!(answer.meta.cost.charged_usd <= cap);
     let refusal = house.engine.generate(incoming(request)).await.expect_err("nothing fits any more");
     assert_eq!(refusal.kind, RefusalKind::BudgetExceeded);
-    for figure in [cap.short().as_str(), "default", "are left"] {
+    for figure in [cap.short().as_str(), "default", "left, and this request could take"] {
         assert!(refusal.message.contains(figure), "{figure}: {}", refusal.message);
     }
     assert_eq!(house.balance().await, 0);

@@ -44,7 +44,7 @@ async fn an_overrun_may_pass_the_cap_but_nothing_after_it() {
     let refusal =
         house.engine.generate(incoming(ask("bfl/flux-2-klein-4b"))).await.expect_err("over the cap");
     assert_eq!(refusal.kind, gallerist_engine::RefusalKind::BudgetExceeded);
-    assert!(refusal.message.contains("0.00 USD are left"), "{}", refusal.message);
+    assert!(refusal.message.contains("0.00 USD left"), "{}", refusal.message);
     assert_eq!(house.balance().await, 0);
 }
 
