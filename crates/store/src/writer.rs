@@ -84,7 +84,11 @@ impl Changed {
     pub(crate) const ALL: Changed = Changed { keys: true, budgets: true, feeds: true };
 
     pub(crate) const fn or(self, other: Changed) -> Changed {
-        Changed { keys: self.keys || other.keys, budgets: self.budgets || other.budgets }
+        Changed {
+            keys: self.keys || other.keys,
+            budgets: self.budgets || other.budgets,
+            feeds: self.feeds || other.feeds,
+        }
     }
 
     pub(crate) const fn is_any(self) -> bool {
