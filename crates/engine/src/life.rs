@@ -378,7 +378,8 @@ impl Life {
     }
 
     fn store_refusal(&self, error: StoreError) -> Refusal {
-        let refusal = outcome::store_refusal(&error);
+        let more = !self.charged.is_zero() || !self.disputed.is_zero();
+        let refusal = outcome::store_refusal(&error, more);
         Refusal {
             charged: self.charged,
             disputed: self.disputed,

@@ -187,26 +187,33 @@ fn said(failed: &[FailedAttempt]) -> String {
     text.trim_end().to_owned()
 }
 
-pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
+/// `more` where something may have been charged before.
+pub(crate) fn store_refusal(error: &StoreError, more: bool) -> Refusal {
+    let nothing = if more { "nothing more" } else { "nothing" };
+    let unreached = |said: String| {
+        let refusal = Refusal::new(RefusalKind::Overloaded, said);
+        Refusal { retry_after_ms: Some(STORE_AWAY_MS), ..refusal }
+    };
     match error {
         StoreError::BudgetExceeded(breach) => budget_refusal(breach),
         // Nothing can be held, or nobody knows whether it is, so nothing is bought; a moment later it may be back.
         StoreError::Away(_) | StoreError::Unanswered(_) => {
             tracing::error!(error = error as &dyn std::error::Error, "the store cannot be reached");
-            let message = "The ledger cannot be reached at the moment; nothing was bought. Ask again soon.";
-            let refusal = Refusal::new(RefusalKind::Overloaded, message);
-            Refusal { retry_after_ms: Some(STORE_AWAY_MS), ..refusal }
+            unreached(format!(
+                "The ledger cannot be reached at the moment; {nothing} was bought. Ask again soon."
+            ))
         }
         // The disk is full, or the database refuses to write: nothing is held, so nothing is bought.
         StoreError::Closed | StoreError::Database(_) | StoreError::File { .. } => {
             tracing::error!(error = error as &dyn std::error::Error, "the books cannot be written");
-            let message = "The ledger cannot be written at the moment; nothing was bought. Ask again soon.";
-            let refusal = Refusal::new(RefusalKind::Overloaded, message);
-            Refusal { retry_after_ms: Some(STORE_AWAY_MS), ..refusal }
+            unreached(format!(
+                "The ledger cannot be written at the moment; {nothing} was bought. Ask again soon."
+            ))
         }
         error => {
             tracing::error!(%error, "the store refused a reservation");
-            Refusal::new(RefusalKind::Internal, "The ledger could not be written; nothing was bought.")
+            let message = format!("The ledger could not be written; {nothing} was bought.");
+            Refusal::new(RefusalKind::Internal, message)
         }
     }
 }
