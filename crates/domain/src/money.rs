@@ -72,7 +72,13 @@ pub fn divide_half_up(numerator: i128, denominator: i128) -> Option<i128> {
     if denominator <= 0 {
         return None;
     }
-    let (quotient, remainder) = (numerator / denominator, numerator % denominator);
+    let (quotient, remainder) = match (i64::try_from(numerator), i64::try_from(denominator)) {
+        // Nearly always, and one instruction where the other way is two calls.
+        (Ok(numerator), Ok(denominator)) => {
+            (i128::from(numerator / denominator), i128::from(numerator % denominator))
+        }
+        _ => (numerator / denominator, numerator % denominator),
+    };
     // `2 * |remainder| >= denominator` without overflow.
     let away = remainder.unsigned_abs() >= denominator.unsigned_abs() - remainder.unsigned_abs();
     Some(if away { quotient + numerator.signum() } else { quotient })

@@ -232,7 +232,7 @@ impl Product {
     }
 
     /// `quantity × price × factors`, rounded once, half up.
-    fn amount(self, price: Price, quantity: i64) -> Option<Ticks> {
+    fn amount(&self, price: Price, quantity: i64) -> Option<Ticks> {
         let product = i128::from(quantity).checked_mul(i128::from(price.amount.get()))?;
         let (product, divisor) = if self.numerator != 1 || self.denominator != 1 {
             (product.checked_mul(self.numerator)?, i128::from(price.per).checked_mul(self.denominator)?)
@@ -257,25 +257,25 @@ impl Scale {
     }
 
     /// What the line's amount is multiplied by, as `1055/1000`; `None` where that is one.
-    pub(crate) fn told(self, line: &PriceLine) -> Option<String> {
-        let Product { numerator, denominator, .. } = self.product(line);
+    pub(crate) fn told(&self, line: &PriceLine) -> Option<String> {
+        let Product { numerator, denominator, .. } = *self.product(line);
         (numerator != denominator).then(|| format!("{numerator}/{denominator}"))
     }
 
-    fn product(self, line: &PriceLine) -> Product {
+    fn product(&self, line: &PriceLine) -> &Product {
         match line.factored {
-            Factored::Every => self.every,
-            Factored::OfResellers => self.of_resellers,
-            Factored::Never => Product::ONE,
+            Factored::Every => &self.every,
+            Factored::OfResellers => &self.of_resellers,
+            Factored::Never => &Product::ONE,
         }
     }
 
     /// `quantity × price × factors`, rounded once, half up.
-    pub(crate) fn amount(self, line: &PriceLine, price: Price, quantity: i64) -> Option<Ticks> {
+    pub(crate) fn amount(&self, line: &PriceLine, price: Price, quantity: i64) -> Option<Ticks> {
         self.product(line).amount(price, quantity)
     }
 
-    fn amounts(self, line: &PriceLine, quantity: Range) -> Option<Bounds> {
+    fn amounts(&self, line: &PriceLine, quantity: Range) -> Option<Bounds> {
         let (product, expected_price) = (self.product(line), line.price_expected);
         let expected = product.amount(expected_price, quantity.expected)?;
         // Most lines have one price and one quantity: no need to multiply three times.
@@ -287,7 +287,7 @@ impl Scale {
         let min = if product.numerator_min == product.numerator {
             amount(line.price, quantity.min)?
         } else {
-            Product { numerator: product.numerator_min, ..product }.amount(line.price, quantity.min)?
+            Product { numerator: product.numerator_min, ..*product }.amount(line.price, quantity.min)?
         };
         Some(Bounds { min, expected, max })
     }

@@ -332,13 +332,20 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// By keys that are set apart, since each offer is some hundred bytes to move.
-fn sort(offers: &mut [PlannedOffer<'_>], objective: Objective) {
+/// By keys that are set apart, since each offer is some hundred bytes to move: each is moved once.
+fn sort(offers: &mut Vec<PlannedOffer<'_>>, objective: Objective) {
     match objective {
-        Objective::Cost => offers.sort_by_cached_key(|o| (o.routed, o.quote.max, o.latency_ms)),
-        Objective::Latency => offers.sort_by_cached_key(|o| (o.latency_ms, o.routed)),
-        Objective::Quality => offers.sort_by_cached_key(|o| (Reverse(o.resolved.class), o.routed)),
+        Objective::Cost => sort_by(offers, |o| (o.routed, o.quote.max, o.latency_ms)),
+        Objective::Latency => sort_by(offers, |o| (o.latency_ms, o.routed)),
+        Objective::Quality => sort_by(offers, |o| (Reverse(o.resolved.class), o.routed)),
     }
+}
+
+/// Equals keep their order.
+fn sort_by<'a, K: Ord>(offers: &mut Vec<PlannedOffer<'a>>, key: impl Fn(&PlannedOffer<'a>) -> K) {
+    let mut order: Vec<(K, usize)> = offers.iter().map(key).zip(0..).collect();
+    order.sort_unstable();
+    *offers = order.into_iter().map(|(_, index)| offers[index]).collect();
 }
 
 #[cfg(test)]
