@@ -19,7 +19,7 @@ use database::Database;
 use gallerist_domain::Ticks;
 use gallerist_fakes::{Fakes, FakesOptions};
 use gallerist_store::{AttemptRecord, AttemptStatus, RequestFilter, RequestRecord, Store, StoreOptions};
-use gateway::{Gateway, KEY, Providers, Start, free_port, script};
+use gateway::{Gateway, KEY, MODELS, Providers, Start, free_port, script};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,17 +27,6 @@ use std::time::{Duration, Instant};
 
 const KILLS: u64 = 20;
 const CLIENTS: u64 = 12;
-const MODELS: &[&str] = &[
-    "auto",
-    "openai/gpt-image-2",
-    "google/gemini-3.1-flash-lite-image",
-    "bfl/flux-2-klein-4b",
-    "bfl/flux-2-pro",
-    "stability/sd3.5-large",
-    "fal/flux-2-pro",
-    "flux-2-klein-4b",
-    "automatic1111/sdxl",
-];
 
 /// One client: asks again and again. Every third of its wishes has a key and is repeated until it is answered.
 struct Client<'a> {

@@ -309,7 +309,7 @@ impl Life {
                 return Ok(Tried::Passed);
             }
             Err(error) => {
-                if error.may_be_written() {
+                if matches!(error, StoreError::Unanswered(_)) {
                     self.take_back(&calls);
                 }
                 return Err(Stopped::Refused(Box::new(self.store_refusal(error))));

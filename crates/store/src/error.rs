@@ -135,11 +135,6 @@ impl StoreError {
         )
     }
 
-    /// Whether what was asked for may be written all the same.
-    pub fn may_be_written(&self) -> bool {
-        matches!(self, StoreError::Unanswered(_))
-    }
-
     pub(crate) fn database(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
         StoreError::Database(Arc::from(error.into()))
     }

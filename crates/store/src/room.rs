@@ -2,12 +2,13 @@
 //!
 //! A question, and no promise: whoever reserves is asked again, in the transaction that holds the money.
 
-use gallerist_domain::{BudgetUnit, Payer, Spending, Ticks};
+use gallerist_domain::{Payer, Spending, Ticks};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::budgets;
+use crate::ledger::amount_in;
 use crate::sql::{Sql, params};
 use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
@@ -65,10 +66,7 @@ fn first(
         let spending = Spending { payer, provider: &candidate.provider, model: &candidate.model };
         for live in &refusing {
             let Some(subject) = live.budget.scope.subject(&spending) else { continue };
-            let asked = match live.budget.unit {
-                BudgetUnit::Usd => candidate.maximum.get(),
-                BudgetUnit::Images => i64::from(candidate.images),
-            };
+            let asked = amount_in(live.budget.unit, candidate.maximum, candidate.images);
             let used = match known.get(&(live.number, subject.clone())) {
                 Some(used) => *used,
                 None => {

@@ -2,6 +2,7 @@
 
 use super::here::{Here, list, parsed};
 use super::{Books, query};
+use crate::client::escaped;
 use crate::failure::{Failure, Result};
 use gallerist_engine::reconcile::{ReconcileError, check_provider, reconcile};
 use gallerist_server::reconciliation::{ReconciliationShown, ReconciliationWish};
@@ -45,7 +46,9 @@ impl Books {
     /// The report of a comparison, as it was told.
     pub fn reconciliation(&self, id: &str) -> Result<Value> {
         match self {
-            Books::Gateway(client) => client.ask("GET", &format!("/v1/reconciliations/{id}"), None),
+            Books::Gateway(client) => {
+                client.ask("GET", &format!("/v1/reconciliations/{}", escaped(id)), None)
+            }
             Books::Here(here) => here.reconciliation(id),
         }
     }

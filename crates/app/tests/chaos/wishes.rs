@@ -4,7 +4,7 @@
 //! breaks or 502 or 503 is answered, unless the answer says that nobody should repeat it. Some of what was
 //! delivered is asked for again, at another replica: the same request and the same pictures must come.
 
-use crate::gateway::KEY;
+use crate::gateway::{KEY, MODELS};
 use base64::Engine;
 use gallerist_domain::{Chunks, ImageData, RequestId, Size, Ticks};
 use gallerist_imaging::{CheckPolicy, Depth, inspect};
@@ -14,17 +14,6 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const MODELS: &[&str] = &[
-    "auto",
-    "openai/gpt-image-2",
-    "google/gemini-3.1-flash-lite-image",
-    "bfl/flux-2-klein-4b",
-    "bfl/flux-2-pro",
-    "stability/sd3.5-large",
-    "fal/flux-2-pro",
-    "flux-2-klein-4b",
-    "automatic1111/sdxl",
-];
 /// Between two wishes of a client.
 const PAUSE: Duration = Duration::from_millis(800);
 /// After this long a client sends no further try.

@@ -11,6 +11,19 @@ use std::time::{Duration, Instant};
 pub const KEY: &str = "sk-client-of-the-test";
 pub const ADMIN_KEY: &str = "sk-admin-of-the-test";
 
+/// What clients ask for in turn: the route, a model of each stand-in, and one that several offer.
+pub const MODELS: &[&str] = &[
+    "auto",
+    "openai/gpt-image-2",
+    "google/gemini-3.1-flash-lite-image",
+    "bfl/flux-2-klein-4b",
+    "bfl/flux-2-pro",
+    "stability/sd3.5-large",
+    "fal/flux-2-pro",
+    "flux-2-klein-4b",
+    "automatic1111/sdxl",
+];
+
 /// Paths of the base URLs, as the vendors' SDKs would have them.
 const PATHS: &[(&str, &str)] = &[("openai", "/v1"), ("google", "/v1beta"), ("bfl", "/v1")];
 

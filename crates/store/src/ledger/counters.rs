@@ -136,7 +136,7 @@ impl Holding {
 }
 
 /// An amount in the unit of a budget.
-const fn amount_in(unit: BudgetUnit, money: Ticks, images: u32) -> i64 {
+pub(crate) const fn amount_in(unit: BudgetUnit, money: Ticks, images: u32) -> i64 {
     match unit {
         BudgetUnit::Usd => money.get(),
         // Lossless; `From` is not const.
