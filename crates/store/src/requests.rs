@@ -171,6 +171,9 @@ macro_rules! open_columns {
     };
 }
 
+/// The stretches of the index that finds repetitions.
+const QUARTER_MICROSECONDS: i64 = 15 * 60 * 1_000_000;
+
 statements! {
     REQUEST = concat!(request_columns!(), "WHERE r.id = ?1");
     // A null filter means all. Numbers alone are no order: each replica takes them in blocks.
@@ -179,9 +182,11 @@ statements! {
             AND (?5 IS NULL OR r.tags_json LIKE ?5 ESCAPE '!')
         ORDER BY r.created_at DESC, r.number DESC LIMIT ?6");
     REQUEST_PLACE = "SELECT created_at, number FROM requests WHERE id = ?1";
-    // What failed for free is left out: it hides what was paid from a repetition that looks for it.
+    // What failed for free is left out: it hides what was paid from a repetition that looks for it. The index is by
+    // quarter of an hour, and only then by fingerprint: what arrives at one time lies together, where an index of
+    // fingerprints alone would read and write another page of years for every request.
     REPEATABLE = "SELECT r.id FROM requests r JOIN projects p ON p.number = r.project
-        WHERE r.fingerprint = ?1 AND p.name = ?2 AND r.key_id IS NOT DISTINCT FROM ?3 AND r.created_at >= ?4
+        WHERE r.created_at / 900000000 IN (?5, ?5 + 1, ?5 + 2) AND r.fingerprint = ?1 AND p.name = ?2 AND r.key_id IS NOT DISTINCT FROM ?3 AND r.created_at >= ?4
             AND (r.status <> 'failed' OR EXISTS (SELECT 1 FROM attempts a WHERE a.request = r.number
                 AND (a.charged_ticks > 0 OR a.status = 'reserved' OR a.status = 'disputed')))
         ORDER BY r.status = 'running' DESC, r.number DESC LIMIT 1";
@@ -229,7 +234,7 @@ impl Store {
     }
 
     /// What a repetition by this key with this fingerprint can repeat, among the requests that were accepted
-    /// at or after `since`: one that runs, else the newest that was answered or may have been charged.
+    /// in the half hour after `since`: one that runs, else the newest that was answered or may have been charged.
     pub async fn repeatable(
         &self,
         project: ProjectId,
@@ -240,7 +245,13 @@ impl Store {
         self.read(move |connection| {
             connection.query_opt(
                 REPEATABLE,
-                params![fingerprint, project.as_str(), key_id, micros(since)],
+                params![
+                    fingerprint,
+                    project.as_str(),
+                    key_id,
+                    micros(since),
+                    micros(since) / QUARTER_MICROSECONDS
+                ],
                 |row| words::request_id(row, 0),
             )
         })

@@ -1,5 +1,7 @@
 //! The suite on SQLite, with its files, locks and crashes.
 
+#[path = "alone.rs"]
+mod alone;
 #[path = "budgets.rs"]
 mod budgets;
 #[path = "crash.rs"]
