@@ -183,6 +183,7 @@ fn figures(of: &UsageFigures) -> impl Iterator<Item = (&'static str, Figure)> + 
         ("images", Figure::Count(of.images)),
         ("attempts", Figure::Count(of.attempts)),
         ("list_usd", of.list.into()),
+        ("list_doubtful_usd", Figure::Money(of.list_doubtful)),
         ("charged_usd", Figure::Money(of.charged)),
         ("wasted_usd", Figure::Money(of.wasted)),
         ("disputed_usd", Figure::Money(of.disputed)),

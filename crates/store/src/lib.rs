@@ -66,8 +66,8 @@ pub use keys::{KeyChange, KeyRecord, NewKey, NewSecret};
 pub use learning::SettledCharge;
 pub use ledger::adjust::Adjustment;
 pub use ledger::{
-    AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, NewAttempt, NewRequest, RequestEnd,
-    Reservation, Reserved, Resolution,
+    AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, ListPrice, NewAttempt, NewRequest,
+    RequestEnd, Reservation, Reserved, Resolution,
 };
 pub use pictures::{NewPicture, Picture, Swept};
 pub use postgres::StoreUrl;

@@ -164,6 +164,9 @@ impl Demo {
         }
         if command.markdown {
             output::line(telling::table(&pictures, true).markdown());
+            for doubt in telling::doubts(&pictures, true) {
+                output::line(format!("\n{doubt}"));
+            }
             return Ok(());
         }
         if !quiet {

@@ -38,6 +38,11 @@ pub(crate) fn meta() -> AnswerMeta {
         },
         attempts: 2,
         saved_usd: Some(Ticks::new(1)),
+        list: Some(AnsweredList {
+            list_usd: "0.0400000001".parse().unwrap(),
+            list_confidence: Some("derived".into()),
+            list_as_of: Some("2026-11-20".parse().unwrap()),
+        }),
         cached: false,
         requested_model: "kite".into(),
         route: None,
