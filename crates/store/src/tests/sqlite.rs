@@ -1,7 +1,5 @@
 //! The suite on SQLite, with its files, locks and crashes.
 
-#[path = "alone.rs"]
-mod alone;
 #[path = "budgets.rs"]
 mod budgets;
 #[path = "crash.rs"]
