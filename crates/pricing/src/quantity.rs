@@ -219,7 +219,8 @@ impl PriceSheet {
         let least = i64::from(outputs.min);
         match outputs.max {
             Some(max) => {
-                let most = asked * i64::from(max);
+                let sent_in = if outputs.max_includes_inputs { facts.input_count() } else { 0 };
+                let most = asked * (i64::from(max) - sent_in).max(least);
                 Range { min: asked * least, expected: most, max: most }
             }
             None => Range { min: least.min(asked), expected: asked, max: asked },

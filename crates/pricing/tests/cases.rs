@@ -28,6 +28,8 @@ struct File {
 struct OutcomeCase {
     model: String,
     operation: Option<gallerist_domain::Operation>,
+    #[serde(default)]
+    region: String,
     success: Billed,
     filtered: Billed,
     refused: Billed,
@@ -55,8 +57,9 @@ impl OutcomeCase {
 
     fn row(&self, kind: &str) -> String {
         let operation = self.operation.map(|operation| format!(" {operation}")).unwrap_or_default();
+        let region = if self.region.is_empty() { String::new() } else { format!(" at {}", self.region) };
         let words = self.events().map(|(_, billed)| word(billed));
-        format!("| `{kind}/{}`{operation} | {} |", self.model, words.join(" | "))
+        format!("| `{kind}/{}`{operation}{region} | {} |", self.model, words.join(" | "))
     }
 }
 
@@ -264,7 +267,7 @@ fn what_is_charged_when_things_go_wrong_is_what_the_sheets_say() {
             let model = provider.models.iter().find(|model| model.is_named(&case.model));
             let Some(model) = model else { panic!("{}/{} is no model", provider.kind, case.model) };
             let operation = case.operation.unwrap_or(model.capabilities.operations[0]);
-            let matrix = model.outcomes.of(operation);
+            let matrix = model.outcomes.of(operation, &case.region);
             covered.push(matrix.rows().to_vec());
             for (event, billed) in case.events().into_iter().filter(|(event, b)| matrix.billed(*event) != *b)
             {
@@ -276,9 +279,7 @@ fn what_is_charged_when_things_go_wrong_is_what_the_sheets_say() {
             }
         }
         for model in &provider.models {
-            let outcomes = &model.outcomes;
-            let of_operations = outcomes.by_operation.iter().map(|(_, matrix)| matrix);
-            for matrix in std::iter::once(&outcomes.usual).chain(of_operations) {
+            for matrix in model.outcomes.all() {
                 if !covered.iter().any(|rows| rows == matrix.rows()) {
                     wrong.push(format!("{}/{} has a matrix without a case", provider.kind, model.id));
                 }

@@ -58,6 +58,9 @@ pub struct RawModel {
     /// Those of single operations, by name.
     #[serde(default)]
     pub outcomes_by_operation: BTreeMap<Operation, Spanned<String>>,
+    /// Those of single regions or partners, by their word.
+    #[serde(default)]
+    pub outcomes_by_region: BTreeMap<String, Spanned<String>>,
     /// Service tiers besides `standard`.
     #[serde(default)]
     pub tiers: Vec<RawTier>,
@@ -153,6 +156,9 @@ pub struct RawOutputs {
     pub min: u32,
     /// For each picture that was asked for; when left out, the number that was asked for is the most.
     pub max: Option<u32>,
+    /// Each picture that is sent in leaves room for one less.
+    #[serde(default)]
+    pub max_includes_inputs: bool,
     pub when: Option<RawCondition>,
     pub source: Spanned<String>,
 }

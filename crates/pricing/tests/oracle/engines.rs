@@ -186,18 +186,23 @@ fn midjourney_reseller(question: &Question) -> Option<Bill> {
     };
     let quotas = |quotas: [&str; 3]| decimal(quotas[speed]) * quotient(1, 200);
     let small = matches!(question.call.operation, Operation::Upscale | Operation::Describe);
+    let imagines = matches!(question.call.operation, Operation::Generate | Operation::Variation);
     match question.call.region.as_str() {
         "apimart" | "no1" if !question.generates() => None,
+        // "From 0.045": turbo is dearer than that wherever it has a price.
+        "apimart" if speed == 2 => None,
         "apimart" => Some(exact(question.images() * decimal("0.045"))),
         "no1" => Some(exact(decimal(["0.05", "0.10", "0.20"][speed]))),
         "maxapi" if small => Some(exact(decimal("0.01"))),
+        // "Imagine-class calls": whether editing is one of them is not said.
+        "maxapi" if !imagines => None,
         "maxapi" => Some(exact(decimal(["0.015", "0.04", "0.108"][speed]))),
         "goapi" if question.call.operation == Operation::Upscale => match question.word("scale") {
             "2" => Some(exact(quotas(["9", "18", "40"]))),
             "4" => Some(exact(quotas(["27", "54", "120"]))),
             _ => None,
         },
-        "goapi" if !matches!(question.call.operation, Operation::Generate | Operation::Variation) => None,
+        "goapi" if !imagines => None,
         "goapi" => {
             Some(between(quotas(["3", "9", "20"]), quotas(["5", "9", "20"]), quotas(["5", "9", "20"])))
         }
