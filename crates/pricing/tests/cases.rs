@@ -85,6 +85,7 @@ struct Case {
     quality: Option<String>,
     resolution: Option<String>,
     steps: Option<u32>,
+    guidance_milli: Option<u32>,
     tier: Option<String>,
     #[serde(default)]
     region: String,
@@ -138,6 +139,7 @@ impl Case {
         call.n = self.n;
         call.quality = self.quality.clone().unwrap_or_else(|| shape.quality_default.clone());
         call.steps = self.steps.or(shape.steps.map(|limit| limit.default)).unwrap_or(0);
+        call.guidance_milli = self.guidance_milli;
         call.output_format = shape.format_default;
         call.tier = self.tier.clone().unwrap_or(call.tier);
         call.region = self.region.clone();

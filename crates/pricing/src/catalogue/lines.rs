@@ -204,8 +204,8 @@ impl Reader<'_> {
                 let pixels_for_min = pixels_for_min.unwrap_or(pixels);
                 EstimateForm::StartedPixels { first, further, pixels, pixels_for_min }
             }
-            RawForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille } => {
-                EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille }
+            RawForm::WorkTime { base, per_megapixel_step, guided, min_per_mille, max_per_mille } => {
+                EstimateForm::WorkTime { base, per_megapixel_step, guided, min_per_mille, max_per_mille }
             }
             RawForm::PerPartial { tokens } => EstimateForm::PerPartial { tokens },
             RawForm::Table(rows) => EstimateForm::Table(rows.into_iter().map(RawTableRow::row).collect()),

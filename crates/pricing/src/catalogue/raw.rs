@@ -214,6 +214,8 @@ pub struct RawCondition {
     pub stream: Option<bool>,
     #[serde(default)]
     pub regions: Vec<String>,
+    #[serde(default)]
+    pub regions_absent: Vec<String>,
     pub inputs_min: Option<u32>,
     pub inputs_max: Option<u32>,
     #[serde(default)]
@@ -303,6 +305,9 @@ pub enum RawForm {
     WorkTime {
         base: i64,
         per_megapixel_step: i64,
+        /// Whether that is two passes, of which guidance of 1 or less leaves one.
+        #[serde(default)]
+        guided: bool,
         min_per_mille: i64,
         max_per_mille: i64,
     },

@@ -157,6 +157,7 @@ fn values(option: &str) -> &'static [&'static str] {
         "gpus" => &["1", "2", "8"],
         "concurrency" => &["1", "4"],
         "utilisation_percent" => &["30", "100"],
+        "true_cfg_scale" => &["1", "4"],
         "safety_tolerance" | "magic_prompt" | "style_preset" | "watermark" | "go_fast" => &["2"],
         _ => &[],
     }
@@ -206,6 +207,7 @@ fn regions(kind: &str, model: &str) -> &'static [&'static str] {
         ("bedrock", _) => &["", "us-west-2", "us-east-1", "us-east-2"],
         ("xai", _) => &["", "us"],
         ("portkey", _) => &["", "production"],
+        ("openrouter", _) => &["", "byok"],
         ("seedream", _) => &["", "eu", "cn"],
         ("qwen", _) => &["", "cn"],
         ("huggingface", "flux-1-schnell" | "flux-1-dev") => &["", "replicate", "together"],
@@ -271,6 +273,9 @@ pub fn call(dice: &mut Dice, kind: &str, model: &ModelSheet) -> ImageCall {
     if let Some(limit) = shape.steps {
         let any = dice.between(limit.min, limit.max);
         call.steps = *dice.one_of(&[limit.min, limit.default, limit.max, any]);
+    }
+    if let Some(limit) = shape.guidance_milli {
+        call.guidance_milli = *dice.one_of(&[None, Some(limit.min), Some(limit.default), Some(limit.max)]);
     }
     call.partial_images = u8::try_from(dice.between(0, shape.partial_images_max.into())).expect("few");
     call.stream = call.partial_images > 0;

@@ -162,3 +162,30 @@ fn a_drawing_has_a_price_and_cannot_be_ordered() {
     let served = text.replace("concurrency_max = 4", "concurrency_max = 4\nserves = [\"generate\"]");
     assert!(mistake(&served).contains("answers with svg, which no adapter can order"));
 }
+
+#[test]
+fn a_fee_may_fall_on_everybody_but_those_of_one_plan() {
+    let fee =
+        "numerator = 11, denominator = 10, when = { regions_absent = [\"own-keys\"] }, source = \"page\"";
+    let model = model(&with_sheet(&format!("factors = [{{ factor = \"fee\", {fee} }}]")));
+    let of = |region: &str| price(&model, |call| call.region = region.to_owned())[1].clone();
+    assert_eq!([of(""), of("eu"), of("own-keys")], ["0.044", "0.044", "0.04"]);
+}
+
+#[test]
+fn guidance_of_one_leaves_one_pass_of_two() {
+    let time = "    { line = \"time\", meter = \"gpu_seconds\", amount = \"0.01\", source = \"page\" },\n]\n";
+    let of = |guided: &str, guidance_milli: Option<u32>| {
+        let work = "base = 1000000, per_megapixel_step = 1000000, min_per_mille = 1000, max_per_mille = 1000";
+        let form = format!("form = {{ work_time = {{ {work}{guided} }} }}, source = \"page\"");
+        let estimate = format!("estimates = [{{ meter = \"gpu_seconds\", each = \"image\", {form} }}]");
+        let mut text = SOUND.to_owned();
+        plant(&mut text, LINE, &format!("{time}{estimate}"));
+        price(&model(&text), |call| (call.steps, call.guidance_milli) = (10, guidance_milli))[1].clone()
+    };
+    // 1 s, and 1.048576 s for each of ten steps.
+    assert_eq!(of(", guided = true", None), "0.1148576", "the engine's own guidance");
+    assert_eq!(of(", guided = true", Some(1_001)), "0.1148576");
+    assert_eq!(of(", guided = true", Some(1_000)), "0.0624288");
+    assert_eq!(of("", Some(1_000)), "0.1148576", "a distilled model has one pass anyway");
+}
