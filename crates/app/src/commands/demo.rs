@@ -164,8 +164,10 @@ impl Demo {
         }
         if command.markdown {
             output::line(telling::table(&pictures, true).markdown());
-            for doubt in telling::doubts(&pictures, true) {
-                output::line(format!("\n{doubt}"));
+            let doubts = telling::doubts(&pictures, true);
+            if let Some((legend, doubts)) = doubts.split_first() {
+                let listed: Vec<String> = doubts.iter().map(|doubt| format!("- {doubt}")).collect();
+                output::line(format!("\n{legend}\n\n{}", listed.join("\n")));
             }
             return Ok(());
         }
