@@ -20,8 +20,17 @@ const ANSWER_BYTES: usize = 300;
 /// and index rows.
 pub(crate) const BARE_BYTES: [usize; 2] = [PLAN_BYTES + CALL_BYTES + 300, CHARGE_BYTES + ANSWER_BYTES + 300];
 
+/// When a settlement is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settling {
+    /// As a gateway does it: nobody waits for it, and it goes with whatever is written next, within 3 ms.
+    WithTheNext,
+    /// By a commit that the caller waits for, as where an idempotency key promises the answer.
+    AtOnce,
+}
+
 /// Writes a pair; how long its reservation took.
-pub(crate) async fn pair(store: &Store, caller: usize) -> Duration {
+pub(crate) async fn pair(store: &Store, caller: usize, settling: Settling) -> Duration {
     let (request, attempt) = (RequestId::generate(), AttemptId::generate());
     let payer = Payer {
         key_id: Some("key_0123456789".to_owned()),
@@ -61,6 +70,16 @@ pub(crate) async fn pair(store: &Store, caller: usize) -> Duration {
     let start = Instant::now();
     store.reserve(reservation).await.expect("there is room under every cap");
     let reserved = start.elapsed();
+    let conclusion = conclusion(request, attempt);
+    match settling {
+        Settling::WithTheNext => store.conclude_later(conclusion, |_, error| panic!("{error}")),
+        Settling::AtOnce => store.conclude(conclusion).await.expect("the attempt is reserved"),
+    }
+    reserved
+}
+
+/// The settlement of the attempt, and the end of its request.
+fn conclusion(request: RequestId, attempt: AttemptId) -> Conclusion {
     let end = End::Settled {
         charge: Ticks::new(390_000_000),
         basis: "price_list".to_owned(),
@@ -86,17 +105,15 @@ pub(crate) async fn pair(store: &Store, caller: usize) -> Duration {
         free_idempotency_key: false,
     };
     let ends = vec![AttemptEnd { attempt, end }];
-    let conclusion = Conclusion { request, ends, finish: Some(finish), now: Timestamp::UNIX_EPOCH };
-    store.conclude(conclusion).await.expect("the attempt is reserved");
-    reserved
+    Conclusion { request, ends, finish: Some(finish), now: Timestamp::UNIX_EPOCH }
 }
 
-/// How long each reservation took.
+/// How long each reservation took. At the end everything is on disk.
 pub(crate) fn storm(
     runtime: &Runtime,
     store: &Store,
     callers: std::ops::Range<usize>,
-    pairs_per_caller: usize,
+    (pairs_per_caller, settling): (usize, Settling),
 ) -> Vec<Duration> {
     let mut times = Vec::with_capacity(callers.len() * pairs_per_caller);
     runtime.block_on(async {
@@ -106,7 +123,7 @@ pub(crate) fn storm(
             tasks.spawn(async move {
                 let mut times = Vec::with_capacity(pairs_per_caller);
                 for _ in 0..pairs_per_caller {
-                    times.push(pair(&store, caller).await);
+                    times.push(pair(&store, caller, settling).await);
                 }
                 times
             });
@@ -114,6 +131,7 @@ pub(crate) fn storm(
         while let Some(done) = tasks.join_next().await {
             times.extend(done.expect("no caller panics"));
         }
+        store.flush().await.expect("the disk has room");
     });
     times
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::pair::{BARE_BYTES, Caps, storm};
+use crate::pair::{BARE_BYTES, Caps, Settling, storm};
 use crate::turns::Turns;
 use crate::{folder, runtime};
 
@@ -27,13 +27,17 @@ fn side_by_side(server: &str, callers: usize, alone: Option<f64>) -> f64 {
     let bare_database = Database::make(&runtime, server);
     let bare_session = bare_database.session(&runtime);
     runtime.block_on(make_rows(&bare_session));
-    let contestants: Vec<(String, Gateways)> = Caps::ALL
+    let open = |replicas, caps| Gateways::open(&runtime, server, replicas, caps);
+    let contestants: Vec<(&str, Gateways, Settling)> = Caps::ALL
         .iter()
-        .map(|caps| (caps.words().to_owned(), Gateways::open(&runtime, server, 1, *caps)))
-        .chain([("no budget, three gateways".to_owned(), Gateways::open(&runtime, server, 3, Caps::None))])
+        .map(|caps| (caps.words(), open(1, *caps), Settling::WithTheNext))
+        .chain([
+            ("no budget, three gateways", open(3, Caps::None), Settling::WithTheNext),
+            ("no budget, at once", open(1, Caps::None), Settling::AtOnce),
+        ])
         .collect();
     let mut bare = Turns::new("bare");
-    let mut ours: Vec<Turns> = contestants.iter().map(|(name, _)| Turns::new(name.as_str())).collect();
+    let mut ours: Vec<Turns> = contestants.iter().map(|(name, ..)| Turns::new(*name)).collect();
     for turn in 0..=TURNS {
         let bare_turn = || {
             runtime.block_on(async {
@@ -46,12 +50,15 @@ fn side_by_side(server: &str, callers: usize, alone: Option<f64>) -> f64 {
         // The first turn of each prepares statements and fills memory.
         if turn == 0 {
             bare_turn();
-            contestants.iter().for_each(|(_, gateways)| drop(gateways.storm(callers, rounds)));
+            for (_, gateways, settling) in &contestants {
+                gateways.storm(callers, (rounds, *settling));
+            }
             continue;
         }
         bare.take(callers * rounds, bare_turn);
-        for ((_, gateways), turns) in contestants.iter().zip(&mut ours) {
-            turns.take(gateways.callers(callers) * rounds, || gateways.storm(callers, rounds));
+        for ((_, gateways, settling), turns) in contestants.iter().zip(&mut ours) {
+            let work = || gateways.storm(callers, (rounds, *settling));
+            turns.take(gateways.callers(callers) * rounds, work);
         }
     }
     println!("PostgreSQL, {callers} callers:");
@@ -66,7 +73,7 @@ fn side_by_side(server: &str, callers: usize, alone: Option<f64>) -> f64 {
     }
     drop(bare_session);
     bare_database.remove(&runtime);
-    for (_, gateways) in contestants {
+    for (_, gateways, _) in contestants {
         gateways.close(&runtime);
     }
     bare.rate()
@@ -98,11 +105,11 @@ impl Gateways {
         callers.div_ceil(self.stores.len()) * self.stores.len()
     }
 
-    fn storm(&self, callers: usize, rounds: usize) -> Vec<Duration> {
+    fn storm(&self, callers: usize, pairs: (usize, Settling)) -> Vec<Duration> {
         let share = callers.div_ceil(self.stores.len());
         std::thread::scope(|scope| {
             let run = |(place, store)| {
-                scope.spawn(move || storm(&runtime(), store, place * share..(place + 1) * share, rounds))
+                scope.spawn(move || storm(&runtime(), store, place * share..(place + 1) * share, pairs))
             };
             let running: Vec<_> = self.stores.iter().enumerate().map(run).collect();
             running.into_iter().flat_map(|one| one.join().expect("no caller panics")).collect()

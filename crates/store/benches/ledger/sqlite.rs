@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-use crate::pair::{BARE_BYTES, Caps, storm};
+use crate::pair::{BARE_BYTES, Caps, Settling, storm};
 use crate::turns::Turns;
 use crate::{folder, runtime};
 
@@ -33,21 +33,25 @@ fn side_by_side(callers: usize, alone: Option<f64>) -> f64 {
             let dir = folder();
             let store = open(&dir);
             runtime.block_on(caps.make(&store));
-            storm(&runtime, &store, 0..callers, rounds);
+            storm(&runtime, &store, 0..callers, (rounds, Settling::WithTheNext));
             (dir, store)
         })
         .collect();
     connection.pairs(callers, rounds);
     let mut bare = Turns::new("bare");
     let mut ours: Vec<Turns> = Caps::ALL.iter().map(|caps| Turns::new(caps.words())).collect();
+    let mut at_once = Turns::new("no budget, at once");
     for _ in 0..TURNS {
         bare.take(callers * rounds, || {
             connection.pairs(callers, rounds);
             Vec::new()
         });
         for ((_, store), turns) in stores.iter().zip(&mut ours) {
-            turns.take(callers * rounds, || storm(&runtime, store, 0..callers, rounds));
+            let work = || storm(&runtime, store, 0..callers, (rounds, Settling::WithTheNext));
+            turns.take(callers * rounds, work);
         }
+        let work = || storm(&runtime, &stores[0].1, 0..callers, (rounds, Settling::AtOnce));
+        at_once.take(callers * rounds, work);
     }
     println!("SQLite, {callers} callers:");
     bare.tell(&[]);
@@ -56,6 +60,7 @@ fn side_by_side(callers: usize, alone: Option<f64>) -> f64 {
     for turns in capped {
         turns.tell(&[("bare", &bare), ("no budget", &none[0])]);
     }
+    at_once.tell(&[("bare", &bare)]);
     if let Some(alone) = alone {
         println!("  no budget: {:.1} times the bare engine with one caller", none[0].rate() / alone);
     }
@@ -107,7 +112,7 @@ impl Bare {
 fn usage() {
     let (dir, runtime) = (folder(), runtime());
     let store = open(&dir);
-    storm(&runtime, &store, 0..256, 200);
+    storm(&runtime, &store, 0..256, (200, Settling::WithTheNext));
     let start = Instant::now();
     let query = UsageQuery { group_by: vec![UsageKey::Provider, UsageKey::Model], ..UsageQuery::default() };
     let report = runtime.block_on(store.usage(query)).expect("it can be read");
