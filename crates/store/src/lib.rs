@@ -62,7 +62,7 @@ pub use credits::{DailyCharges, Expired, LotRecord, OpenAmounts};
 pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
 pub use feed_books::{FeedPart, FeedVersions, peek_feed_parts};
-pub use keys::{KeyChange, KeyRecord, NewKey, NewSecret};
+pub use keys::{GrantsChange, KeyChange, KeyRecord, LimitsChange, NewKey, NewSecret};
 pub use learning::SettledCharge;
 pub use ledger::adjust::Adjustment;
 pub use ledger::{
