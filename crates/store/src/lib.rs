@@ -245,6 +245,13 @@ impl Store {
         Ok(())
     }
 
+    /// Waits until nothing can be written any more because whoever committed has panicked: every command answers
+    /// [`StoreError::Closed`] then, and only another opening helps, in this process or the next. What is committed
+    /// is on disk. A store that is closed in order does not end the waiting.
+    pub async fn broken(&self) {
+        self.inner.writer.broken().await;
+    }
+
     /// Whether other processes may have the same database open.
     pub fn is_shared(&self) -> bool {
         self.inner.replica.is_some()

@@ -28,7 +28,7 @@ mod memory;
 
 use command::{Asked, Unasked};
 pub(crate) use command::{Command, Rule, Work};
-use hand::{Desk, Line, Message, Patient, State};
+use hand::{Alarm, Desk, Line, Message, Patient, State};
 pub(crate) use memory::{Changed, Live, Memory, Writing};
 
 /// Commands in one transaction; bounds the wait of the first one answered.
@@ -65,6 +65,7 @@ pub(crate) struct Writer {
     patient: Arc<Patient>,
     charged_ticks: Arc<AtomicI64>,
     told: Arc<Told>,
+    alarm: Alarm,
     /// Where callers may commit themselves; `None` if they may not.
     desk: Option<Arc<Desk>>,
     hand: Mutex<Option<Hand>>,
@@ -87,7 +88,7 @@ impl Writer {
     ) -> Result<Writer, StoreError> {
         let is_local = engine.is_local();
         let (mut writer, state, commands) = Writer::idle(engine, live, queue_max, calls_keep);
-        let desk = Arc::new(Desk::new(state, writer.line.clone()));
+        let desk = Arc::new(Desk::new(state, writer.line.clone(), writer.alarm.clone()));
         writer.desk = is_local.then(|| Arc::clone(&desk));
         let thread = std::thread::Builder::new()
             .name("gallerist-writer".to_owned())
@@ -122,6 +123,7 @@ impl Writer {
             patient,
             charged_ticks,
             told,
+            alarm: Alarm::default(),
             desk: None,
             hand: Mutex::new(None),
         };
@@ -153,6 +155,11 @@ impl Writer {
         &self.told
     }
 
+    /// Waits until nothing can be written any more, because the thread or a caller that committed has panicked.
+    pub(crate) async fn broken(&self) {
+        self.alarm.rung().await;
+    }
+
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         work: impl Work<T> + 'static,
@@ -170,15 +177,22 @@ impl Writer {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Writes without an answer but for a failure, which is told on the writer's thread: the command may lie
-    /// aside for [`PATIENCE`], and goes ahead of everything that is queued after it.
+    /// Writes without an answer but for a failure, which is told by whoever commits, or at once where nothing is
+    /// written any more: the command may lie aside for [`PATIENCE`], and goes ahead of everything that is queued
+    /// after it.
     pub(crate) fn write_later(
         &self,
         work: impl Work<()> + 'static,
         on_failure: impl FnOnce(StoreError) + Send + 'static,
     ) {
-        let waiting = self.patient.push(Box::new(Unasked { work, outcome: None, on_failure }));
-        let queue = self.queue.as_ref().expect("it is taken only by drop").downgrade();
+        let queue = self.queue.as_ref().expect("it is taken only by drop");
+        let command = Box::new(Unasked { work, outcome: None, on_failure });
+        if queue.is_closed() {
+            command.answer(Err(StoreError::Closed));
+            return;
+        }
+        let waiting = self.patient.push(command);
+        let queue = queue.downgrade();
         if waiting >= COMMANDS_PER_COMMIT_MAX {
             if let Some(queue) = queue.upgrade() {
                 let _ = queue.try_send(Message::Nudge);

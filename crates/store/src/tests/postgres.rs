@@ -3,6 +3,8 @@
 //! `GALLERIST_TEST_POSTGRES_URL` names a database of a server on which databases may be made; `cargo xtask
 //! test` starts one. Without it the suite says so and runs on SQLite once more.
 
+#[path = "broken.rs"]
+mod broken;
 #[path = "budgets.rs"]
 mod budgets;
 #[path = "credits.rs"]

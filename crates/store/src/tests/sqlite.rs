@@ -2,6 +2,8 @@
 
 #[path = "alone.rs"]
 mod alone;
+#[path = "broken.rs"]
+mod broken;
 #[path = "budgets.rs"]
 mod budgets;
 #[path = "crash.rs"]

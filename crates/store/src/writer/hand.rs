@@ -1,9 +1,10 @@
 //! Who commits: the writer's thread, a caller that finds nothing ahead of it, or a task in virtual time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{COMMANDS_PER_COMMIT_MAX, Command, Engine, Memory};
 use crate::StoreError;
@@ -38,6 +39,39 @@ pub(super) struct Ahead(Line);
 impl Drop for Ahead {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Rung when somebody has panicked over the books: nothing can be said of what the memory holds then, so nothing is
+/// written any more.
+#[derive(Clone, Default)]
+pub(super) struct Alarm(Arc<watch::Sender<bool>>);
+
+impl Alarm {
+    fn ring(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Waits until it is rung.
+    pub(super) async fn rung(&self) {
+        // The sender is this one, so waiting ends with nothing else.
+        let _ = self.0.subscribe().wait_for(|rung| *rung).await;
+    }
+}
+
+/// Rings when a caller that commits panics, and has the writer's thread look, and end.
+struct Vigil<'a> {
+    alarm: &'a Alarm,
+    queue: &'a mpsc::Sender<Message>,
+}
+
+impl Drop for Vigil<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.alarm.ring();
+            // Where it is full the thread has something to do anyway.
+            let _ = self.queue.try_send(Message::Nudge);
+        }
     }
 }
 
@@ -140,11 +174,14 @@ pub(super) struct Desk {
     /// `None` once the writer has ended.
     state: Mutex<Option<State<Box<dyn Engine>>>>,
     line: Line,
+    patient: Arc<Patient>,
+    alarm: Alarm,
 }
 
 impl Desk {
-    pub(super) fn new(state: State<Box<dyn Engine>>, line: Line) -> Desk {
-        Desk { state: Mutex::new(Some(state)), line }
+    pub(super) fn new(state: State<Box<dyn Engine>>, line: Line, alarm: Alarm) -> Desk {
+        let patient = Arc::clone(&state.patient);
+        Desk { state: Mutex::new(Some(state)), line, patient, alarm }
     }
 
     /// Commits and answers the command on this thread, if nothing is ahead of it and the thread may wait for a
@@ -161,7 +198,10 @@ impl Desk {
         let Some(open) = state.as_mut().filter(|_| !queue.is_closed()) else { return Err(command) };
         let mut queued = Queued { commands: vec![command], ahead: Vec::new() };
         // The other tasks of this thread go on elsewhere meanwhile.
-        let committed = tokio::task::block_in_place(|| open.commit(&mut queued));
+        let committed = tokio::task::block_in_place(|| {
+            let _vigil = Vigil { alarm: &self.alarm, queue };
+            open.commit(&mut queued)
+        });
         drop(state);
         committed.answer();
         Ok(())
@@ -183,19 +223,41 @@ fn may_block() -> bool {
     Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
-/// The work of the writer's thread.
-pub(super) fn run(desk: &Desk, mut queue: mpsc::Receiver<Message>) {
+/// The work of the writer's thread, and what follows where it breaks off.
+pub(super) fn run(desk: &Desk, queue: mpsc::Receiver<Message>) {
+    // With the queue go those who stand in it, who are answered by that.
+    let done = catch_unwind(AssertUnwindSafe(|| work(desk, queue)));
+    if let Ok(true) = done {
+        return;
+    }
+    desk.alarm.ring();
+    for command in desk.patient.take() {
+        let answer = AssertUnwindSafe(|| command.answer(Err(StoreError::Closed)));
+        if catch_unwind(answer).is_err() {
+            tracing::error!("who waited for the books panicked over their end");
+        }
+    }
+    if let Err(panic) = done {
+        resume_unwind(panic);
+    }
+}
+
+/// Commits until everybody has gone; false if somebody has panicked over the desk.
+fn work(desk: &Desk, mut queue: mpsc::Receiver<Message>) -> bool {
     let mut queued = Queued::default();
     while let Some(first) = queue.blocking_recv() {
         queued.gather(Some(first), &mut queue);
         if !desk.write(&mut queued) {
-            return;
+            return false;
         }
     }
     // Whoever asked has gone, but what was asked is done.
-    desk.write(&mut queued);
+    if !desk.write(&mut queued) {
+        return false;
+    }
     // Closes the database and unlocks its folder, also while others hold the desk.
     desk.state.lock().unwrap_or_else(PoisonError::into_inner).take();
+    true
 }
 
 /// As [`run`], in virtual time.
