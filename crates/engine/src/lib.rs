@@ -40,6 +40,7 @@ mod recover;
 mod refusing;
 mod repetition;
 mod replay;
+mod room;
 mod shared;
 mod tasks;
 mod thrift;
@@ -99,6 +100,7 @@ impl Engine {
         insight::refresh(&shared).await;
         feeds::poll_in_background(&shared);
         shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
+        shared.tasks.spawn(room::keep_trying(Arc::clone(&shared)));
         shared.tasks.spawn(watch::keep_watch(Arc::clone(&shared)));
         shared.tasks.spawn(balances::keep_reading(Arc::clone(&shared)));
         shared.tasks.spawn(webhooks::keep_delivering(Arc::clone(&shared)));

@@ -173,6 +173,12 @@ impl StoreError {
         )
     }
 
+    /// Whether the database had no room to write.
+    pub fn is_of_a_full_disk(&self) -> bool {
+        let StoreError::Database(error) = self else { return false };
+        crate::sqlite::is_full(&**error) || crate::postgres::is_full(&**error)
+    }
+
     pub(crate) fn database(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
         StoreError::Database(Arc::from(error.into()))
     }

@@ -22,6 +22,7 @@ pub mod credits;
 pub mod deliveries;
 pub mod error;
 pub mod feed_books;
+pub mod full;
 pub mod keys;
 pub mod learning;
 pub mod ledger;

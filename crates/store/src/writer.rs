@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
 use crate::alerts::Told;
+use crate::full::Fullness;
 use crate::simulation::OnDisk;
 
 mod command;
@@ -65,6 +66,7 @@ pub(crate) struct Writer {
     patient: Arc<Patient>,
     charged_ticks: Arc<AtomicI64>,
     told: Arc<Told>,
+    fullness: Arc<Fullness>,
     alarm: Alarm,
     /// Where callers may commit themselves; `None` if they may not.
     desk: Option<Arc<Desk>>,
@@ -115,7 +117,9 @@ impl Writer {
         let patient = Arc::new(Patient::default());
         let charged_ticks = Arc::new(AtomicI64::new(0));
         let told = Arc::new(Told::default());
-        let memory = Memory::new(live, calls_keep, Arc::clone(&charged_ticks), Arc::clone(&told));
+        let fullness = Arc::new(Fullness::default());
+        let (charges, raised, room) = (Arc::clone(&charged_ticks), Arc::clone(&told), Arc::clone(&fullness));
+        let memory = Memory::new(live, calls_keep, charges, raised, room);
         let state = State { engine, memory, patient: Arc::clone(&patient) };
         let writer = Writer {
             queue: Some(queue),
@@ -123,6 +127,7 @@ impl Writer {
             patient,
             charged_ticks,
             told,
+            fullness,
             alarm: Alarm::default(),
             desk: None,
             hand: Mutex::new(None),
@@ -153,6 +158,10 @@ impl Writer {
 
     pub(crate) fn told(&self) -> &Told {
         &self.told
+    }
+
+    pub(crate) fn fullness(&self) -> &Fullness {
+        &self.fullness
     }
 
     /// Waits until nothing can be written any more, because the thread or a caller that committed has panicked.

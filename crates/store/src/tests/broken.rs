@@ -39,6 +39,7 @@ async fn is_broken_and_goes_on_after_another_opening() {
     drop(store);
 
     let store = place.open();
+    store.take_over().await.unwrap();
     let open = store.open_attempts().await.unwrap();
     assert_eq!(open.iter().map(|open| open.id).collect::<Vec<_>>(), [attempt], "it is on disk");
     store.conclude(end()).await.unwrap();

@@ -123,6 +123,7 @@ impl<E: Engine> State<E> {
             false => self.engine.commit(&mut self.memory, &mut commands),
         };
         if let Err(error) = &outcome {
+            self.memory.fullness.note(error);
             tracing::error!(%error, commands = commands.len(), "a commit failed; nothing of it was written");
         }
         queued.ahead.clear();
