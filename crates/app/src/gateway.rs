@@ -149,7 +149,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Waits until the books can be written no more, because whoever wrote has panicked.
+    /// Waits until the books can be written no more, because their writer has panicked.
     pub async fn broken(&self) {
         self.engine.store().broken().await;
     }

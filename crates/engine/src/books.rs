@@ -199,7 +199,8 @@ fn end(
             let fault_json = Some(serde_json::to_string(fault).expect("a fault is plain data"));
             let provider_request_id = job(None);
             let outcomes = &held.offer.model.outcomes;
-            match fault.billed.unwrap_or_else(|| outcomes.of(held.call.operation).billed(fault.event())) {
+            let matrix = outcomes.of(held.call.operation, &held.call.region);
+            match fault.billed.unwrap_or_else(|| matrix.billed(fault.event())) {
                 // A picture came whole before the call failed, and is hardly a present.
                 Billed::No if pictures.made > 0 => {
                     dispute(fault.detail.clone(), fault_json, provider_request_id)

@@ -48,8 +48,8 @@ mod transport;
 mod watch;
 
 pub use answer::{
-    Answer, AnswerMeta, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent, StreamOrigin,
-    TokenUsage,
+    Answer, AnswerMeta, AnsweredList, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent,
+    StreamOrigin, TokenUsage,
 };
 pub use market::Market;
 pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};

@@ -18,6 +18,8 @@ pub struct Facts<'a> {
     /// Deployment or region of the account; empty for none.
     pub region: &'a str,
     pub steps: u32,
+    /// Thousandths; `None` where the model has none.
+    pub guidance_milli: Option<u32>,
     pub stream: bool,
     pub partial_images: u8,
     pub prompt_characters: i64,
@@ -58,6 +60,7 @@ impl<'a> Facts<'a> {
             tier: &call.tier,
             region: &call.region,
             steps: call.steps,
+            guidance_milli: call.guidance_milli,
             stream: call.stream,
             partial_images: call.partial_images,
             prompt_characters: count(call.prompt.chars().count() + negative.chars().count()),

@@ -117,9 +117,11 @@ fn evaluate(estimate: &Estimate, meter: Meter, facts: &Facts<'_>) -> Option<Rang
             let units = |unit: i64| first + further * (ceiling(pixels, unit).max(1) - 1);
             Some(Range { min: units(*pixels_for_min), expected: units(*unit), max: units(*unit) })
         }
-        EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille } => {
+        EstimateForm::WorkTime { base, per_megapixel_step, guided, min_per_mille, max_per_mille } => {
+            let one_pass = *guided && facts.guidance_milli.is_some_and(|guidance| guidance <= 1_000);
+            let divisor = if one_pass { 2_000_000 } else { 1_000_000 };
             let work =
-                i128::from(*per_megapixel_step) * i128::from(pixels) * i128::from(facts.steps) / 1_000_000;
+                i128::from(*per_megapixel_step) * i128::from(pixels) * i128::from(facts.steps) / divisor;
             let expected = base.checked_add(i64::try_from(work).ok()?)?;
             spread(expected, *min_per_mille, *max_per_mille)
         }
@@ -219,7 +221,8 @@ impl PriceSheet {
         let least = i64::from(outputs.min);
         match outputs.max {
             Some(max) => {
-                let most = asked * i64::from(max);
+                let sent_in = if outputs.max_includes_inputs { facts.input_count() } else { 0 };
+                let most = asked * (i64::from(max) - sent_in).max(least);
                 Range { min: asked * least, expected: most, max: most }
             }
             None => Range { min: least.min(asked), expected: asked, max: asked },

@@ -48,6 +48,13 @@ pub struct Source {
     pub confidence: Confidence,
 }
 
+impl Source {
+    /// Less sure, or as sure and read earlier.
+    pub fn is_weaker_than(&self, other: &Source) -> bool {
+        self.confidence > other.confidence || (self.confidence == other.confidence && self.date < other.date)
+    }
+}
+
 /// A price that was read longer ago is told as old.
 pub const PRICE_OLD_DAYS: i32 = 90;
 
@@ -172,6 +179,8 @@ pub struct Outputs {
     /// At most this many for each picture that was asked for; where it is absent, the number that was asked for
     /// is the most, and `min` is of all of them.
     pub max: Option<u32>,
+    /// The most counts the pictures that are sent in too: each of them leaves room for one less.
+    pub max_includes_inputs: bool,
     pub when: Condition,
     pub source: Arc<Source>,
 }
@@ -218,17 +227,28 @@ pub struct Factor {
 #[derive(Clone, Debug)]
 pub struct OutcomeMatrix(Vec<(ChargeEvent, Billed)>);
 
-/// The matrices of a model: one for most operations, others for some.
+/// The matrices of a model: one for most calls, others for some operations, and for regions or partners that
+/// charge by rules of their own.
 #[derive(Clone, Debug)]
 pub struct Outcomes {
     pub usual: Arc<OutcomeMatrix>,
     pub by_operation: Vec<(Operation, Arc<OutcomeMatrix>)>,
+    /// By the region word of the account; it counts before the operation, as the bill comes from there.
+    pub by_region: Vec<(String, Arc<OutcomeMatrix>)>,
 }
 
 impl Outcomes {
-    pub fn of(&self, operation: Operation) -> &OutcomeMatrix {
-        let own = self.by_operation.iter().find(|(known, _)| *known == operation);
-        own.map_or(&self.usual, |(_, matrix)| matrix)
+    pub fn of(&self, operation: Operation, region: &str) -> &OutcomeMatrix {
+        let of_region = self.by_region.iter().find(|(known, _)| known == region).map(|(_, matrix)| matrix);
+        let of_operation = || self.by_operation.iter().find(|(known, _)| *known == operation);
+        of_region.or_else(|| of_operation().map(|(_, matrix)| matrix)).unwrap_or(&self.usual)
+    }
+
+    /// Every matrix that a call may meet.
+    pub fn all(&self) -> impl Iterator<Item = &OutcomeMatrix> {
+        let of_operations = self.by_operation.iter().map(|(_, matrix)| matrix);
+        let of_regions = self.by_region.iter().map(|(_, matrix)| matrix);
+        std::iter::once(&self.usual).chain(of_operations).chain(of_regions).map(Arc::as_ref)
     }
 }
 

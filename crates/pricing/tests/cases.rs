@@ -28,6 +28,8 @@ struct File {
 struct OutcomeCase {
     model: String,
     operation: Option<gallerist_domain::Operation>,
+    #[serde(default)]
+    region: String,
     success: Billed,
     filtered: Billed,
     refused: Billed,
@@ -55,8 +57,9 @@ impl OutcomeCase {
 
     fn row(&self, kind: &str) -> String {
         let operation = self.operation.map(|operation| format!(" {operation}")).unwrap_or_default();
+        let region = if self.region.is_empty() { String::new() } else { format!(" at {}", self.region) };
         let words = self.events().map(|(_, billed)| word(billed));
-        format!("| `{kind}/{}`{operation} | {} |", self.model, words.join(" | "))
+        format!("| `{kind}/{}`{operation}{region} | {} |", self.model, words.join(" | "))
     }
 }
 
@@ -82,6 +85,7 @@ struct Case {
     quality: Option<String>,
     resolution: Option<String>,
     steps: Option<u32>,
+    guidance_milli: Option<u32>,
     tier: Option<String>,
     #[serde(default)]
     region: String,
@@ -135,6 +139,7 @@ impl Case {
         call.n = self.n;
         call.quality = self.quality.clone().unwrap_or_else(|| shape.quality_default.clone());
         call.steps = self.steps.or(shape.steps.map(|limit| limit.default)).unwrap_or(0);
+        call.guidance_milli = self.guidance_milli;
         call.output_format = shape.format_default;
         call.tier = self.tier.clone().unwrap_or(call.tier);
         call.region = self.region.clone();
@@ -264,7 +269,7 @@ fn what_is_charged_when_things_go_wrong_is_what_the_sheets_say() {
             let model = provider.models.iter().find(|model| model.is_named(&case.model));
             let Some(model) = model else { panic!("{}/{} is no model", provider.kind, case.model) };
             let operation = case.operation.unwrap_or(model.capabilities.operations[0]);
-            let matrix = model.outcomes.of(operation);
+            let matrix = model.outcomes.of(operation, &case.region);
             covered.push(matrix.rows().to_vec());
             for (event, billed) in case.events().into_iter().filter(|(event, b)| matrix.billed(*event) != *b)
             {
@@ -276,9 +281,7 @@ fn what_is_charged_when_things_go_wrong_is_what_the_sheets_say() {
             }
         }
         for model in &provider.models {
-            let outcomes = &model.outcomes;
-            let of_operations = outcomes.by_operation.iter().map(|(_, matrix)| matrix);
-            for matrix in std::iter::once(&outcomes.usual).chain(of_operations) {
+            for matrix in model.outcomes.all() {
                 if !covered.iter().any(|rows| rows == matrix.rows()) {
                     wrong.push(format!("{}/{} has a matrix without a case", provider.kind, model.id));
                 }

@@ -104,6 +104,7 @@ pub fn resolve<'a>(
         tier: &offer.id.tier,
         region: &offer.region,
         steps,
+        guidance_milli,
         stream,
         partial_images: if stream { request.partial_images.min(able.partial_images_max) } else { 0 },
         prompt_characters: length.characters,

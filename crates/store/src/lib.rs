@@ -67,8 +67,8 @@ pub use keys::{GrantsChange, KeyChange, KeyRecord, LimitsChange, NewKey, NewSecr
 pub use learning::SettledCharge;
 pub use ledger::adjust::Adjustment;
 pub use ledger::{
-    AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, NewAttempt, NewRequest, RequestEnd,
-    Reservation, Reserved, Resolution,
+    AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, ListPrice, NewAttempt, NewRequest,
+    RequestEnd, Reservation, Reserved, Resolution,
 };
 pub use pictures::{NewPicture, Picture, Swept};
 pub use postgres::StoreUrl;
@@ -246,7 +246,7 @@ impl Store {
         Ok(())
     }
 
-    /// Waits until nothing can be written any more because whoever committed has panicked: every command answers
+    /// Waits until nothing can be written any more because the writer has panicked: every command answers
     /// [`StoreError::Closed`] then, and only another opening helps, in this process or the next. What is committed
     /// is on disk. A store that is closed in order does not end the waiting.
     pub async fn broken(&self) {

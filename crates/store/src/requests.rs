@@ -30,6 +30,10 @@ pub struct RequestRecord {
     pub idempotency_key: Option<String>,
     pub images_delivered: u32,
     pub list: Option<Ticks>,
+    /// How sure the least sure of the lines behind `list` is, and when that was read; unknown of requests that ended
+    /// before schema 13.
+    pub list_confidence: Option<String>,
+    pub list_as_of: Option<jiff::civil::Date>,
     pub saved: Option<Ticks>,
     pub plan_json: String,
     /// The parameters that decide about the price, as JSON text; absent before schema 3.
@@ -39,6 +43,8 @@ pub struct RequestRecord {
     pub answer_json: Option<String>,
     /// Sum of the charges of its attempts.
     pub charged: Ticks,
+    /// The part of it that rests on prices below official, or read long before.
+    pub doubtful: Ticks,
     /// Sum of the maxima of its attempts that are still reserved.
     pub held: Ticks,
     /// Sum of the maxima of its disputed attempts.
@@ -159,7 +165,8 @@ macro_rules! request_columns {
                 WHERE a.request = r.number AND a.status = 'reserved'),
             (SELECT coalesce(sum(reserved_ticks), 0) FROM attempts a
                 WHERE a.request = r.number AND a.status = 'disputed'),
-            r.number, r.end_user, r.tags_json, r.asked_json, r.prompt
+            r.number, r.end_user, r.tags_json, r.asked_json, r.prompt, r.list_confidence, r.list_as_of,
+            (SELECT coalesce(sum(doubtful_ticks), 0) FROM attempts a WHERE a.request = r.number)
         FROM requests r JOIN projects p ON p.number = r.project "
     };
 }
@@ -395,6 +402,9 @@ fn record(row: &Row<'_>) -> Result<RequestRecord, StoreError> {
         idempotency_key: row.get(12)?,
         images_delivered: row.get(13)?,
         list: words::ticks_opt(row, 14)?,
+        list_confidence: row.get(26)?,
+        list_as_of: row.get::<Option<&str>>(27)?.map(|_| words::parsed(row, 27)).transpose()?,
+        doubtful: words::ticks(row, 28)?,
         saved: words::ticks_opt(row, 15)?,
         plan_json: row.get(16)?,
         answer_json: row.get(17)?,

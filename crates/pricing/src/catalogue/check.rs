@@ -161,7 +161,7 @@ pub(super) fn estimate(reader: &mut Reader<'_>, span: Span<usize>, form: &Estima
         EstimateForm::StartedPixels { first, further, pixels, pixels_for_min } => {
             *first >= 0 && *further >= 0 && *pixels_for_min >= *pixels && *pixels > 0
         }
-        EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille } => {
+        EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille, .. } => {
             *base >= 0
                 && *per_megapixel_step >= 0
                 && (0..=1000).contains(min_per_mille)

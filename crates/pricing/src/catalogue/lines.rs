@@ -165,7 +165,12 @@ impl Reader<'_> {
         if raw.max.is_some_and(|max| max < raw.min.max(1)) {
             self.mistake(raw.outputs.span(), "`max` is at least 1, and at least `min`");
         }
-        Some(Outputs { id: raw.outputs.into_inner(), min: raw.min, max: raw.max, when, source: source? })
+        if raw.max_includes_inputs && raw.max.is_none() {
+            self.mistake(raw.outputs.span(), "`max_includes_inputs` needs a `max` that includes them");
+        }
+        let (id, min, max) = (raw.outputs.into_inner(), raw.min, raw.max);
+        let max_includes_inputs = raw.max_includes_inputs;
+        Some(Outputs { id, min, max, max_includes_inputs, when, source: source? })
     }
 
     pub(super) fn factor(&mut self, raw: RawFactor) -> Option<Factor> {
@@ -199,8 +204,8 @@ impl Reader<'_> {
                 let pixels_for_min = pixels_for_min.unwrap_or(pixels);
                 EstimateForm::StartedPixels { first, further, pixels, pixels_for_min }
             }
-            RawForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille } => {
-                EstimateForm::WorkTime { base, per_megapixel_step, min_per_mille, max_per_mille }
+            RawForm::WorkTime { base, per_megapixel_step, guided, min_per_mille, max_per_mille } => {
+                EstimateForm::WorkTime { base, per_megapixel_step, guided, min_per_mille, max_per_mille }
             }
             RawForm::PerPartial { tokens } => EstimateForm::PerPartial { tokens },
             RawForm::Table(rows) => EstimateForm::Table(rows.into_iter().map(RawTableRow::row).collect()),

@@ -47,6 +47,10 @@ impl Reader<'_> {
             Some((*operation, self.reference(&named.outcomes, name, "outcomes")?))
         });
         let by_operation = by_operation.collect();
+        let by_region = raw.outcomes_by_region.iter().filter_map(|(region, name)| {
+            Some((region.clone(), self.reference(&named.outcomes, name, "outcomes")?))
+        });
+        let by_region = by_region.collect();
         let source = self.source(&raw.source);
         let lifecycle = Lifecycle {
             deprecated_on: raw.deprecated_on.as_ref().and_then(|text| self.date(text)),
@@ -71,7 +75,7 @@ impl Reader<'_> {
             capabilities: capabilities?,
             classes,
             sheet: sheet?,
-            outcomes: Arc::new(Outcomes { usual: usual?, by_operation }),
+            outcomes: Arc::new(Outcomes { usual: usual?, by_operation, by_region }),
             tiers: tiers.collect(),
             latency_ms: raw.latency_ms,
             source: source?,

@@ -58,6 +58,9 @@ pub struct RawModel {
     /// Those of single operations, by name.
     #[serde(default)]
     pub outcomes_by_operation: BTreeMap<Operation, Spanned<String>>,
+    /// Those of single regions or partners, by their word.
+    #[serde(default)]
+    pub outcomes_by_region: BTreeMap<String, Spanned<String>>,
     /// Service tiers besides `standard`.
     #[serde(default)]
     pub tiers: Vec<RawTier>,
@@ -153,6 +156,9 @@ pub struct RawOutputs {
     pub min: u32,
     /// For each picture that was asked for; when left out, the number that was asked for is the most.
     pub max: Option<u32>,
+    /// Each picture that is sent in leaves room for one less.
+    #[serde(default)]
+    pub max_includes_inputs: bool,
     pub when: Option<RawCondition>,
     pub source: Spanned<String>,
 }
@@ -208,6 +214,8 @@ pub struct RawCondition {
     pub stream: Option<bool>,
     #[serde(default)]
     pub regions: Vec<String>,
+    #[serde(default)]
+    pub regions_absent: Vec<String>,
     pub inputs_min: Option<u32>,
     pub inputs_max: Option<u32>,
     #[serde(default)]
@@ -297,6 +305,9 @@ pub enum RawForm {
     WorkTime {
         base: i64,
         per_megapixel_step: i64,
+        /// Whether that is two passes, of which guidance of 1 or less leaves one.
+        #[serde(default)]
+        guided: bool,
         min_per_mille: i64,
         max_per_mille: i64,
     },

@@ -129,6 +129,7 @@ impl Reader<'_> {
             steps_max: raw.steps_max,
             stream: raw.stream,
             regions: raw.regions,
+            regions_absent: raw.regions_absent,
             inputs_min: raw.inputs_min,
             inputs_max: raw.inputs_max,
             each_input: raw.each_input,

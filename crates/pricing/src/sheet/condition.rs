@@ -79,6 +79,8 @@ pub struct Condition {
     pub stream: Option<bool>,
     /// Deployments or regions of the account.
     pub regions: Vec<String>,
+    /// The account's is none of these.
+    pub regions_absent: Vec<String>,
     /// Pictures that are sent in, inclusive.
     pub inputs_min: Option<u32>,
     pub inputs_max: Option<u32>,
@@ -151,6 +153,7 @@ impl Condition {
             && self.steps_max.is_none_or(|max| facts.steps <= max)
             && self.stream.is_none_or(|stream| stream == facts.stream)
             && holds_word(&self.regions, facts.region)
+            && !self.regions_absent.iter().any(|word| word == facts.region)
             && self.inputs_min.is_none_or(|min| facts.input_count() >= i64::from(min))
             && self.inputs_max.is_none_or(|max| facts.input_count() <= i64::from(max))
             && facts.inputs.iter().all(|size| self.each_input.hold(*size))

@@ -77,10 +77,12 @@ pub enum EstimateForm {
         pixels: i64,
         pixels_for_min: i64,
     },
-    /// `base + per_megapixel_step · pixels · steps ÷ 10⁶`, spread by per mille around the expectation.
+    /// `base + per_megapixel_step · pixels · steps ÷ 10⁶`, spread by per mille around the expectation. Where the
+    /// model is `guided`, that is two passes a step, of which guidance of 1 or less leaves one.
     WorkTime {
         base: i64,
         per_megapixel_step: i64,
+        guided: bool,
         min_per_mille: i64,
         max_per_mille: i64,
     },

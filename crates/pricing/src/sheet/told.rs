@@ -18,6 +18,7 @@ impl Condition {
         parts.range("steps", self.steps_min.map(i64::from), self.steps_max.map(i64::from));
         let region = |word: &String| if word.is_empty() { "none named".to_owned() } else { word.clone() };
         parts.any("region", &self.regions.iter().map(region).collect::<Vec<_>>());
+        parts.any("region other than", &self.regions_absent.iter().map(region).collect::<Vec<_>>());
         parts.range("inputs", self.inputs_min.map(i64::from), self.inputs_max.map(i64::from));
         parts.word("each input", &self.each_input.to_string());
         parts.count("LoRAs", self.loras);

@@ -44,6 +44,13 @@ fn a_discount_that_is_advertised_and_not_proven_makes_the_price_unverified() {
 }
 
 #[test]
+fn a_price_that_is_only_taken_to_be_the_makers_is_no_surer_than_that() {
+    let [line, price, _] = parts("runware", "flux-2-pro", "first-megapixel", |_| ());
+    assert!(line.1 < Confidence::Derived, "{line:?}");
+    assert_eq!(price, ("the factor no-markup".to_owned(), Confidence::Derived));
+}
+
+#[test]
 fn what_past_charges_teach_is_not_an_estimate_of_the_catalogue() {
     let (_, sheet) = find("runware", "flux-1-dev");
     let call = default_call(&sheet);
@@ -79,6 +86,7 @@ fn factors_are_told_beside_the_price_that_they_change() {
         crate::quote::times(&sheet.sheet, line, &Facts::of(&call), now())
     };
     assert_eq!(told("bfl", "flux-2-pro", "first-megapixel", "standard"), None);
+    assert_eq!(told("runware", "flux-2-pro", "first-megapixel", "standard"), None, "a factor of one");
     assert_eq!(told("openrouter", "flux-2-max", "first-megapixel", "standard").as_deref(), Some("1055/1000"));
     assert_eq!(told("google", "gemini-3-pro-image", "image-out", "batch").as_deref(), Some("1/2"));
     // A search costs the same in a batch, and a reseller's fee holds for it too.

@@ -137,10 +137,12 @@ pub fn seedream_usd(question: &Question) -> Option<Bill> {
     Some(sequence(question, decimal(flat)))
 }
 
-/// "The model decides the count (0..max)", and the default of max_images is fifteen: "reserve max_images".
+/// "The model decides the count (0..max)", and the default of max_images is fifteen: "reserve max_images", but
+/// "inputs + outputs <= 15".
 fn sequence(question: &Question, price: Fraction) -> Bill {
+    let left = 15 - i64::try_from(question.inputs().len()).expect("few pictures");
     match question.word("sequential_image_generation") {
-        "auto" => between(whole(0), whole(15) * price, whole(15) * price),
+        "auto" => between(whole(0), whole(left) * price, whole(left) * price),
         _ => exact(question.images() * price),
     }
 }

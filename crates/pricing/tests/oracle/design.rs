@@ -45,7 +45,10 @@ pub fn ideogram_usd(question: &Question) -> Option<Bill> {
     let quality = question.call.quality.as_str();
     let price = match question.model {
         "ideogram-v4.5" => match quality {
+            // Before the list, or for medium the documented quote of 2026-11-11, no price is known.
+            "low" if question.is_before("2026-11-16T00:00:00Z") => return None,
             "low" => "0.03",
+            "medium" if question.is_before("2026-11-11T00:00:00Z") => return None,
             "medium" => "0.06",
             // Quoted live at 0.22 on 2026-10-01, cut by the list of 2026-11-16.
             "high" if question.is_before("2026-11-16T00:00:00Z") => "0.22",

@@ -21,6 +21,16 @@ fn guessed(question: &Question, work: Work, size: Size, steps: u32, hourly: [&st
     guessed_within(["0.6", "1.25"], question, work, size, steps, hourly)
 }
 
+/// "k · megapixels · steps · (2 if CFG else 1)": the guessed work is that of both passes, and guidance of 1 is none.
+fn passes(question: &Question) -> Fraction {
+    let guided = matches!(question.kind, "automatic1111" | "comfyui" | "invokeai" | "sdcpp" | "gpu-cloud")
+        && matches!(question.model, "sdxl" | "sd3.5-large" | "qwen-image");
+    match question.call.guidance_milli {
+        Some(..=1000) if guided => quotient(1, 2),
+        _ => whole(1),
+    }
+}
+
 /// A meter counts whole microseconds of each picture, so the bounds are rounded outwards.
 fn guessed_within(
     bounds: [&str; 2],
@@ -31,7 +41,7 @@ fn guessed_within(
     hourly: [&str; 3],
 ) -> Bill {
     let megapixels = quotient(size.pixels().into(), DECIMAL_MEGAPIXEL.into());
-    let seconds = decimal(work.0) + megapixels * whole(steps) * decimal(work.1);
+    let seconds = decimal(work.0) + megapixels * whole(steps) * decimal(work.1) * passes(question);
     let counted = whole((seconds * whole(1_000_000)).floor());
     let at = |microseconds: i128, hourly: &str| {
         question.images() * quotient(microseconds, 1_000_000) * decimal(hourly) * quotient(1, 3600)
@@ -93,14 +103,12 @@ pub fn localai_usd(question: &Question) -> Option<Bill> {
         return Some(upscale(question));
     }
     let work = workstation_work(question.model)?;
-    // "always asks the backend for 512x512", with 25 steps; "`n`/`size` ignored", one URL comes back.
-    let alone = quotient(1, question.call.n.into());
-    Some(match question.call.operation {
-        Operation::Inpaint => {
-            guessed(question, work, Size::new(512, 512), 25, [WORKSTATION; 3]).times([alone; 3])
-        }
-        _ => guessed(question, work, question.call.size, question.call.steps, [WORKSTATION; 3]),
-    })
+    // "Always asks the backend for 512x512".
+    let size = match question.call.operation {
+        Operation::Inpaint => Size::new(512, 512),
+        _ => question.call.size,
+    };
+    Some(guessed(question, work, size, question.call.steps, [WORKSTATION; 3]))
 }
 
 pub fn sglang_usd(question: &Question) -> Option<Bill> {
@@ -112,7 +120,18 @@ pub fn sglang_usd(question: &Question) -> Option<Bill> {
         "z-image-turbo" => ("0.3", "0.08"),
         _ => return None,
     };
-    Some(guessed(question, work, question.call.size, question.call.steps, [H100_SXM; 3]))
+    let (size, steps) = (question.call.size, question.call.steps);
+    if question.word("true_cfg_scale").is_empty() {
+        return Some(guessed(question, work, size, steps, [H100_SXM; 3]));
+    }
+    // One pass or two; the guessed work of Qwen-Image is that of two, that of the others of one.
+    let twice = match work.1 {
+        "0.13" => "0.26",
+        "0.32" => "0.64",
+        "0.08" => "0.16",
+        both => both,
+    };
+    Some(guessed_within(["0.3", "1.25"], question, (work.0, twice), size, steps, [H100_SXM; 3]))
 }
 
 /// Dollars per hour of an H100 SXM at RunPod, by the day on which it was read; nothing before the spring's list.
@@ -186,18 +205,23 @@ fn midjourney_reseller(question: &Question) -> Option<Bill> {
     };
     let quotas = |quotas: [&str; 3]| decimal(quotas[speed]) * quotient(1, 200);
     let small = matches!(question.call.operation, Operation::Upscale | Operation::Describe);
+    let imagines = matches!(question.call.operation, Operation::Generate | Operation::Variation);
     match question.call.region.as_str() {
         "apimart" | "no1" if !question.generates() => None,
+        // "From 0.045": turbo is dearer than that wherever it has a price.
+        "apimart" if speed == 2 => None,
         "apimart" => Some(exact(question.images() * decimal("0.045"))),
         "no1" => Some(exact(decimal(["0.05", "0.10", "0.20"][speed]))),
         "maxapi" if small => Some(exact(decimal("0.01"))),
+        // "Imagine-class calls": whether editing is one of them is not said.
+        "maxapi" if !imagines => None,
         "maxapi" => Some(exact(decimal(["0.015", "0.04", "0.108"][speed]))),
         "goapi" if question.call.operation == Operation::Upscale => match question.word("scale") {
             "2" => Some(exact(quotas(["9", "18", "40"]))),
             "4" => Some(exact(quotas(["27", "54", "120"]))),
             _ => None,
         },
-        "goapi" if !matches!(question.call.operation, Operation::Generate | Operation::Variation) => None,
+        "goapi" if !imagines => None,
         "goapi" => {
             Some(between(quotas(["3", "9", "20"]), quotas(["5", "9", "20"]), quotas(["5", "9", "20"])))
         }

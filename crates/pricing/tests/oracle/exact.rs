@@ -132,6 +132,20 @@ impl Bill {
         self.times([whole(0), whole(1), whole(1)])
     }
 
+    /// The same where a pool of whole dollars is free, of which nobody knows what is left.
+    pub fn with_pool(self, dollars: i128) -> Bill {
+        let covered = self.amount().least.min(dollars * TICKS);
+        self + between(quotient(-covered, TICKS), whole(0), whole(0))
+    }
+
+    /// The same where at least a smaller bill of the same lines is due.
+    pub fn least_of(mut self, fewer: &Bill) -> Bill {
+        for (line, smaller) in self.lines.iter_mut().zip(&fewer.lines) {
+            line[0] = smaller[0];
+        }
+        self
+    }
+
     /// The same where the sheet leaves more open than three figures say.
     pub fn within(mut self, agreement: Agreement) -> Bill {
         self.agreement = self.agreement.max(agreement);

@@ -165,17 +165,23 @@ pub fn cloudflare_usd(question: &Question) -> Option<Bill> {
 
 /// A router without markup: the partner's list, which the month's credits may cover.
 pub fn huggingface_usd(question: &Question) -> Option<Bill> {
-    // hf-inference: the documentation's ten seconds at 0.00012, a quarter more at most.
-    if question.model == "sd3-medium" {
-        let second = decimal("0.00012") * question.images();
-        return Some(between(whole(0), whole(10) * second, decimal("12.5") * second));
-    }
     let usual = match question.model {
         "flux-2-dev" | "sdxl" => "together",
+        "sd3-medium" => "hf-inference",
         _ => "fal",
     };
     let region = question.call.region.as_str();
     let bill = match if region.is_empty() { usual } else { region } {
+        // The documentation's ten seconds at 0.00012, a quarter more at most.
+        "hf-inference" => {
+            let second = decimal("0.00012") * question.images();
+            Some(between(whole(0), whole(10) * second, decimal("12.5") * second))
+        }
+        // "20 default in the OpenAPI": where steps are sent, more of them are dearer.
+        "together" if question.model == "sd3-medium" => {
+            let steps = quotient(question.call.steps.into(), 20).at_least(whole(1));
+            Some(together_usd(question)?.times([steps; 3]))
+        }
         "fal" | "fal-ai" => fal_usd(question),
         "replicate" => replicate_usd(question),
         "together" => together_usd(question),

@@ -39,8 +39,8 @@ const EDGES: &[(u32, u32)] = &[
 ];
 
 /// Pictures that are sent in: small ones, those at a whole number of megapixels and one step beyond, those of a
-/// whole number of tiles and beyond, and some that are shrunk before they are counted. The first is what
-/// Workers AI shrinks to.
+/// whole number of tiles and beyond, and some that are shrunk before they are counted. The first is the largest
+/// that Workers AI takes for FLUX.2 [dev].
 const INPUTS: &[(u32, u32)] = &[
     (512, 512),
     (64, 64),
@@ -157,6 +157,7 @@ fn values(option: &str) -> &'static [&'static str] {
         "gpus" => &["1", "2", "8"],
         "concurrency" => &["1", "4"],
         "utilisation_percent" => &["30", "100"],
+        "true_cfg_scale" => &["1", "4"],
         "safety_tolerance" | "magic_prompt" | "style_preset" | "watermark" | "go_fast" => &["2"],
         _ => &[],
     }
@@ -181,10 +182,8 @@ fn ingredients(dice: &mut Dice, model: &ModelSheet, operation: Operation, size: 
         Operation::Layerize => 1,
         _ => dice.between(1, shape.inputs_max.max(1)),
     };
-    // Workers AI shrinks what FLUX.2 [dev] is sent to 512 × 512.
-    let choices = if model.upstream == "@cf/black-forest-labs/flux-2-dev" { &INPUTS[..1] } else { INPUTS };
     let taken = |(width, height): &&(u32, u32)| shape.each_input.hold(Size::new(*width, *height));
-    let choices: Vec<_> = choices.iter().filter(taken).copied().collect();
+    let choices: Vec<_> = INPUTS.iter().filter(taken).copied().collect();
     for _ in 0..count {
         let (width, height) = *dice.one_of(&choices);
         ingredients.inputs.push(Size::new(width, height));
@@ -208,10 +207,12 @@ fn regions(kind: &str, model: &str) -> &'static [&'static str] {
         ("bedrock", _) => &["", "us-west-2", "us-east-1", "us-east-2"],
         ("xai", _) => &["", "us"],
         ("portkey", _) => &["", "production"],
+        ("openrouter", _) => &["", "byok"],
         ("seedream", _) => &["", "eu", "cn"],
         ("qwen", _) => &["", "cn"],
         ("huggingface", "flux-1-schnell" | "flux-1-dev") => &["", "replicate", "together"],
-        ("huggingface", "qwen-image") => &["", "together"],
+        ("huggingface", "qwen-image" | "sd3-medium") => &["", "together"],
+        ("huggingface", "sdxl") => &["", "hf-inference"],
         ("midjourney", _) => &[
             "",
             "pro",
@@ -272,6 +273,9 @@ pub fn call(dice: &mut Dice, kind: &str, model: &ModelSheet) -> ImageCall {
     if let Some(limit) = shape.steps {
         let any = dice.between(limit.min, limit.max);
         call.steps = *dice.one_of(&[limit.min, limit.default, limit.max, any]);
+    }
+    if let Some(limit) = shape.guidance_milli {
+        call.guidance_milli = *dice.one_of(&[None, Some(limit.min), Some(limit.default), Some(limit.max)]);
     }
     call.partial_images = u8::try_from(dice.between(0, shape.partial_images_max.into())).expect("few");
     call.stream = call.partial_images > 0;

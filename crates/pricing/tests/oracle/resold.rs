@@ -44,12 +44,14 @@ pub fn tokenmix_usd(question: &Question) -> Option<Bill> {
     Some(maker_usd(question)?.times([decimal("0.92"), whole(1), whole(1)]))
 }
 
-/// FLUX.2 by the catalogue's "0.03/MP": the maker's smaller price for further megapixels, or the same again.
+/// FLUX.2 by the catalogue's "0.03/MP": the maker's smaller price for further megapixels, or the same again; what is
+/// sent in at the maker's price.
 fn flux_2_by_the_megapixel(question: &Question, first: &str, further: &str) -> Bill {
     let megapixels = question.output_megapixels(BINARY_MEGAPIXEL);
     let maker = decimal(first) + (megapixels + whole(-1)) * decimal(further);
     let flat = megapixels * decimal(first);
     between(maker * question.images(), flat * question.images(), flat * question.images())
+        + exact(question.input_megapixels() * decimal(further))
 }
 
 /// Inference is paid to its maker; a plan's log costs 9 dollars per 100,000 beyond what is part of it.
@@ -79,9 +81,25 @@ fn openrouter_list(question: &Question) -> Option<Bill> {
     Some(exact(question.images() * decimal(flat)))
 }
 
-/// Prices pass through; the money to pay them costs 5.5 % when it is bought.
+/// "`n` is an upper bound: fewer images may come back", but none is no success.
+fn perhaps_fewer(question: &Question) -> Option<Bill> {
+    let mut single = question.call.clone();
+    single.n = 1;
+    let one = openrouter_list(&Question { call: &single, ..*question })?;
+    Some(openrouter_list(question)?.least_of(&one))
+}
+
+/// Prices pass through; the money to pay them costs 5.5 % when it is bought. With keys of one's own the vendor is
+/// paid directly, and 5 % come on top from such money, unless the million of the month is not used up.
 pub fn openrouter_usd(question: &Question) -> Option<Bill> {
-    Some(openrouter_list(question)?.times([decimal("1.055"); 3]))
+    let list = perhaps_fewer(question)?;
+    Some(match question.call.region.as_str() {
+        "byok" => {
+            let fee = whole(1) + decimal("0.05") * decimal("1.055");
+            list.times([whole(1), fee, fee])
+        }
+        _ => list.times([decimal("1.055"); 3]),
+    })
 }
 
 fn lower_since(question: &Question, listed: &str, charged: &str) -> Bill {
@@ -89,7 +107,8 @@ fn lower_since(question: &Question, listed: &str, charged: &str) -> Bill {
     between(of(listed), of(charged), of(charged))
 }
 
-/// No markup; zero data retention is a tenth of a thousandth of a dollar a request.
+/// No markup; zero data retention is a tenth of a thousandth of a dollar a request. Five dollars of the month may be
+/// free.
 pub fn vercel_usd(question: &Question) -> Option<Bill> {
     let list = match question.model {
         // One comparison names 0.035 without a size: it may hold for the small tier alone.
@@ -102,10 +121,11 @@ pub fn vercel_usd(question: &Question) -> Option<Bill> {
         "recraft-v4.1-pro" | "recraft-v4.1-utility-pro" => lower_since(question, "0.21", "0.25"),
         _ => maker_usd(question)?,
     };
-    Some(match question.word("zeroDataRetention") {
+    let bill = match question.word("zeroDataRetention") {
         "true" => list + exact(decimal("0.0001")),
         _ => list,
-    })
+    };
+    Some(bill.with_pool(5))
 }
 
 /// Unified billing: the vendor's list price, and 5 % on every purchase of the credits that pay it. Where the gateway's

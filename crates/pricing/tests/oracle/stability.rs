@@ -4,10 +4,6 @@ use crate::exact::{Agreement, Bill, between, decimal, exact};
 use crate::question::Question;
 
 /// What works on a picture that is sent in, by an endpoint of its own.
-pub fn is_service(model: &str) -> bool {
-    service_credits(model).is_some()
-}
-
 fn service_credits(model: &str) -> Option<&'static str> {
     Some(match model {
         "stable-image-outpaint" => "4",
@@ -39,7 +35,8 @@ fn older_credits(model: &str) -> Option<&'static str> {
 
 pub fn expected_usd(question: &Question) -> Option<Bill> {
     let credits = match question.model {
-        model if is_service(model) && question.is_before("2025-08-01T00:00:00Z") => older_credits(model)?,
+        // Rows of v2beta need an effective date; version 1 is not in the notice.
+        model if model != "sdxl" && question.is_before("2025-08-01T00:00:00Z") => older_credits(model)?,
         "stable-image-ultra" => "8",
         "stable-image-core" => "3",
         "sd3.5-large" => "6.5",

@@ -105,6 +105,9 @@ fn counts_are_split_as_far_as_the_reply_says() {
         of(json!({"input_tokens": 1, "output_tokens": 0})),
         [(text_in, 1), (image_in, 0), (text_out, 0)]
     );
+    let made_up = json!({"input_tokens": 0, "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
+        "output_tokens": 0, "total_tokens": 0});
+    assert_eq!(of(made_up), [], "zeros throughout are no counts");
     assert_eq!(of(json!({"input_tokens": "many", "output_tokens": -4})), []);
     assert_eq!(of(json!(null)), []);
 }

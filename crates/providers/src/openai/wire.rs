@@ -103,15 +103,21 @@ impl Usage<'_> {
         let (text_in, image_in) = split(input, input_text, input_image);
         let (output_text, output_image) = details(self.output_tokens_details.as_ref());
         let (image_out, text_out) = split(count(self.output_tokens), output_image, output_text);
-        // A picture that cost no token contradicts itself (some compatible servers count nothing): then the
-        // price of the picture decides, not zero.
-        let image_out = image_out.filter(|tokens| !made || *tokens > 0);
-        reply::usage([
+        let counts = [
             (Meter::TextInputTokens, text_in),
             (Meter::ImageInputTokens, image_in),
             (Meter::ImageOutputTokens, image_out),
             (Meter::TextOutputTokens, text_out),
-        ])
+        ];
+        // A picture that cost no token contradicts itself: some compatible servers count nothing, and LiteLLM makes
+        // up zeros where its upstream told nothing. Then the price of the picture decides, not zero, and of the words
+        // too where they are zero as well.
+        let nothing_counted = counts.iter().all(|(_, count)| count.unwrap_or(0) == 0);
+        let told = |(meter, count): (Meter, Option<i64>)| {
+            let made_up = made && (nothing_counted || meter == Meter::ImageOutputTokens);
+            (meter, count.filter(|count| !made_up || *count > 0))
+        };
+        reply::usage(counts.map(told))
     }
 }
 

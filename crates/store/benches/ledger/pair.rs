@@ -70,13 +70,18 @@ pub(crate) async fn pair(store: &Store, caller: usize) -> Duration {
         provider_request_id: Some("req_0123456789abcdef".to_owned()),
         fault_json: None,
     };
+    let list = ListPrice {
+        amount: Ticks::new(400_000_000),
+        doubtful: Ticks::ZERO,
+        trust: Some(("official".to_owned(), jiff::civil::date(2026, 11, 22))),
+    };
     let finish = RequestEnd {
         status: RequestStatus::Succeeded,
         http_status: 200,
         error_code: None,
         answer_json: Some("a".repeat(ANSWER_BYTES)),
         images_delivered: 1,
-        list: Some(Ticks::new(400_000_000)),
+        list: Some(list),
         saved: Some(Ticks::new(10_000_000)),
         free_idempotency_key: false,
     };

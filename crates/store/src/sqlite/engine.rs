@@ -58,10 +58,6 @@ impl Sqlite {
 }
 
 impl Engine for Sqlite {
-    fn is_local(&self) -> bool {
-        true
-    }
-
     fn commit(&mut self, memory: &mut Memory, group: &mut [Box<dyn Command>]) -> Result<(), StoreError> {
         let changed = match transact(&self.connection, memory, group, apply_together) {
             Err(Failure::Spoiled) => transact(&self.connection, memory, group, apply_apart),

@@ -197,6 +197,8 @@ async fn usage_adds_up_in_every_grouping() {
         saved: known(saved),
         // As `settled` says: a third of each charge.
         doubtful: Ticks::new(charged / 3),
+        // As `list_price` says: a quarter of each.
+        list_doubtful: Ticks::new(list / 4),
         // None of them at a service tier, and the charges of these tests name a basis of their own.
         saved_offer: known(saved),
         basis: BasisFigures { resolved: Ticks::new(charged), ..BasisFigures::default() },

@@ -1,7 +1,5 @@
 //! The suite on SQLite, with its files, locks and crashes.
 
-#[path = "alone.rs"]
-mod alone;
 #[path = "broken.rs"]
 mod broken;
 #[path = "budgets.rs"]

@@ -82,7 +82,8 @@ fn besides(offer: &Offer, at: Timestamp, sources: &mut Vec<String>) -> Vec<Strin
         let most = outputs.max.map_or("as many as asked for".to_owned(), |max| max.to_string());
         let when = outputs.when.told(Period::default());
         let mark = marks(sources, &[&outputs.source]);
-        told.push(format!("makes {} to {most} pictures: {} ({when}) {mark}", outputs.min, outputs.id));
+        let less = if outputs.max_includes_inputs { ", less those that are sent in" } else { "" };
+        told.push(format!("makes {} to {most} pictures{less}: {} ({when}) {mark}", outputs.min, outputs.id));
     }
     for pool in &sheet.allowances {
         let (worth, period) = (pool.worth.short(), pool.per.as_str());

@@ -377,7 +377,8 @@ fn a_job_that_has_said_its_last_word_is_asked_for_no_more() {
         for provider in &mut Arc::make_mut(&mut settings.catalogue).providers {
             for model in &mut Arc::make_mut(provider).models {
                 let usual = Arc::new(OutcomeMatrix::new(Vec::new()));
-                Arc::make_mut(model).outcomes = Arc::new(Outcomes { usual, by_operation: Vec::new() });
+                let (by_operation, by_region) = (Vec::new(), Vec::new());
+                Arc::make_mut(model).outcomes = Arc::new(Outcomes { usual, by_operation, by_region });
             }
         }
     };

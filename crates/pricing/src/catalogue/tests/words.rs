@@ -4,7 +4,7 @@ use super::{SOUND, plant, read};
 use crate::quote::{Bounds, bounds};
 use crate::testing::instant;
 use crate::{Facts, ModelSheet};
-use gallerist_domain::{ImageCall, Operation, OptionWord, Size};
+use gallerist_domain::{Billed, ChargeEvent, ImageCall, Operation, OptionWord, Size};
 use std::sync::Arc;
 
 const LINE: &str = "    { line = \"picture\", meter = \"images\", amount = \"4\", currency = \"credit\", source = \"page\" },\n]";
@@ -82,8 +82,43 @@ fn the_model_may_decide_how_many_pictures_come() {
     let word = OptionWord { name: "set".to_owned(), value: "yes".to_owned() };
     let asked = price(&fewer, |call| (call.n, call.option_words) = (4, vec![word.clone()]));
     assert_eq!(asked, ["0.04", "0.16", "0.16"]);
+    let room = model(&with_sheet(&rule("min = 1, max = 5, max_includes_inputs = true")));
+    let beside = |inputs: usize| {
+        price(&room, |call| call.ingredients.inputs = vec![Size::new(64, 64); inputs])[2].clone()
+    };
+    assert_eq!([beside(0), beside(3), beside(9)], ["0.20", "0.08", "0.04"], "each leaves room for one less");
     let wrong = mistake(&with_sheet(&rule("min = 3, max = 2")));
     assert_eq!(wrong, "`max` is at least 1, and at least `min`");
+    let wrong = mistake(&with_sheet(&rule("min = 1, max_includes_inputs = true")));
+    assert_eq!(wrong, "`max_includes_inputs` needs a `max` that includes them");
+}
+
+#[test]
+fn a_partner_may_charge_by_rules_of_its_own_when_things_go_wrong() {
+    let rows = |failed: &str| {
+        let events =
+            "success filtered refused rejected cancelled_queued cancelled_running disconnected timed_out";
+        let others: String = events.split(' ').map(|event| format!("{event} = \"yes\"\n")).collect();
+        format!("{others}failed = \"{failed}\"\n")
+    };
+    let (partner, edits) = (rows("unknown"), rows("yes"));
+    let mut text = SOUND.to_owned();
+    plant(
+        &mut text,
+        "[outcomes.default]",
+        &format!("[outcomes.partner]\n{partner}\n[outcomes.edits]\n{edits}\n[outcomes.default]"),
+    );
+    let own = "outcomes_by_region = { partner = \"partner\" }\noutcomes_by_operation = { edit = \"edits\" }";
+    plant(&mut text, "sheet = \"flat\"\n", &format!("sheet = \"flat\"\n{own}\n"));
+    let model = model(&text);
+    let failed = |operation, region: &str| model.outcomes.of(operation, region).billed(ChargeEvent::Failed);
+    assert_eq!(failed(Operation::Generate, "partner"), Billed::Unknown);
+    assert_eq!(failed(Operation::Edit, "partner"), Billed::Unknown, "the partner sends the bill");
+    assert_eq!(failed(Operation::Edit, ""), Billed::Yes);
+    assert_eq!(failed(Operation::Generate, "elsewhere"), Billed::No);
+    assert_eq!(model.outcomes.all().count(), 3);
+    let unknown = mistake(&text.replace("{ partner = \"partner\" }", "{ partner = \"other\" }"));
+    assert!(unknown.contains("\"other\" is not defined in [outcomes]"), "{unknown}");
 }
 
 #[test]
@@ -126,4 +161,31 @@ fn a_drawing_has_a_price_and_cannot_be_ordered() {
     assert_eq!(price(&model(&text), |_| {})[1], "0.04");
     let served = text.replace("concurrency_max = 4", "concurrency_max = 4\nserves = [\"generate\"]");
     assert!(mistake(&served).contains("answers with svg, which no adapter can order"));
+}
+
+#[test]
+fn a_fee_may_fall_on_everybody_but_those_of_one_plan() {
+    let fee =
+        "numerator = 11, denominator = 10, when = { regions_absent = [\"own-keys\"] }, source = \"page\"";
+    let model = model(&with_sheet(&format!("factors = [{{ factor = \"fee\", {fee} }}]")));
+    let of = |region: &str| price(&model, |call| call.region = region.to_owned())[1].clone();
+    assert_eq!([of(""), of("eu"), of("own-keys")], ["0.044", "0.044", "0.04"]);
+}
+
+#[test]
+fn guidance_of_one_leaves_one_pass_of_two() {
+    let time = "    { line = \"time\", meter = \"gpu_seconds\", amount = \"0.01\", source = \"page\" },\n]\n";
+    let of = |guided: &str, guidance_milli: Option<u32>| {
+        let work = "base = 1000000, per_megapixel_step = 1000000, min_per_mille = 1000, max_per_mille = 1000";
+        let form = format!("form = {{ work_time = {{ {work}{guided} }} }}, source = \"page\"");
+        let estimate = format!("estimates = [{{ meter = \"gpu_seconds\", each = \"image\", {form} }}]");
+        let mut text = SOUND.to_owned();
+        plant(&mut text, LINE, &format!("{time}{estimate}"));
+        price(&model(&text), |call| (call.steps, call.guidance_milli) = (10, guidance_milli))[1].clone()
+    };
+    // 1 s, and 1.048576 s for each of ten steps.
+    assert_eq!(of(", guided = true", None), "0.1148576", "the engine's own guidance");
+    assert_eq!(of(", guided = true", Some(1_001)), "0.1148576");
+    assert_eq!(of(", guided = true", Some(1_000)), "0.0624288");
+    assert_eq!(of("", Some(1_000)), "0.1148576", "a distilled model has one pass anyway");
 }
