@@ -14,6 +14,7 @@ use crate::market::Market;
 use crate::outcome;
 use crate::persist;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
+use crate::refusing;
 use crate::request::Incoming;
 use crate::shared::Shared;
 use crate::thrift;
@@ -304,6 +305,7 @@ impl Life {
                 // A cheaper offer of the plan may still fit; where the limit is one of this provider or model,
                 // any other.
                 let asked = asked.filter(|_| !breach.about_offers);
+                refusing::tell(&shared, &breach);
                 let refusal = self.store_refusal(StoreError::BudgetExceeded(breach));
                 self.over_cap = Some(OverCap { asked, refusal });
                 return Ok(Tried::Passed);

@@ -22,6 +22,7 @@ pub mod credits;
 pub mod deliveries;
 pub mod error;
 pub mod feed_books;
+pub mod full;
 pub mod keys;
 pub mod learning;
 pub mod ledger;
@@ -62,7 +63,7 @@ pub use credits::{DailyCharges, Expired, LotRecord, OpenAmounts};
 pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
 pub use feed_books::{FeedPart, FeedVersions, peek_feed_parts};
-pub use keys::{KeyChange, KeyRecord, NewKey, NewSecret};
+pub use keys::{GrantsChange, KeyChange, KeyRecord, LimitsChange, NewKey, NewSecret};
 pub use learning::SettledCharge;
 pub use ledger::adjust::Adjustment;
 pub use ledger::{
@@ -243,6 +244,13 @@ impl Store {
         let ending = move || inner.replica.as_ref().map(postgres::Replica::end);
         tokio::task::spawn_blocking(ending).await.map_err(|_| StoreError::Closed)?;
         Ok(())
+    }
+
+    /// Waits until nothing can be written any more because the writer has panicked: every command answers
+    /// [`StoreError::Closed`] then, and only another opening helps, in this process or the next. What is committed
+    /// is on disk. A store that is closed in order does not end the waiting.
+    pub async fn broken(&self) {
+        self.inner.writer.broken().await;
     }
 
     /// Whether other processes may have the same database open.

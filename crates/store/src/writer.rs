@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
 use crate::alerts::Told;
+use crate::full::Fullness;
 use crate::simulation::OnDisk;
 
 mod command;
@@ -29,7 +30,7 @@ mod memory;
 
 use command::{Asked, Unasked};
 pub(crate) use command::{Command, Rule, Work};
-use hand::{Message, Patient, State};
+use hand::{Alarm, Message, Patient, State};
 pub(crate) use memory::{Changed, Live, Memory, Writing};
 
 /// Commands in one transaction; bounds the wait of the first one answered.
@@ -56,6 +57,8 @@ pub(crate) struct Writer {
     patient: Arc<Patient>,
     charged_ticks: Arc<AtomicI64>,
     told: Arc<Told>,
+    fullness: Arc<Fullness>,
+    alarm: Alarm,
     hand: Mutex<Option<Hand>>,
 }
 
@@ -75,9 +78,10 @@ impl Writer {
         calls_keep: bool,
     ) -> Result<Writer, StoreError> {
         let (writer, mut state, commands) = Writer::idle(engine, live, queue_max, calls_keep);
+        let alarm = writer.alarm.clone();
         let thread = std::thread::Builder::new()
             .name("gallerist-writer".to_owned())
-            .spawn(move || hand::run(&mut state, commands))
+            .spawn(move || hand::run(&mut state, commands, &alarm))
             .map_err(|error| StoreError::file("the writer's thread", error))?;
         Ok(writer.with(Hand::Thread(thread)))
     }
@@ -100,9 +104,19 @@ impl Writer {
         let patient = Arc::new(Patient::default());
         let charged_ticks = Arc::new(AtomicI64::new(0));
         let told = Arc::new(Told::default());
-        let memory = Memory::new(live, calls_keep, Arc::clone(&charged_ticks), Arc::clone(&told));
+        let fullness = Arc::new(Fullness::default());
+        let (charges, raised, room) = (Arc::clone(&charged_ticks), Arc::clone(&told), Arc::clone(&fullness));
+        let memory = Memory::new(live, calls_keep, charges, raised, room);
         let state = State { engine, memory, patient: Arc::clone(&patient) };
-        let writer = Writer { queue: Some(queue), patient, charged_ticks, told, hand: Mutex::new(None) };
+        let writer = Writer {
+            queue: Some(queue),
+            patient,
+            charged_ticks,
+            told,
+            fullness,
+            alarm: Alarm::default(),
+            hand: Mutex::new(None),
+        };
         (writer, state, commands)
     }
 
@@ -131,6 +145,15 @@ impl Writer {
         &self.told
     }
 
+    pub(crate) fn fullness(&self) -> &Fullness {
+        &self.fullness
+    }
+
+    /// Waits until nothing can be written any more, because the thread has panicked.
+    pub(crate) async fn broken(&self) {
+        self.alarm.rung().await;
+    }
+
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         work: impl Work<T> + 'static,
@@ -142,15 +165,22 @@ impl Writer {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Writes without an answer but for a failure, which is told on the writer's thread: the command may lie
-    /// aside for [`PATIENCE`], and goes ahead of everything that is queued after it.
+    /// Writes without an answer but for a failure, which is told by whoever commits, or at once where nothing is
+    /// written any more: the command may lie aside for [`PATIENCE`], and goes ahead of everything that is queued
+    /// after it.
     pub(crate) fn write_later(
         &self,
         work: impl Work<()> + 'static,
         on_failure: impl FnOnce(StoreError) + Send + 'static,
     ) {
-        let waiting = self.patient.push(Box::new(Unasked { work, outcome: None, on_failure }));
-        let queue = self.queue.as_ref().expect("it is taken only by drop").downgrade();
+        let queue = self.queue.as_ref().expect("it is taken only by drop");
+        let command = Box::new(Unasked { work, outcome: None, on_failure });
+        if queue.is_closed() {
+            command.answer(Err(StoreError::Closed));
+            return;
+        }
+        let waiting = self.patient.push(command);
+        let queue = queue.downgrade();
         if waiting >= COMMANDS_PER_COMMIT_MAX {
             if let Some(queue) = queue.upgrade() {
                 let _ = queue.try_send(Message::Nudge);

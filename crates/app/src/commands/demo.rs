@@ -97,7 +97,10 @@ pub async fn run(command: DemoCommand, json: bool) -> Result<()> {
         if !json {
             telling::stay(&demo);
         }
-        ended.first().await;
+        tokio::select! {
+            () = ended.first() => {}
+            () = demo.gateway.broken() => {}
+        }
     }
     demo.end().await?;
     done

@@ -111,6 +111,8 @@ async fn a_cap_that_would_be_passed_is_told_in_figures() {
         held: 20,
         disputed: 5,
         asked: 40,
+        project: Some("shop".parse().unwrap()),
+        window_start: None,
         resets_at: None,
         about_offers: false,
     }));

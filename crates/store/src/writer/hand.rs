@@ -1,8 +1,9 @@
 //! What commits: the writer's thread, or a task in virtual time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{COMMANDS_PER_COMMIT_MAX, Command, Engine, Memory};
 use crate::StoreError;
@@ -13,6 +14,22 @@ pub(super) enum Message {
     /// Patient commands have waited long enough.
     Nudge,
     Close,
+}
+
+/// Rung when the writer has panicked: nothing can be said of what it remembers then, so nothing is written any more.
+#[derive(Clone, Default)]
+pub(super) struct Alarm(Arc<watch::Sender<bool>>);
+
+impl Alarm {
+    fn ring(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Waits until it is rung.
+    pub(super) async fn rung(&self) {
+        // The sender is this one, so waiting ends with nothing else.
+        let _ = self.0.subscribe().wait_for(|rung| *rung).await;
+    }
 }
 
 type Commands = Vec<Box<dyn Command>>;
@@ -63,6 +80,7 @@ impl<E: Engine> State<E> {
             false => self.engine.commit(&mut self.memory, &mut commands),
         };
         if let Err(error) = &outcome {
+            self.memory.fullness.note(error);
             tracing::error!(%error, commands = commands.len(), "a commit failed; nothing of it was written");
         }
         Committed { commands, outcome }
@@ -96,8 +114,22 @@ fn gather(first: Option<Message>, queue: &mut mpsc::Receiver<Message>, queued: &
     }
 }
 
-/// The work of the writer's thread.
-pub(super) fn run(state: &mut State<Box<dyn Engine>>, mut queue: mpsc::Receiver<Message>) {
+/// The work of the writer's thread, and what follows where it panics.
+pub(super) fn run(state: &mut State<Box<dyn Engine>>, queue: mpsc::Receiver<Message>, alarm: &Alarm) {
+    // With the queue go those who stand in it, who are answered by that.
+    let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(state, queue))) else { return };
+    alarm.ring();
+    for command in state.patient.take() {
+        let answer = AssertUnwindSafe(|| command.answer(Err(StoreError::Closed)));
+        if catch_unwind(answer).is_err() {
+            tracing::error!("who waited for the books panicked over their end");
+        }
+    }
+    resume_unwind(panic);
+}
+
+/// Commits until everybody has gone.
+fn work(state: &mut State<Box<dyn Engine>>, mut queue: mpsc::Receiver<Message>) {
     let mut queued: Commands = Vec::with_capacity(COMMANDS_PER_COMMIT_MAX);
     while let Some(first) = queue.blocking_recv() {
         gather(Some(first), &mut queue, &mut queued);

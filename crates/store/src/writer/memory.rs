@@ -9,6 +9,7 @@ use crate::StoreError;
 use crate::alerts::{Raised, Told};
 use crate::budgets::LiveBudgets;
 use crate::feed_books::LiveFeeds;
+use crate::full::Fullness;
 use crate::keys::LiveKeys;
 use crate::ledger::{Moving, Names};
 use crate::sql::Sql;
@@ -77,6 +78,7 @@ pub(crate) struct Memory {
     /// What the present transaction raises, and who tells it.
     raised: Vec<Raised>,
     told: Arc<Told>,
+    pub(super) fullness: Arc<Fullness>,
 }
 
 impl Memory {
@@ -85,8 +87,10 @@ impl Memory {
         calls_keep: bool,
         charged_ticks: Arc<AtomicI64>,
         told: Arc<Told>,
+        fullness: Arc<Fullness>,
     ) -> Memory {
-        Memory { names: Names::default(), live, calls_keep, charged_ticks, raised: Vec::new(), told }
+        let (names, raised) = (Names::default(), Vec::new());
+        Memory { names, live, calls_keep, charged_ticks, raised, told, fullness }
     }
 
     /// For the commands of one transaction.
@@ -95,6 +99,7 @@ impl Memory {
         self.raised.clear();
         Writing {
             raised: &mut self.raised,
+            fullness: &self.fullness,
             connection,
             names: &mut self.names,
             calls_keep: self.calls_keep,
@@ -123,6 +128,7 @@ pub(crate) struct Writing<'a> {
     pub(crate) charged: Ticks,
     /// The alerts that they have raised; told when it is committed.
     pub(crate) raised: &'a mut Vec<Raised>,
+    fullness: &'a Fullness,
     /// The counters that they have moved, of which the alerts follow at the end.
     pub(crate) moved: Vec<(i64, Moving)>,
 }
@@ -132,11 +138,17 @@ impl Writing<'_> {
     pub(super) fn run<T>(&mut self, work: &impl Work<T>) -> Result<T, StoreError> {
         let (raised, moved) = (self.raised.len(), self.moved.len());
         let outcome = work.run(self);
-        if outcome.is_err() {
+        if let Err(error) = &outcome {
+            self.note_failure(error);
             self.raised.truncate(raised);
             self.moved.truncate(moved);
         }
         outcome
+    }
+
+    /// Looks what the failure of a command tells beyond it.
+    pub(crate) fn note_failure(&self, error: &StoreError) {
+        self.fullness.note(error);
     }
 
     /// Budgets are other ones from here on.
