@@ -193,7 +193,7 @@ statements! {
     // quarter of an hour, and only then by fingerprint: what arrives at one time lies together, where an index of
     // fingerprints alone would read and write another page of years for every request.
     REPEATABLE = "SELECT r.id FROM requests r JOIN projects p ON p.number = r.project
-        WHERE r.created_at / 900000000 IN (?5, ?5 + 1, ?5 + 2) AND r.fingerprint = ?1 AND p.name = ?2 AND r.key_id IS NOT DISTINCT FROM ?3 AND r.created_at >= ?4
+        WHERE r.created_at / 900000000 IN (?5, ?6, ?7) AND r.fingerprint = ?1 AND p.name = ?2 AND r.key_id IS NOT DISTINCT FROM ?3 AND r.created_at >= ?4
             AND (r.status <> 'failed' OR EXISTS (SELECT 1 FROM attempts a WHERE a.request = r.number
                 AND (a.charged_ticks > 0 OR a.status = 'reserved' OR a.status = 'disputed')))
         ORDER BY r.status = 'running' DESC, r.number DESC LIMIT 1";
@@ -249,6 +249,7 @@ impl Store {
         fingerprint: [u8; 32],
         since: Timestamp,
     ) -> Result<Option<RequestId>, StoreError> {
+        let quarter = micros(since).div_euclid(QUARTER_MICROSECONDS);
         self.read(move |connection| {
             connection.query_opt(
                 REPEATABLE,
@@ -257,7 +258,9 @@ impl Store {
                     project.as_str(),
                     key_id,
                     micros(since),
-                    micros(since) / QUARTER_MICROSECONDS
+                    quarter,
+                    quarter + 1,
+                    quarter + 2
                 ],
                 |row| words::request_id(row, 0),
             )
