@@ -97,6 +97,11 @@ impl Meter {
         }
     }
 
+    /// Whether it counts time of hardware, which is paid by the hour whoever uses it.
+    pub const fn is_hardware_time(self) -> bool {
+        matches!(self, Meter::GpuSeconds | Meter::ColdStartSeconds)
+    }
+
     /// Whether it counts tokens.
     pub const fn is_tokens(self) -> bool {
         matches!(

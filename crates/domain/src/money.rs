@@ -203,12 +203,27 @@ impl Decimal {
 
     /// `self × other` in dollars, rounded once to ticks, half up; `None` beyond the range.
     pub fn product_ticks(self, other: Decimal) -> Option<Ticks> {
+        self.product_ticks_by(other, divide_half_up)
+    }
+
+    /// `self × other` in dollars, rounded once to ticks, up; `None` beyond the range.
+    pub fn product_ticks_up(self, other: Decimal) -> Option<Ticks> {
+        self.product_ticks_by(other, |numerator, denominator| {
+            Some(numerator.div_euclid(denominator) + i128::from(numerator.rem_euclid(denominator) > 0))
+        })
+    }
+
+    fn product_ticks_by(
+        self,
+        other: Decimal,
+        divide: impl FnOnce(i128, i128) -> Option<i128>,
+    ) -> Option<Ticks> {
         let product = self.mantissa.checked_mul(other.mantissa)?;
         let scale = self.scale + other.scale;
         let ticks = if scale <= TICK_DIGITS {
             product.checked_mul(10i128.pow(TICK_DIGITS - scale))?
         } else {
-            divide_half_up(product, 10i128.checked_pow(scale - TICK_DIGITS)?)?
+            divide(product, 10i128.checked_pow(scale - TICK_DIGITS)?)?
         };
         i64::try_from(ticks).ok().map(Ticks)
     }

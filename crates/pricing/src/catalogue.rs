@@ -6,6 +6,7 @@
 
 mod check;
 mod entries;
+mod hardware;
 mod lines;
 mod models;
 mod origin;
@@ -15,6 +16,7 @@ mod shapes;
 mod words;
 
 pub use check::makes as makes_size;
+pub(crate) use hardware::spread;
 pub use origin::{Kind, Origin};
 
 use crate::sheet::{Currency, Outcomes, PriceSheet, Source};

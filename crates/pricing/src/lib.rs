@@ -1,7 +1,8 @@
 //! What it costs: the catalogue, quotes before a call and settlements after it.
 //!
 //! This room owns the grammar of prices ([`sheet`]), the reading of the catalogue ([`catalogue`]), the
-//! quote ([`quote`]), what a bundle saves ([`bundle`]), the settlement ([`settle`]), how sure a figure is ([`trust`]), the forecast of prepaid credits ([`credits`]), what past
+//! quote ([`quote`]), what a bundle saves ([`bundle`]), the settlement ([`settle`]), what a call adds
+//! where the hardware is paid anyway ([`marginal`]), how sure a figure is ([`trust`]), the forecast of prepaid credits ([`credits`]), what past
 //! charges teach ([`learned`]), other people's price lists ([`import`]), polled prices ([`feed`]) and what
 //! figures foretell ([`watch`]). All of it is pure: the time of day is an argument,
 //! nothing is fetched (reading an override directory apart), and no float exists. It refuses to decide
@@ -19,6 +20,7 @@ pub mod facts;
 pub mod feed;
 pub mod import;
 pub mod learned;
+pub mod marginal;
 pub mod offer;
 pub mod quantity;
 pub mod quote;

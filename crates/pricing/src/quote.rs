@@ -93,7 +93,7 @@ pub fn quote<'a>(sheet: &'a PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Res
 }
 
 /// Adds up the lines that apply, and calls `visit` with each.
-fn walk<'a>(
+pub(crate) fn walk<'a>(
     sheet: &'a PriceSheet,
     facts: &Facts<'_>,
     at: Timestamp,

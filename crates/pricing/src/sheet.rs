@@ -86,7 +86,8 @@ pub struct PriceLine {
     /// The lower end of the price.
     pub price: Price,
     /// What is expected, and what settles where nothing better is known: the higher figure where sources
-    /// conflict, the last one seen where a price moves.
+    /// conflict, the last one seen where a price moves. Of hardware that is not always at work, all three are
+    /// amortised: the rent divided by the utilisation.
     pub price_expected: Price,
     /// The upper end, where the sources leave the truth open or the price moves; equals `price` when it is
     /// settled.
@@ -111,6 +112,9 @@ pub struct PriceLine {
     pub input_at_most: i64,
     /// Edge of a tile in pixels, for meters of tiles; 0 for others.
     pub tile_edge: u32,
+    /// Per cent of its time that the hardware works, over which its rent is spread; 1 to 100, and 100 where the
+    /// line says nothing of it.
+    pub utilisation_percent: u8,
     /// Counts only when the provider reports its meter; quoted as nothing.
     pub only_reported: bool,
     /// Which factors of the sheet apply.
@@ -125,6 +129,30 @@ pub struct PriceLine {
 }
 
 impl PriceLine {
+    /// What a rent comes to when it is spread over the time that the hardware works, exactly; `None` beyond what
+    /// an amount can hold.
+    pub fn amortised(&self, rent: Price) -> Option<Price> {
+        let (hundred, percent) = self.utilisation();
+        Some(Price { amount: rent.amount.checked_mul(hundred)?, per: rent.per.checked_mul(percent)? })
+    }
+
+    /// The rent behind one of the line's own prices: [`Self::amortised`] undone, exactly.
+    pub fn rent_of(&self, price: Price) -> Price {
+        let (hundred, percent) = self.utilisation();
+        let Price { amount, per } = price;
+        Price { amount: Ticks::new(amount.get() / hundred), per: per / percent }
+    }
+
+    /// A hundred and the utilisation, in lowest terms.
+    fn utilisation(&self) -> (i64, i64) {
+        let percent = i64::from(self.utilisation_percent.max(1));
+        let (mut a, mut b) = (100, percent);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        (100 / a, percent / a)
+    }
+
     /// Dollars for one unit as people count it, `0.0300000000`; per more than one, `30.0000000000 / 1000000`.
     pub fn unit_price_usd(&self) -> String {
         let per = self.price_expected.per / self.meter.base_units_per_unit();
@@ -277,6 +305,15 @@ pub struct Currency {
     pub source: Arc<Source>,
 }
 
+/// What time of hardware adds that is paid anyway, working or not: electricity, or nothing where the rent has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarginalRate {
+    /// Id of the price line that it stands beside.
+    pub line: String,
+    /// Per hour.
+    pub price: Price,
+}
+
 /// Everything that prices one model (or several that are priced alike).
 #[derive(Clone, Debug, Default)]
 pub struct PriceSheet {
@@ -288,6 +325,8 @@ pub struct PriceSheet {
     /// The least that a call costs that costs anything; a line of [`Meter::Calls`].
     pub minimum: Option<Box<PriceLine>>,
     pub allowances: Vec<Arc<Allowance>>,
+    /// Of the lines that have one, at most one each; none for most sheets. They order offers and book nothing.
+    pub marginal: Vec<MarginalRate>,
     /// The first whose condition holds counts; none where what is asked for is what comes.
     pub outputs: Vec<Outputs>,
     /// Operations that are sold together at one price, and what they are apart.

@@ -1,7 +1,7 @@
 //! The ordered offers that a request will try, and every other offer with its reason.
 //!
-//! Credits that were bought ahead change the order alone: what is quoted, held and settled are the provider's
-//! prices.
+//! Credits that were bought ahead, and hardware that is paid anyway, change the order alone: what is quoted, held
+//! and settled are the provider's prices.
 
 use crate::exclusion::{Exclusion, Reason};
 use crate::health::{HealthBook, Verdict};
@@ -12,7 +12,8 @@ use crate::resolve::{PromptLength, Resolved, SentOn, resolve};
 use crate::route::Route;
 use gallerist_domain::{Grants, ImageRequest, Objective, QualityClass, Ticks, TierChoice};
 use gallerist_pricing::credits::RoutingPrice;
-use gallerist_pricing::{Bounds, Facts, Offer, Unpriced, bounds};
+use gallerist_pricing::sheet::PriceSheet;
+use gallerist_pricing::{Bounds, Facts, Offer, Unpriced, bounds, marginal};
 use jiff::Timestamp;
 use std::cmp::Reverse;
 
@@ -49,8 +50,11 @@ pub struct PlannedOffer<'a> {
     /// For one full call, and for the last smaller one.
     pub call_quote: Bounds,
     pub rest_quote: Bounds,
-    /// The expected cost as offers are ordered by it: what credits that were bought ahead make of it.
+    /// The expected cost as offers are ordered by it: what it adds where the hardware is paid anyway, and what
+    /// credits that were bought ahead make of that.
     pub routed: Ticks,
+    /// What it adds, where the offer's hardware is paid anyway; absent elsewhere.
+    pub marginal: Option<Ticks>,
     /// The credits that are why; absent where none are.
     pub credit: Option<&'a RoutingPrice>,
     pub latency_ms: u64,
@@ -59,8 +63,19 @@ pub struct PlannedOffer<'a> {
 impl PlannedOffer<'_> {
     /// Why it is ordered by another figure than its expected cost.
     pub fn routing_reason(&self) -> Option<String> {
-        let credit = self.credit.filter(|_| self.routed != self.quote.expected)?;
-        Some(credit.reason(self.quote.expected))
+        let expected = self.quote.expected;
+        let marginal = self.marginal.filter(|marginal| *marginal != expected).map(|marginal| {
+            let (marginal, expected) = (marginal.short(), expected.short());
+            format!(
+                "ordered by its marginal cost of {marginal} instead of {expected}: the hardware is paid anyway"
+            )
+        });
+        let paid = self.marginal.unwrap_or(expected);
+        let credit = self.credit.filter(|_| self.routed != paid).map(|credit| credit.reason(paid));
+        match (marginal, credit) {
+            (Some(marginal), Some(credit)) => Some(format!("{marginal}; {credit}")),
+            (marginal, credit) => marginal.or(credit),
+        }
     }
 }
 
@@ -302,11 +317,13 @@ impl<'a> Asking<'a> {
         }
         let sheet = &offer.model.sheet;
         let call_quote = bounds(sheet, &resolved.facts, context.at).map_err(Reason::PriceUnknown)?;
-        let rest_quote = if resolved.rest == 0 {
-            Bounds::default()
-        } else {
-            let facts = Facts { n: resolved.rest, ..resolved.facts };
-            bounds(sheet, &facts, context.at).map_err(Reason::PriceUnknown)?
+        let rest_facts = match resolved.rest {
+            0 => None,
+            n => Some(Facts { n, ..resolved.facts }),
+        };
+        let rest_quote = match &rest_facts {
+            None => Bounds::default(),
+            Some(facts) => bounds(sheet, facts, context.at).map_err(Reason::PriceUnknown)?,
         };
         let quote = call_quote.times(i64::from(resolved.full_calls)).and_then(|full| full.plus(rest_quote));
         let quote = quote.ok_or(Reason::PriceUnknown(Unpriced::OutOfRange))?;
@@ -315,7 +332,16 @@ impl<'a> Asking<'a> {
         }
         let verdict = health.verdict(context.now_ms);
         let credit = insight.credits.get(&offer.id.provider);
-        let routed = credit.map_or(quote.expected, |credit| credit.of(quote.expected));
+        // Most sheets have no such rate, and are not walked again.
+        let marginal = match sheet.marginal.is_empty() {
+            true => None,
+            false => Some(
+                marginal_of(sheet, &resolved, rest_facts.as_ref(), context.at)
+                    .map_err(Reason::PriceUnknown)?,
+            ),
+        };
+        let paid = marginal.unwrap_or(quote.expected);
+        let routed = credit.map_or(paid, |credit| credit.of(paid));
         let planned = PlannedOffer {
             index,
             offer,
@@ -325,11 +351,25 @@ impl<'a> Asking<'a> {
             call_quote,
             rest_quote,
             routed,
+            marginal,
             credit,
             latency_ms,
         };
         Ok((planned, verdict))
     }
+}
+
+/// What the whole request adds at an offer whose hardware is paid anyway.
+fn marginal_of<'a>(
+    sheet: &'a PriceSheet,
+    resolved: &Resolved<'_>,
+    rest: Option<&Facts<'_>>,
+    at: Timestamp,
+) -> Result<Ticks, Unpriced<'a>> {
+    let call = marginal::expected(sheet, &resolved.facts, at)?;
+    let rest = rest.map_or(Ok(Ticks::ZERO), |facts| marginal::expected(sheet, facts, at))?;
+    let full = call.checked_mul(i64::from(resolved.full_calls));
+    full.and_then(|full| full.checked_add(rest)).ok_or(Unpriced::OutOfRange)
 }
 
 /// By keys that are set apart, since each offer is some hundred bytes to move: each is moved once.

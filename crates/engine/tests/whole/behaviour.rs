@@ -12,6 +12,7 @@
 //! - `overruns`: providers that charge other prices than they publish
 //! - `figures`: absurd charges, engines that cost nothing
 //! - `health`: offers that rest
+//! - `marginal`: engines whose hardware is paid anyway
 //! - `options`: what only one vendor knows, and what a vendor had cached
 //! - `compatible`: an upstream that speaks another kind's protocol at prices of its own
 //! - `replicas`: two gateways on one PostgreSQL
@@ -28,6 +29,7 @@ mod health;
 mod hostile;
 mod leaving;
 mod limits;
+mod marginal;
 mod options;
 mod overruns;
 mod repetition;

@@ -4,6 +4,7 @@
 //! id whose periods follow each other.
 
 use super::check;
+use super::hardware::spread;
 use super::raw::*;
 use super::read::Reader;
 use crate::sheet::*;
@@ -14,12 +15,12 @@ use toml::Spanned;
 
 impl Reader<'_> {
     /// All lines of one entry: one a period.
-    pub(super) fn lines(&mut self, raw: RawLine, choices: &mut Vec<String>) -> Vec<PriceLine> {
+    pub(super) fn lines(&mut self, raw: &RawLine, choices: &mut Vec<String>) -> Vec<PriceLine> {
         let place = raw.line.span();
-        let Some(frame) = self.frame(&raw, choices) else { return Vec::new() };
+        let Some(frame) = self.frame(raw, choices) else { return Vec::new() };
         let rates = self.rates(raw.currency.as_ref());
         let mut lines = Vec::new();
-        for point in self.points(&raw) {
+        for point in self.points(raw) {
             for (rate, rate_period, rate_source) in &rates {
                 let Some(period) = point.period.and(*rate_period) else { continue };
                 let amount = self.amount(point.amount, *rate);
@@ -31,12 +32,19 @@ impl Reader<'_> {
                 let swing = raw.swing_per_mille.unwrap_or(0);
                 let swung = |per_mille: i64| amount.scaled(1000 + per_mille, 1000).unwrap_or(Ticks::MAX);
                 let per = frame.price.per;
-                let price = |amount: Ticks| Price { amount, per };
+                let price = |amount: Ticks| frame.amortised(Price { amount, per });
+                let lower = price(swung(-swing));
+                let (Some(lower), Some(expected), Some(most)) =
+                    (lower, price(upper), price(upper.max(swung(swing))))
+                else {
+                    self.mistake(point.amount.span(), "this is beyond what an amount can hold");
+                    return Vec::new();
+                };
                 lines.push(PriceLine {
-                    price: price(swung(-swing)),
-                    price_expected: price(upper),
-                    price_max: price(upper.max(swung(swing))),
-                    written: written_price(point.amount, point.amount_max, &raw),
+                    price: lower,
+                    price_expected: expected,
+                    price_max: most,
+                    written: written_price(point.amount, point.amount_max, raw),
                     period,
                     source: Arc::clone(&point.source),
                     rate: rate_source.clone(),
@@ -99,6 +107,7 @@ impl Reader<'_> {
         if round_up < 1 {
             self.mistake(raw.line.span(), "`round_up` is a whole number of at least 1");
         }
+        let utilisation_percent = self.utilisation_percent(raw);
         let choice = raw.choice.as_ref().map(|name| self.choice(name, raw.line.span(), choices));
         let nothing = Price { amount: Ticks::ZERO, per: per? };
         Some(PriceLine {
@@ -117,6 +126,7 @@ impl Reader<'_> {
             steps_at_least: raw.steps_at_least.unwrap_or(0),
             input_at_most: raw.input_at_most.map_or(i64::MAX, base_units),
             tile_edge: raw.tile_edge.unwrap_or(0),
+            utilisation_percent,
             only_reported: raw.only_reported,
             factored: if raw.factored { Factored::Every } else { Factored::OfResellers },
             when,
@@ -143,7 +153,8 @@ impl Reader<'_> {
     pub(super) fn minimum(&mut self, raw: RawLine) -> Option<Box<PriceLine>> {
         let place = raw.line.span();
         let plain = raw.meter == Meter::Calls && raw.was.is_empty() && *raw.per.get_ref() == 1;
-        let mut lines = self.lines(raw, &mut Vec::new());
+        self.marginal(&raw, &[]);
+        let mut lines = self.lines(&raw, &mut Vec::new());
         if !plain || lines.len() != 1 {
             self.mistake(place, "a minimum is one amount per call: meter = \"calls\", nothing that it `was`");
             return None;
@@ -248,5 +259,6 @@ fn written_price(amount: &Spanned<String>, max: Option<&Spanned<String>>, raw: &
     let upper = max.map(|max| format!("–{}", max.get_ref())).unwrap_or_default();
     let per = *raw.per.get_ref();
     let per = if per == 1 { String::new() } else { format!("{per} ") };
-    format!("{}{upper} {unit} / {per}{}", amount.get_ref(), raw.meter.name())
+    let spread = raw.utilisation_percent.as_ref().map(|percent| spread(*percent.get_ref()));
+    format!("{}{upper} {unit} / {per}{}{}", amount.get_ref(), raw.meter.name(), spread.unwrap_or_default())
 }

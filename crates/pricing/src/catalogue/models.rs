@@ -146,6 +146,7 @@ fn with_surcharge(base: &PriceSheet, added: &PriceSheet) -> PriceSheet {
     sheet.estimates.extend(added.estimates.iter().cloned());
     sheet.outputs.extend(added.outputs.iter().cloned());
     sheet.allowances.extend(added.allowances.iter().cloned());
+    sheet.marginal.extend(added.marginal.iter().cloned());
     if added.minimum.is_some() {
         sheet.minimum.clone_from(&added.minimum);
     }

@@ -126,6 +126,10 @@ pub struct RawLine {
     pub input_at_most: Option<i64>,
     /// Edge of a tile in pixels.
     pub tile_edge: Option<u32>,
+    /// Per cent of its time that the hardware works: the amount is its rent, spread over that time.
+    pub utilisation_percent: Option<Spanned<i64>>,
+    /// What its time adds where the rent is paid anyway.
+    pub marginal: Option<Spanned<RawMarginal>>,
     #[serde(default)]
     pub only_reported: bool,
     #[serde(default = "yes")]
@@ -137,6 +141,15 @@ pub struct RawLine {
     /// Further sources, agreeing or not.
     #[serde(default)]
     pub also: Vec<Spanned<String>>,
+}
+
+/// Decimal texts: dollars for an hour, or what the hardware draws and what a kilowatt-hour costs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawMarginal {
+    pub usd_per_hour: Option<Spanned<String>>,
+    pub kilowatts: Option<Spanned<String>>,
+    pub usd_per_kwh: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

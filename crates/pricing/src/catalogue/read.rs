@@ -181,10 +181,10 @@ impl Reader<'_> {
             let mut spans = Vec::new();
             for raw in raw_lines {
                 let span = raw.line.span();
-                for line in self.lines(raw, &mut sheet.choices) {
-                    sheet.lines.push(line);
-                    spans.push(span.clone());
-                }
+                let lines = self.lines(&raw, &mut sheet.choices);
+                sheet.marginal.extend(self.marginal(&raw, &lines));
+                spans.extend(lines.iter().map(|_| span.clone()));
+                sheet.lines.extend(lines);
             }
             let raw_factors = self.list::<RawFactor>(&mut table, "factors");
             sheet.factors = raw_factors.into_iter().filter_map(|raw| self.factor(raw)).collect();

@@ -1,3 +1,4 @@
+mod hardware;
 mod words;
 
 use super::origin::EMBEDDED;

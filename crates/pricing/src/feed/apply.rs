@@ -1,20 +1,20 @@
 //! Accepted prices as part of the catalogue: dated points at the end of a line's history.
 
 use super::{Base, FeedBook, Quoted, Silence, Target, Watch};
-use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet};
+use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet, spread};
 use crate::sheet::{Confidence, PriceLine, PriceSheet, Source};
 use gallerist_domain::Price;
 use jiff::Timestamp;
 use std::sync::Arc;
 
 impl Catalogue {
-    /// What the line of a target costs at `at`, without any feed; `None` where there is no such line then.
+    /// What the line of a target costs at `at`, without any feed, and as feeds tell it: hardware by its rent; `None` where there is no such line then.
     pub fn line_price(&self, target: &Target, at: Timestamp) -> Option<Base> {
         let (kind, model) = target.offer.split_once('/')?;
         let model = self.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
         let mut lines = model.sheet.lines.iter().filter(|line| line.id == target.line);
         let line = lines.find(|line| line.period.contains(at))?;
-        Some(Base { quote: Quoted::of(line.price_expected), since: line.period.since })
+        Some(Base { quote: Quoted::of(line.rent_of(line.price_expected)), since: line.period.since })
     }
 
     /// The catalogue with the accepted prices of feeds: each holds from its instant until the next one. What
@@ -109,6 +109,9 @@ fn append(sheet: &mut PriceSheet, id: &str, feed: &str, price: Price, since: Tim
         return false;
     };
     let old = &mut lines[index];
+    // A feed tells what the hardware is rented for, whatever part of its time it works.
+    let rent = price;
+    let Some(price) = old.amortised(rent) else { return false };
     let until = old.period.until;
     let source = Source {
         what: format!("its feed {feed}, {}", since.strftime("%Y-%m-%dT%H:%M:%SZ")).replace("feed ,", "feed,"),
@@ -120,7 +123,13 @@ fn append(sheet: &mut PriceSheet, id: &str, feed: &str, price: Price, since: Tim
         price,
         price_expected: price,
         price_max: price,
-        written: format!("{} USD / {} {}", price.amount.short(), price.per, old.meter.name()),
+        written: format!(
+            "{} USD / {} {}{}",
+            rent.amount.short(),
+            rent.per,
+            old.meter.name(),
+            spread(i64::from(old.utilisation_percent))
+        ),
         source: Arc::new(source),
         rate: None,
         ..old.clone()

@@ -284,6 +284,112 @@ fn credits_that_were_dear_come_later_and_the_report_says_why() {
     assert!(others.into_iter().all(|offer| offer.routing.is_none()));
 }
 
+/// The offers with an engine of one's own, whose card is rented at 1.10 dollars an hour and works 30 % of the time,
+/// and these words on its line.
+fn with_engine(words: &str) -> Vec<Offer> {
+    const FILE: &str = include_str!("../../../../catalog/automatic1111.toml");
+    let text = FILE.replace("per = 3600,", &format!("per = 3600, utilisation_percent = 30{words},"));
+    let own = gallerist_pricing::Catalogue::from_files(vec![("automatic1111.toml".to_owned(), text)]);
+    let own = own.unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let configured = gallerist_pricing::ConfiguredProvider::new("automatic1111", "automatic1111");
+    let others = OFFERS.iter().filter(|offer| offer.id.provider != "automatic1111").cloned();
+    gallerist_pricing::served_offers(&own, &[configured]).into_iter().chain(others).collect()
+}
+
+const ELECTRICITY: &str = ", marginal = { kilowatts = \"0.45\", usd_per_kwh = \"0.32\" }";
+
+fn draft() -> gallerist_domain::ImageRequest {
+    let mut request = ask("auto");
+    request.class = Some(QualityClass::Draft);
+    request
+}
+
+#[test]
+fn hardware_that_is_paid_anyway_comes_first_and_no_price_changes() {
+    let (request, health) = (draft(), HealthBook::new(OFFERS.len()));
+    let (amortised, marginal) = (with_engine(""), with_engine(ELECTRICITY));
+    let of = |offers| PlanContext { offers, health: &health, ..context(now()) };
+    let before = plan(&request, of(&amortised)).expect("a route");
+    let after = plan(&request, of(&marginal)).expect("a route");
+    let own = |plan: &Plan<'_>| {
+        let own = |planned: &PlannedOffer<'_>| planned.offer.id.to_string() == "automatic1111/sdxl";
+        plan.offers.iter().position(own).expect("it can make it")
+    };
+    assert!(own(&before) > 0, "an API is cheaper than the whole rent");
+    assert_eq!(own(&after), 0);
+    let first = &after.offers[0];
+    // 5.218592 seconds × 1.10 ÷ 0.3 ÷ 3600, and × 0.144 ÷ 3600.
+    assert_eq!(
+        (first.quote.expected.short(), first.routed.short()),
+        ("0.0053152326".into(), "0.0002087437".into())
+    );
+    let reason = first.routing_reason().expect("it is routed by its marginal cost");
+    let told =
+        "ordered by its marginal cost of 0.0002087437 instead of 0.0053152326: the hardware is paid anyway";
+    assert_eq!(reason, told);
+    let quoted = |plan: &Plan<'_>| {
+        let figures = |planned: &PlannedOffer<'_>| {
+            (planned.offer.id.to_string(), planned.quote, planned.call_quote, planned.rest_quote)
+        };
+        let mut quotes: Vec<_> = plan.offers.iter().map(figures).collect();
+        quotes.sort_by(|a, b| a.0.cmp(&b.0));
+        quotes
+    };
+    assert_eq!(quoted(&before), quoted(&after));
+    // Nobody else has such a rate, and without one nothing is said.
+    let others = after.offers[1..].iter().chain(&before.offers);
+    for other in others {
+        assert_eq!(
+            (other.marginal, other.routed, other.routing_reason()),
+            (None, other.quote.expected, None)
+        );
+    }
+    let report = crate::report::quotes(&request, of(&marginal)).expect("a route");
+    assert_eq!(report.offers[0].routed_usd.map(Ticks::short).as_deref(), Some("0.0002087437"));
+    assert_eq!(report.offers[0].routing.as_deref(), Some(told));
+    assert_eq!(report.offers[0].expected_usd.short(), "0.0053152326");
+}
+
+#[test]
+fn a_marginal_cost_is_of_all_pictures_and_a_cost_limit_is_held_against_the_price() {
+    let (mut request, health) = (draft(), HealthBook::new(OFFERS.len()));
+    let offers = with_engine(ELECTRICITY);
+    let of = PlanContext { offers: &offers, health: &health, ..context(now()) };
+    // At most four a call: one of four and one of two. 6 × 5.218592 × 0.144 ÷ 3600 is rounded in each call:
+    // 0.0008349747 + 0.0004174874.
+    request.n = 6;
+    let six = plan(&request, of).expect("a route");
+    assert_eq!(six.offers[0].routed.short(), "0.0012524621");
+    request.n = 1;
+    request.max_cost = Some("0.005".parse().expect("an amount"));
+    let limited = plan(&request, of).expect("a route");
+    assert!(limited.offers.iter().all(|planned| planned.offer.id.provider != "automatic1111"));
+}
+
+#[test]
+fn credits_count_on_top_of_a_marginal_cost() {
+    let (request, health) = (draft(), HealthBook::new(OFFERS.len()));
+    let offers = with_engine(ELECTRICITY);
+    let insight = credit("0.005", "0.005", None);
+    let price = insight.credits["bfl"];
+    let insight = Insight { credits: [("automatic1111".to_owned(), price)].into(), ..Insight::default() };
+    let of = PlanContext { offers: &offers, health: &health, insight: &insight, ..context(now()) };
+    let plan = plan(&request, of).expect("a route");
+    let first = &plan.offers[0];
+    assert_eq!(first.offer.id.provider, "automatic1111");
+    // Half of 0.0002087437, half up.
+    assert_eq!(
+        (first.quote.expected.short(), first.routed.short()),
+        ("0.0053152326".into(), "0.0001043719".into())
+    );
+    let reason = first.routing_reason().expect("both are told");
+    assert!(
+        reason
+            .contains("0.0002087437 instead of 0.0053152326: the hardware is paid anyway; paid from credits")
+    );
+    assert!(reason.ends_with("routed at 0.0001043719 instead of 0.0002087437"), "{reason}");
+}
+
 #[test]
 fn what_charges_taught_replaces_the_range_of_the_catalogue() {
     let request = ask("runware/flux-1-schnell");

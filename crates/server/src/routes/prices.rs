@@ -64,6 +64,15 @@ struct Model<'a> {
     lines: Vec<Line<'a>>,
     /// What multiplies the lines: discounts of a tier, a reseller's fee. `price_usd` is without them.
     factors: Vec<FactorRow<'a>>,
+    /// What hardware adds that is paid anyway. It orders offers; what is charged are the lines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    marginal: Vec<Marginal<'a>>,
+}
+
+#[derive(Serialize)]
+struct Marginal<'a> {
+    line: &'a str,
+    usd_per_hour: Ticks,
 }
 
 #[derive(Serialize)]
@@ -91,6 +100,9 @@ struct Line<'a> {
     per: String,
     /// As the vendor writes it.
     written: &'a str,
+    /// Per cent of its time that the hardware works, over which its rent is spread in `price_usd`; absent at 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    utilisation_percent: Option<u8>,
     /// In words: the parameters for which it is charged.
     when: String,
     since: Option<Timestamp>,
@@ -199,6 +211,12 @@ fn entry<'a>(provider: &'a ProviderSheet, model: &'a ModelSheet) -> Model<'a> {
         switched_off: model.lifecycle.switched_off.as_deref(),
         lines: model.sheet.lines.iter().map(Line::from).collect(),
         factors: model.sheet.factors.iter().map(FactorRow::from).collect(),
+        marginal: model
+            .sheet
+            .marginal
+            .iter()
+            .map(|rate| Marginal { line: &rate.line, usd_per_hour: rate.price.amount })
+            .collect(),
     }
 }
 
@@ -228,6 +246,7 @@ impl<'a> From<&'a PriceLine> for Line<'a> {
             price_max_usd: line.price_max.amount,
             per: gallerist_pricing::quote::display_quantity(line.meter, line.price.per),
             written: &line.written,
+            utilisation_percent: Some(line.utilisation_percent).filter(|percent| *percent < 100),
             when: line.when.told(Period::default()),
             since: line.period.since,
             until: line.period.until,

@@ -5,7 +5,7 @@ use crate::output;
 use crate::table::{Table, wrap};
 use console::Term;
 use gallerist_domain::{Operation, Price};
-use gallerist_pricing::sheet::{Each, Estimate, Factor, Period, PriceLine, PriceSheet, Source};
+use gallerist_pricing::sheet::{Each, Estimate, Factor, MarginalRate, Period, PriceLine, PriceSheet, Source};
 use gallerist_pricing::{Catalogue, Offer};
 use gallerist_routing::report::BundleQuote;
 use jiff::Timestamp;
@@ -73,6 +73,10 @@ fn besides(offer: &Offer, at: Timestamp, sources: &mut Vec<String>) -> Vec<Strin
         let numerator = if least == most { least.to_string() } else { format!("{least}–{most}") };
         let (when, mark) = (factor.when.told(factor.period), marks(sources, &[&factor.source]));
         told.push(format!("times {numerator}/{denominator}: {} ({when}) {mark}", factor.id));
+    }
+    for rate in &sheet.marginal {
+        let usd = rate.price.amount.short();
+        told.push(format!("ordered by {usd} USD an hour of {}: the hardware is paid anyway", rate.line));
     }
     for (meter, of_meter) in estimated(sheet) {
         let mark = marks(sources, &of_meter);
@@ -154,7 +158,7 @@ fn listed(before: &str, names: &[String]) -> String {
 
 /// An interval where the sources leave the truth open.
 fn price(line: &PriceLine) -> String {
-    let amount = |price: Price| output::dollars(price.amount);
+    let amount = |price: Price| output::dollars(line.rent_of(price).amount);
     match line.price == line.price_max {
         true => amount(line.price),
         false => format!("{} to {}", amount(line.price), amount(line.price_max)),
@@ -163,7 +167,7 @@ fn price(line: &PriceLine) -> String {
 
 fn per(line: &PriceLine) -> String {
     let meter = line.meter.name().replace('_', " ");
-    let units = line.price.per / line.meter.base_units_per_unit();
+    let units = line.rent_of(line.price).per / line.meter.base_units_per_unit();
     let mut text = match units {
         ..=1 => meter,
         MEGAPIXEL => format!("2^20 {meter}"),
@@ -172,6 +176,9 @@ fn per(line: &PriceLine) -> String {
     };
     if line.each == Each::Call {
         text.push_str(" a call");
+    }
+    if line.utilisation_percent < 100 {
+        text.push_str(&format!(", rented, at {} % utilisation", line.utilisation_percent));
     }
     if line.round_up > 1 {
         let step = line.round_up / line.meter.base_units_per_unit().min(line.round_up);
@@ -214,6 +221,7 @@ pub fn as_json(catalogue: &Catalogue, found: &[Offer], at: Timestamp) -> Value {
                 "successors": offer.model.lifecycle.successors,
                 "lines": lines,
                 "factors": offer.model.sheet.factors.iter().map(factor_json).collect::<Vec<_>>(),
+                "marginal": offer.model.sheet.marginal.iter().map(marginal_json).collect::<Vec<_>>(),
                 "estimates": offer.model.sheet.estimates.iter().map(estimate_json).collect::<Vec<_>>(),
                 "bundles": bundles,
             })
@@ -230,6 +238,7 @@ fn line_json(line: &PriceLine) -> Value {
         "max_usd": line.price_max.amount,
         "per": line.price.per / line.meter.base_units_per_unit().min(line.price.per),
         "written": line.written,
+        "utilisation_percent": line.utilisation_percent,
         "when": line.when.told(line.period),
         "since": line.period.since,
         "until": line.period.until,
@@ -239,6 +248,10 @@ fn line_json(line: &PriceLine) -> Value {
         "rate": line.rate.as_deref().map(source_json),
         "also": line.also.iter().map(|source| source_json(source)).collect::<Vec<_>>(),
     })
+}
+
+fn marginal_json(rate: &MarginalRate) -> Value {
+    json!({"line": rate.line, "usd_per_hour": rate.price.amount})
 }
 
 fn factor_json(factor: &Factor) -> Value {
