@@ -184,6 +184,11 @@ impl BudgetScope {
         }
     }
 
+    /// Whether clients themselves name its counters, by end users or tags, and so can make as many as they like.
+    pub fn is_named_by_clients(&self) -> bool {
+        self.end_user == Part::Each || matches!(&self.tag, Some((_, Part::Each)))
+    }
+
     /// Whether it speaks of some providers or models only, so that another offer may still be bought.
     pub fn is_about_offers(&self) -> bool {
         self.provider != Part::All || self.model != Part::All

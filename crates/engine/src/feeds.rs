@@ -307,6 +307,8 @@ async fn sync_some(shared: &Arc<Shared>, asked: Vec<usize>, dry_run: bool) -> Re
         // What is held waits for another word, not for none; and what others have taken since is not what is known
         // here.
         let waits = book.held().iter().any(|held| held.feed == feed.rules.name);
+        // So does a line of a feed that fell silent: this one may tell it too, and "unchanged" would not say so.
+        let waits = waits || book.silent_beside(&feed.rules.name);
         let known = if waits || dry_run || of != taken { fetch::Validators::default() } else { known };
         let asked = shared.clock.now();
         let answer = shared.fetcher.fetch(feed, &desk.base, &known, asked).await;

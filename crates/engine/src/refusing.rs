@@ -41,8 +41,11 @@ impl Refusing {
     }
 }
 
-/// Raises an alert the first time that this limit refuses in its window.
+/// Raises an alert the first time that this limit refuses in its window what it would have room for when it is new.
 pub(crate) fn tell(shared: &Arc<Shared>, breach: &Breach) {
+    if !breach.is_news() {
+        return;
+    }
     let once = breach.once();
     if !shared.refusing.is_new(&once) {
         return;

@@ -19,7 +19,9 @@ pub(crate) async fn keep_trying(shared: Arc<Shared>) {
             () = shared.stopping.cancelled() => return,
             () = store.filled() => {}
         }
-        tracing::error!("there is no room below the books: nothing is bought until there is");
+        tracing::error!(
+            "there is no room below the books: what would be bought is refused where it cannot be written down first"
+        );
         while store.is_full() {
             tokio::select! {
                 biased;

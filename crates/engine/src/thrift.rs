@@ -9,6 +9,7 @@ use gallerist_pricing::sheet::Confidence;
 use gallerist_routing::{PlanContext, Route, list_price, plan, target};
 use gallerist_store::{Breach, Candidate};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use std::sync::Arc;
 
 /// The request as a degrading budget lets it be bought, with what to tell of it; `None` where none does.
@@ -85,7 +86,10 @@ async fn fitting(
     let mut candidates = candidates(request, context, breach);
     let asked = candidates.iter().map(|(_, candidate)| candidate.clone()).collect();
     match shared.store.first_with_room(Arc::clone(payer), asked, shared.clock.now()).await {
-        Ok(place) => place.map(|place| candidates.swap_remove(place).0),
+        Ok(place) => place.map(|place| {
+            let fitting = candidates.swap_remove(place).0;
+            Fitting { trust: trust_of(request, &fitting, context, breach), ..fitting }
+        }),
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "what would fit could not be asked");
             None
@@ -108,6 +112,31 @@ impl Fitting {
     }
 }
 
+/// What the price of the one that is named rests on: planned once more, because the many that are not named need not
+/// be looked at for it.
+fn trust_of(
+    request: &ImageRequest,
+    fitting: &Fitting,
+    context: PlanContext<'_>,
+    breach: &Breach,
+) -> Option<(Confidence, Date)> {
+    let wish = wish(request, fitting.n, context, breach);
+    let plan = plan(&wish, context).ok()?;
+    let planned = plan.offers.iter().find(|planned| planned.offer.id == fitting.offer)?;
+    list_price::of(planned, context.at)?.trust
+}
+
+/// The request as it may fit: fewer pictures, and by a route under a limit in dollars in the least class.
+fn wish(request: &ImageRequest, n: u32, context: PlanContext<'_>, breach: &Breach) -> ImageRequest {
+    let mut wish = ImageRequest { n, ..request.clone() };
+    let is_route = target(&request.model, context.names, context.offers, context.at)
+        .is_ok_and(|named| named.target.is_route());
+    if is_route && breach.unit == BudgetUnit::Usd {
+        (wish.class, wish.quality) = (Some(QualityClass::Draft), None);
+    }
+    wish
+}
+
 /// What may fit by this limit, the cheapest first, the larger number of pictures first.
 fn candidates(
     request: &ImageRequest,
@@ -123,14 +152,9 @@ fn candidates(
         true => vec![1],
         false => u32::try_from(left).ok().filter(|left| (1..request.n).contains(left)).into_iter().collect(),
     };
-    let is_route = target(&request.model, context.names, context.offers, context.at)
-        .is_ok_and(|named| named.target.is_route());
     let mut found = Vec::new();
     for n in counts {
-        let mut wish = ImageRequest { n, ..request.clone() };
-        if is_route && in_dollars {
-            (wish.class, wish.quality) = (Some(QualityClass::Draft), None);
-        }
+        let wish = wish(request, n, context, breach);
         let Ok(plan) = plan(&wish, context) else { continue };
         let fits = |maximum: Ticks| bound.is_none_or(|bound| maximum <= bound);
         let mut offers: Vec<_> = plan.offers.iter().filter(|planned| fits(planned.quote.max)).collect();
@@ -138,11 +162,10 @@ fn candidates(
         found.extend(offers.into_iter().map(|planned| {
             let (offer, maximum) = (planned.offer.id.clone(), planned.quote.max);
             let call = planned.resolved.call(&wish, planned.offer, 0, planned.resolved.facts.n, context.at);
-            let trust = list_price::of(planned, context.at).and_then(|list| list.trust);
             let quality = Some(call.quality).filter(|word| !word.is_empty());
             let (provider, model) = (offer.provider.clone(), offer.model.clone());
             let candidate = Candidate { provider, model, maximum, images: n };
-            (Fitting { offer, n, maximum, trust, quality }, candidate)
+            (Fitting { offer, n, maximum, trust: None, quality }, candidate)
         }));
     }
     found

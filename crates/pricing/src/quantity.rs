@@ -119,11 +119,17 @@ fn evaluate(estimate: &Estimate, meter: Meter, facts: &Facts<'_>) -> Option<Rang
         }
         EstimateForm::WorkTime { base, per_megapixel_step, guided, min_per_mille, max_per_mille } => {
             let one_pass = *guided && facts.guidance_milli.is_some_and(|guidance| guidance <= 1_000);
-            let divisor = if one_pass { 2_000_000 } else { 1_000_000 };
-            let work =
-                i128::from(*per_megapixel_step) * i128::from(pixels) * i128::from(facts.steps) / divisor;
-            let expected = base.checked_add(i64::try_from(work).ok()?)?;
-            spread(expected, *min_per_mille, *max_per_mille)
+            let micros_of = |divisor: i128| {
+                let work = i128::from(*per_megapixel_step) * i128::from(pixels) * i128::from(facts.steps);
+                base.checked_add(i64::try_from(work / divisor).ok()?)
+            };
+            let whole = spread(micros_of(1_000_000)?, *min_per_mille, *max_per_mille)?;
+            if !one_pass {
+                return Some(whole);
+            }
+            // Not every engine leaves the other pass out.
+            let half = spread(micros_of(2_000_000)?, *min_per_mille, *max_per_mille)?;
+            Some(Range { max: whole.max, ..half })
         }
         EstimateForm::PerPartial { tokens } => {
             let asked = i64::from(facts.partial_images) * tokens;
@@ -222,7 +228,8 @@ impl PriceSheet {
         match outputs.max {
             Some(max) => {
                 let sent_in = if outputs.max_includes_inputs { facts.input_count() } else { 0 };
-                let most = asked * (i64::from(max) - sent_in).max(least);
+                // Where there is room for none, one is what a call is made for.
+                let most = asked * (i64::from(max) - sent_in).max(least).max(1);
                 Range { min: asked * least, expected: most, max: most }
             }
             None => Range { min: least.min(asked), expected: asked, max: asked },

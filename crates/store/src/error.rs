@@ -97,6 +97,8 @@ pub struct Breach {
     pub resets_at: Option<Timestamp>,
     /// Whether it speaks of some providers or models only, so that other offers may fit.
     pub about_offers: bool,
+    /// Whether clients name its counters themselves.
+    pub named_by_clients: bool,
 }
 
 impl Breach {
@@ -105,12 +107,19 @@ impl Breach {
         self.limit.saturating_sub(self.settled).saturating_sub(self.held).saturating_sub(self.disputed).max(0)
     }
 
-    /// Names this counter in this window under this limit: of another limit it is other news.
+    /// Whether it says that the limit is used up, and not only that one request is larger than all of it.
+    pub fn is_news(&self) -> bool {
+        self.asked <= self.limit
+    }
+
+    /// Names this counter in this window under this limit: of another limit it is other news. Counters that clients
+    /// name are one: a client that names another end user each time would have as many alerts written as it likes.
     pub fn once(&self) -> String {
         match (&self.budget, &self.project) {
             (Some(budget), _) => {
                 let start = self.window_start.map_or(0, Timestamp::as_microsecond);
-                format!("budget:{budget}:refused:{start}:{}:{}", self.limit, self.subject)
+                let subject = if self.named_by_clients { "" } else { &self.subject };
+                format!("budget:{budget}:refused:{start}:{}:{subject}", self.limit)
             }
             (None, Some(project)) => format!("cap:{project}:{}:refused", self.limit),
             (None, None) => format!("cap:{}:refused", self.limit),

@@ -16,8 +16,9 @@ statements! {
 
 /// The name of what is written to find room.
 const TRIAL: &str = "room_trial";
-/// Its size: more than what a request writes.
+/// Its size: more than what a request writes; where pictures are in the database, more than most of those.
 const TRIAL_BYTES: u32 = 64 << 10;
+const TRIAL_BYTES_WITH_PICTURES: u32 = 4 << 20;
 
 /// Whether the last commit that needed room found none.
 #[derive(Debug, Default)]
@@ -53,10 +54,11 @@ impl Store {
     /// # Errors
     /// When there still is none, or the database fails.
     pub async fn try_room(&self) -> Result<(), StoreError> {
-        self.write(|writing| {
+        let bytes = if self.is_shared() { TRIAL_BYTES_WITH_PICTURES } else { TRIAL_BYTES };
+        self.write(move |writing| {
             // Of a process that ended between the two.
             writing.connection.change(TRIAL_REMOVE, params![TRIAL])?;
-            writing.connection.change_one(TRIAL_WRITE, params![TRIAL, trial()])
+            writing.connection.change_one(TRIAL_WRITE, params![TRIAL, trial(bytes)])
         })
         .await?;
         self.inner.writer.fullness().set(false);
@@ -65,7 +67,7 @@ impl Store {
 }
 
 /// Bytes that nobody can make smaller.
-fn trial() -> Vec<u8> {
+fn trial(bytes: u32) -> Vec<u8> {
     let scattered = |at: u32| at.wrapping_mul(2_654_435_761).rotate_left(11).wrapping_mul(2_246_822_519);
-    (0..TRIAL_BYTES).map(|at| scattered(at).to_be_bytes()[0]).collect()
+    (0..bytes).map(|at| scattered(at).to_be_bytes()[0]).collect()
 }

@@ -180,6 +180,11 @@ impl Writer {
             return;
         }
         let waiting = self.patient.push(command);
+        if self.alarm.is_rung() {
+            // The writer may have looked here for the last time before this was laid aside.
+            self.patient.refuse();
+            return;
+        }
         let queue = queue.downgrade();
         if waiting >= COMMANDS_PER_COMMIT_MAX {
             if let Some(queue) = queue.upgrade() {

@@ -215,6 +215,11 @@ impl FeedBook {
         (fallen, newly)
     }
 
+    /// Whether a line of another feed than this one is told no more.
+    pub fn silent_beside(&self, feed: &str) -> bool {
+        self.watches.values().any(|watch| watch.silent.is_some() && watch.feed != feed)
+    }
+
     /// What waits for a person.
     pub fn held(&self) -> Vec<HeldPrice> {
         let prices = self.watches.iter().filter_map(|(line, watch)| {

@@ -231,8 +231,12 @@ fn decided(
         return Told { decision: decision.to_owned(), why, ..figures };
     }
     let watch = book.watches.entry(line).or_default();
-    watch.feed.clone_from(&rules.name);
-    let (decision, why) = observe(watch, base, seen, now, rules.guard).words();
+    let decision = observe(watch, base, seen, now, rules.guard);
+    // Who tells nothing that counts does not take the line from another who does.
+    if !matches!(decision, Decision::Late | Decision::Refused(_)) || watch.feed.is_empty() {
+        watch.feed.clone_from(&rules.name);
+    }
+    let (decision, why) = decision.words();
     Told { decision: decision.to_owned(), why, ..figures }
 }
 
@@ -244,11 +248,11 @@ fn told_by_another<'b>(book: &'b FeedBook, name: &str, line: &str, now: Timestam
     recent.then_some(watch.feed.as_str())
 }
 
-/// The feed that is heard about a line instead of this one. It may be silent for [`HEARD_FOR`] longer than its
-/// settings allow until this one is heard.
+/// The feed that is heard about a line instead of this one. Where its last price goes on, it may be silent for
+/// [`HEARD_FOR`] longer than its settings allow until this one is heard; a price that is unknown shadows nobody's.
 fn shadowing<'b>(book: &'b FeedBook, rules: &FeedRules, line: &str, now: Timestamp) -> Option<&'b str> {
     let watch = book.watches.get(line)?;
-    let heard = |silence: Silence| now.duration_since(silence.noticed) <= HEARD_FOR;
+    let heard = |silence: Silence| !silence.unknown && now.duration_since(silence.noticed) <= HEARD_FOR;
     let other = !watch.feed.is_empty() && watch.feed != rules.name && watch.polled.is_some();
     let heard = other && watch.silent.is_none_or(heard) && rules.yields_to(&watch.feed, book);
     heard.then_some(watch.feed.as_str())

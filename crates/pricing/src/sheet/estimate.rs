@@ -78,7 +78,7 @@ pub enum EstimateForm {
         pixels_for_min: i64,
     },
     /// `base + per_megapixel_step · pixels · steps ÷ 10⁶`, spread by per mille around the expectation. Where the
-    /// model is `guided`, that is two passes a step, of which guidance of 1 or less leaves one.
+    /// model is `guided`, that is two passes a step, of which guidance of 1 or less leaves one; at most both all the same.
     WorkTime {
         base: i64,
         per_megapixel_step: i64,

@@ -41,12 +41,16 @@ fn guessed_within(
     hourly: [&str; 3],
 ) -> Bill {
     let megapixels = quotient(size.pixels().into(), DECIMAL_MEGAPIXEL.into());
-    let seconds = decimal(work.0) + megapixels * whole(steps) * decimal(work.1) * passes(question);
-    let counted = whole((seconds * whole(1_000_000)).floor());
+    let microseconds = |passes: Fraction| {
+        let seconds = decimal(work.0) + megapixels * whole(steps) * decimal(work.1) * passes;
+        whole((seconds * whole(1_000_000)).floor())
+    };
+    // An engine may make both passes for nothing.
+    let (counted, both) = (microseconds(passes(question)), microseconds(whole(1)));
     let at = |microseconds: i128, hourly: &str| {
         question.images() * quotient(microseconds, 1_000_000) * decimal(hourly) * quotient(1, 3600)
     };
-    let (least, most) = ((counted * decimal(bounds[0])).floor(), (counted * decimal(bounds[1])).ceiling());
+    let (least, most) = ((counted * decimal(bounds[0])).floor(), (both * decimal(bounds[1])).ceiling());
     between(at(least, hourly[0]), at(counted.floor(), hourly[1]), at(most, hourly[2]))
 }
 

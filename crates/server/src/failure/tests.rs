@@ -115,6 +115,7 @@ async fn a_cap_that_would_be_passed_is_told_in_figures() {
         window_start: None,
         resets_at: None,
         about_offers: false,
+        named_by_clients: false,
     }));
     let offer = OfferId::new("bfl", "a");
     let trust = Some((Confidence::ThirdParty, jiff::civil::date(2026, 11, 22)));

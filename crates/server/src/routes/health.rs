@@ -39,7 +39,7 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Fai
     }
     if state.engine().store().is_full() {
         return Err(not_ready(
-            "The disk below the books is full: nothing can be bought until there is room.",
+            "The disk below the books is full: what cannot be written down is not bought until there is room.",
         ));
     }
     let asked = state.engine().store().project(ProjectId::default_project());

@@ -188,6 +188,7 @@ pub(crate) fn hold_within_cap(
             window_start: Some(words::timestamp(row, 4)?),
             resets_at: None,
             about_offers: false,
+            named_by_clients: false,
         })
     })?;
     Err(StoreError::BudgetExceeded(Box::new(breach)))

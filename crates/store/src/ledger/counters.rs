@@ -222,6 +222,7 @@ fn breach(
         window_start: Some(wanted.window.start).filter(|start| *start > Timestamp::MIN),
         resets_at: wanted.window.end,
         about_offers: budget.scope.is_about_offers(),
+        named_by_clients: budget.scope.is_named_by_clients(),
     })))
 }
 

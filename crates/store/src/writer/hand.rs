@@ -25,6 +25,10 @@ impl Alarm {
         self.0.send_replace(true);
     }
 
+    pub(super) fn is_rung(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits until it is rung.
     pub(super) async fn rung(&self) {
         // The sender is this one, so waiting ends with nothing else.
@@ -52,6 +56,13 @@ impl Patient {
 
     pub(super) fn is_empty(&self) -> bool {
         self.lock().is_empty()
+    }
+
+    /// Answers what lies aside once nothing is written any more.
+    pub(super) fn refuse(&self) {
+        for command in self.take() {
+            command.answer(Err(StoreError::Closed));
+        }
     }
 
     fn take(&self) -> Commands {

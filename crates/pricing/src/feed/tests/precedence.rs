@@ -73,7 +73,8 @@ fn who_is_silent_for_two_days_or_has_left_the_settings_shadows_nobody() {
     let (first, second) = (&both[0], &both[1]);
     let mut book = FeedBook::default();
     says(&mut book, first, 5, 0);
-    book.mark_silence("first", ALLOWED, true, minute(31));
+    book.mark_silence("first", ALLOWED, false, minute(31));
+    assert!(book.silent_beside("second") && !book.silent_beside("first"));
     let two_days = 2 * 24 * 60;
     assert_eq!(says(&mut book, second, 6, 31 + two_days).0, "shadowed");
     assert_eq!(says(&mut book, second, 6, 32 + two_days).0, "accepted");
@@ -118,4 +119,29 @@ fn of_two_lists_that_end_a_model_the_first_is_heard() {
     assert_eq!(say(&both[0], "2027-03-01", 1), of("accepted", "2027-03-01"));
     assert_eq!(say(&both[1], "2028-01-01", 2), of("shadowed", "2027-03-01"));
     assert_eq!(say(&both[1], "2027-03-01", 3), of("same", "2027-03-01"));
+}
+
+#[test]
+fn a_price_that_is_unknown_shadows_nobody() {
+    let both = feeds(&[("first", FeedForm::Spot), ("second", FeedForm::Spot)]);
+    let mut book = FeedBook::default();
+    says(&mut book, &both[0], 5, 0);
+    assert_eq!(says(&mut book, &both[1], 6, 30).0, "shadowed");
+    book.mark_silence("first", ALLOWED, true, minute(31));
+    assert_eq!(says(&mut book, &both[1], 6, 32).0, "accepted", "somebody knows it");
+    assert_eq!(says(&mut book, &both[0], 5, 33).0, "accepted", "it is back");
+}
+
+#[test]
+fn who_says_nothing_that_counts_does_not_take_a_line() {
+    let both = feeds(&[("first", FeedForm::Spot), ("second", FeedForm::Spot)]);
+    let mut book = FeedBook::default();
+    assert_eq!(says(&mut book, &both[1], 6, 10).0, "accepted");
+    let late = format!(
+        r#"{{"prices": [{{"offer": "bfl/flux-1.1-pro", "line": "picture", "usd": "0.05", "at": "{}"}}]}}"#,
+        minute(1)
+    );
+    assert_eq!(take_in(&mut book, &both[0], &late, &CATALOGUE, minute(11))[0].decision, "late");
+    assert_eq!(in_force(&book), ("second".to_owned(), dollars("0.06")));
+    assert_eq!(says(&mut book, &both[1], 7, 12).0, "accepted", "nobody else has told it");
 }
