@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 /// How long requests may go on after the first signal, in milliseconds.
 pub const GRACE_MS: u64 = 30_000;
 
+/// How long answers of calls under way may take once nothing can be written any more, in milliseconds.
+pub const BROKEN_GRACE_MS: u64 = 10_000;
+
 /// A running gateway.
 pub struct Gateway {
     pub engine: Engine,
@@ -145,6 +148,28 @@ impl Gateway {
         self.engine.store().close().await?;
         Ok(())
     }
+
+    /// Waits until the books can be written no more, because their writer has panicked.
+    pub async fn broken(&self) {
+        self.engine.store().broken().await;
+    }
+
+    /// Ends a gateway whose books are broken: nothing new is taken, and the answers of calls that were paid for have
+    /// `grace_ms` to reach their clients. Nothing more is written, so what is open is left to the next start.
+    pub async fn break_off(self, grace_ms: u64) -> Failure {
+        tracing::error!(
+            grace_ms,
+            "a panic has broken off a write of the books: this gateway answers what is under way and ends, for a \
+             supervisor to start it again; the next start takes up what is open"
+        );
+        self.stop.cancel();
+        let ending = async { tokio::join!(self.serving, self.engine.shut_down(grace_ms)) };
+        if tokio::time::timeout(Duration::from_millis(grace_ms), ending).await.is_err() {
+            tracing::warn!("answers under way were cut off");
+        }
+        Failure::failed("the books can be written no more: a fault of this program broke off a write")
+            .advise("start it again, which takes up what is open; and report the panic that stands above")
+    }
 }
 
 /// A wildcard address is reached through loopback.
@@ -176,13 +201,4 @@ pub fn answering(data_dir: &Path) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::origin;
-
-    #[test]
-    fn a_wildcard_is_reached_through_loopback() {
-        assert_eq!(origin("0.0.0.0:80".parse().unwrap()), "http://127.0.0.1:80");
-        assert_eq!(origin("[::]:80".parse().unwrap()), "http://[::1]:80");
-        assert_eq!(origin("10.0.0.1:80".parse().unwrap()), "http://10.0.0.1:80");
-    }
-}
+mod tests;

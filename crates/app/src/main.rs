@@ -10,6 +10,7 @@ mod books;
 mod client;
 mod commands;
 mod config;
+mod doubt;
 mod failure;
 mod first_keys;
 mod gateway;

@@ -4,15 +4,16 @@
 //! out as clients see it, money as decimal strings in fields that end in `_usd`. Figures that a fact rests on
 //! come from `pricing::watch`; this module refuses to find anything out.
 
-use crate::budget::BudgetUnit;
-use crate::id::{AlertId, AttemptId, BudgetId, LotId, ProjectId};
+use crate::id::{AlertId, AttemptId, LotId, ProjectId};
 use crate::money::{Decimal, Ticks};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+mod standing;
 mod words;
+
+pub use standing::{BudgetRefusal, BudgetStanding};
 
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -42,52 +43,6 @@ pub struct NewAlert {
     /// Whom it concerns; absent: whoever runs the gateway.
     pub project: Option<ProjectId>,
     pub fact: AlertFact,
-}
-
-/// A counter of a budget or the cap of a project, as an alert tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BudgetStanding {
-    /// Absent: the project's own cap.
-    pub budget: Option<BudgetId>,
-    pub name: String,
-    /// The budget in words.
-    pub words: String,
-    /// Which of its counters; empty where it has one.
-    pub subject: String,
-    pub unit: BudgetUnit,
-    /// Ticks or images, as are the next ones.
-    pub limit: i64,
-    pub settled: i64,
-    pub held: i64,
-    pub disputed: i64,
-    pub window_start: Option<Timestamp>,
-    pub window_end: Option<Timestamp>,
-}
-
-/// Amounts stand in fields that name their unit: `limit_usd` as a decimal string, `limit_images` as a number.
-impl Serialize for BudgetStanding {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("budget", &self.budget)?;
-        map.serialize_entry("name", &self.name)?;
-        map.serialize_entry("words", &self.words)?;
-        map.serialize_entry("subject", &self.subject)?;
-        let amounts = [
-            ("limit_usd", "limit_images", self.limit),
-            ("settled_usd", "settled_images", self.settled),
-            ("held_usd", "held_images", self.held),
-            ("disputed_usd", "disputed_images", self.disputed),
-        ];
-        for (usd, images, amount) in amounts {
-            match self.unit {
-                BudgetUnit::Usd => map.serialize_entry(usd, &Ticks::new(amount))?,
-                BudgetUnit::Images => map.serialize_entry(images, &amount)?,
-            }
-        }
-        map.serialize_entry("window_start", &self.window_start)?;
-        map.serialize_entry("window_end", &self.window_end)?;
-        map.end()
-    }
 }
 
 /// A price line of an offer that costs something else than when it was last looked at.
@@ -210,6 +165,8 @@ pub enum AlertFact {
         #[serde(flatten)]
         standing: BudgetStanding,
     },
+    /// A limit has begun to refuse what would pass it.
+    BudgetRefused(BudgetRefusal),
     /// A provider charged more than its published maximum, and the limit is passed.
     BudgetOverrun {
         attempt: AttemptId,
@@ -309,9 +266,10 @@ pub enum AlertFact {
 
 impl AlertFact {
     /// Every kind that there is.
-    pub const KINDS: [&'static str; 19] = [
+    pub const KINDS: [&'static str; 20] = [
         "budget.threshold",
         "budget.projection",
+        "budget.refused",
         "budget.overrun",
         "charge.overrun",
         "attempt.disputed",
@@ -336,6 +294,7 @@ impl AlertFact {
         match self {
             AlertFact::BudgetThreshold { .. } => "budget.threshold",
             AlertFact::BudgetProjection { .. } => "budget.projection",
+            AlertFact::BudgetRefused(_) => "budget.refused",
             AlertFact::BudgetOverrun { .. } => "budget.overrun",
             AlertFact::ChargeOverrun { .. } => "charge.overrun",
             AlertFact::PriceDrift { .. } => "price.drift",

@@ -30,7 +30,7 @@ pub mod request;
 
 pub use access::{Allowance, Grants, RateLimits, Scope, Scopes};
 pub use address::is_public_address;
-pub use alert::{AlertFact, BudgetStanding, KindFilter, NewAlert, Severity};
+pub use alert::{AlertFact, BudgetRefusal, BudgetStanding, KindFilter, NewAlert, Severity};
 pub use budget::{Budget, BudgetFault, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow, Spending};
 pub use call::ImageCall;
 pub use capability::{Capabilities, PictureLimits, RatioSize, Sizes};

@@ -2,6 +2,7 @@
 
 use crate::refusal::Refusal;
 use gallerist_domain::{Chunks, ImageData, OutputFormat, RequestId, Size, Ticks};
+use gallerist_routing::ListPrice;
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -50,8 +51,11 @@ pub struct AnswerMeta {
     pub cost: Cost,
     /// Attempts that were made, this one included.
     pub attempts: u32,
-    /// Against the configured baseline; absent where that cannot serve the request.
+    /// Against the list price of the configured baseline; absent where that cannot serve the request.
     pub saved_usd: Option<Ticks>,
+    /// That list price, and what it rests on; absent in rows of before this was kept.
+    #[serde(flatten)]
+    pub list: Option<AnsweredList>,
     /// Whether this is a replay of an earlier answer.
     pub cached: bool,
     pub warnings: Vec<String>,
@@ -60,6 +64,28 @@ pub struct AnswerMeta {
     /// One place per picture, in order, so their number is that of the pictures: what a replay needs besides
     /// the files.
     pub revised_prompts: Vec<Option<String>>,
+}
+
+/// What the request would have cost at the baseline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnsweredList {
+    pub list_usd: Ticks,
+    /// As [`CostLine::confidence`], of the least sure of what it rests on …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_confidence: Option<Cow<'static, str>>,
+    /// … and the day on which that was read. Both are absent where no price line speaks of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_as_of: Option<Date>,
+}
+
+impl From<ListPrice> for AnsweredList {
+    fn from(list: ListPrice) -> AnsweredList {
+        AnsweredList {
+            list_usd: list.amount,
+            list_confidence: list.trust.map(|(confidence, _)| confidence.as_str().into()),
+            list_as_of: list.trust.map(|(_, as_of)| as_of),
+        }
+    }
 }
 
 /// What the request cost, over all its attempts.

@@ -21,7 +21,7 @@ use force::change;
 use gallerist_domain::NewAlert;
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::catalogue::Origin;
-use gallerist_pricing::feed::{FeedBook, FeedRules, FeedStatus, Told, still_told, take_in};
+use gallerist_pricing::feed::{FeedBook, FeedRules, FeedStatus, Told, precedence, still_told, take_in};
 use gallerist_pricing::watch::feeds::{PolledFeed, troubles};
 use gallerist_store::{Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
@@ -54,6 +54,15 @@ pub struct Feed {
     pub bytes_max: usize,
     /// How old what it told may be before it is called stale.
     pub stale_after: SignedDuration,
+}
+
+/// Tells each feed which of them is heard where several tell one line: the one that stands first.
+pub fn in_order(mut feeds: Vec<Feed>) -> Vec<Feed> {
+    let names = precedence(feeds.iter().map(|feed| &feed.rules));
+    for feed in &mut feeds {
+        feed.rules.precedence = Arc::clone(&names);
+    }
+    feeds
 }
 
 /// What an engine knows of feeds at its start.
@@ -135,7 +144,7 @@ impl FeedDesk {
             failed: AtomicU64::new(0),
         };
         FeedDesk {
-            feeds: settings.feeds.into_iter().map(desk).collect(),
+            feeds: in_order(settings.feeds).into_iter().map(desk).collect(),
             base,
             kept: Mutex::default(),
             changes: store.feed_changes(),
@@ -394,6 +403,9 @@ fn log(told: &[Told]) {
                 tracing::debug!(%feed, %line, old_usd, new_usd, why, "a polled price is held until it is confirmed");
             }
             "accepted" => tracing::info!(%feed, %line, old_usd, new_usd, "a polled price holds from now on"),
+            "shadowed" => {
+                tracing::debug!(%feed, %line, why, "a polled price does not count beside another feed's")
+            }
             "stale" => tracing::debug!(%feed, %line, "a feed has not told prices for longer than it may"),
             "unreachable" | "unreadable" => {
                 tracing::debug!(%feed, why, "a feed told nothing; the last prices that were believed stay");

@@ -6,7 +6,7 @@
 //! repeats an earlier request is told by `repetition.rs`), `life.rs` (plan and offers), `attempt.rs` (one
 //! offer: reserve, calls, ends), `exchange.rs` (one call), `deliver.rs` (fetch and check pictures),
 //! `books.rs` (what it cost). `recover.rs` is for restarts, `persist.rs` for a disk that refuses; `watch.rs`
-//! looks for what is worth an alert, `webhooks.rs` delivers it.
+//! looks for what is worth an alert (`refusing.rs` tells of limits that refuse), `webhooks.rs` delivers it.
 
 pub mod answer;
 pub mod balances;
@@ -37,8 +37,10 @@ mod outcome;
 mod persist;
 mod queue;
 mod recover;
+mod refusing;
 mod repetition;
 mod replay;
+mod room;
 mod shared;
 mod tasks;
 mod thrift;
@@ -46,8 +48,8 @@ mod transport;
 mod watch;
 
 pub use answer::{
-    Answer, AnswerMeta, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent, StreamOrigin,
-    TokenUsage,
+    Answer, AnswerMeta, AnsweredList, Cost, CostLine, CostLines, DeliveredImage, Missing, StreamEvent,
+    StreamOrigin, TokenUsage,
 };
 pub use market::Market;
 pub use refusal::{FailedAttempt, Fitting, Refusal, RefusalKind};
@@ -98,6 +100,7 @@ impl Engine {
         insight::refresh(&shared).await;
         feeds::poll_in_background(&shared);
         shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
+        shared.tasks.spawn(room::keep_trying(Arc::clone(&shared)));
         shared.tasks.spawn(watch::keep_watch(Arc::clone(&shared)));
         shared.tasks.spawn(balances::keep_reading(Arc::clone(&shared)));
         shared.tasks.spawn(webhooks::keep_delivering(Arc::clone(&shared)));

@@ -14,6 +14,7 @@ use crate::market::Market;
 use crate::outcome;
 use crate::persist;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
+use crate::refusing;
 use crate::request::Incoming;
 use crate::shared::Shared;
 use crate::thrift;
@@ -170,7 +171,7 @@ impl Life {
             Err(Stopped::Existing { request, same_body }) => return Lived::Existing { request, same_body },
         };
         let spent = self.charged + self.disputed;
-        let (list, saved) = outcome::saving(&shared, &market, &request, &plan.named, spent, context.at);
+        let list = outcome::list_price(&shared, &market, &request, &plan.named, context.at);
         let Some(served) = served else {
             let failed = outcome::Failed {
                 request: self.id,
@@ -181,9 +182,9 @@ impl Life {
             let refusal = outcome::failure(&failed, &plan);
             return self.refused(refusal, events).await;
         };
-        let answer = self.answer(&plan.named, &plan.offers[served], saved);
+        let answer = self.answer(&plan.named, &plan.offers[served], list, spent);
         let answer = self.keep_if_wanted(answer).await;
-        let mut end = Some(self.request_end(&answer, list, saved));
+        let mut end = Some(self.request_end(&answer, list));
         if self.incoming.idempotency_key.is_some() {
             // The outcome is on disk before anybody hears of it.
             self.conclude(end.take()).await;
@@ -304,6 +305,7 @@ impl Life {
                 // A cheaper offer of the plan may still fit; where the limit is one of this provider or model,
                 // any other.
                 let asked = asked.filter(|_| !breach.about_offers);
+                refusing::tell(&shared, &breach);
                 let refusal = self.store_refusal(StoreError::BudgetExceeded(breach));
                 self.over_cap = Some(OverCap { asked, refusal });
                 return Ok(Tried::Passed);

@@ -13,8 +13,8 @@ use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
 use gallerist_routing::report::ExcludedOffer;
 use gallerist_routing::{
-    Exclusion, Forbidden, HealthBook, ModelName, NameBook, Named, Plan, PlanContext, PlanError, Reason,
-    Route, Target,
+    Exclusion, Forbidden, HealthBook, ListPrice, ModelName, NameBook, Named, Plan, PlanContext, PlanError,
+    Reason, Route, Target,
 };
 use gallerist_store::{Breach, StoreError};
 use jiff::Timestamp;
@@ -234,15 +234,14 @@ fn budget_refusal(breach: &Breach) -> Refusal {
     refusal
 }
 
-/// What the baseline would have cost, and what was saved against it.
-pub(crate) fn saving(
+/// What the request would have cost at the baseline, if that could serve it: what was saved is told against it.
+pub(crate) fn list_price(
     shared: &Shared,
     market: &Market,
     request: &ImageRequest,
     named: &Named<'_>,
-    spent: Ticks,
     at: Timestamp,
-) -> (Option<Ticks>, Option<Ticks>) {
+) -> Option<ListPrice> {
     let offer = match named.target {
         Target::Route(route) => route.baseline.as_ref().or(shared.baseline.as_ref()).and_then(|id| {
             let known = market.offers.iter().chain(&market.maker_offers);
@@ -250,19 +249,18 @@ pub(crate) fn saving(
         }),
         Target::Model(name) => market.maker_offers.iter().find(|offer| offer.model.is_named(name.model)),
     };
-    let list = offer.and_then(|offer| expected(&shared.names, market, offer, request, named, at));
-    (list, list.map(|list| list - spent))
+    offer.and_then(|offer| price_at(&shared.names, market, offer, request, named, at))
 }
 
-/// The expected price of the request at one offer, if that can serve it.
-fn expected(
+/// The list price of the request at one offer, if that can serve it.
+fn price_at(
     names: &NameBook,
     market: &Market,
     offer: &Offer,
     request: &ImageRequest,
     named: &Named<'_>,
     at: Timestamp,
-) -> Option<Ticks> {
+) -> Option<ListPrice> {
     // Where the maker serves another model under this name, that one is among its offers.
     let offers = match offer.redirect(at) {
         Some(_) => &market.maker_offers,
@@ -293,7 +291,7 @@ fn expected(
         None => Target::Model(ModelName::parse(&id)),
     };
     let plan = plan_named(&unrestricted, Named { target, ..*named }, context).ok()?;
-    plan.offers.first().map(|planned| planned.quote.expected)
+    plan.offers.first().and_then(|planned| gallerist_routing::list_price::of(planned, at))
 }
 
 /// The route that a stored plan is one of.

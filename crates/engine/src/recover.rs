@@ -291,6 +291,7 @@ pub(crate) async fn salvaged(shared: &Shared, detail: &RequestDetail) -> Option<
         },
         attempts: u32::try_from(detail.attempts.len()).unwrap_or(u32::MAX),
         saved_usd: None,
+        list: None,
         cached: true,
         warnings: Vec::new(),
         missing: (missing > 0)

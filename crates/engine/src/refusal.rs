@@ -3,8 +3,10 @@
 //! `server` turns a refusal into OpenAI's error shape. Texts say what to do next and hold no secret.
 
 use gallerist_domain::{Fault, OfferId, RequestId, Ticks};
+use gallerist_pricing::sheet::Confidence;
 use gallerist_routing::report::ExcludedOffer;
 use gallerist_store::Breach;
+use jiff::civil::Date;
 
 /// A refused or failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Fitting {
     pub n: u32,
     /// The most that they cost.
     pub maximum: Ticks,
+    /// How sure the least sure of what `maximum` rests on is, and when that was read.
+    pub trust: Option<(Confidence, Date)>,
     /// The word of its maker for the quality that costs so much; absent where it has none.
     pub quality: Option<String>,
 }

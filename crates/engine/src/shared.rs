@@ -7,6 +7,7 @@ use crate::joining::Joining;
 use crate::market::Market;
 use crate::queue::{AccountLimits, Places};
 use crate::rates::{Door, LocalRates, Rates, SharedRates};
+use crate::refusing::Refusing;
 use crate::settings::{EngineSettings, Limits, ProviderSettings};
 use crate::sharers::Sharers;
 use crate::simulation::Carrier;
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub store_prompts: bool,
     pub transport: Arc<Transport>,
     pub joining: Joining,
+    /// Limits that were told to refuse.
+    pub refusing: Refusing,
     /// The rates of keys and projects.
     pub door: Door,
     pub lives: Arc<Semaphore>,
@@ -170,6 +173,7 @@ impl Shared {
             fetcher: net.fetcher,
             baseline,
             transport: Arc::new(net.transport),
+            refusing: Refusing::default(),
             joining: Joining::new(limits.recent_answer_bytes_max),
             door: Door::new(rates, sharers),
             lives: Arc::new(Semaphore::new(limits.requests_max)),

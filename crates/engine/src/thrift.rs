@@ -5,7 +5,8 @@ use crate::refusal::{Fitting, Refusal};
 use crate::request::Incoming;
 use crate::shared::Shared;
 use gallerist_domain::{Budget, BudgetUnit, ImageRequest, Objective, Payer, QualityClass, Ticks};
-use gallerist_routing::{PlanContext, Route, plan, target};
+use gallerist_pricing::sheet::Confidence;
+use gallerist_routing::{PlanContext, Route, list_price, plan, target};
 use gallerist_store::{Breach, Candidate};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -95,10 +96,15 @@ async fn fitting(
 impl Fitting {
     /// What a client may ask for instead, for people.
     fn words(&self) -> String {
-        let Fitting { offer, n, maximum, quality } = self;
+        let Fitting { offer, n, maximum, quality, trust } = self;
         let quality = quality.as_ref().map_or_else(String::new, |word| format!(" with quality {word:?}"));
         let pictures = if *n == 1 { "1 picture" } else { &format!("{n} pictures") };
-        format!("{pictures} by {offer}{quality} would still fit, for at most {} USD.", maximum.short())
+        let trust = trust
+            .filter(|(confidence, _)| *confidence != Confidence::Official)
+            .map_or_else(String::new, |(confidence, as_of)| {
+                format!(" ({} price of {as_of})", confidence.as_str().replace('_', " "))
+            });
+        format!("{pictures} by {offer}{quality} would still fit, for at most {} USD{trust}.", maximum.short())
     }
 }
 
@@ -132,10 +138,11 @@ fn candidates(
         found.extend(offers.into_iter().map(|planned| {
             let (offer, maximum) = (planned.offer.id.clone(), planned.quote.max);
             let call = planned.resolved.call(&wish, planned.offer, 0, planned.resolved.facts.n, context.at);
+            let trust = list_price::of(planned, context.at).and_then(|list| list.trust);
             let quality = Some(call.quality).filter(|word| !word.is_empty());
             let (provider, model) = (offer.provider.clone(), offer.model.clone());
             let candidate = Candidate { provider, model, maximum, images: n };
-            (Fitting { offer, n, maximum, quality }, candidate)
+            (Fitting { offer, n, maximum, trust, quality }, candidate)
         }));
     }
     found

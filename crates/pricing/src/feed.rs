@@ -18,7 +18,7 @@ mod read;
 pub(crate) use book::RETIRES_ON;
 pub use book::{FeedBook, FeedStatus, HeldPrice};
 pub use ends::{EndWatch, HeldEnd};
-pub use intake::{FeedRules, Told, still_told, take_in};
+pub use intake::{FeedRules, Told, precedence, still_told, take_in};
 pub use lists::fal_endpoints;
 pub use read::{FeedForm, Mapping, NotAFeed, json, spot};
 

@@ -48,6 +48,13 @@ pub struct Source {
     pub confidence: Confidence,
 }
 
+impl Source {
+    /// Less sure, or as sure and read earlier.
+    pub fn is_weaker_than(&self, other: &Source) -> bool {
+        self.confidence > other.confidence || (self.confidence == other.confidence && self.date < other.date)
+    }
+}
+
 /// A price that was read longer ago is told as old.
 pub const PRICE_OLD_DAYS: i32 = 90;
 

@@ -72,10 +72,7 @@ impl<'a> Weakest<'a> {
 
     /// Less sure is worse, then older; what is as good changes nothing.
     fn consider(&mut self, part: Part<'a>, source: &'a Source) {
-        let known = self.source;
-        let worse = source.confidence > known.confidence
-            || (source.confidence == known.confidence && source.date < known.date);
-        if worse {
+        if source.is_weaker_than(self.source) {
             *self = Weakest { part, source };
         }
     }

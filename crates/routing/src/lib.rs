@@ -10,6 +10,7 @@
 pub mod exclusion;
 pub mod health;
 pub mod insight;
+pub mod list_price;
 pub mod name_book;
 pub mod names;
 pub mod nearest;
@@ -23,6 +24,7 @@ pub mod warnings;
 pub use exclusion::{Exclusion, Reason};
 pub use health::{Health, HealthBook, Verdict};
 pub use insight::{Insight, LearnedCall};
+pub use list_price::ListPrice;
 pub use name_book::NameBook;
 pub use names::{ModelName, Named, Target, UnknownModel, target};
 pub use nearest::{nearest, slip_of};

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use gallerist_domain::{Background, ResponseFormat};
-use gallerist_engine::{Answer, AnswerMeta, Cost, DeliveredImage, Missing, TokenUsage};
+use gallerist_engine::{Answer, AnswerMeta, AnsweredList, Cost, DeliveredImage, Missing, TokenUsage};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 use serde::Serialize;
@@ -149,6 +149,8 @@ pub struct Details<'a> {
     attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     saved_usd: Option<gallerist_domain::Ticks>,
+    #[serde(flatten)]
+    list: Option<&'a AnsweredList>,
     cached: bool,
     warnings: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,6 +169,7 @@ impl<'a> From<&'a AnswerMeta> for Details<'a> {
             cost: Some(&meta.cost),
             attempts: meta.attempts,
             saved_usd: meta.saved_usd,
+            list: meta.list.as_ref(),
             cached: meta.cached,
             warnings: &meta.warnings,
             missing: meta.missing.as_ref(),
@@ -178,7 +181,7 @@ impl<'a> Details<'a> {
     /// For one of several events: the cost is that of the whole request and rides in the last one only, so
     /// that adding up events counts it once.
     pub(crate) fn without_cost(meta: &'a AnswerMeta) -> Details<'a> {
-        Details { cost: None, saved_usd: None, ..Details::from(meta) }
+        Details { cost: None, saved_usd: None, list: None, ..Details::from(meta) }
     }
 }
 

@@ -7,7 +7,9 @@ use gallerist_domain::{Grants, ProjectId, RateLimits, Scopes, Ticks};
 use gallerist_pricing::Catalogue;
 use gallerist_routing::NameBook;
 use gallerist_routing::nearest::nearest;
-use gallerist_store::{AuditRecord, KeyChange, KeyRecord, NewKey, ProjectRecord, ProjectUsage};
+use gallerist_store::{
+    AuditRecord, GrantsChange, KeyChange, KeyRecord, LimitsChange, NewKey, ProjectRecord, ProjectUsage,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -75,18 +77,23 @@ impl LimitsWish {
         *self == LimitsWish::default()
     }
 
-    /// The limits that were, with what is wished.
+    /// The limits of what is new.
     ///
     /// # Errors
     /// The limit that is out of its range.
-    pub fn over(&self, before: RateLimits) -> Result<RateLimits, WishFault> {
-        let limits = RateLimits {
-            requests_per_minute: self.requests_per_minute.unwrap_or(before.requests_per_minute),
-            images_per_minute: self.images_per_minute.unwrap_or(before.images_per_minute),
-            images_at_once: self.images_at_once.unwrap_or(before.images_at_once),
-        };
-        limits.check()?;
-        Ok(limits)
+    pub fn fresh(&self) -> Result<RateLimits, WishFault> {
+        Ok(self.change()?.over(RateLimits::NONE))
+    }
+
+    /// What becomes of the limits that are there.
+    ///
+    /// # Errors
+    /// The limit that is out of its range.
+    pub fn change(&self) -> Result<LimitsChange, WishFault> {
+        let LimitsWish { requests_per_minute, images_per_minute, images_at_once } = *self;
+        let change = LimitsChange { requests_per_minute, images_per_minute, images_at_once };
+        change.over(RateLimits::NONE).check()?;
+        Ok(change)
     }
 }
 
@@ -105,29 +112,26 @@ impl KeyWish {
             return Err(("expires_at", "expires_at must be in the future".to_owned()));
         }
         let record = fresh.record(project, &self.checked_name()?, self.checked_scopes()?, expires_at);
-        let limits = self.limits.unwrap_or_default().over(RateLimits::NONE)?;
-        Ok(NewKey { grants: self.grants(&Grants::default())?, limits, ..record })
+        let limits = self.limits.unwrap_or_default().fresh()?;
+        Ok(NewKey { grants: self.grants()?.over(Grants::ALL), limits, ..record })
     }
 
-    /// The change of a key that is there.
+    /// What becomes of a key that is there.
     ///
     /// # Errors
     /// The field at fault.
-    pub fn change(&self, key: &KeyRecord) -> Result<KeyChange, WishFault> {
+    pub fn change(&self) -> Result<KeyChange, WishFault> {
         if self.project.is_some() {
             return Err(("project", "a key stays in its project; make another key".to_owned()));
         }
-        let named = self.routes.is_some() || self.providers.is_some() || self.models.is_some();
-        let grants = self.grants(&key.allowance.grants)?;
-        let limits = self.limits.map(|limits| limits.over(key.allowance.key_limits)).transpose()?;
         Ok(KeyChange {
             name: self.name.is_some().then(|| self.checked_name()).transpose()?,
             scopes: (self.role.is_some() || self.scopes.is_some())
                 .then(|| self.checked_scopes())
                 .transpose()?,
             expires_at: self.expiry()?,
-            grants: named.then_some(grants),
-            limits,
+            grants: self.grants()?,
+            limits: self.limits.unwrap_or_default().change()?,
         })
     }
 
@@ -166,18 +170,14 @@ impl KeyWish {
     /// # Errors
     /// The list at fault.
     pub fn checked_grants(&self) -> Result<(), WishFault> {
-        self.grants(&Grants::default()).map(drop)
+        self.grants().map(drop)
     }
 
-    fn grants(&self, before: &Grants) -> Result<Grants, WishFault> {
-        let list = |wish: &Option<Vec<String>>, before: &Vec<String>| wish.as_ref().unwrap_or(before).clone();
-        let grants = Grants {
-            routes: list(&self.routes, &before.routes),
-            providers: list(&self.providers, &before.providers),
-            models: list(&self.models, &before.models),
-        };
-        grants.check()?;
-        Ok(grants)
+    fn grants(&self) -> Result<GrantsChange, WishFault> {
+        let KeyWish { routes, providers, models, .. } = self.clone();
+        let change = GrantsChange { routes, providers, models };
+        change.clone().over(Grants::ALL).check()?;
+        Ok(change)
     }
 }
 

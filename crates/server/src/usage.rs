@@ -198,6 +198,7 @@ fn figures(of: &UsageFigures) -> impl Iterator<Item = (&'static str, Figure)> + 
         ("basis_estimated_usd", Figure::Money(basis.estimated)),
         ("basis_resolved_usd", Figure::Money(basis.resolved)),
         ("doubtful_usd", Figure::Money(of.doubtful)),
+        ("list_doubtful_usd", Figure::Money(of.list_doubtful)),
         ("credits_covered_usd", Figure::Money(of.covered)),
         ("credits_cost_usd", Figure::Money(of.consumed)),
         ("expired_usd", Figure::Money(of.expired)),

@@ -1,6 +1,9 @@
 //! What the store can answer instead of doing what was asked.
 
-use gallerist_domain::{AlertId, AttemptId, BudgetId, BudgetUnit, ProjectId, RequestId, WebhookId};
+use gallerist_domain::{
+    AlertFact, AlertId, AttemptId, BudgetId, BudgetRefusal, BudgetStanding, BudgetUnit, NewAlert, ProjectId,
+    RequestId, WebhookId,
+};
 use jiff::Timestamp;
 use std::fmt;
 use std::path::PathBuf;
@@ -86,6 +89,10 @@ pub struct Breach {
     pub held: i64,
     pub disputed: i64,
     pub asked: i64,
+    /// Whom it concerns alone; absent where several projects share it.
+    pub project: Option<ProjectId>,
+    /// When its window began; of a cap when its project was made; absent: it has none.
+    pub window_start: Option<Timestamp>,
     /// When its window begins anew; absent: never.
     pub resets_at: Option<Timestamp>,
     /// Whether it speaks of some providers or models only, so that other offers may fit.
@@ -96,6 +103,37 @@ impl Breach {
     /// What may still be reserved; zero after an overrun.
     pub fn left(&self) -> i64 {
         self.limit.saturating_sub(self.settled).saturating_sub(self.held).saturating_sub(self.disputed).max(0)
+    }
+
+    /// Names this counter in this window under this limit: of another limit it is other news.
+    pub fn once(&self) -> String {
+        match (&self.budget, &self.project) {
+            (Some(budget), _) => {
+                let start = self.window_start.map_or(0, Timestamp::as_microsecond);
+                format!("budget:{budget}:refused:{start}:{}:{}", self.limit, self.subject)
+            }
+            (None, Some(project)) => format!("cap:{project}:{}:refused", self.limit),
+            (None, None) => format!("cap:{}:refused", self.limit),
+        }
+    }
+
+    /// What people are told of it at `now`.
+    pub fn alert(&self, now: Timestamp) -> NewAlert {
+        let standing = BudgetStanding {
+            budget: self.budget,
+            name: self.name.clone(),
+            words: self.words.clone(),
+            subject: self.subject.clone(),
+            unit: self.unit,
+            limit: self.limit,
+            settled: self.settled,
+            held: self.held,
+            disputed: self.disputed,
+            window_start: self.window_start,
+            window_end: self.resets_at,
+        };
+        let fact = AlertFact::BudgetRefused(BudgetRefusal { asked: self.asked, standing });
+        NewAlert { once: self.once(), at: now, project: self.project.clone(), fact }
     }
 }
 
@@ -133,6 +171,12 @@ impl StoreError {
                 | StoreError::Unanswered(_)
                 | StoreError::File { .. }
         )
+    }
+
+    /// Whether the database had no room to write.
+    pub fn is_of_a_full_disk(&self) -> bool {
+        let StoreError::Database(error) = self else { return false };
+        crate::sqlite::is_full(&**error) || crate::postgres::is_full(&**error)
     }
 
     pub(crate) fn database(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {

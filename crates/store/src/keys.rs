@@ -68,8 +68,58 @@ pub struct KeyChange {
     pub scopes: Option<Scopes>,
     /// `Some(None)`: it never expires.
     pub expires_at: Option<Option<Timestamp>>,
-    pub grants: Option<Grants>,
-    pub limits: Option<RateLimits>,
+    pub grants: GrantsChange,
+    pub limits: LimitsChange,
+}
+
+/// Which lists of a key's grants become other ones; what is absent stays as it is when the change is made, so that
+/// two changes of different lists do not undo each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantsChange {
+    pub routes: Option<Vec<String>>,
+    pub providers: Option<Vec<String>>,
+    pub models: Option<Vec<String>>,
+}
+
+impl GrantsChange {
+    /// The grants that were, with what changes.
+    pub fn over(self, before: &Grants) -> Grants {
+        let list =
+            |changed: Option<Vec<String>>, before: &Vec<String>| changed.unwrap_or_else(|| before.clone());
+        Grants {
+            routes: list(self.routes, &before.routes),
+            providers: list(self.providers, &before.providers),
+            models: list(self.models, &before.models),
+        }
+    }
+}
+
+/// Which limits become other ones: `Some(None)` removes one, what is absent stays as it is when the change is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitsChange {
+    pub requests_per_minute: Option<Option<u32>>,
+    pub images_per_minute: Option<Option<u32>>,
+    pub images_at_once: Option<Option<u32>>,
+}
+
+impl LimitsChange {
+    /// Every limit becomes one of these.
+    pub const fn to(limits: RateLimits) -> LimitsChange {
+        LimitsChange {
+            requests_per_minute: Some(limits.requests_per_minute),
+            images_per_minute: Some(limits.images_per_minute),
+            images_at_once: Some(limits.images_at_once),
+        }
+    }
+
+    /// The limits that were, with what changes.
+    pub fn over(self, before: RateLimits) -> RateLimits {
+        RateLimits {
+            requests_per_minute: self.requests_per_minute.unwrap_or(before.requests_per_minute),
+            images_per_minute: self.images_per_minute.unwrap_or(before.images_per_minute),
+            images_at_once: self.images_at_once.unwrap_or(before.images_at_once),
+        }
+    }
 }
 
 /// The new secret of a key.
@@ -243,16 +293,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownKey`], or [`StoreError::Invalid`] with the field.
     pub async fn change_key(&self, id: &str, change: KeyChange, now: Timestamp) -> Result<(), StoreError> {
-        let grants = change.grants.as_ref().unwrap_or(Grants::ALL);
-        check(grants, &change.limits.unwrap_or_default())?;
+        // Lists and limits are good or bad one by one, whatever the others are.
+        check(&change.grants.clone().over(Grants::ALL), &change.limits.over(RateLimits::NONE))?;
         let (id, actor) = (id.to_owned(), self.actor.clone());
         self.write(move |writing| {
             let connection = writing.connection;
             let before = found(connection, &id)?;
             let KeyChange { name, scopes, expires_at, grants, limits } = change.clone();
             let scopes = scopes.unwrap_or(before.scopes);
-            let grants = grants.unwrap_or_else(|| before.allowance.grants.clone());
-            let limits = limits.unwrap_or(before.allowance.key_limits);
+            let grants = grants.over(&before.allowance.grants);
+            let limits = limits.over(before.allowance.key_limits);
             connection.change_one(
                 KEY_CHANGE,
                 params![

@@ -9,6 +9,7 @@
 
 use gallerist_domain::{AttemptId, OfferId, Operation, Payer, RequestId, Ticks};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use std::sync::Arc;
 
 use crate::audit::Actor;
@@ -23,6 +24,7 @@ mod amounts;
 mod apply;
 mod counters;
 pub(crate) mod credits;
+mod found;
 mod resolve;
 mod tell;
 
@@ -32,7 +34,7 @@ pub(crate) use counters::{LiveBudget, Moving, amount_in, tell_standings};
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
     let plain = accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS);
     let plain = plain.chain(counters::STATEMENTS).chain(credits::STATEMENTS);
-    plain.chain(adjust::STATEMENTS).chain(tell::STATEMENTS).copied()
+    plain.chain(adjust::STATEMENTS).chain(found::STATEMENTS).chain(tell::STATEMENTS).copied()
 }
 
 /// How long an idempotency key is bound to its request.
@@ -148,12 +150,23 @@ pub struct RequestEnd {
     pub answer_json: Option<String>,
     pub images_delivered: u32,
     /// What the baseline would have cost; absent where it could not serve the request.
-    pub list: Option<Ticks>,
+    pub list: Option<ListPrice>,
     /// `list` less everything charged; may be negative.
     pub saved: Option<Ticks>,
     /// Frees the idempotency key so that a repetition runs anew. Refused with
     /// [`StoreError::KeyMustStay`] when anything was charged or is disputed.
     pub free_idempotency_key: bool,
+}
+
+/// What a request would have cost at the baseline, and what that rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListPrice {
+    pub amount: Ticks,
+    /// The part of it that rests on prices below official, or read long before.
+    pub doubtful: Ticks,
+    /// How sure the least sure of what it rests on is (`official`, `third_party`, `derived` or `unverified`), and when
+    /// that was read; absent where no price line speaks of it.
+    pub trust: Option<(String, Date)>,
 }
 
 /// Ends attempts and, with `finish`, the request: all in one commit, all or none.

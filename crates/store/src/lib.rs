@@ -22,6 +22,7 @@ pub mod credits;
 pub mod deliveries;
 pub mod error;
 pub mod feed_books;
+pub mod full;
 pub mod keys;
 pub mod learning;
 pub mod ledger;
@@ -62,12 +63,12 @@ pub use credits::{DailyCharges, Expired, LotRecord, OpenAmounts};
 pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
 pub use feed_books::{FeedPart, FeedVersions, peek_feed_parts};
-pub use keys::{KeyChange, KeyRecord, NewKey, NewSecret};
+pub use keys::{GrantsChange, KeyChange, KeyRecord, LimitsChange, NewKey, NewSecret};
 pub use learning::SettledCharge;
 pub use ledger::adjust::Adjustment;
 pub use ledger::{
-    AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, NewAttempt, NewRequest, RequestEnd,
-    Reservation, Reserved, Resolution,
+    AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, ListPrice, NewAttempt, NewRequest,
+    RequestEnd, Reservation, Reserved, Resolution,
 };
 pub use pictures::{NewPicture, Picture, Swept};
 pub use postgres::StoreUrl;
@@ -243,6 +244,13 @@ impl Store {
         let ending = move || inner.replica.as_ref().map(postgres::Replica::end);
         tokio::task::spawn_blocking(ending).await.map_err(|_| StoreError::Closed)?;
         Ok(())
+    }
+
+    /// Waits until nothing can be written any more because the writer has panicked: every command answers
+    /// [`StoreError::Closed`] then, and only another opening helps, in this process or the next. What is committed
+    /// is on disk. A store that is closed in order does not end the waiting.
+    pub async fn broken(&self) {
+        self.inner.writer.broken().await;
     }
 
     /// Whether other processes may have the same database open.

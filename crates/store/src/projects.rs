@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::audit::{self, Act};
+use crate::keys::LimitsChange;
 use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
@@ -31,7 +32,7 @@ pub struct ProjectRecord {
 pub struct ProjectChange {
     /// `Some(None)` removes the cap.
     pub cap: Option<Option<Ticks>>,
-    pub limits: Option<RateLimits>,
+    pub limits: LimitsChange,
 }
 
 /// What a project does now.
@@ -128,7 +129,7 @@ impl Store {
         cap: Option<Ticks>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.change_project(project, ProjectChange { cap: Some(cap), limits: None }, now).await
+        self.change_project(project, ProjectChange { cap: Some(cap), ..ProjectChange::default() }, now).await
     }
 
     /// Changes cap and limits. What changes nothing leaves no trace.
@@ -142,13 +143,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         check_cap(change.cap.flatten())?;
-        change.limits.unwrap_or_default().check().map_err(|(_, message)| StoreError::Invalid(message))?;
+        let limits = change.limits.over(RateLimits::NONE);
+        limits.check().map_err(|(_, message)| StoreError::Invalid(message))?;
         let actor = self.actor.clone();
         self.write(move |writing| {
             let connection = writing.connection;
             let before = found(connection, &project)?;
             let cap = change.cap.unwrap_or(before.cap);
-            let limits = change.limits.unwrap_or(before.limits);
+            let limits = change.limits.over(before.limits);
             if (cap, limits) == (before.cap, before.limits) {
                 return Ok(());
             }

@@ -30,6 +30,10 @@ pub struct RequestRecord {
     pub idempotency_key: Option<String>,
     pub images_delivered: u32,
     pub list: Option<Ticks>,
+    /// How sure the least sure of the lines behind `list` is, and when that was read; unknown of requests that ended
+    /// before schema 13.
+    pub list_confidence: Option<String>,
+    pub list_as_of: Option<jiff::civil::Date>,
     pub saved: Option<Ticks>,
     pub plan_json: String,
     /// The parameters that decide about the price, as JSON text; absent before schema 3.
@@ -39,6 +43,8 @@ pub struct RequestRecord {
     pub answer_json: Option<String>,
     /// Sum of the charges of its attempts.
     pub charged: Ticks,
+    /// The part of it that rests on prices below official, or read long before.
+    pub doubtful: Ticks,
     /// Sum of the maxima of its attempts that are still reserved.
     pub held: Ticks,
     /// Sum of the maxima of its disputed attempts.
@@ -159,7 +165,8 @@ macro_rules! request_columns {
                 WHERE a.request = r.number AND a.status = 'reserved'),
             (SELECT coalesce(sum(reserved_ticks), 0) FROM attempts a
                 WHERE a.request = r.number AND a.status = 'disputed'),
-            r.number, r.end_user, r.tags_json, r.asked_json, r.prompt
+            r.number, r.end_user, r.tags_json, r.asked_json, r.prompt, r.list_confidence, r.list_as_of,
+            (SELECT coalesce(sum(doubtful_ticks), 0) FROM attempts a WHERE a.request = r.number)
         FROM requests r JOIN projects p ON p.number = r.project "
     };
 }
@@ -171,6 +178,9 @@ macro_rules! open_columns {
     };
 }
 
+/// The stretches of the index that finds repetitions.
+const QUARTER_MICROSECONDS: i64 = 15 * 60 * 1_000_000;
+
 statements! {
     REQUEST = concat!(request_columns!(), "WHERE r.id = ?1");
     // A null filter means all. Numbers alone are no order: each replica takes them in blocks.
@@ -179,9 +189,11 @@ statements! {
             AND (?5 IS NULL OR r.tags_json LIKE ?5 ESCAPE '!')
         ORDER BY r.created_at DESC, r.number DESC LIMIT ?6");
     REQUEST_PLACE = "SELECT created_at, number FROM requests WHERE id = ?1";
-    // What failed for free is left out: it hides what was paid from a repetition that looks for it.
+    // What failed for free is left out: it hides what was paid from a repetition that looks for it. The index is by
+    // quarter of an hour, and only then by fingerprint: what arrives at one time lies together, where an index of
+    // fingerprints alone would read and write another page of years for every request.
     REPEATABLE = "SELECT r.id FROM requests r JOIN projects p ON p.number = r.project
-        WHERE r.fingerprint = ?1 AND p.name = ?2 AND r.key_id IS NOT DISTINCT FROM ?3 AND r.created_at >= ?4
+        WHERE r.created_at / 900000000 IN (?5, ?6, ?7) AND r.fingerprint = ?1 AND p.name = ?2 AND r.key_id IS NOT DISTINCT FROM ?3 AND r.created_at >= ?4
             AND (r.status <> 'failed' OR EXISTS (SELECT 1 FROM attempts a WHERE a.request = r.number
                 AND (a.charged_ticks > 0 OR a.status = 'reserved' OR a.status = 'disputed')))
         ORDER BY r.status = 'running' DESC, r.number DESC LIMIT 1";
@@ -229,7 +241,7 @@ impl Store {
     }
 
     /// What a repetition by this key with this fingerprint can repeat, among the requests that were accepted
-    /// at or after `since`: one that runs, else the newest that was answered or may have been charged.
+    /// in the half hour after `since`: one that runs, else the newest that was answered or may have been charged.
     pub async fn repeatable(
         &self,
         project: ProjectId,
@@ -237,10 +249,19 @@ impl Store {
         fingerprint: [u8; 32],
         since: Timestamp,
     ) -> Result<Option<RequestId>, StoreError> {
+        let quarter = micros(since).div_euclid(QUARTER_MICROSECONDS);
         self.read(move |connection| {
             connection.query_opt(
                 REPEATABLE,
-                params![fingerprint, project.as_str(), key_id, micros(since)],
+                params![
+                    fingerprint,
+                    project.as_str(),
+                    key_id,
+                    micros(since),
+                    quarter,
+                    quarter + 1,
+                    quarter + 2
+                ],
                 |row| words::request_id(row, 0),
             )
         })
@@ -384,6 +405,9 @@ fn record(row: &Row<'_>) -> Result<RequestRecord, StoreError> {
         idempotency_key: row.get(12)?,
         images_delivered: row.get(13)?,
         list: words::ticks_opt(row, 14)?,
+        list_confidence: row.get(26)?,
+        list_as_of: row.get::<Option<&str>>(27)?.map(|_| words::parsed(row, 27)).transpose()?,
+        doubtful: words::ticks(row, 28)?,
         saved: words::ticks_opt(row, 15)?,
         plan_json: row.get(16)?,
         answer_json: row.get(17)?,

@@ -18,6 +18,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0009_tenants.sql"),
     include_str!("schema/0010_reconciliations.sql"),
     include_str!("schema/0011_feeds.sql"),
+    include_str!("schema/0012_repetitions.sql"),
+    include_str!("schema/0013_list_prices.sql"),
 ];
 
 /// Brings the database up to date; whether it was empty before.

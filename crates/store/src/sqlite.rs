@@ -18,6 +18,12 @@ pub(crate) use reader::{Readers, peek};
 /// Statements that a connection keeps prepared.
 const STATEMENTS_CACHED: usize = 64;
 
+/// Whether it says that there is no room for another page.
+pub(crate) fn is_full(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let error = error.downcast_ref::<rusqlite::Error>();
+    error.and_then(rusqlite::Error::sqlite_error_code) == Some(rusqlite::ErrorCode::DiskFull)
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
         StoreError::database(error)

@@ -22,6 +22,7 @@ fn statements() -> Vec<String> {
         .chain(deliveries::STATEMENTS.iter().copied())
         .chain(learning::STATEMENTS.iter().copied())
         .chain(feed_books::STATEMENTS.iter().copied())
+        .chain(full::STATEMENTS.iter().copied())
         .chain(keys::STATEMENTS.iter().copied())
         .chain(meta::STATEMENTS.iter().copied())
         .chain(pictures::STATEMENTS.iter().copied())

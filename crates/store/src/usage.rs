@@ -130,6 +130,9 @@ pub struct UsageFigures {
     pub attempts: u64,
     /// What the baseline would have cost, where there is one.
     pub list: Option<Ticks>,
+    /// The part of `list`, and so of what `saved` is reckoned from, that rests on prices below official, or read long
+    /// before.
+    pub list_doubtful: Ticks,
     /// Charged for certain, with `wasted`.
     pub charged: Ticks,
     /// Charged for attempts that delivered nothing.
@@ -348,6 +351,7 @@ fn figures(row: &Row<'_>, keys: usize) -> Result<UsageFigures, StoreError> {
         computed,
         estimated,
         doubtful,
+        list_doubtful,
     ] = read;
     let known = |rows: i64, amount: i64| (rows > 0).then_some(Ticks::new(amount));
     Ok(UsageFigures {
@@ -369,6 +373,7 @@ fn figures(row: &Row<'_>, keys: usize) -> Result<UsageFigures, StoreError> {
             resolved: Ticks::new(charged - provider_reported - usage - computed - estimated),
         },
         doubtful: Ticks::new(doubtful),
+        list_doubtful: Ticks::new(list_doubtful),
         covered: Ticks::new(covered),
         consumed: Ticks::new(consumed),
         expired: Ticks::ZERO,
@@ -400,6 +405,7 @@ fn sum(one: UsageFigures, two: UsageFigures) -> UsageFigures {
             resolved: one.basis.resolved + two.basis.resolved,
         },
         doubtful: one.doubtful + two.doubtful,
+        list_doubtful: one.list_doubtful + two.list_doubtful,
         covered: one.covered + two.covered,
         consumed: one.consumed + two.consumed,
         expired: one.expired + two.expired,

@@ -3,7 +3,7 @@
 use super::AuditQuestion;
 use super::here::{Here, list, parsed};
 use crate::failure::{Failure, Result};
-use gallerist_domain::{ProjectId, RateLimits, Ticks};
+use gallerist_domain::{ProjectId, Ticks};
 use gallerist_server::tenants::{
     ChangeShown, KeyShown, KeyWish, KnownNames, LimitsWish, ProjectShown, WishFault, grace_end,
 };
@@ -30,7 +30,8 @@ impl Here {
     }
 
     pub fn change_key(&self, id: &str, wish: &KeyWish) -> Result<Value> {
-        let change = wish.change(&self.key(id)?).map_err(fault)?;
+        self.key(id)?;
+        let change = wish.change().map_err(fault)?;
         self.check_names(wish)?;
         self.wait(self.store().change_key(id, change, Timestamp::now()))?;
         Ok(value(&KeyShown::of(&self.key(id)?, None)))
@@ -62,7 +63,7 @@ impl Here {
     pub fn create_project(&self, id: &str, cap: Option<&str>, limits: LimitsWish) -> Result<Value> {
         let id: ProjectId = parsed(id)?;
         let cap = cap.map(parsed::<Ticks>).transpose()?;
-        let limits = limits.over(RateLimits::NONE).map_err(fault)?;
+        let limits = limits.fresh().map_err(fault)?;
         self.wait(self.store().create_limited_project(id.clone(), cap, limits, Timestamp::now()))?;
         self.shown(id)
     }
@@ -76,10 +77,7 @@ impl Here {
 
     pub fn set_limits(&self, id: &str, limits: LimitsWish) -> Result<Value> {
         let id: ProjectId = parsed(id)?;
-        let before = self.wait(self.store().project(id.clone()))?;
-        let before = before.ok_or_else(|| StoreError::UnknownProject(id.clone()))?;
-        let limits = Some(limits.over(before.limits).map_err(fault)?);
-        let change = ProjectChange { cap: None, limits };
+        let change = ProjectChange { cap: None, limits: limits.change().map_err(fault)? };
         self.wait(self.store().change_project(id.clone(), change, Timestamp::now()))?;
         self.shown(id)
     }

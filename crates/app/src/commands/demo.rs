@@ -97,7 +97,10 @@ pub async fn run(command: DemoCommand, json: bool) -> Result<()> {
         if !json {
             telling::stay(&demo);
         }
-        ended.first().await;
+        tokio::select! {
+            () = ended.first() => {}
+            () = demo.gateway.broken() => {}
+        }
     }
     demo.end().await?;
     done
@@ -164,6 +167,11 @@ impl Demo {
         }
         if command.markdown {
             output::line(telling::table(&pictures, true).markdown());
+            let doubts = telling::doubts(&pictures, true);
+            if let Some((legend, doubts)) = doubts.split_first() {
+                let listed: Vec<String> = doubts.iter().map(|doubt| format!("- {doubt}")).collect();
+                output::line(format!("\n{legend}\n\n{}", listed.join("\n")));
+            }
             return Ok(());
         }
         if !quiet {

@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::config::{Config, Environment, Place};
 use crate::failure::{ASK_FOR_REASONS, Failure, RAISE_CAP, Result};
 use crate::first_keys::{self, API_KEY};
-use crate::{gateway, output, pictures, progress, signals, words};
+use crate::{doubt, gateway, output, pictures, progress, signals, words};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -20,7 +20,6 @@ use gallerist_server::Details;
 use gallerist_store::{Store, StoreError};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
-use jiff::civil::Date;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -52,9 +51,6 @@ pub struct GenerateCommand {
     #[command(flatten)]
     place: Place,
 }
-
-/// Days after which a price counts as old.
-const PRICE_OLD_DAYS: i32 = 90;
 
 /// What came of it, whichever way it was made.
 struct Made {
@@ -338,12 +334,13 @@ fn tell(made: &Made, paths: &[PathBuf]) {
         cost["basis"].as_str().unwrap_or_default().replace('_', " "),
     );
     if let Some(saved) = saved {
-        line.push_str(&format!(", saved {}", output::dollars(saved)));
+        let against = doubt::of_list(told, Timestamp::now()).map(|doubt| format!("against a {doubt}"));
+        line.push_str(&format!(", saved {}", doubt::with(output::dollars(saved), against.as_ref())));
     }
     if let Some(attempts) = told["attempts"].as_u64().filter(|attempts| *attempts > 1) {
         line.push_str(&format!(", {attempts} attempts"));
     }
-    if let Some(doubt) = doubt(&cost["lines"], Timestamp::now()) {
+    if let Some(doubt) = doubt::of_lines(&cost["lines"], Timestamp::now()) {
         line.push_str(&format!("; {doubt}"));
     }
     output::remark(line);
@@ -358,37 +355,9 @@ fn tell(made: &Made, paths: &[PathBuf]) {
     }
 }
 
-/// What is to be known of the prices behind a cost: those below official, and those that were read long ago.
-fn doubt(lines: &Value, now: Timestamp) -> Option<String> {
-    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let told = |line: &Value| {
-        let (confidence, read) = (line["confidence"].as_str()?, line["as_of"].as_str()?);
-        let age_days = read.parse::<Date>().ok()?.until(today).map_or(0, |span| span.get_days());
-        let old = age_days > PRICE_OLD_DAYS;
-        (confidence != "official" || old).then(|| format!("{} price of {read}", confidence.replace('_', " ")))
-    };
-    let mut doubts: Vec<String> = lines.as_array()?.iter().filter_map(told).collect();
-    doubts.sort();
-    doubts.dedup();
-    (!doubts.is_empty()).then(|| doubts.join(", "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_price_below_official_or_old_is_told() {
-        let now: Timestamp = "2026-11-28T00:00:00Z".parse().unwrap();
-        let line = |confidence: &str, as_of: &str| json!([{"confidence": confidence, "as_of": as_of}]);
-        assert_eq!(doubt(&line("official", "2026-11-22"), now), None);
-        assert_eq!(
-            doubt(&line("third_party", "2026-11-22"), now).unwrap(),
-            "third party price of 2026-11-22"
-        );
-        assert_eq!(doubt(&line("official", "2026-08-01"), now).unwrap(), "official price of 2026-08-01");
-        assert_eq!(doubt(&json!([{"line": "reported"}]), now), None);
-    }
 
     #[test]
     fn several_pictures_are_numbered() {

@@ -4,12 +4,15 @@ use super::amount;
 use super::quote::multiplied;
 use crate::books::{Books, RequestQuestion, disputed};
 use crate::config::Place;
+use crate::doubt;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::pictures;
 use crate::table::Table;
 use crate::words;
 use clap::{Args, Subcommand};
+use gallerist_domain::Ticks;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -187,12 +190,15 @@ fn print_page(page: &Value) {
             text(&request["model"]),
             status,
             format!("{} of {}", text(&request["images"]), text(&request["n"])),
-            output::dollars_of(&request["charged_usd"]),
+            marked(&request["charged_usd"], charge_is_doubtful(request)),
             output::dollars_of(&request["disputed_usd"]),
-            output::dollars_of(&request["saved_usd"]),
+            marked(&request["saved_usd"], charge_is_doubtful(request) || list_is_doubtful(request)),
         ]);
     }
     output::line(table.render());
+    if rows(page, "data").iter().any(|request| charge_is_doubtful(request) || list_is_doubtful(request)) {
+        output::line(format!("\n{}; `gallerist requests show ID` names them.", doubt::LEGEND));
+    }
     if rows(page, "data").iter().any(|request| !disputed(request).is_zero()) {
         output::line("\nOf the disputed, `gallerist requests show ID` says what to do.");
     }
@@ -201,6 +207,29 @@ fn print_page(page: &Value) {
     {
         output::line(format!("\nThere are more: --after {}", text(&last["id"])));
     }
+}
+
+/// Whether a part of its charge rests on a price that one should know to be no official one of late.
+fn charge_is_doubtful(request: &Value) -> bool {
+    request["doubtful_usd"]
+        .as_str()
+        .and_then(|text| text.parse::<Ticks>().ok())
+        .is_some_and(|doubtful| !doubtful.is_zero())
+}
+
+/// So of what it would have cost at the baseline, on the day on which it was made.
+fn list_is_doubtful(request: &Value) -> bool {
+    doubt::of_list(request, made_at(request)).is_some()
+}
+
+/// When the request was accepted.
+fn made_at(request: &Value) -> Timestamp {
+    request["created_at"].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(Timestamp::now)
+}
+
+fn marked(amount: &Value, doubtful: bool) -> String {
+    let text = output::dollars_of(amount);
+    if doubtful && !text.is_empty() { format!("{text}{}", doubt::MARK) } else { text }
 }
 
 fn print_request(request: &Value) {
@@ -213,6 +242,14 @@ fn print_request(request: &Value) {
         text(&request["status"]),
         output::dollars_of(&request["charged_usd"]),
     ));
+    if !request["saved_usd"].is_null() {
+        let list = output::dollars_of(&request["list_usd"]);
+        let list = doubt::with(list, doubt::of_list(request, made_at(request)).as_ref());
+        output::line(format!(
+            "Saved {} against the list price of {list}.",
+            output::dollars_of(&request["saved_usd"])
+        ));
+    }
     if let Some(led) = led(&request["plan"]) {
         output::line(led);
     }

@@ -7,7 +7,7 @@ use super::quote;
 use crate::config::{Config, Environment, Place};
 use crate::failure::{Failure, Result};
 use crate::first_keys::{self, FirstKeys};
-use crate::gateway::{self, GRACE_MS, Gateway};
+use crate::gateway::{self, BROKEN_GRACE_MS, GRACE_MS, Gateway};
 use crate::{output, signals};
 use clap::Args;
 use gallerist_domain::{ImageRequest, ProjectId, QualityClass, Ticks};
@@ -114,16 +114,30 @@ pub async fn run(command: ServeCommand, json: bool) -> Result<()> {
         tracing::warn!(%error, "other commands will not find this gateway");
     }
     announce(&config, &gateway, &keys, cap, json);
-    ended.first().await;
-    if !json {
-        output::remark("Ending: requests under way have 30 seconds; a second signal ends at once.");
-    }
-    let done = tokio::select! {
-        done = gateway.end(GRACE_MS) => done,
-        () = ended.first() => Err(Failure::failed("ended at once; what was under way is settled at the next start")),
-    };
+    let done = until_the_end(gateway, &mut ended, json).await;
     let _ = std::fs::remove_file(&address_file);
     done
+}
+
+/// Runs until a signal asks for the end, or until the books can be written no more.
+async fn until_the_end(gateway: Gateway, ended: &mut signals::Ended, json: bool) -> Result<()> {
+    let broken = tokio::select! {
+        () = ended.first() => false,
+        () = gateway.broken() => true,
+    };
+    let ending = async {
+        if broken {
+            return Err(gateway.break_off(BROKEN_GRACE_MS).await);
+        }
+        if !json {
+            output::remark("Ending: requests under way have 30 seconds; a second signal ends at once.");
+        }
+        gateway.end(GRACE_MS).await
+    };
+    tokio::select! {
+        done = ending => done,
+        () = ended.first() => Err(Failure::failed("ended at once; what was under way is settled at the next start")),
+    }
 }
 
 /// Sets the configured cap, and says which cap there is.

@@ -81,6 +81,7 @@ pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
     } else {
         output::line(table(&command.group_by, &report).render());
         tell_of_doubts(&report["totals"]);
+        tell_of_doubtful_lists(&report["totals"]);
         tell_of_credits(&report["totals"]);
         super::hint_at_disputes(disputed(&report["totals"]));
     }
@@ -95,6 +96,18 @@ fn tell_of_doubts(totals: &Value) {
              `gallerist requests show ID` names them.",
             output::dollars_of(&totals["doubtful_usd"]),
             output::dollars_of(&totals["charged_usd"])
+        ));
+    }
+}
+
+/// So of what would have been paid otherwise, against which the savings are told.
+fn tell_of_doubtful_lists(totals: &Value) {
+    if is_some(&totals["list_doubtful_usd"]) {
+        output::line(format!(
+            "\n{} of the {} that the baseline would have cost rests on prices below official, or more \
+             than 90 days old, and so do the savings against it.",
+            output::dollars_of(&totals["list_doubtful_usd"]),
+            output::dollars_of(&totals["list_usd"])
         ));
     }
 }

@@ -3,7 +3,7 @@
 use super::typed::{TypedFeed, Written};
 use super::{Environment, Mistakes};
 use gallerist_domain::Decimal;
-use gallerist_engine::feeds::{Feed, FeedFault, FeedSettings, KeptBook, read_file};
+use gallerist_engine::feeds::{Feed, FeedFault, FeedSettings, KeptBook, in_order, read_file};
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::feed::{
     FeedBook, FeedForm, FeedRules, Guard, JUMP_FACTOR, MISSED_POLLS_MAX, Mapping, Target,
@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Seconds between two polls unless a feed says otherwise.
@@ -50,9 +51,31 @@ pub(super) fn feeds(written: &[TypedFeed], environment: &Environment, mistakes: 
         if feeds.iter().any(|other| other.rules.name == *name) {
             mistakes.add(&typed.place, format!("there are two feeds {name:?}: give one another `name`"));
         }
+        for (other, target) in feeds.iter().filter_map(|other| Some((other, told_by_both(other, &feed)?))) {
+            let place = typed.prices.as_ref().map_or(&typed.place, |prices| &prices.place);
+            let message = format!(
+                "the feeds {:?} and {name:?} both tell {target}, and a price line has one feed: take the entry out \
+                 of the `prices` of one of them",
+                other.rules.name
+            );
+            mistakes.add(place, message);
+        }
         feeds.push(feed);
     }
-    feeds
+    in_order(feeds)
+}
+
+/// The first price line that the mappings of both feeds tell. What other forms tell is known from their answers alone.
+fn told_by_both<'f>(one: &'f Feed, other: &Feed) -> Option<&'f Target> {
+    let (FeedForm::Json(first), FeedForm::Json(second)) = (&one.rules.form, &other.rules.form) else {
+        return None;
+    };
+    let told = first
+        .iter()
+        .map(|mapping| &mapping.target)
+        .filter(|target| one.rules.speaks_of(&target.offer) && other.rules.speaks_of(&target.offer));
+    let mut both = told.filter(|target| second.iter().any(|mapping| mapping.target == **target));
+    both.next()
 }
 
 /// What an engine is told of feeds.
@@ -104,6 +127,8 @@ fn checked(written: &TypedFeed, environment: &Environment, mistakes: &mut Mistak
             form,
             guard: Guard { jump_factor: i64::from(jump_factor), agreeing_polls },
             offers: written.offers.as_ref().map(|offers| offers.value.clone()).unwrap_or_default(),
+            // Once all of them are known.
+            precedence: Arc::default(),
         },
         url,
         key,

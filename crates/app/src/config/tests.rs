@@ -48,6 +48,31 @@ fn webhooks_reach_private_addresses_and_credits_are_asked_for_as_the_settings_sa
 }
 
 #[test]
+fn two_mapped_feeds_of_one_price_line_are_a_mistake_that_names_both() {
+    let feed = |name: &str, line: &str, more: &str| {
+        format!(
+            "[[feeds]]\nkind = \"json\"\nname = \"{name}\"\nurl = \"https://prices.example/{name}\"\n{more}\
+             prices = [{{ offer = \"bfl/flux-1.1-pro\", line = \"{line}\", pointer = \"/usd\" }}]\n"
+        )
+    };
+    let both = format!("{}{}", feed("house", "picture", ""), feed("shop", "picture", ""));
+    let failure = load(&both, Environment::default()).unwrap_err();
+    let expected = "the feeds \"house\" and \"shop\" both tell bfl/flux-1.1-pro picture, and a price line has one \
+                    feed: take the entry out of the `prices` of one of them";
+    assert!(failure.message.contains(expected), "{}", failure.message);
+    assert!(failure.message.contains("gallerist.toml:10: "), "{}", failure.message);
+
+    let apart = format!("{}{}", feed("house", "picture", ""), feed("shop", "other", ""));
+    let config = load(&apart, Environment::default()).unwrap();
+    assert!(
+        config.feeds.iter().all(|feed| feed.rules.precedence[..] == ["house".to_owned(), "shop".to_owned()])
+    );
+    let of_others =
+        format!("{}{}", feed("house", "picture", ""), feed("shop", "picture", "offers = [\"fal\"]\n"));
+    assert!(load(&of_others, Environment::default()).is_ok(), "it is believed about something else");
+}
+
+#[test]
 fn an_engine_of_ones_own_is_on_when_its_address_is_set() {
     let none = load("", Environment::default()).unwrap();
     assert!(none.providers.is_empty());

@@ -1,5 +1,6 @@
 use super::*;
 use crate::budget::BudgetUnit;
+use crate::id::BudgetId;
 
 fn standing(unit: BudgetUnit) -> BudgetStanding {
     BudgetStanding {
@@ -15,6 +16,10 @@ fn standing(unit: BudgetUnit) -> BudgetStanding {
         window_start: None,
         window_end: Some("2026-12-01T00:00:00Z".parse().unwrap()),
     }
+}
+
+fn refusal(asked: i64, unit: BudgetUnit) -> BudgetRefusal {
+    BudgetRefusal { asked, standing: standing(unit) }
 }
 
 fn retirement(days_left: u32) -> AlertFact {
@@ -66,6 +71,7 @@ fn one_of_each() -> Vec<AlertFact> {
     vec![
         AlertFact::BudgetThreshold { threshold_percent: 80, standing: standing(BudgetUnit::Usd) },
         AlertFact::BudgetProjection { reached_at: at, standing: standing(BudgetUnit::Usd) },
+        AlertFact::BudgetRefused(refusal(60_000_000_000, BudgetUnit::Usd)),
         AlertFact::BudgetOverrun { attempt, standing: standing(BudgetUnit::Images) },
         AlertFact::ChargeOverrun { attempt, offer: offer.clone(), maximum, charge: Ticks::new(400_000_000) },
         AlertFact::Disputed { attempt, offer: offer.clone(), maximum, reason: "timeout".to_owned() },
@@ -133,6 +139,12 @@ fn every_fact_has_its_kind_and_a_sentence() {
     }
     let told = |fact: &AlertFact| fact.message();
     assert!(told(&facts[1]).contains("is reached on 2026-11-23 10:20 UTC: 16.0000000004 USD of 20.00 USD"));
+    assert_eq!(
+        told(&facts[2]),
+        "The budget \"shop\" (20 USD per month for project shop) has begun to refuse: a request that could take \
+         6.00 USD would pass it, with 16.00 USD settled, 0.00 USD held and 0.0000000004 USD disputed of 20.00 \
+         USD; it begins anew at 2026-12-01T00:00:00Z."
+    );
     let cap =
         BudgetStanding { budget: None, name: String::new(), window_end: None, ..standing(BudgetUnit::Usd) };
     let cap = told(&AlertFact::BudgetThreshold { threshold_percent: 80, standing: cap });
@@ -140,22 +152,22 @@ fn every_fact_has_its_kind_and_a_sentence() {
         cap,
         "80 % of the cap (20 USD per month for project shop) is spent: 16.0000000004 USD of 20.00 USD."
     );
-    assert!(told(&facts[5]).contains("first_megapixel was 0.03 USD and is 0.045 USD (+50.00 %)"));
-    let drift = told(&facts[10]);
+    assert!(told(&facts[6]).contains("first_megapixel was 0.03 USD and is 0.045 USD (+50.00 %)"));
+    let drift = told(&facts[11]);
     assert!(
         drift.contains("bfl says that 90 credits are left, the books say 120.5 (-30.5, worth -0.305 USD)")
     );
-    let held = told(&facts[12]);
+    let held = told(&facts[13]);
     assert!(
         held.contains("costs 0.30 USD instead of 0.03 USD (+900.00 %). It is held, because more"),
         "{held}"
     );
-    assert!(told(&facts[13]).contains("told nothing: it answered 500. It last answered before this"));
+    assert!(told(&facts[14]).contains("told nothing: it answered 500. It last answered before this"));
     assert!(
-        told(&facts[15])
+        told(&facts[16])
             .contains("bfl/flux-1.1-pro picture is unknown: the feed \"gpu\" last told it on 2026")
     );
-    assert!(told(&facts[11]).contains("2.60 on 2026-11-28, usually 1.00 to 1.15 (median 1.05 over 14 days"));
+    assert!(told(&facts[12]).contains("2.60 on 2026-11-28, usually 1.00 to 1.15 (median 1.05 over 14 days"));
 }
 
 #[test]
@@ -163,8 +175,12 @@ fn money_is_written_as_decimal_strings_under_names_with_units() {
     let json = serde_json::to_string(&one_of_each()[0]).unwrap();
     assert!(json.starts_with(r#"{"threshold_percent":80,"budget":"00000000"#), "{json}");
     assert!(json.contains(r#""limit_usd":"20.0000000000","settled_usd":"16.0000000000""#), "{json}");
-    let json = serde_json::to_string(&one_of_each()[2]).unwrap();
+    let json = serde_json::to_string(&one_of_each()[3]).unwrap();
     assert!(json.contains(r#""limit_images":200000000000,"#), "{json}");
+    let json = serde_json::to_string(&one_of_each()[2]).unwrap();
+    assert!(json.starts_with(r#"{"asked_usd":"6.0000000000","budget":"00000000"#), "{json}");
+    let images = refusal(4, BudgetUnit::Images);
+    assert!(serde_json::to_string(&images).unwrap().starts_with(r#"{"asked_images":4,"#));
     for fact in one_of_each() {
         let json = serde_json::to_string(&fact).unwrap();
         assert!(json.starts_with('{') && !json.contains("e+"), "{json}");
@@ -186,7 +202,9 @@ fn a_filter_names_kinds_or_groups() {
     let budgets = filter(&["budget.*", "charge.overrun"]);
     assert_eq!(budgets.check(), Ok(()));
     let admitted: Vec<_> = AlertFact::KINDS.into_iter().filter(|kind| budgets.admits(kind)).collect();
-    assert_eq!(admitted, ["budget.threshold", "budget.projection", "budget.overrun", "charge.overrun"]);
+    let expected =
+        ["budget.threshold", "budget.projection", "budget.refused", "budget.overrun", "charge.overrun"];
+    assert_eq!(admitted, expected);
     for wrong in
         [&["budgets"][..], &["*"], &["bud*"], &[".*"], &["nothing.*"], &[""], &["budget.*", "budget.*"]]
     {

@@ -1,6 +1,8 @@
 //! The sentences that people read.
 
-use super::{AlertFact, BudgetStanding, CostAnomaly, FeedSilence, HeldNews, PriceMove, WatchedFigure};
+use super::{
+    AlertFact, BudgetRefusal, BudgetStanding, CostAnomaly, FeedSilence, HeldNews, PriceMove, WatchedFigure,
+};
 use crate::money::{Decimal, Ticks};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -24,6 +26,7 @@ impl AlertFact {
                 standing.unit.words(standing.limit),
                 standing.reset_words()
             ),
+            AlertFact::BudgetRefused(refusal) => refusal.words(),
             AlertFact::BudgetOverrun { attempt, standing } => format!(
                 "The {} is passed, because a provider charged attempt {attempt} more than its \
                  published maximum: {} of {}. It is closed{}.",
@@ -162,6 +165,24 @@ impl BudgetStanding {
 
     fn reset_words(&self) -> String {
         self.window_end.map_or_else(String::new, |end| format!("; it begins anew at {end}"))
+    }
+}
+
+impl BudgetRefusal {
+    fn words(&self) -> String {
+        let BudgetRefusal { asked, standing } = self;
+        let words = |amount| standing.unit.words(amount);
+        format!(
+            "The {} has begun to refuse: a request that could take {} would pass it, with {} settled, {} held \
+             and {} disputed of {}{}.",
+            standing.title(),
+            words(*asked),
+            words(standing.settled),
+            words(standing.held),
+            words(standing.disputed),
+            words(standing.limit),
+            standing.reset_words()
+        )
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a life answers when pictures were made, and what is kept of the answer.
 
 use super::Life;
-use crate::answer::{Answer, AnswerMeta, Cost, CostLines, Missing};
+use crate::answer::{Answer, AnswerMeta, AnsweredList, Cost, CostLines, Missing};
 use crate::outcome;
 use gallerist_domain::Ticks;
-use gallerist_routing::{Named, PlannedOffer};
+use gallerist_routing::{ListPrice, Named, PlannedOffer};
 use gallerist_store::{RequestEnd, RequestStatus};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ impl Life {
         &self,
         named: &Named<'_>,
         served: &PlannedOffer<'_>,
-        saved: Option<Ticks>,
+        list: Option<ListPrice>,
+        spent: Ticks,
     ) -> Answer {
         let missing = self.incoming.request.n - u32::try_from(self.images.len()).unwrap_or(0);
         let last_fault = || self.failed.last().map(|failed| failed.fault.detail.clone());
@@ -39,7 +40,8 @@ impl Life {
                 overrun_usd: (!self.overrun.is_zero()).then_some(self.overrun),
             },
             attempts: self.attempts,
-            saved_usd: saved,
+            saved_usd: list.map(|list| list.amount - spent),
+            list: list.map(AnsweredList::from),
             cached: false,
             warnings: self.warnings(named, served),
             missing: (missing > 0).then_some(Missing { count: missing, reason }),
@@ -65,12 +67,7 @@ impl Life {
         if by_url && kept { self.shared.with_addresses(answer).await } else { answer }
     }
 
-    pub(super) fn request_end(
-        &self,
-        answer: &Answer,
-        list: Option<Ticks>,
-        saved: Option<Ticks>,
-    ) -> RequestEnd {
+    pub(super) fn request_end(&self, answer: &Answer, list: Option<ListPrice>) -> RequestEnd {
         let status = match answer.meta.missing {
             Some(_) => RequestStatus::Partial,
             None => RequestStatus::Succeeded,
@@ -81,8 +78,8 @@ impl Life {
             error_code: None,
             answer_json: Some(self.stored_meta(&answer.meta)),
             images_delivered: u32::try_from(answer.images.len()).unwrap_or(u32::MAX),
-            list,
-            saved,
+            list: list.map(stored_list),
+            saved: answer.meta.saved_usd,
             free_idempotency_key: false,
         }
     }
@@ -100,5 +97,13 @@ impl Life {
             }
         };
         serde_json::to_string(&*kept).expect("the meta is plain data")
+    }
+}
+
+fn stored_list(list: ListPrice) -> gallerist_store::ListPrice {
+    gallerist_store::ListPrice {
+        amount: list.amount,
+        doubtful: list.doubtful,
+        trust: list.trust.map(|(confidence, as_of)| (confidence.as_str().to_owned(), as_of)),
     }
 }

@@ -19,7 +19,13 @@ pub const ENDPOINT: &str = "fal-ai/flux/dev";
 fn feed(form: FeedForm, url: String) -> Feed {
     let name = form.name().to_owned();
     Feed {
-        rules: FeedRules { name, form, guard: Guard::default(), offers: Vec::new() },
+        rules: FeedRules {
+            name,
+            form,
+            guard: Guard::default(),
+            offers: Vec::new(),
+            precedence: std::sync::Arc::default(),
+        },
         url,
         key: None,
         // Tests say themselves when it is polled, after the first time.

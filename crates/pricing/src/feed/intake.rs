@@ -2,7 +2,7 @@
 
 use super::book::RETIRES_ON;
 use super::lists::{self, End};
-use super::{Decision, FeedBook, FeedForm, Guard, NotAFeed, Observation, Target, observe};
+use super::{Decision, FeedBook, FeedForm, Guard, NotAFeed, Observation, Silence, Target, observe};
 use crate::catalogue::Catalogue;
 use crate::changes::{moved, percent};
 use crate::sheet::Confidence;
@@ -11,6 +11,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// How the answers of a feed are taken.
 #[derive(Clone, Debug)]
@@ -23,6 +24,9 @@ pub struct FeedRules {
     /// somebody else's prices is believed about a line that we have from an official source only if it is named
     /// here.
     pub offers: Vec<String>,
+    /// The names of all feeds of the settings, this one among them: where several tell one line, the one that
+    /// stands first here is heard. Empty: the one that was polled last.
+    pub precedence: Arc<[String]>,
 }
 
 impl FeedRules {
@@ -31,9 +35,29 @@ impl FeedRules {
         self.offers.iter().any(|wanted| wanted == offer || wanted == kind)
     }
 
-    fn speaks_of(&self, offer: &str) -> bool {
+    /// Whether the feed is believed about this offer.
+    pub fn speaks_of(&self, offer: &str) -> bool {
         self.offers.is_empty() || self.names(offer)
     }
+
+    /// Whether another feed is heard instead of this one about what both tell.
+    fn yields_to(&self, other: &str, book: &FeedBook) -> bool {
+        let place = |name: &str| self.precedence.iter().position(|feed| feed == name);
+        match (place(other), place(&self.name)) {
+            (_, None) => false,
+            (Some(other), Some(own)) => other < own,
+            // Of another gateway of the same store, whose settings are not these: the line stays with it, since two
+            // that take it from each other would make the price go to and fro.
+            (None, Some(_)) => book.feeds.contains_key(other),
+        }
+    }
+}
+
+/// The names of feeds by who is heard about what several tell: as they are configured, the lists of other people's
+/// prices last.
+pub fn precedence<'r>(rules: impl Iterator<Item = &'r FeedRules> + Clone) -> Arc<[String]> {
+    let of = |hearsay: bool| rules.clone().filter(move |rules| rules.form.is_hearsay() == hearsay);
+    of(false).chain(of(true)).map(|rules| rules.name.clone()).collect()
 }
 
 /// What became of one line of an answer.
@@ -52,7 +76,7 @@ pub struct Told {
     /// The day that a model ends, where that is what was told.
     pub retires_on: Option<Date>,
     pub since: Option<Timestamp>,
-    /// `same`, `accepted`, `held`, `kept`, `late`, `refused`, `unreadable`, `unreachable`, `stale`, `confirmed`.
+    /// `same`, `accepted`, `held`, `kept`, `shadowed`, `late`, `refused`, `unreadable`, `unreachable`, `stale`, `confirmed`.
     pub decision: String,
     pub why: Option<String>,
 }
@@ -201,6 +225,11 @@ fn decided(
         let why = (decision == "kept").then(|| format!("the feed {other} tells this line"));
         return Told { decision: decision.to_owned(), why, ..figures };
     }
+    if let Some(first) = shadowing(book, rules, &line, now) {
+        let decision = if seen.quote.equals(old) { "same" } else { "shadowed" };
+        let why = (decision == "shadowed").then(|| shadowed_by(first));
+        return Told { decision: decision.to_owned(), why, ..figures };
+    }
     let watch = book.watches.entry(line).or_default();
     watch.feed.clone_from(&rules.name);
     let (decision, why) = observe(watch, base, seen, now, rules.guard).words();
@@ -215,11 +244,37 @@ fn told_by_another<'b>(book: &'b FeedBook, name: &str, line: &str, now: Timestam
     recent.then_some(watch.feed.as_str())
 }
 
+/// The feed that is heard about a line instead of this one. It may be silent for [`HEARD_FOR`] longer than its
+/// settings allow until this one is heard.
+fn shadowing<'b>(book: &'b FeedBook, rules: &FeedRules, line: &str, now: Timestamp) -> Option<&'b str> {
+    let watch = book.watches.get(line)?;
+    let heard = |silence: Silence| now.duration_since(silence.noticed) <= HEARD_FOR;
+    let other = !watch.feed.is_empty() && watch.feed != rules.name && watch.polled.is_some();
+    let heard = other && watch.silent.is_none_or(heard) && rules.yields_to(&watch.feed, book);
+    heard.then_some(watch.feed.as_str())
+}
+
+fn shadowed_by(first: &str) -> String {
+    format!(
+        "the feed {first:?} stands before this one in the settings and tells it too; take it out of one of them"
+    )
+}
+
 fn ended(book: &mut FeedBook, rules: &FeedRules, end: &End, now: Timestamp) -> Told {
+    let line = format!("{} {RETIRES_ON}", end.offer);
+    let first = book.ends.get(&end.offer).filter(|watch| {
+        let stale = book.feeds.get(&watch.feed).and_then(|status| status.stale_since);
+        let heard = stale.is_none_or(|since| now.duration_since(since) <= HEARD_FOR);
+        heard && watch.feed != rules.name && rules.yields_to(&watch.feed, book)
+    });
+    if let Some(first) = first {
+        let decision = if end.on == first.on.or(end.ours) { "same" } else { "shadowed" };
+        let why = (decision == "shadowed").then(|| shadowed_by(&first.feed));
+        return Told { retires_on: end.on, why, ..Told::new(&rules.name, &line, decision) };
+    }
     let watch = book.ends.entry(end.offer.clone()).or_default();
     watch.feed.clone_from(&rules.name);
     let (decision, why) = watch.observe(end.ours, end.on, now).words();
-    let line = format!("{} {RETIRES_ON}", end.offer);
     Told { retires_on: end.on, why, ..Told::new(&rules.name, &line, decision) }
 }
 

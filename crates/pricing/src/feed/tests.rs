@@ -174,6 +174,7 @@ fn of_several_words_about_a_line_in_one_answer_the_first_counts() {
         form: FeedForm::Spot,
         guard: Guard::default(),
         offers: Vec::new(),
+        precedence: std::sync::Arc::default(),
     };
     let line = real().line;
     let word = |usd: &str| format!(r#"{{"offer": "bfl/flux-1.1-pro", "line": "{line}", "usd": "{usd}"}}"#);
@@ -277,4 +278,5 @@ fn a_spot_feed_names_its_lines() {
 }
 
 mod lists;
+mod precedence;
 mod silence;

@@ -154,6 +154,7 @@ mod tests {
             form: FeedForm::Spot,
             guard: Guard::default(),
             offers: Vec::new(),
+            precedence: std::sync::Arc::default(),
         };
         let body =
             format!(r#"{{"prices": [{{"offer": "bfl/flux-1.1-pro", "line": "picture", "usd": "{usd}"}}]}}"#);

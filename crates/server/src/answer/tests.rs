@@ -38,6 +38,11 @@ pub(crate) fn meta() -> AnswerMeta {
         },
         attempts: 2,
         saved_usd: Some(Ticks::new(1)),
+        list: Some(AnsweredList {
+            list_usd: "0.0400000001".parse().unwrap(),
+            list_confidence: Some("derived".into()),
+            list_as_of: Some("2026-11-20".parse().unwrap()),
+        }),
         cached: false,
         requested_model: "kite".into(),
         route: None,
@@ -102,7 +107,8 @@ fn an_answer_has_openais_shape_and_ours_beside_it() {
                 "meter": "image_output_tokens", "quantity": "1000", "unit_price_usd": "40.0000000000 / 1000000",
                 "amount_usd": "0.0400000000", "source": "a \"quoted\" page",
                 "confidence": "third_party", "as_of": "2026-11-22"}]},
-            "attempts": 2, "saved_usd": "0.0000000001", "cached": false, "warnings": ["it retires soon"]},
+            "attempts": 2, "saved_usd": "0.0000000001",
+            "list_usd": "0.0400000001", "list_confidence": "derived", "list_as_of": "2026-11-20", "cached": false, "warnings": ["it retires soon"]},
         "data": [{"b64_json": "QUJD"}, {"b64_json": encoded, "revised_prompt": "a \"kite\"\n"}],
     });
     assert_eq!(body, expected);
@@ -110,7 +116,7 @@ fn an_answer_has_openais_shape_and_ours_beside_it() {
 
 #[test]
 fn what_is_not_known_is_left_out() {
-    let bare = AnswerMeta { usage: None, quality: String::new(), saved_usd: None, ..meta() };
+    let bare = AnswerMeta { usage: None, quality: String::new(), saved_usd: None, list: None, ..meta() };
     let missing = Some(Missing { count: 1, reason: "filtered".into() });
     let answer = Answer { images: vec![], meta: Arc::new(AnswerMeta { missing, ..bare }) };
     let bytes = written(body(&answer, echo(ResponseFormat::Base64), ""));
@@ -121,6 +127,7 @@ fn what_is_not_known_is_left_out() {
         assert!(body.get(absent).is_none(), "{absent}");
     }
     assert!(body["gallerist"].get("saved_usd").is_none());
+    assert!(body["gallerist"].get("list_usd").is_none());
 }
 
 #[test]

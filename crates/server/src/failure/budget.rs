@@ -34,6 +34,11 @@ pub(super) struct FittingDetails {
     offer: OfferId,
     n: u32,
     max_usd: Ticks,
+    /// How sure the least sure of what it rests on is, and when that was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<jiff::civil::Date>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quality: Option<String>,
 }
@@ -61,6 +66,13 @@ impl From<&Breach> for BudgetDetails {
 impl From<&Fitting> for FittingDetails {
     fn from(fitting: &Fitting) -> FittingDetails {
         let (offer, quality) = (fitting.offer.clone(), fitting.quality.clone());
-        FittingDetails { offer, n: fitting.n, max_usd: fitting.maximum, quality }
+        FittingDetails {
+            offer,
+            n: fitting.n,
+            max_usd: fitting.maximum,
+            confidence: fitting.trust.map(|(confidence, _)| confidence.as_str()),
+            as_of: fitting.trust.map(|(_, as_of)| as_of),
+            quality,
+        }
     }
 }

@@ -3,6 +3,7 @@ use axum::body::to_bytes;
 use axum::response::Response;
 use gallerist_domain::{BudgetUnit, Fault, OfferId};
 use gallerist_engine::{FailedAttempt, Fitting};
+use gallerist_pricing::sheet::Confidence;
 use gallerist_routing::{Exclusion, Reason};
 use gallerist_store::Breach;
 use serde_json::{Value, json};
@@ -110,18 +111,22 @@ async fn a_cap_that_would_be_passed_is_told_in_figures() {
         held: 20,
         disputed: 5,
         asked: 40,
+        project: Some("shop".parse().unwrap()),
+        window_start: None,
         resets_at: None,
         about_offers: false,
     }));
     let offer = OfferId::new("bfl", "a");
-    refusal.fitting =
-        Some(Box::new(Fitting { offer, n: 1, maximum: Ticks::new(15), quality: Some("low".to_owned()) }));
+    let trust = Some((Confidence::ThirdParty, jiff::civil::date(2026, 11, 22)));
+    let quality = Some("low".to_owned());
+    refusal.fitting = Some(Box::new(Fitting { offer, n: 1, maximum: Ticks::new(15), trust, quality }));
     let (status, _, body) = read(Failure::from(refusal).openai()).await;
     assert_eq!(status, 402);
     let expected = json!({"id": null, "name": "", "budget": "0.00000001 USD in all for project shop",
         "unit": "usd", "limit": "0.0000000100", "settled": "0.0000000060", "held": "0.0000000020",
         "disputed": "0.0000000005", "left": "0.0000000015", "asked": "0.0000000040", "resets_at": null});
-    let fitting = json!({"offer": "bfl/a", "n": 1, "max_usd": "0.0000000015", "quality": "low"});
+    let fitting = json!({"offer": "bfl/a", "n": 1, "max_usd": "0.0000000015",
+        "confidence": "third_party", "as_of": "2026-11-22", "quality": "low"});
     assert_eq!(body["error"]["gallerist"]["cheapest_fitting"], fitting);
     assert_eq!(body["error"]["gallerist"]["budget"], expected);
 }

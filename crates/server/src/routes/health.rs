@@ -25,7 +25,7 @@ pub(crate) async fn alive() -> Response {
     json(StatusCode::OK, &Health { status: "ok" })
 }
 
-/// The store answers, there is something to buy from, and no shutdown has begun.
+/// The store answers and has room, there is something to buy from, and no shutdown has begun.
 pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Failure> {
     let not_ready = |why: &str| Failure {
         retry_after_ms: Some(1_000),
@@ -36,6 +36,11 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Fai
     }
     if state.engine().market().offers.is_empty() {
         return Err(not_ready("No provider is on; set a provider's key, such as OPENAI_API_KEY."));
+    }
+    if state.engine().store().is_full() {
+        return Err(not_ready(
+            "The disk below the books is full: nothing can be bought until there is room.",
+        ));
     }
     let asked = state.engine().store().project(ProjectId::default_project());
     match tokio::time::timeout(STORE_ANSWERS_WITHIN, asked).await {
@@ -55,3 +60,6 @@ pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
+
+#[cfg(test)]
+mod tests;

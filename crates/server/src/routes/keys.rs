@@ -66,7 +66,9 @@ pub(crate) async fn change(
 ) -> Result<Response, Failure> {
     let admin = auth::authenticate_admin(&state, request.headers())?;
     let wish: KeyWish = body(&state, request).await?;
-    let change = wish.change(&known(&state, &id).await?).map_err(wish_fault)?;
+    // No such key is the better answer than a fault of what is wished of it.
+    known(&state, &id).await?;
+    let change = wish.change().map_err(wish_fault)?;
     check_names(&state, &wish).await?;
     state.store_for(&admin).change_key(&id, change, state.engine().clock().now()).await?;
     Ok(json(StatusCode::OK, &KeyShown::of(&known(&state, &id).await?, None)))

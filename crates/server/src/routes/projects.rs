@@ -52,7 +52,7 @@ pub(crate) async fn create(State(state): State<AppState>, request: Request) -> R
     let wish: Wish = body(&state, request).await?;
     let id: ProjectId = wish.id.parse().map_err(|message: String| Failure::invalid("id", message))?;
     let cap = wish.cap_usd.as_deref().map(cap).transpose()?.flatten();
-    let limits = wish.limits.over(gallerist_domain::RateLimits::NONE).map_err(wish_fault)?;
+    let limits = wish.limits.fresh().map_err(wish_fault)?;
     let now = state.engine().clock().now();
     state.store_for(&admin).create_limited_project(id.clone(), cap, limits, now).await?;
     answer(&state, id, StatusCode::CREATED).await
@@ -79,12 +79,12 @@ pub(crate) async fn change(
     let change: Change = body(&state, request).await?;
     let id = known(&id)?;
     let engine = state.engine();
-    let before = engine.store().project(id.clone()).await?;
-    let before = before.ok_or_else(|| Failure::not_found("There is no such project."))?;
-    let limits = change.limits.over(before.limits).map_err(wish_fault)?;
+    if engine.store().project(id.clone()).await?.is_none() {
+        return Err(Failure::not_found("There is no such project."));
+    }
     let change = ProjectChange {
         cap: change.cap_usd.as_deref().map(cap).transpose()?,
-        limits: (!change.limits.is_empty()).then_some(limits),
+        limits: change.limits.change().map_err(wish_fault)?,
     };
     state.store_for(&admin).change_project(id.clone(), change, engine.clock().now()).await?;
     answer(&state, id, StatusCode::OK).await

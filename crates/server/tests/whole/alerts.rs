@@ -52,6 +52,50 @@ async fn alerts_are_paged_and_filtered_and_a_project_sees_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn that_a_cap_begins_to_refuse_is_told_once_with_its_standing() {
+    let house = House::open().await;
+    let nothing = Value::Null;
+    let cap = json!({"cap_usd": "0.05"});
+    assert_eq!(house.admin("PATCH", "/v1/projects/default", &cap).await.status, 200);
+    let ask = json!({"model": "bfl/flux-2-pro", "prompt": "a heron"});
+    assert_eq!(house.generate(&ask).await.status, 200);
+    for _ in 0..3 {
+        assert_eq!(house.generate(&ask).await.status, 402);
+    }
+    let mut told = Value::Null;
+    for _ in 0..500 {
+        told = house.get("/v1/alerts?kind=budget.refused").await.json();
+        if !messages(&told).is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(messages(&told), ["budget.refused"]);
+    let alert = &told["data"][0];
+    assert_eq!((&alert["severity"], &alert["project"]), (&json!("warning"), &json!("default")));
+    let fact = &alert["fact"];
+    assert_eq!(
+        [
+            &fact["limit_usd"],
+            &fact["asked_usd"],
+            &fact["settled_usd"],
+            &fact["held_usd"],
+            &fact["window_end"]
+        ],
+        [
+            &json!("0.0500000000"),
+            &json!("0.0300000000"),
+            &json!("0.0300000000"),
+            &json!("0.0000000000"),
+            &nothing
+        ]
+    );
+    let metrics = String::from_utf8(house.get("/metrics").await.body).unwrap();
+    assert!(metrics.contains("gallerist_alerts_total{kind=\"budget.refused\"} 1\n"), "{metrics}");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_is_made_changed_and_removed_and_its_secret_is_shown_once() {
     let house = House::open().await;
     let nothing = Value::Null;

@@ -120,6 +120,8 @@ async fn usage_adds_up_and_pages_follow_each_other() {
     let usage = house.get("/v1/usage?group_by=provider,model&from=2020-01-01").await.json();
     assert_eq!(usage["totals"]["requests"], 3);
     assert_eq!(usage["totals"]["images"], 3);
+    // The baseline's figure rests on a guess of its tokens.
+    assert_eq!(usage["totals"]["list_doubtful_usd"], usage["totals"]["list_usd"]);
     assert!(usage["rows"][0]["provider"].is_string() && usage["rows"][0]["charged_usd"].is_string());
     let one = usage["rows"][0]["provider"].as_str().unwrap();
     let path = format!("/v1/usage?group_by=day,user,tag,key,project,operation&provider={one}");
@@ -136,6 +138,7 @@ async fn usage_adds_up_and_pages_follow_each_other() {
 
     let first = house.get("/v1/requests?limit=2").await.json();
     assert_eq!((first["data"].as_array().unwrap().len(), &first["has_more"]), (2, &json!(true)));
+    assert!(first["data"][0]["list_confidence"].is_string() && first["data"][0]["list_as_of"].is_string());
     let after = first["data"][1]["id"].as_str().unwrap();
     let second = house.get(&format!("/v1/requests?limit=2&after={after}")).await.json();
     assert_eq!((second["data"].as_array().unwrap().len(), &second["has_more"]), (1, &json!(false)));

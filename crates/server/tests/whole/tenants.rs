@@ -28,6 +28,29 @@ fn error(reply: &Reply) -> (u16, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_changes_of_different_limits_at_once_are_both_kept() {
+    let house = House::open().await;
+    let (id, _) = make(&house, &json!({"name": "shop"})).await;
+    assert_eq!(house.admin("POST", "/v1/projects", &json!({"id": "shop"})).await.status, 201);
+    for path in [format!("/v1/keys/{id}"), "/v1/projects/shop".to_owned()] {
+        for round in 1..=20 {
+            let requests = json!({"limits": {"requests_per_minute": round}});
+            let images = json!({"limits": {"images_per_minute": 100 + round}});
+            let (one, two) = if round % 2 == 0 { (&requests, &images) } else { (&images, &requests) };
+            let (one, two) = tokio::join!(house.admin("PATCH", &path, one), house.admin("PATCH", &path, two));
+            assert_eq!((one.status, two.status), (200, 200));
+            let limits = house.admin("GET", &path, &Value::Null).await.json()["limits"].clone();
+            assert_eq!(
+                (&limits["requests_per_minute"], &limits["images_per_minute"]),
+                (&json!(round), &json!(100 + round)),
+                "{path}"
+            );
+        }
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn scopes_say_what_a_key_may_do_and_a_role_is_short_for_them() {
     let house = House::open().await;
     let (_, reader) = make(&house, &json!({"scopes": ["read"]})).await;

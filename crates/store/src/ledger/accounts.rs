@@ -11,7 +11,7 @@ use crate::StoreError;
 use crate::error::Breach;
 use crate::projects::cap_words;
 use crate::sql::{Row, Sql, Tally, params};
-use crate::words::{Movement, statements};
+use crate::words::{self, Movement, statements};
 
 statements! {
     PROJECT_BY_NAME =
@@ -30,7 +30,7 @@ statements! {
         WHERE number = ?1 AND (cap IS NULL OR settled + held + disputed + ?2 + ?3 + ?4 <= cap)";
     MOVE_TOTALS = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
         WHERE number = ?1";
-    TOTALS = "SELECT cap, settled, held, disputed FROM projects WHERE number = ?1";
+    TOTALS = "SELECT cap, settled, held, disputed, created_at FROM projects WHERE number = ?1";
 }
 
 static PROJECT_TOTALS: Tally = Tally { within: HOLD_WITHIN_CAP, plain: MOVE_TOTALS };
@@ -184,6 +184,8 @@ pub(crate) fn hold_within_cap(
             held: row.get(2)?,
             disputed: row.get(3)?,
             asked: asked.get(),
+            project: Some(project.clone()),
+            window_start: Some(words::timestamp(row, 4)?),
             resets_at: None,
             about_offers: false,
         })

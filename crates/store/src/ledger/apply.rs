@@ -10,6 +10,7 @@ use super::accounts::{Booking, Names, ProjectAccounts, Totals, book, hold_within
 use super::amounts::{check_amount, sum_of_maxima};
 use super::counters::{self, Moving, Place};
 use super::credits::{PREPAID, consume};
+use super::found::{ATTEMPT_FIND, FoundAttempt, FoundRequest, REQUEST_FIND, find_attempt, find_request};
 use super::tell;
 use super::{AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved};
 use crate::StoreError;
@@ -32,18 +33,13 @@ statements! {
     REQUEST_INSERT = "INSERT INTO requests (id, project, key_id, created_at, model, operation, n, status,
         fingerprint, idempotency_key, plan_json, end_user, tags_json, asked_json, prompt)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14) /* TOGETHER FIRST */";
-    // No status is null: with `coalesce` PostgreSQL does not read the index of all that is open for each row.
-    REQUEST_FIND = "SELECT number, project, status, (SELECT count(*) FROM attempts a
-        WHERE a.request = requests.number AND coalesce(a.status, '') = 'reserved'), created_at
-        FROM requests WHERE id = ?1";
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
-        images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9
+        images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9, list_confidence = ?10,
+        list_as_of = ?11, list_doubtful_ticks = ?12
         WHERE number = ?1 AND coalesce(status, '') = 'running' /* TOGETHER LAST */";
     ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model,
         status, reserved_ticks, created_at, catalogue_digest, call_json, images_asked, counters)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12) /* TOGETHER SECOND */";
-    ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis,
-            dispute_reason, counters FROM attempts WHERE id = ?1";
     ATTEMPT_PENDING = "UPDATE attempts SET pending_json = ?2 WHERE id = ?1 AND status = 'reserved'";
     // What only recovery needs goes. Calls hold prompts: without a job to ask for, no dispute has a use for one.
     ATTEMPT_END = "UPDATE attempts SET status = ?2, ended_at = ?3, charged_ticks = ?4, images = ?5,
@@ -256,79 +252,6 @@ fn insert_attempt(
     )
 }
 
-struct FoundRequest {
-    number: i64,
-    project: i64,
-    status: RequestStatus,
-    /// Attempts that are reserved.
-    open: u32,
-    /// Microseconds.
-    created_at: i64,
-}
-
-fn find_request(connection: &dyn Sql, request: RequestId) -> Result<FoundRequest, StoreError> {
-    connection
-        .query_opt(REQUEST_FIND, params![request.uuid().as_bytes()], |row| {
-            let status = words::word(row, 2, RequestStatus::from_word)?;
-            let (number, project, created_at) = (row.get(0)?, row.get(1)?, row.get(4)?);
-            Ok(FoundRequest { number, project, status, open: row.get(3)?, created_at })
-        })?
-        .ok_or(StoreError::UnknownRequest(request))
-}
-
-pub(super) struct FoundAttempt {
-    pub(super) row: i64,
-    pub(super) request: i64,
-    pub(super) provider: String,
-    pub(super) status: AttemptStatus,
-    pub(super) reserved: Ticks,
-    charged: Ticks,
-    basis: Option<String>,
-    dispute_reason: Option<String>,
-    /// Counters of budgets that it counts in.
-    pub(super) counters: u32,
-}
-
-impl FoundAttempt {
-    /// Fine if it ended exactly like this before; otherwise two parts of the program disagree.
-    fn check_same_end(&self, end: &AttemptEnd) -> Result<(), StoreError> {
-        let same = match &end.end {
-            End::Settled { charge, basis, .. } => {
-                self.status == AttemptStatus::Settled
-                    && self.charged == *charge
-                    && self.basis.as_ref() == Some(basis)
-            }
-            End::Released { .. } => self.status == AttemptStatus::Released && self.basis.is_none(),
-            End::Disputed { reason, .. } => {
-                self.status == AttemptStatus::Disputed && self.dispute_reason.as_ref() == Some(reason)
-            }
-        };
-        if same {
-            Ok(())
-        } else {
-            Err(StoreError::AttemptEnded { attempt: end.attempt, status: self.status })
-        }
-    }
-}
-
-pub(super) fn find_attempt(connection: &dyn Sql, attempt: AttemptId) -> Result<FoundAttempt, StoreError> {
-    connection
-        .query_opt(ATTEMPT_FIND, params![attempt.uuid().as_bytes()], |row| {
-            Ok(FoundAttempt {
-                row: row.get(0)?,
-                request: row.get(1)?,
-                provider: row.get(2)?,
-                status: words::word(row, 3, AttemptStatus::from_word)?,
-                reserved: words::ticks(row, 4)?,
-                charged: words::ticks(row, 5)?,
-                basis: row.get(6)?,
-                dispute_reason: row.get(7)?,
-                counters: row.get(8)?,
-            })
-        })?
-        .ok_or(StoreError::UnknownAttempt(attempt))
-}
-
 /// What the row of an ended attempt holds.
 #[derive(Default)]
 struct EndColumns<'a> {
@@ -481,6 +404,8 @@ fn finish_request(
         }
         connection.change(IDEMPOTENCY_FREE, params![number])?;
     }
+    let list = end.list.as_ref();
+    let trust = list.and_then(|list| list.trust.as_ref());
     // The request that finishes exists.
     connection.change_one(
         REQUEST_FINISH,
@@ -491,9 +416,12 @@ fn finish_request(
             end.error_code,
             end.answer_json,
             end.images_delivered,
-            end.list.map(Ticks::get),
-            end.saved.map(Ticks::get),
-            micros(now)
+            list.map(|list| list.amount),
+            end.saved,
+            micros(now),
+            trust.map(|(confidence, _)| confidence),
+            trust.map(|(_, as_of)| as_of.to_string()),
+            list.map_or(Ticks::ZERO, |list| list.doubtful)
         ],
     )?;
     Ok(())

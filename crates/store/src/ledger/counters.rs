@@ -218,6 +218,8 @@ fn breach(
         held,
         disputed,
         asked: wanted.asked,
+        project: budget.scope.project_of(subject),
+        window_start: Some(wanted.window.start).filter(|start| *start > Timestamp::MIN),
         resets_at: wanted.window.end,
         about_offers: budget.scope.is_about_offers(),
     })))

@@ -3,7 +3,7 @@
 use gallerist_domain::{AlertFact, AttemptId, NewAlert, ProjectId, Ticks};
 use jiff::Timestamp;
 
-use super::apply::FoundAttempt;
+use super::found::FoundAttempt;
 use crate::StoreError;
 use crate::alerts;
 use crate::sql::params;

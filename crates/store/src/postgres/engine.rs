@@ -331,7 +331,11 @@ fn apply_apart(
             Some(trouble @ Trouble::Again(_)) if round + 1 < ROUNDS_MAX => {
                 return Err(Failure::Trouble(trouble));
             }
-            Some(trouble) => command.refuse(trouble.into_error()),
+            Some(trouble) => {
+                let error = trouble.into_error();
+                writing.note_failure(&error);
+                command.refuse(error);
+            }
         }
         connection.forget_trouble();
         connection.plain("ROLLBACK TO command; RELEASE command").map_err(|_| failure(connection))?;

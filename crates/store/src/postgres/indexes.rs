@@ -23,6 +23,7 @@ pub(super) const INDEXES: &[Index] = &[
     Index { name: "usage_days_payers_day", on: "usage_days_payers (day)" },
     // A new budget counts what its window has seen before.
     Index { name: "attempts_created", on: "attempts (created_at, row)" },
+    Index { name: "requests_repeated", on: "requests ((created_at / 900000000), fingerprint)" },
 ];
 
 /// Lets one replica build at a time. Not the lock of migrations: an older program waits for that one inside of a

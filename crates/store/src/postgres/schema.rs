@@ -31,6 +31,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../schema/postgres/0007_reconciliations.sql"),
     include_str!("../schema/postgres/0008_references.sql"),
     include_str!("../schema/postgres/0009_feeds.sql"),
+    include_str!("../schema/postgres/0010_repetitions.sql"),
+    include_str!("../schema/postgres/0011_list_prices.sql"),
 ];
 
 /// Lets one replica migrate at a time.

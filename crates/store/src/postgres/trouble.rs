@@ -4,6 +4,12 @@ use tokio_postgres::error::SqlState;
 
 use crate::StoreError;
 
+/// Whether the server has no room to write.
+pub(crate) fn is_full(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let error = error.downcast_ref::<tokio_postgres::Error>();
+    error.and_then(tokio_postgres::Error::code) == Some(&SqlState::DISK_FULL)
+}
+
 /// What kind of trouble a transaction had.
 #[derive(Clone, Debug)]
 pub(super) enum Trouble {

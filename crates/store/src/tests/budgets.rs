@@ -232,6 +232,55 @@ async fn a_raised_limit_tells_its_thresholds_again() {
 }
 
 #[tokio::test]
+async fn that_a_limit_refuses_is_told_once_for_a_counter_a_window_and_a_limit() {
+    let store = store();
+    let scope = BudgetScope { end_user: Part::Each, project: Part::Each, ..BudgetScope::default() };
+    let daily = budget(scope, 100, BudgetWindow::Day, BudgetMode::Hard);
+    store.create_budget(daily.clone()).await.unwrap();
+    store.set_cap(default(), Some(Ticks::new(1_000)), at(0)).await.unwrap();
+    let (ann, bob) = (payer_with(Some("ann"), None), payer_with(Some("bob"), None));
+    try_reserve(&store, asked(&ann, "bfl", 70, 1, at(0))).await.unwrap();
+    let refuse = async |payer: &Arc<Payer>, maximum: i64, now: Timestamp| {
+        let breach = try_reserve(&store, asked(payer, "bfl", maximum, 1, now)).await.unwrap_err();
+        store.raise_alerts(vec![breach.alert(now)]).await.unwrap();
+    };
+    refuse(&ann, 31, at(1)).await;
+    refuse(&ann, 40, at(2)).await;
+    refuse(&bob, 101, at(3)).await;
+    refuse(&ann, 101, at(86_400)).await;
+    let raised = BudgetChange { limit: Some(1_200), ..BudgetChange::default() };
+    store.change_budget(daily.id, raised, at(86_401)).await.unwrap();
+    refuse(&ann, 1_201, at(86_402)).await;
+    // Under the budget, above the cap, which is told once whoever asks and whenever.
+    refuse(&bob, 1_000, at(86_403)).await;
+    refuse(&ann, 1_000, at(864_030)).await;
+    let page = store.alerts(AlertFilter { limit: 10, ..AlertFilter::default() }).await.unwrap();
+    assert!(page.alerts.iter().all(|alert| alert.kind == "budget.refused" && alert.severity == "warning"));
+    assert!(page.alerts.iter().all(|alert| alert.project == Some(default())), "{page:#?}");
+    let facts = page.alerts.iter().rev().map(|alert| serde_json::from_str(&alert.fact_json).unwrap());
+    let told: Vec<_> = facts
+        .map(|fact: serde_json::Value| {
+            let text = |field: &str| fact[field].as_str().unwrap_or("none").to_owned();
+            (text("asked_usd"), text("limit_usd"), text("held_usd"), text("window_end"))
+        })
+        .collect();
+    let of = |asked: i64, limit: i64, held: i64, end: Option<Timestamp>| {
+        let usd = |ticks: i64| format!("0.{ticks:010}");
+        (usd(asked), usd(limit), usd(held), end.map_or("none".to_owned(), |end| end.to_string()))
+    };
+    let days = |number: i64| BudgetWindow::Day.around(at(number * 86_400), &jiff::tz::TimeZone::UTC).end;
+    let expected = [
+        of(31, 100, 70, days(0)),
+        of(101, 100, 0, days(0)),
+        of(101, 100, 0, days(1)),
+        of(1_201, 1_200, 0, days(1)),
+        of(1_000, 1_000, 70, None),
+    ];
+    assert_eq!(told, expected, "{page:#?}");
+    check_books(&store).await;
+}
+
+#[tokio::test]
 async fn a_limit_on_a_project_or_key_that_nobody_has_is_refused() {
     let store = store();
     let of = |scope| budget(scope, 100, BudgetWindow::Day, BudgetMode::Hard);

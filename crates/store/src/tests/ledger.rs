@@ -340,7 +340,7 @@ async fn a_dispute_that_ends_with_a_picture_changes_the_figures_of_its_request()
         let end = RequestEnd {
             http_status: if failed { 504 } else { 200 },
             images_delivered: u32::from(!failed),
-            list: (!failed).then_some(Ticks::new(140)),
+            list: (!failed).then(|| list_price(140)),
             saved: (!failed).then_some(Ticks::new(40)),
             ..finish(before)
         };

@@ -3,6 +3,8 @@
 //! `GALLERIST_TEST_POSTGRES_URL` names a database of a server on which databases may be made; `cargo xtask
 //! test` starts one. Without it the suite says so and runs on SQLite once more.
 
+#[path = "broken.rs"]
+mod broken;
 #[path = "budgets.rs"]
 mod budgets;
 #[path = "credits.rs"]
@@ -117,4 +119,26 @@ fn run(url: &str, statements: &str) {
         });
     };
     std::thread::scope(|scope| scope.spawn(running).join()).unwrap();
+}
+
+#[tokio::test]
+async fn a_server_without_room_is_told_from_the_commit_that_fails_until_there_is_some() {
+    use support::*;
+    let store = store();
+    if std::env::var(URL).is_err() {
+        return;
+    }
+    let (request, attempt) = reserved(&store, &gallerist_domain::ProjectId::default_project(), 100).await;
+    store.refuse_ends();
+    let end = || conclusion(request, vec![(attempt, settled(5, 1))], None);
+    assert!(!store.is_full());
+    let failed = store.conclude(end()).await.unwrap_err();
+    assert!(failed.is_of_a_full_disk() && store.is_full(), "{failed:?}");
+    store.filled().await;
+    store.take_ends_again();
+    store.conclude(end()).await.unwrap();
+    store.try_room().await.unwrap();
+    store.try_room().await.unwrap();
+    assert!(!store.is_full());
+    check_books(&store).await;
 }

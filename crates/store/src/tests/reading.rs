@@ -197,6 +197,8 @@ async fn usage_adds_up_in_every_grouping() {
         saved: known(saved),
         // As `settled` says: a third of each charge.
         doubtful: Ticks::new(charged / 3),
+        // As `list_price` says: a quarter of each.
+        list_doubtful: Ticks::new(list / 4),
         // None of them at a service tier, and the charges of these tests name a basis of their own.
         saved_offer: known(saved),
         basis: BasisFigures { resolved: Ticks::new(charged), ..BasisFigures::default() },
@@ -300,5 +302,19 @@ async fn ended_attempts_forget_their_calls_unless_they_are_kept() {
             .await
             .unwrap();
         assert_eq!(kept, keep);
+    }
+}
+
+#[tokio::test]
+async fn a_repetition_is_found_over_the_edges_of_the_stretches_that_its_index_has() {
+    let store = store();
+    // The first stretch ends 200 s after the beginning, the last one that is looked at 1,800 s later.
+    for (asked, found) in [(199, true), (200, true), (1_100, true), (1_800, true), (2_000, false)] {
+        let payer = Arc::new(Payer { key_id: Some(format!("k{asked}")), ..Payer::of(default()) });
+        let request = NewRequest { payer, accepted_at: at(asked), ..new_request(&default(), 1, None) };
+        let id = request.id;
+        store.reserve(first(request, vec![attempt(1, "openai", 10)])).await.unwrap();
+        let repeated = store.repeatable(default(), Some(format!("k{asked}")), [1; 32], at(0)).await.unwrap();
+        assert_eq!(repeated, found.then_some(id), "accepted after {asked} s");
     }
 }

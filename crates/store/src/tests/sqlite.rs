@@ -1,5 +1,7 @@
 //! The suite on SQLite, with its files, locks and crashes.
 
+#[path = "broken.rs"]
+mod broken;
 #[path = "budgets.rs"]
 mod budgets;
 #[path = "crash.rs"]

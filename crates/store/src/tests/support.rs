@@ -141,6 +141,15 @@ pub fn disputed() -> End {
     }
 }
 
+/// A list price of which a quarter is doubtful.
+pub fn list_price(amount: i64) -> ListPrice {
+    ListPrice {
+        amount: Ticks::new(amount),
+        doubtful: Ticks::new(amount / 4),
+        trust: Some(("third_party".to_owned(), jiff::civil::date(2026, 11, 22))),
+    }
+}
+
 pub fn finish(status: RequestStatus) -> RequestEnd {
     RequestEnd {
         status,
@@ -148,7 +157,7 @@ pub fn finish(status: RequestStatus) -> RequestEnd {
         error_code: None,
         answer_json: Some("{}".to_owned()),
         images_delivered: 1,
-        list: Some(Ticks::new(100)),
+        list: Some(list_price(100)),
         saved: Some(Ticks::new(40)),
         free_idempotency_key: false,
     }

@@ -68,7 +68,7 @@ async fn what_a_key_may_do_is_kept_and_changed_and_survives() {
     let store = Store::open(StoreOptions::new(dir.path(), at(0))).unwrap();
     store.create_key(key("a", 1), at(0)).await.unwrap();
     let limits = RateLimits { images_at_once: Some(3), ..RateLimits::NONE };
-    let change = ProjectChange { limits: Some(limits), cap: None };
+    let change = ProjectChange { limits: LimitsChange::to(limits), cap: None };
     store.change_project(ProjectId::default_project(), change, at(1)).await.unwrap();
     let read = Scopes::of_role("read").unwrap();
     let change = KeyChange { scopes: Some(read), expires_at: Some(Some(at(50))), ..KeyChange::default() };
@@ -82,11 +82,54 @@ async fn what_a_key_may_do_is_kept_and_changed_and_survives() {
     assert_eq!(known.allowance.project_limits, limits);
     assert!(store.key_by_digest(&[1; 32], at(50)).is_none());
     let bad = KeyChange {
-        limits: Some(RateLimits { requests_per_minute: Some(0), ..RateLimits::NONE }),
+        limits: LimitsChange { requests_per_minute: Some(Some(0)), ..LimitsChange::default() },
         ..KeyChange::default()
     };
     let refused = store.change_key("a", bad, at(3)).await.unwrap_err();
     assert!(refused.to_string().contains("requests_per_minute"), "{refused}");
+}
+
+/// Each change knows only what it changes, so that none is made of what was read before another one.
+#[tokio::test]
+async fn changes_of_different_limits_and_lists_are_all_kept_in_either_order() {
+    let requests = LimitsChange { requests_per_minute: Some(Some(5)), ..LimitsChange::default() };
+    let images = LimitsChange { images_per_minute: Some(None), ..LimitsChange::default() };
+    let routes = GrantsChange { routes: Some(vec!["fast".to_owned()]), ..GrantsChange::default() };
+    let models = GrantsChange { models: Some(vec!["flux-2-pro".to_owned()]), ..GrantsChange::default() };
+    for reversed in [false, true] {
+        let store = store();
+        store.create_key(key("a", 1), at(0)).await.unwrap();
+        let limits = RateLimits { images_per_minute: Some(7), images_at_once: Some(2), ..RateLimits::NONE };
+        store.create_limited_project(project("shop"), None, limits, at(0)).await.unwrap();
+        let mut changes = [(requests, routes.clone()), (images, models.clone())];
+        if reversed {
+            changes.reverse();
+        }
+        let change = |(limits, grants): (LimitsChange, GrantsChange)| {
+            let store = store.clone();
+            async move {
+                let of_key = KeyChange { limits, grants, ..KeyChange::default() };
+                let of_project = ProjectChange { limits, cap: None };
+                tokio::try_join!(
+                    store.change_key("a", of_key, at(1)),
+                    store.change_project(project("shop"), of_project, at(1))
+                )
+            }
+        };
+        let [first, second] = changes;
+        tokio::try_join!(change(first), change(second)).unwrap();
+        let key = store.key_by_digest(&[1; 32], at(2)).unwrap();
+        let expected = RateLimits { requests_per_minute: Some(5), ..RateLimits::NONE };
+        assert_eq!(key.allowance.key_limits, expected);
+        let grants = &key.allowance.grants;
+        assert_eq!(
+            (&grants.routes[..], &grants.models[..]),
+            (&["fast".to_owned()][..], &["flux-2-pro".to_owned()][..])
+        );
+        assert_eq!(grants.providers, ["bfl"], "nobody changed it");
+        let shop = store.project(project("shop")).await.unwrap().unwrap();
+        assert_eq!(shop.limits, RateLimits { images_at_once: Some(2), ..expected });
+    }
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ const COUNTS: [(&str, &str); 4] = [
 
 /// Columns of the roll-ups behind the four counts, with what they are of the raw rows. `?carries` stands for
 /// [`CARRIES`].
-const MEASURES: [(&str, &str); 18] = [
+const MEASURES: [(&str, &str); 19] = [
     ("images", "coalesce(sum(a.images), 0)"),
     ("attempts", "count(a.row)"),
     ("charged", "coalesce(sum(a.charged_ticks), 0)"),
@@ -110,6 +110,7 @@ const MEASURES: [(&str, &str); 18] = [
     ("by_formula", "coalesce(sum(a.charged_ticks) FILTER (WHERE a.basis = 'computed'), 0)"),
     ("by_estimate", "coalesce(sum(a.charged_ticks) FILTER (WHERE a.basis = 'estimated'), 0)"),
     ("doubtful", "coalesce(sum(a.doubtful_ticks), 0)"),
+    ("list_doubtful", "coalesce(sum(r.list_doubtful_ticks) FILTER (WHERE ?carries), 0)"),
 ];
 
 /// Figures in a row of an answer, behind its dimensions: the requests and every measure.

@@ -2,8 +2,9 @@
 
 use crate::client::{Client, escaped};
 use crate::failure::{Failure, Result};
-use crate::pictures;
+use crate::{doubt, pictures};
 use gallerist_domain::Ticks;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,8 @@ impl Question {
 pub struct Priced {
     pub offer: String,
     pub expected: Ticks,
+    /// What is to be known of the prices behind it.
+    pub doubt: Option<String>,
 }
 
 /// A made picture with everything there is to tell.
@@ -47,6 +50,9 @@ pub struct Picture {
     pub cost: Ticks,
     pub basis: String,
     pub saved: Option<Ticks>,
+    /// What is to be known of the prices behind the cost, and of those that the saving is told against.
+    pub cost_doubt: Option<String>,
+    pub saved_doubt: Option<String>,
     /// From the books: offer, status, charge, fault of each attempt.
     pub attempts: Vec<Value>,
     pub path: PathBuf,
@@ -96,6 +102,8 @@ pub fn make(
         cost,
         basis: text(&told["cost"]["basis"]),
         saved: amount(&told["saved_usd"]),
+        cost_doubt: doubt::of_lines(&told["cost"]["lines"], Timestamp::now()),
+        saved_doubt: doubt::of_list(told, Timestamp::now()),
         attempts: record["attempts"].as_array().cloned().unwrap_or_default(),
         path,
     })
@@ -108,7 +116,8 @@ pub fn priced(report: &Value) -> Vec<Priced> {
         .iter()
         .filter_map(|offer| {
             let expected = offer["expected_usd"].as_str()?.parse().ok()?;
-            Some(Priced { offer: offer["offer"].as_str()?.to_owned(), expected })
+            let doubt = doubt::of_lines(&offer["lines"], Timestamp::now());
+            Some(Priced { offer: offer["offer"].as_str()?.to_owned(), expected, doubt })
         })
         .collect()
 }
@@ -125,7 +134,9 @@ impl Picture {
             "offer": self.offer,
             "cost_usd": self.cost,
             "basis": self.basis,
+            "cost_doubt": self.cost_doubt,
             "saved_usd": self.saved,
+            "saved_doubt": self.saved_doubt,
             "attempts": self.attempts.len(),
             "path": self.path,
         })

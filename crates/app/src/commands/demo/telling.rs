@@ -2,11 +2,12 @@
 
 use super::picture::{Picture, Priced, Question};
 use super::{BASELINE, Demo};
-use crate::output;
 use crate::table::Table;
+use crate::{doubt, output};
 use gallerist_domain::Ticks;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Offers of the table; what is dearer is counted.
 const ROWS_MAX: usize = 12;
@@ -51,35 +52,72 @@ pub fn table(pictures: &[Picture], all: bool) -> Table {
         let title = if all { asked(picture) } else { letter.to_string() };
         table = table.figure(&title);
     }
-    let rows_max = if all { usize::MAX } else { ROWS_MAX };
-    let offers = offers(pictures);
     let price = |picture: &Picture, offer: &str| -> String {
         let quoted = picture.quotes.iter().find(|quote| quote.offer == offer);
         match quoted {
             None => "–".to_owned(),
-            Some(quote) if picture.offer == offer => format!("→ {}", output::dollars(quote.expected)),
-            Some(quote) => output::dollars(quote.expected),
+            Some(quote) if picture.offer == offer => format!("→ {}", priced(quote)),
+            Some(quote) => priced(quote),
         }
     };
-    for (at, offer) in offers.iter().enumerate() {
-        let chosen = pictures.iter().any(|picture| picture.offer == *offer);
-        if at < rows_max || chosen || offer == BASELINE {
-            let baseline = if offer == BASELINE { " (baseline)" } else { "" };
-            let prices = pictures.iter().map(|picture| price(picture, offer));
-            table.row(std::iter::once(format!("{offer}{baseline}")).chain(prices));
-        }
+    for offer in shown(pictures, all) {
+        let baseline = if offer == BASELINE { " (baseline)" } else { "" };
+        let prices = pictures.iter().map(|picture| price(picture, &offer));
+        table.row(std::iter::once(format!("{offer}{baseline}")).chain(prices));
     }
-    let mut sums = |title: &str, amount: &dyn Fn(&Picture) -> Option<Ticks>| {
-        let cells = pictures.iter().map(|picture| amount(picture).map(output::dollars).unwrap_or_default());
+    let mut sums = |title: &str, amount: &dyn Fn(&Picture) -> Option<(Ticks, bool)>| {
+        let cells = pictures.iter().map(|picture| {
+            amount(picture).map_or_else(String::new, |(amount, doubtful)| marked(amount, doubtful))
+        });
         table.row(std::iter::once(title.to_owned()).chain(cells));
     };
-    sums("paid", &|picture| Some(picture.cost));
-    sums("saved against the baseline", &|picture| picture.saved);
+    sums("paid", &|picture| Some((picture.cost, picture.cost_doubt.is_some())));
+    sums("saved against the baseline", &|picture| Some((picture.saved?, saving_is_doubtful(picture))));
     table
+}
+
+fn priced(quote: &Priced) -> String {
+    marked(quote.expected, quote.doubt.is_some())
+}
+
+fn marked(amount: Ticks, doubtful: bool) -> String {
+    let mark = if doubtful { doubt::MARK } else { "" };
+    format!("{}{mark}", output::dollars(amount))
+}
+
+fn saving_is_doubtful(picture: &Picture) -> bool {
+    picture.cost_doubt.is_some() || picture.saved_doubt.is_some()
+}
+
+/// What the marks of the table mean: each doubt with the offers that it is about. Empty without one.
+pub fn doubts(pictures: &[Picture], all: bool) -> Vec<String> {
+    let shown = shown(pictures, all);
+    let mut about: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for Priced { offer, doubt, .. } in pictures.iter().flat_map(|picture| &picture.quotes) {
+        if let Some(doubt) = doubt.as_deref().filter(|_| shown.contains(offer)) {
+            about.entry(doubt).or_default().insert(offer);
+        }
+    }
+    let told = about
+        .iter()
+        .map(|(doubt, offers)| format!("{doubt}: {}", offers.iter().copied().collect::<Vec<_>>().join(", ")));
+    let legend = (!about.is_empty()).then(|| format!("{}:", doubt::LEGEND));
+    legend.into_iter().chain(told).collect()
 }
 
 fn asked(picture: &Picture) -> String {
     format!("{}, {}", picture.question.prompt, picture.question.body["size"].as_str().unwrap_or_default())
+}
+
+/// The offers of the table: all, or the cheapest, those that made a picture, and the baseline.
+fn shown(pictures: &[Picture], all: bool) -> Vec<String> {
+    let mut shown = offers(pictures);
+    let mut at = 0;
+    shown.retain(|offer| {
+        at += 1;
+        all || at <= ROWS_MAX || offer == BASELINE || pictures.iter().any(|picture| picture.offer == *offer)
+    });
+    shown
 }
 
 /// Every offer that was quoted, cheapest for the first prompt first.
@@ -104,6 +142,9 @@ pub fn cheapest(pictures: &[Picture]) {
     if more > 0 {
         output::line(format!("…and {more} dearer offers (`gallerist quote PROMPT` lists them). → made it."));
     }
+    for doubt in doubts(pictures, false) {
+        output::line(doubt);
+    }
     saved_files(pictures);
 }
 
@@ -118,13 +159,13 @@ pub fn under_a_limit(picture: &Picture) {
     output::line(format!(
         "   {} made it for {}; {} dearer offers were not considered.",
         picture.offer,
-        output::dollars(picture.cost),
+        doubt::with(output::dollars(picture.cost), picture.cost_doubt.as_ref()),
         picture.too_dear,
     ));
     if let Some(next) = picture.quotes.iter().find(|quote| quote.offer != picture.offer) {
         output::line(format!(
             "   The next one would have cost {} at {}.",
-            output::dollars(next.expected),
+            doubt::with(output::dollars(next.expected), next.doubt.as_ref()),
             next.offer
         ));
     }
@@ -135,13 +176,12 @@ pub fn failed_over(picture: &Picture, down: &str) {
     output::line("\n3. The cheapest provider is down\n");
     output::line(format!("   The stand-in of {down} was stopped before this picture."));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let quoted =
-        |offer: &str| picture.quotes.iter().find(|quote| quote.offer == offer).map(|quote| quote.expected);
+    let quoted = |offer: &str| picture.quotes.iter().find(|quote| quote.offer == offer).map(priced);
     // The one that served is settled, or about to be: the settlement follows the answer.
     let failed = |attempt: &&Value| attempt["status"] == "released" || attempt["status"] == "disputed";
     for attempt in picture.attempts.iter().filter(failed) {
         let offer = text(&attempt["offer"]);
-        let price = quoted(&offer).map(output::dollars).unwrap_or_default();
+        let price = quoted(&offer).unwrap_or_default();
         let detail = text(&attempt["fault"]["detail"]);
         let held = output::dollars_of(&attempt["reserved_usd"]);
         output::line(match attempt["status"].as_str() {
@@ -153,7 +193,8 @@ pub fn failed_over(picture: &Picture, down: &str) {
             _ => format!("   {offer}: {detail}. Whether {price} was billed is not known: {held} stay held."),
         });
     }
-    output::line(format!("   {} made it instead, for {}.", picture.offer, output::dollars(picture.cost)));
+    let cost = doubt::with(output::dollars(picture.cost), picture.cost_doubt.as_ref());
+    output::line(format!("   {} made it instead, for {cost}.", picture.offer));
     saved_files(std::slice::from_ref(picture));
 }
 
@@ -165,7 +206,8 @@ pub fn summary(pictures: &[Picture], charged: Ticks, billed: Ticks, saved: Ticks
         output::dollars(charged),
         output::dollars(billed),
     ));
-    output::line(format!("Saved against {BASELINE}: {}.", output::dollars(saved)));
+    let doubtful = pictures.iter().any(saving_is_doubtful);
+    output::line(format!("Saved against {BASELINE}: {}.", marked(saved, doubtful)));
 }
 
 pub(super) fn stay(demo: &Demo) {

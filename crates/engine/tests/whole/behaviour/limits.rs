@@ -4,6 +4,7 @@ use super::{ask, ask_at, usd};
 use crate::house::{House, incoming};
 use gallerist_domain::{Grants, ImageRequest, ProjectId, Size, SizeChoice, Ticks};
 use gallerist_engine::RefusalKind;
+use gallerist_store::AlertFilter;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -98,7 +99,26 @@ async fn a_hundred_at_once_never_pass_the_cap() {
     assert!((2..=7).contains(&made), "{made} were made");
     assert!(refused >= 90, "{refused} were refused");
     assert!(spent(&house).await <= cap);
+    let told = told_refusals(&house, 1).await;
+    assert!(
+        told[0].starts_with("The cap (0.10 USD in all for project default) has begun to refuse"),
+        "{told:?}"
+    );
+    assert!(told.len() == 1, "once, of {refused} refusals: {told:?}");
     assert_eq!(house.balance().await, 2);
+}
+
+/// What was told of limits that refuse, once there are so many.
+async fn told_refusals(house: &House, at_least: usize) -> Vec<String> {
+    let filter = AlertFilter { kind: Some("budget.refused".to_owned()), limit: 10, ..AlertFilter::default() };
+    for _ in 0..500 {
+        let page = house.store.alerts(filter.clone()).await.expect("they are read");
+        if page.alerts.len() >= at_least {
+            return page.alerts.into_iter().map(|alert| alert.message).collect();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it was not told");
 }
 
 #[tokio::test(flavor = "multi_thread")]

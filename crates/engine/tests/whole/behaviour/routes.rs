@@ -88,10 +88,16 @@ async fn a_route_saves_against_its_own_baseline_and_is_named_everywhere() {
         assert_eq!(stored.model, name);
         let plan: Value = serde_json::from_str(&stored.plan_json).expect("it is JSON");
         assert_eq!((&plan["route"], &plan["requested_model"]), (&json!(name), &json!(name)));
-        lists.push(meta.saved_usd.expect("there is a baseline") + meta.cost.charged_usd);
+        let list = meta.list.as_ref().expect("there is a baseline");
+        assert_eq!(meta.saved_usd, Some(list.list_usd - meta.cost.charged_usd));
+        assert_eq!((stored.list, stored.list_as_of), (Some(list.list_usd), list.list_as_of));
+        assert_eq!(stored.list_confidence.as_deref(), list.list_confidence.as_deref());
+        lists.push((list.list_usd, list.list_confidence.clone()));
     }
-    assert_eq!(lists[0], usd("0.04"), "flux-1.1-pro costs that, although the route does not allow it");
-    assert_ne!(lists[0], lists[1], "the other route takes the gateway's");
+    assert_eq!(lists[0].0, usd("0.04"), "flux-1.1-pro costs that, although the route does not allow it");
+    assert_ne!(lists[0].0, lists[1].0, "the other route takes the gateway's");
+    assert_eq!(lists[0].1.as_deref(), Some("third_party"), "so its price line says");
+    assert!(lists[1].1.is_some());
     assert_eq!(house.balance().await, 0);
 }
 

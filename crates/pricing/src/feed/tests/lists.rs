@@ -10,6 +10,7 @@ fn rules(form: FeedForm, offers: &[&str]) -> FeedRules {
         form,
         guard: Guard::default(),
         offers: offers.iter().map(|offer| (*offer).to_owned()).collect(),
+        precedence: std::sync::Arc::default(),
     }
 }
 

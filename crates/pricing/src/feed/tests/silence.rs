@@ -7,7 +7,13 @@ use gallerist_domain::Ticks;
 const LINE: &str = "bfl/flux-1.1-pro picture";
 
 fn spot(form: FeedForm) -> FeedRules {
-    FeedRules { name: "gpu".to_owned(), form, guard: Guard::default(), offers: Vec::new() }
+    FeedRules {
+        name: "gpu".to_owned(),
+        form,
+        guard: Guard::default(),
+        offers: Vec::new(),
+        precedence: std::sync::Arc::default(),
+    }
 }
 
 fn body(cents: i64) -> String {
