@@ -6,7 +6,7 @@ use gallerist_domain::{
     AttemptId, Billed, Decimal, Fault, FaultKind, ImageCall, Meter, Operation, Outcome, ReportedCost,
     RequestId, Size, Ticks,
 };
-use gallerist_pricing::sheet::Range;
+use gallerist_pricing::learned::Learned;
 use gallerist_pricing::{Basis, Charge, Evidence, Facts, Offer, Unpriced, settle};
 use gallerist_store::{AMOUNT_MAX, End};
 use jiff::Timestamp;
@@ -71,7 +71,7 @@ pub(crate) struct HeldCall<'a> {
     /// The price instant.
     pub at: Timestamp,
     /// What past charges taught when it was quoted, for an estimate where the provider tells nothing.
-    pub learned: Option<Range>,
+    pub learned: Option<Learned>,
 }
 
 /// The arithmetic of a charge, as it is stored.
@@ -89,6 +89,9 @@ pub(crate) struct StoredCall {
     pub operation: Operation,
     pub size: Size,
     pub steps: u32,
+    /// Absent for a model that has none, and in what earlier versions stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance_milli: Option<u32>,
     /// Pictures that were charged.
     pub images: u32,
 }
@@ -280,11 +283,11 @@ fn credit_digits() -> u32 {
 
 /// JSON text of lines and digest: enough to recompute the charge.
 fn stored(held: &HeldCall<'_>, images: u32, charge: &Charged) -> String {
-    let ImageCall { operation, size, steps, .. } = *held.call;
+    let ImageCall { operation, size, steps, guidance_milli, .. } = *held.call;
     let stored = StoredCharge {
         catalogue: held.digest,
         offer: held.offer.id.to_string(),
-        call: StoredCall { operation, size, steps, images },
+        call: StoredCall { operation, size, steps, guidance_milli, images },
         lines: &charge.lines,
     };
     serde_json::to_string(&stored).expect("a charge is plain data")

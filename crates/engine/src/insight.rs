@@ -6,12 +6,12 @@
 use crate::books::{StoredCall, StoredFigures};
 use crate::credits::forecasts;
 use crate::shared::Shared;
-use gallerist_domain::Meter;
 use gallerist_pricing::credits::RECENT_DAYS;
-use gallerist_pricing::learned::{learned, learned_meter};
+use gallerist_pricing::learned::{Lesson, learned};
 use gallerist_pricing::quote::base_units;
 use gallerist_pricing::sheet::{Each, Range};
 use gallerist_pricing::{Basis, Offer};
+use gallerist_routing::insight::LearnedOffer;
 use gallerist_routing::{Insight, LearnedCall};
 use gallerist_store::{SettledCharge, StoreError};
 use std::collections::BTreeMap;
@@ -47,50 +47,53 @@ async fn read(shared: &Shared) -> Result<Insight, StoreError> {
     let learning: Vec<_> = market
         .offers
         .iter()
-        .filter_map(|offer| learned_meter(&offer.model.sheet).map(|learned| (offer, learned)))
+        .filter_map(|offer| Lesson::of(&offer.model.sheet).map(|lesson| (offer, lesson)))
         .collect();
     if learning.is_empty() {
         return Ok(insight);
     }
     let names = learning.iter().map(|(offer, _)| offer.id.to_string()).collect();
     let charges = store.settled_charges(names, ATTEMPTS_MAX).await?;
-    for (offer, (meter, each)) in learning {
+    for (offer, lesson) in learning {
         let name = offer.id.to_string();
         let own: Vec<&SettledCharge> = charges.iter().filter(|charge| charge.offer == name).collect();
-        let known = distributions(offer, meter, each, &own);
-        if !known.is_empty() {
-            insight.learned.insert(offer.id.clone(), known);
+        let calls = distributions(offer, lesson, &own);
+        if !calls.is_empty() {
+            insight.learned.insert(offer.id.clone(), LearnedOffer { lesson, calls });
         }
     }
     Ok(insight)
 }
 
 /// One range for each kind of call that was seen often enough.
-fn distributions(
-    offer: &Offer,
-    meter: Meter,
-    each: Each,
-    charges: &[&SettledCharge],
-) -> Vec<(LearnedCall, Range)> {
+fn distributions(offer: &Offer, lesson: Lesson, charges: &[&SettledCharge]) -> Vec<(LearnedCall, Range)> {
     let mut seen: BTreeMap<LearnedCall, Vec<i64>> = BTreeMap::new();
     for charge in charges {
         let Some(figures) = StoredFigures::read(&charge.charge_json) else { continue };
-        let Some(quantity) = observed(offer, meter, each, charge, &figures) else { continue };
-        let StoredCall { operation, size, steps, .. } = figures.call;
-        seen.entry(LearnedCall { operation, size, steps }).or_default().push(quantity);
+        let Some(quantity) = observed(offer, lesson, charge, &figures) else { continue };
+        let StoredCall { operation, size, steps, guidance_milli, .. } = figures.call;
+        let guidance_milli = guidance_milli.filter(|_| lesson.guided);
+        if lesson.guided && guidance_milli.is_none() && offer.model.capabilities.guidance_milli.is_some() {
+            // Stored before guidance was: nobody knows which calls it is like.
+            continue;
+        }
+        let call = LearnedCall { operation, size, steps, guidance_milli };
+        seen.entry(call).or_default().push(quantity);
     }
     seen.into_iter().filter_map(|(call, quantities)| Some((call, learned(&quantities)?))).collect()
 }
 
 /// What a charge tells of the meter: the provider's own count, else what its figure buys where nothing but the
-/// meter is sold. Our own estimates teach nothing.
+/// meter is sold. Our own estimates teach nothing, nor of its time a call that broke off.
 fn observed(
     offer: &Offer,
-    meter: Meter,
-    each: Each,
+    Lesson { meter, each, of_work, .. }: Lesson,
     charge: &SettledCharge,
     figures: &StoredFigures,
 ) -> Option<i64> {
+    if of_work && charge.failed {
+        return None;
+    }
     let total = if charge.basis == Basis::ProviderReported.as_str() {
         let mut sold = offer.model.sheet.lines.iter().filter(|line| !line.only_reported);
         let line = sold.next().filter(|line| line.meter == meter)?;

@@ -1,6 +1,6 @@
 //! What a price depends on, borrowed from a call: no allocation, no text beyond what is compared.
 
-use crate::sheet::Range;
+use crate::learned::Learned;
 use gallerist_domain::request::OptionWord;
 use gallerist_domain::{ImageCall, Operation, OutputFormat, Size};
 
@@ -37,7 +37,7 @@ pub struct Facts<'a> {
     pub ip_adapters: u32,
     pub tool_calls: u32,
     /// What past charges of the offer teach about a quantity that only they tell.
-    pub learned: Option<Range>,
+    pub learned: Option<Learned>,
 }
 
 /// Length as the meters count it.

@@ -119,17 +119,18 @@ fn evaluate(estimate: &Estimate, meter: Meter, facts: &Facts<'_>) -> Option<Rang
         }
         EstimateForm::WorkTime { base, per_megapixel_step, guided, min_per_mille, max_per_mille } => {
             let one_pass = *guided && facts.guidance_milli.is_some_and(|guidance| guidance <= 1_000);
-            let micros_of = |divisor: i128| {
+            let spread_over = |divisor: i128| {
                 let work = i128::from(*per_megapixel_step) * i128::from(pixels) * i128::from(facts.steps);
-                base.checked_add(i64::try_from(work / divisor).ok()?)
+                let expected = base.checked_add(i64::try_from(work / divisor).ok()?)?;
+                spread(expected, *min_per_mille, *max_per_mille)
             };
-            let whole = spread(micros_of(1_000_000)?, *min_per_mille, *max_per_mille)?;
-            if !one_pass {
-                return Some(whole);
-            }
+            let both = spread_over(1_000_000)?;
             // Not every engine leaves the other pass out.
-            let half = spread(micros_of(2_000_000)?, *min_per_mille, *max_per_mille)?;
-            Some(Range { max: whole.max, ..half })
+            let bounds = match one_pass {
+                true => Range { max: both.max, ..spread_over(2_000_000)? },
+                false => both,
+            };
+            Some(taught(estimate, facts).map_or(bounds, |taught| taught.within(bounds)))
         }
         EstimateForm::PerPartial { tokens } => {
             let asked = i64::from(facts.partial_images) * tokens;
@@ -152,8 +153,23 @@ fn evaluate(estimate: &Estimate, meter: Meter, facts: &Facts<'_>) -> Option<Rang
             };
             Some(Range::exact(facts.inputs.iter().map(tokens).sum()))
         }
-        EstimateForm::Learned(fallback) => Some(facts.learned.unwrap_or(*fallback)),
+        EstimateForm::Learned(fallback) => Some(taught(estimate, facts).unwrap_or(*fallback)),
     }
+}
+
+/// What past charges teach about this estimate.
+fn taught(estimate: &Estimate, facts: &Facts<'_>) -> Option<Range> {
+    facts.learned.and_then(|learned| learned.about(estimate))
+}
+
+/// Whether the expected quantity is what past charges teach, and not a figure of the sheet: the estimate gives way to
+/// them, and they lie within its bounds.
+pub fn is_learned(estimate: &Estimate, facts: &Facts<'_>) -> bool {
+    let gives_way = matches!(estimate.form, EstimateForm::Learned(_) | EstimateForm::WorkTime { .. });
+    gives_way
+        && taught(estimate, facts).is_some_and(|taught| {
+            evaluate(estimate, estimate.meter, facts).is_some_and(|range| range.expected == taught.expected)
+        })
 }
 
 /// No token covers less than a byte, so the bytes bound the tokens. What the provider holds in its cache is

@@ -5,8 +5,8 @@
 //! by a guessed number of tokens, is not shown as official.
 
 use crate::facts::Facts;
-use crate::quantity::{derived, estimate_of};
-use crate::sheet::{EstimateForm, PriceLine, PriceSheet, Source};
+use crate::quantity::{derived, estimate_of, is_learned};
+use crate::sheet::{PriceLine, PriceSheet, Source};
 use jiff::Timestamp;
 use std::fmt;
 
@@ -63,11 +63,9 @@ impl<'a> Weakest<'a> {
         let mut weakest = Weakest::of_price(sheet, line, facts, at);
         if derived(line, facts).is_none()
             && let Some(estimate) = estimate_of(line.meter, sheet, facts, at)
+            && !is_learned(estimate, facts)
         {
-            let learned = matches!(estimate.form, EstimateForm::Learned(_)) && facts.learned.is_some();
-            if !learned {
-                weakest.consider(Part::Quantity, &estimate.source);
-            }
+            weakest.consider(Part::Quantity, &estimate.source);
         }
         weakest
     }

@@ -5,7 +5,7 @@
 
 use crate::exclusion::{Exclusion, Reason};
 use crate::health::{HealthBook, Verdict};
-use crate::insight::{Insight, LearnedCall};
+use crate::insight::Insight;
 use crate::name_book::NameBook;
 use crate::names::{ModelName, Named, Target, UnknownModel, target};
 use crate::resolve::{PromptLength, Resolved, SentOn, resolve};
@@ -304,7 +304,7 @@ impl<'a> Asking<'a> {
         let mut resolved = resolve(request, &target, least, length, offer, sent_on, context.at)?;
         let insight = context.insight;
         if !insight.learned.is_empty() {
-            resolved.facts.learned = insight.learned(&offer.id, LearnedCall::of(&resolved.facts));
+            resolved.facts.learned = insight.learned(&offer.id, &resolved.facts);
         }
         let ordered = request.ingredients.is_empty() && offer.serves(request.operation);
         if !context.price_only && !ordered {

@@ -17,10 +17,12 @@ pub struct SettledCharge {
     pub basis: String,
     pub charged: Ticks,
     pub charge_json: String,
+    /// Whether the call failed, or brought nothing of use.
+    pub failed: bool,
 }
 
 statements! {
-    SETTLED = "SELECT offer, basis, charged_ticks, charge_json FROM attempts
+    SETTLED = "SELECT offer, basis, charged_ticks, charge_json, fault_json FROM attempts
         WHERE row > (SELECT coalesce(max(row), 0) FROM attempts) - ?1 AND status = 'settled'
             AND basis IS NOT NULL AND charge_json IS NOT NULL ORDER BY row DESC";
 }
@@ -50,6 +52,7 @@ fn settled(
                 basis: row.get(1)?,
                 charged: words::ticks(row, 2)?,
                 charge_json: row.get(3)?,
+                failed: row.get::<Option<&str>>(4)?.is_some(),
             });
         }
         Ok(ControlFlow::Continue(()))

@@ -15,6 +15,7 @@ fn charge(basis: &str, charged: &str, size: &str, lines: &str) -> SettledCharge 
         offer: String::new(),
         basis: basis.to_owned(),
         charged: charged.parse().expect("an amount"),
+        failed: false,
         charge_json: format!(
             r#"{{"catalogue":"d","offer":"o","call":{{"operation":"generate","size":"{size}","steps":4,"images":2}},"lines":[{lines}]}}"#
         ),
@@ -22,12 +23,17 @@ fn charge(basis: &str, charged: &str, size: &str, lines: &str) -> SettledCharge 
 }
 
 fn known(offer: &Offer, charges: &[SettledCharge]) -> Vec<(LearnedCall, Range)> {
-    let (meter, each) = learned_meter(&offer.model.sheet).expect("it is learned");
-    distributions(offer, meter, each, &charges.iter().collect::<Vec<_>>())
+    let lesson = Lesson::of(&offer.model.sheet).expect("it is learned");
+    distributions(offer, lesson, &charges.iter().collect::<Vec<_>>())
 }
 
 fn call(width: u32) -> LearnedCall {
-    LearnedCall { operation: Operation::Generate, size: Size::new(width, width), steps: 4 }
+    LearnedCall {
+        operation: Operation::Generate,
+        size: Size::new(width, width),
+        steps: 4,
+        guidance_milli: None,
+    }
 }
 
 #[test]
@@ -66,4 +72,45 @@ fn counts_of_the_provider_teach_where_several_meters_are_sold() {
     assert_eq!((range.min, range.max), (4_000_000, 6_250_002));
     // (4 + 4.75 + 4 + 4.75 + 5.000001) ÷ 5 = 4.5000002
     assert_eq!(range.expected, 4_500_000);
+}
+
+/// Charges of an engine of one's own, by the seconds that it measured for one picture.
+fn worked(seconds: &[&str], guidance: &str) -> Vec<SettledCharge> {
+    let charge = |seconds: &&str| SettledCharge {
+        charge_json: format!(
+            r#"{{"catalogue":"d","offer":"o","call":{{"operation":"generate","size":"1024x1024","steps":30,{guidance}"images":1}},"lines":[{{"line":"gpu-time","meter":"gpu_seconds","quantity":"{seconds}","unit_price_usd":"0","amount_usd":"0.0000000000","source":"s"}}]}}"#
+        ),
+        ..charge("usage", "0.0014", "1024x1024", "")
+    };
+    seconds.iter().map(charge).collect()
+}
+
+#[test]
+fn times_of_work_teach_by_guidance_and_only_where_it_is_known_and_the_call_was_whole() {
+    let offer = offer("automatic1111", "sdxl");
+    let call = |guidance_milli| LearnedCall { steps: 30, guidance_milli: Some(guidance_milli), ..call(1024) };
+    let mut charges = worked(&["4.7", "4.8", "4.7", "4.8"], r#""guidance_milli":7000,"#);
+    // Half of the work, other guidance, and calls of before guidance was stored.
+    charges.extend(worked(&["2.5", "2.5", "2.5", "2.5"], r#""guidance_milli":1000,"#));
+    charges.extend(worked(&["9"; 6], ""));
+    // An interrupted call is charged for the time until then.
+    let broken = worked(&["0.5"; 6], r#""guidance_milli":7000,"#);
+    charges.extend(broken.into_iter().map(|charge| SettledCharge { failed: true, ..charge }));
+    assert_eq!(known(&offer, &charges), []);
+    charges.extend(worked(&["4.75"], r#""guidance_milli":7000,"#));
+    // Mean 23.75 ÷ 5 = 4.75; 4.8 × 1.25 = 6.
+    let learned = Range { min: 4_700_000, expected: 4_750_000, max: 6_000_000 };
+    assert_eq!(known(&offer, &charges), [(call(7_000), learned)]);
+    charges.extend(worked(&["2.5"], r#""guidance_milli":1000,"#));
+    assert_eq!(
+        known(&offer, &charges)[0],
+        (call(1_000), Range { min: 2_500_000, expected: 2_500_000, max: 3_125_000 })
+    );
+}
+
+#[test]
+fn what_is_learned_of_an_unguided_tool_holds_at_any_guidance() {
+    let offer = offer("automatic1111", "real-esrgan");
+    let charges = worked(&["1", "1", "1", "1", "1"], "");
+    assert_eq!(known(&offer, &charges)[0].0, LearnedCall { steps: 30, ..call(1024) });
 }

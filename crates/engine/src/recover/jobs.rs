@@ -19,7 +19,6 @@ use gallerist_domain::{Billed, Fault, ImageCall, Outcome, RequestId};
 use gallerist_imaging::Depth;
 use gallerist_pricing::{Facts, Offer};
 use gallerist_providers::Pending;
-use gallerist_routing::LearnedCall;
 use gallerist_store::{AttemptStatus, OpenAttempt, RequestStatus, Resolution, StoreError};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
@@ -199,7 +198,7 @@ impl<'a> Job<'a> {
             maximum: attempt.reserved,
             digest: &self.market.catalogue.digest,
             at: attempt.request_created_at,
-            learned: shared.insight().learned(&self.offer.id, LearnedCall::of(&facts)),
+            learned: shared.insight().learned(&self.offer.id, &facts),
         };
         let ended = books::close(held, result, brought, Some(&self.pending.job));
         let disputed = ended.disputed;

@@ -100,6 +100,26 @@ pub struct Condition {
     pub window: Option<Window>,
 }
 
+impl Condition {
+    /// Whether nothing but operation, size, steps, tier and region decides whether it holds.
+    pub fn is_of_canvas(&self) -> bool {
+        let counts = [self.loras, self.controls, self.ip_adapters];
+        self.qualities.is_empty()
+            && self.resolutions.is_empty()
+            && self.formats.is_empty()
+            && self.stream.is_none()
+            && self.inputs_min.is_none()
+            && self.inputs_max.is_none()
+            && self.each_input == PictureLimits::default()
+            && counts.iter().all(|count| *count == CountRange::default())
+            && self.mask_per_mille_min.is_none()
+            && self.mask_per_mille_max.is_none()
+            && self.options.is_empty()
+            && self.options_absent.is_empty()
+            && self.window.is_none()
+    }
+}
+
 /// A number within limits, inclusive; without limits any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CountRange {

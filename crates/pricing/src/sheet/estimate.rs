@@ -17,6 +17,12 @@ impl Range {
     pub const fn exact(quantity: i64) -> Range {
         Range { min: quantity, expected: quantity, max: quantity }
     }
+
+    /// Each of the three figures, or the bound that it would pass.
+    pub fn within(self, bounds: Range) -> Range {
+        let kept = |quantity: i64| quantity.clamp(bounds.min, bounds.max);
+        Range { min: kept(self.min), expected: kept(self.expected), max: kept(self.max) }
+    }
 }
 
 /// One row of [`EstimateForm::Table`]; what is absent does not restrict.
@@ -78,7 +84,8 @@ pub enum EstimateForm {
         pixels_for_min: i64,
     },
     /// `base + per_megapixel_step · pixels · steps ÷ 10⁶`, spread by per mille around the expectation. Where the
-    /// model is `guided`, that is two passes a step, of which guidance of 1 or less leaves one; at most both all the same.
+    /// model is `guided`, that is two passes a step, of which guidance of 1 or less leaves one; at most both all the
+    /// same. Within that spread it gives way to what past charges teach.
     WorkTime {
         base: i64,
         per_megapixel_step: i64,

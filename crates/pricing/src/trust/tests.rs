@@ -1,8 +1,10 @@
 use super::*;
+use crate::learned::Lesson;
 use crate::quote::quote;
-use crate::sheet::Confidence;
+use crate::sheet::{Confidence, Each, Range};
 use crate::testing::{default_call, find, now};
-use gallerist_domain::ImageCall;
+use gallerist_domain::{ImageCall, Meter};
+use std::sync::Arc;
 
 /// The line's confidence, and what of its price and of its amount is least sure.
 fn parts(kind: &str, model: &str, line: &str, change: impl Fn(&mut ImageCall)) -> [(String, Confidence); 3] {
@@ -57,8 +59,74 @@ fn what_past_charges_teach_is_not_an_estimate_of_the_catalogue() {
     let fresh = Facts::of(&call);
     let line = &sheet.sheet.lines[0];
     assert_eq!(Weakest::of_amount(&sheet.sheet, line, &fresh, now()).part, Part::Quantity);
-    let taught = Facts { learned: Some(crate::sheet::Range::exact(4_000)), ..fresh };
+    let taught = taught(&sheet.sheet, fresh, Range::exact(4_000));
     assert_eq!(Weakest::of_amount(&sheet.sheet, line, &taught, now()).part, Part::Price);
+}
+
+fn taught<'a>(sheet: &PriceSheet, fresh: Facts<'a>, range: Range) -> Facts<'a> {
+    Facts { learned: Lesson::of(sheet).map(|lesson| lesson.taught(range)), ..fresh }
+}
+
+#[test]
+fn a_time_of_work_is_learned_within_the_bounds_of_its_formula_and_rests_on_the_formula_at_them() {
+    let (_, model) = find("automatic1111", "sdxl");
+    let mut sheet = PriceSheet::clone(&model.sheet);
+    // A rate that is sure, so that the quantity is the weakest part until it is learned.
+    let sure = Source { confidence: Confidence::Official, ..Source::clone(&sheet.lines[0].source) };
+    sheet.lines[0].source = Arc::new(sure);
+    let (sheet, call) = (&sheet, default_call(&model));
+    let fresh = Facts::of(&call);
+    let quoted = |facts: &Facts<'_>| quote(sheet, facts, now()).expect("a price").lines[0].quantity;
+    // 5.218592 seconds, from 600 to 1250 per mille of it.
+    let formula = Range { min: 3_131_155, expected: 5_218_592, max: 6_523_240 };
+    let part = |facts: &Facts<'_>| Weakest::of_amount(sheet, &sheet.lines[0], facts, now()).part;
+    assert_eq!((quoted(&fresh), part(&fresh)), (formula, Part::Quantity));
+    let seen = Range { min: 4_000_000, expected: 4_200_000, max: 5_300_000 };
+    let learned = taught(sheet, fresh, seen);
+    assert_eq!((quoted(&learned), part(&learned)), (seen, Part::Price));
+    // A card that is slower is expected to take the most that the sheet says, and nothing more is reserved.
+    let slow = taught(sheet, fresh, Range { min: 6_000_000, expected: 9_000_000, max: 12_000_000 });
+    assert_eq!(quoted(&slow), Range { min: 6_000_000, expected: 6_523_240, max: 6_523_240 });
+    assert_eq!(part(&slow), Part::Quantity, "the bound is the sheet's");
+    let fast = taught(sheet, fresh, Range { min: 900_000, expected: 1_000_000, max: 1_250_000 });
+    assert_eq!(quoted(&fast), Range::exact(3_131_155));
+    // The bounds are those of the call: half of the passes at least, and all of them at most.
+    let mut one_pass = call.clone();
+    one_pass.guidance_milli = Some(1_000);
+    let one_pass = Facts::of(&one_pass);
+    let formula_of_one = Range { min: 1_715_577, expected: 2_859_296, max: 6_523_240 };
+    assert_eq!(quoted(&one_pass), formula_of_one);
+    assert_eq!(quoted(&taught(sheet, one_pass, seen)), seen);
+    let wide = Range { min: 1_000_000, expected: 4_200_000, max: 12_000_000 };
+    assert_eq!(quoted(&taught(sheet, one_pass, wide)), Range { expected: 4_200_000, ..formula_of_one });
+    // What is known of another meter, or by call, says nothing of it.
+    for other in [
+        Lesson { meter: Meter::ColdStartSeconds, ..lesson(sheet) },
+        Lesson { each: Each::Call, ..lesson(sheet) },
+    ] {
+        let facts = Facts { learned: Some(other.taught(seen)), ..fresh };
+        assert_eq!((quoted(&facts), part(&facts)), (formula, Part::Quantity));
+    }
+}
+
+fn lesson(sheet: &PriceSheet) -> Lesson {
+    Lesson::of(sheet).expect("it learns")
+}
+
+#[test]
+fn what_was_learned_of_one_meter_leaves_the_others_of_its_sheet() {
+    let (_, model) = find("gpu-cloud", "flux-1-dev");
+    let mut call = default_call(&model);
+    call.tier = "serverless".to_owned();
+    call.quality = "h100".to_owned();
+    let fresh = Facts::of(&call);
+    let quoted = |facts: &Facts<'_>, meter: Meter| {
+        let quoted = quote(&model.sheet, facts, now()).expect("a price");
+        quoted.lines.iter().find(|line| line.line.meter == meter).expect("it is sold").quantity
+    };
+    let learned = taught(&model.sheet, fresh, Range::exact(3_000_000));
+    assert_eq!(quoted(&learned, Meter::ColdStartSeconds), Range::exact(3_000_000));
+    assert_eq!(quoted(&learned, Meter::GpuSeconds), quoted(&fresh, Meter::GpuSeconds));
 }
 
 #[test]

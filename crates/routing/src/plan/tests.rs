@@ -1,6 +1,9 @@
 use super::*;
+use crate::insight::{LearnedCall, LearnedOffer};
 use crate::testing::{OFFERS, ask, context, index, now, order, planned};
 use gallerist_domain::{Background, OutputFormat, Size, SizeChoice, Ticks, TierChoice};
+use gallerist_pricing::learned::Lesson;
+use gallerist_pricing::sheet::Range;
 use proptest::prelude::*;
 
 /// The figure by which an objective sorts, smallest first.
@@ -390,6 +393,43 @@ fn credits_count_on_top_of_a_marginal_cost() {
     assert!(reason.ends_with("routed at 0.0001043719 instead of 0.0002087437"), "{reason}");
 }
 
+/// What charges of one kind of call taught about an offer.
+fn taught(offer: &Offer, lesson: Lesson, call: LearnedCall, range: Range) -> Insight {
+    let known = LearnedOffer { lesson, calls: vec![(call, range)] };
+    Insight { learned: [(offer.id.clone(), known)].into(), ..Insight::default() }
+}
+
+#[test]
+fn times_of_work_are_learned_by_guidance_too_and_reserve_no_more() {
+    let mut request = draft();
+    request.model = "automatic1111/sdxl".to_owned();
+    request.guidance_milli = Some(7_000);
+    let before = planned(&request);
+    let own = &before.offers[0];
+    let lesson = Lesson::of(&own.offer.model.sheet).expect("its work is learned");
+    let call = LearnedCall::of(&own.resolved.facts, lesson);
+    assert_eq!(call.guidance_milli, Some(7_000));
+    let range = Range { min: 4_700_000, expected: 4_754_000, max: 5_942_500 };
+    let insight = taught(own.offer, lesson, call, range);
+    let quoted = |request: &gallerist_domain::ImageRequest| {
+        let known = PlanContext { insight: &insight, ..context(now()) };
+        plan(request, known).expect("a known name").offers[0].quote
+    };
+    // 4.754 and 5.9425 seconds × 1.10 ÷ 3600, instead of 5.218592 and 6.52324.
+    let quote = quoted(&request);
+    assert_eq!((quote.expected.short(), quote.max.short()), ("0.0014526111".into(), "0.0018157639".into()));
+    assert!(quote.max < own.quote.max);
+    // At another guidance nothing is known, even where the formula is the same.
+    for guidance_milli in [5_000, 1_000] {
+        let mut other = request.clone();
+        other.guidance_milli = Some(guidance_milli);
+        assert_eq!(quoted(&other), planned(&other).offers[0].quote, "{guidance_milli}");
+    }
+    let mut larger = request.clone();
+    larger.steps = Some(31);
+    assert_eq!(quoted(&larger), planned(&larger).offers[0].quote);
+}
+
 #[test]
 fn what_charges_taught_replaces_the_range_of_the_catalogue() {
     let request = ask("runware/flux-1-schnell");
@@ -397,18 +437,15 @@ fn what_charges_taught_replaces_the_range_of_the_catalogue() {
     let health = crate::health::HealthBook::new(offers.len());
     let price_only = PlanContext { offers: &offers, health: &health, price_only: true, ..context(now()) };
     let before = plan(&request, price_only).expect("a known name");
-    let learning = before
-        .offers
-        .iter()
-        .find(|planned| gallerist_pricing::learned::learned_meter(&planned.offer.model.sheet).is_some());
+    let learning = before.offers.iter().find(|planned| Lesson::of(&planned.offer.model.sheet).is_some());
     let planned = learning.expect("its price is learned");
-    let call = LearnedCall::of(&planned.resolved.facts);
-    let range = gallerist_pricing::sheet::Range { min: 600, expected: 2_000, max: 2_500 };
-    let insight =
-        Insight { learned: [(planned.offer.id.clone(), vec![(call, range)])].into(), ..Insight::default() };
+    let lesson = Lesson::of(&planned.offer.model.sheet).expect("it is");
+    let call = LearnedCall::of(&planned.resolved.facts, lesson);
+    let range = Range { min: 600, expected: 2_000, max: 2_500 };
+    let insight = taught(planned.offer, lesson, call, range);
     let after = plan(&request, PlanContext { insight: &insight, ..price_only }).expect("a known name");
     let after = &after.offers[0];
-    assert_eq!(after.resolved.facts.learned, Some(range));
+    assert_eq!(after.resolved.facts.learned, Some(lesson.taught(range)));
     assert_ne!(after.quote, planned.quote);
     assert_eq!(
         (after.quote.expected.short(), after.quote.max.short()),
@@ -416,8 +453,7 @@ fn what_charges_taught_replaces_the_range_of_the_catalogue() {
     );
     // Another size has not been seen.
     let other = LearnedCall { size: Size::new(512, 512), ..call };
-    let insight =
-        Insight { learned: [(planned.offer.id.clone(), vec![(other, range)])].into(), ..Insight::default() };
+    let insight = taught(planned.offer, lesson, other, range);
     let same = plan(&request, PlanContext { insight: &insight, ..price_only }).expect("a known name");
     assert_eq!(same.offers[0].quote, planned.quote);
 }

@@ -1,4 +1,5 @@
-//! Engines of one's own whose hardware is paid anyway: ordered by what a call adds, charged by what it costs.
+//! Engines of one's own whose hardware is paid anyway: ordered by what a call adds, charged by what it costs, and
+//! expected to work as long as they did before.
 
 use super::{ask, usd};
 use crate::house::{House, incoming};
@@ -66,5 +67,40 @@ async fn an_engine_that_is_paid_anyway_wins_by_its_electricity_and_is_charged_it
     assert_eq!(plan["offers"][0]["routed_usd"], "0.0002087437");
     let told = plan["offers"][0]["routing"].as_str().expect("in words");
     assert!(told.ends_with("instead of 0.0053152326: the hardware is paid anyway"), "{told}");
+    house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_measured_calls_teach_how_long_the_engine_works() {
+    let mut request = ask("automatic1111/sdxl");
+    request.class = Some(QualityClass::Draft);
+    let house = House::with(113, with_card("")).await;
+    let quoted = |house: &House| {
+        let report = house.engine.quotes(&request, Grants::ALL, None).expect("a known model");
+        let first = &report.offers[0];
+        (first.expected_usd, first.max_usd)
+    };
+    // 5.218592 seconds by the formula, at most 6.52324, at 11 ÷ 10,800 dollars.
+    let formula = (usd("0.0053152326"), usd("0.0066440407"));
+    assert_eq!(quoted(&house), formula);
+    let mut charged = Ticks::ZERO;
+    for _ in 0..5 {
+        house.engine.generate(incoming(request.clone())).await.expect("it is made");
+        charged = house.settled().await.attempts[0].charged;
+    }
+    let (fakes, folder) = house.leave().await;
+    // The books are read at the start.
+    let house = House::on(fakes, folder, with_card("")).await;
+    let (expected, max) = quoted(&house);
+    assert_eq!(expected, charged, "each of the five took the same time");
+    // A quarter more than the 95th percentile, in whole microseconds.
+    let stretched = charged.scaled(5, 4).expect("it fits");
+    assert!((max - stretched).get().abs() <= 11, "{max} {stretched}");
+    assert!(max < formula.1, "nothing more is reserved than before");
+    // Nobody has seen another guidance.
+    let mut other = request.clone();
+    other.guidance_milli = Some(5_000);
+    let report = house.engine.quotes(&other, Grants::ALL, None).expect("a known model");
+    assert_eq!((report.offers[0].expected_usd, report.offers[0].max_usd), formula);
     house.leave().await;
 }
