@@ -113,12 +113,16 @@ impl Breach {
     }
 
     /// Names this counter in this window under this limit: of another limit it is other news. Counters that clients
-    /// name are one: a client that names another end user each time would have as many alerts written as it likes.
+    /// name are one for a project: a client that names another end user each time would have as many alerts written
+    /// as it likes.
     pub fn once(&self) -> String {
         match (&self.budget, &self.project) {
             (Some(budget), _) => {
                 let start = self.window_start.map_or(0, Timestamp::as_microsecond);
-                let subject = if self.named_by_clients { "" } else { &self.subject };
+                let subject = match self.named_by_clients {
+                    true => self.project.as_ref().map_or("", ProjectId::as_str),
+                    false => &self.subject,
+                };
                 format!("budget:{budget}:refused:{start}:{}:{subject}", self.limit)
             }
             (None, Some(project)) => format!("cap:{project}:{}:refused", self.limit),
