@@ -8,7 +8,8 @@ use serde_json::Value;
 /// What stands behind a doubtful amount where there is no room for the reason.
 pub const MARK: &str = "~";
 /// What the mark means.
-pub const LEGEND: &str = "~ rests on prices below official, or read more than 90 days before";
+pub const LEGEND: &str = "~ rests on prices that their vendor does not confirm (third party, derived, unverified), or that were read more \
+    than 90 days before";
 
 /// The doubt about a figure of this confidence, read on that day: `third party price of 2026-05-06`. `None` for an
 /// official one of late, and where nothing is said of it.

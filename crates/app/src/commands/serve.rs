@@ -11,7 +11,6 @@ use crate::gateway::{self, BROKEN_GRACE_MS, GRACE_MS, Gateway};
 use crate::{output, signals};
 use clap::Args;
 use gallerist_domain::{ImageRequest, ProjectId, QualityClass, Ticks};
-use gallerist_pricing::Offer;
 use gallerist_routing::report::OfferQuote;
 use gallerist_store::Store;
 use jiff::Timestamp;
@@ -230,23 +229,37 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
     }
 }
 
-/// An offer that is on and stays, for the line that sets a baseline: OpenAI's where it is there.
+/// An offer for the line that sets a baseline: one that stays and makes standard pictures, or nothing could be compared
+/// with it. OpenAI's usual one where it is there, else one whose price is in the middle.
 fn baseline_example(gateway: &Gateway) -> String {
+    const USUAL: &str = "openai/gpt-image-2";
     let market = gateway.engine.market();
-    let offers = &market.offers;
     let now = Timestamp::now();
-    let standing = |offer: &&Offer| offer.model.lifecycle.retires_on.is_none() && !offer.is_retired(now);
-    let usual = offers.iter().filter(standing).find(|offer| offer.id.provider == "openai");
-    let any = usual.or_else(|| offers.iter().find(standing));
-    any.map_or_else(|| "openai/gpt-image-2".to_owned(), |offer| offer.id.to_string())
+    let stays = |id: &str| {
+        let mut offers = market.offers.iter();
+        offers.any(|offer| {
+            offer.id.to_string() == id && offer.model.lifecycle.retires_on.is_none() && !offer.is_retired(now)
+        })
+    };
+    let standing: Vec<String> = standard_pictures(gateway)
+        .into_iter()
+        .map(|quote| quote.offer)
+        .filter(|offer| stays(offer))
+        .collect();
+    let middle = standing.get(standing.len() / 2).map_or(USUAL, String::as_str);
+    if standing.iter().any(|offer| offer == USUAL) { USUAL.to_owned() } else { middle.to_owned() }
 }
 
 fn cheapest(gateway: &Gateway) -> Option<OfferQuote> {
+    standard_pictures(gateway).into_iter().next()
+}
+
+/// The offers that make a standard picture, as `auto` would try them.
+fn standard_pictures(gateway: &Gateway) -> Vec<OfferQuote> {
     let engine = &gateway.engine;
     let mut request = ImageRequest::new("auto", "a picture of nothing in particular");
     // Whatever the settings make of `auto`.
     request.class = Some(QualityClass::Standard);
-    let report =
-        quote::report(&request, &engine.market().offers, engine.names(), Timestamp::now(), false).ok()?;
-    report.offers.into_iter().next()
+    let report = quote::report(&request, &engine.market().offers, engine.names(), Timestamp::now(), false);
+    report.map(|report| report.offers).unwrap_or_default()
 }

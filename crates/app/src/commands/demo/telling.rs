@@ -98,6 +98,11 @@ pub fn doubts(pictures: &[Picture], all: bool) -> Vec<String> {
             about.entry(doubt).or_default().insert(offer);
         }
     }
+    // What was paid rests on the provider's own counts, and so on other lines than the quote.
+    let paid = pictures.iter().filter_map(|picture| Some((picture.cost_doubt.as_deref()?, "what was paid")));
+    for (doubt, what) in paid {
+        about.entry(doubt).or_default().insert(what);
+    }
     let told = about
         .iter()
         .map(|(doubt, offers)| format!("{doubt}: {}", offers.iter().copied().collect::<Vec<_>>().join(", ")));
