@@ -1,5 +1,6 @@
 //! What is to be known of an amount: that it rests on a price below official, or on one that was read long ago.
 
+use gallerist_domain::Ticks;
 use gallerist_pricing::sheet::PRICE_OLD_DAYS;
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
@@ -34,6 +35,11 @@ pub fn of_lines(lines: &Value, now: Timestamp) -> Option<String> {
 /// The doubt about a list price.
 pub fn of_list(told: &Value, now: Timestamp) -> Option<String> {
     doubt(&told["list_confidence"], &told["list_as_of"], now)
+}
+
+/// Whether it is an amount above nothing.
+pub fn is_some(amount: &Value) -> bool {
+    amount.as_str().and_then(|text| text.parse::<Ticks>().ok()).is_some_and(|amount| !amount.is_zero())
 }
 
 /// The amount with its doubt behind it.

@@ -28,6 +28,8 @@ mod problem;
 mod retention;
 mod routes;
 mod stream;
+#[cfg(test)]
+mod testing;
 
 /// The basis of a charge that a person read from the provider's bill.
 pub const RESOLVED_BY_PERSON: &str = "resolved_by_person";

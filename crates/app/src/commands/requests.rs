@@ -11,7 +11,6 @@ use crate::pictures;
 use crate::table::Table;
 use crate::words;
 use clap::{Args, Subcommand};
-use gallerist_domain::Ticks;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -211,10 +210,7 @@ fn print_page(page: &Value) {
 
 /// Whether a part of its charge rests on a price that one should know to be no official one of late.
 fn charge_is_doubtful(request: &Value) -> bool {
-    request["doubtful_usd"]
-        .as_str()
-        .and_then(|text| text.parse::<Ticks>().ok())
-        .is_some_and(|doubtful| !doubtful.is_zero())
+    doubt::is_some(&request["doubtful_usd"])
 }
 
 /// So of what it would have cost at the baseline, on the day on which it was made.

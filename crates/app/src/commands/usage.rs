@@ -3,11 +3,11 @@
 use super::instant;
 use crate::books::{Books, disputed};
 use crate::config::Place;
+use crate::doubt;
 use crate::failure::Result;
 use crate::output;
 use crate::table::Table;
 use clap::Args;
-use gallerist_domain::Ticks;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -90,7 +90,7 @@ pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
 
 /// How much rests on prices that are not the vendors' own word, or old.
 fn tell_of_doubts(totals: &Value) {
-    if is_some(&totals["doubtful_usd"]) {
+    if doubt::is_some(&totals["doubtful_usd"]) {
         output::line(format!(
             "\n{} of {} charged rests on prices below official, or more than 90 days old when it was charged; \
              `gallerist requests show ID` names them.",
@@ -102,7 +102,7 @@ fn tell_of_doubts(totals: &Value) {
 
 /// So of what would have been paid otherwise, against which the savings are told.
 fn tell_of_doubtful_lists(totals: &Value) {
-    if is_some(&totals["list_doubtful_usd"]) {
+    if doubt::is_some(&totals["list_doubtful_usd"]) {
         output::line(format!(
             "\n{} of the {} that the baseline would have cost rests on prices below official, or more \
              than 90 days old, and so do the savings against it.",
@@ -110,11 +110,6 @@ fn tell_of_doubtful_lists(totals: &Value) {
             output::dollars_of(&totals["list_usd"])
         ));
     }
-}
-
-/// Whether it is an amount above nothing.
-fn is_some(amount: &Value) -> bool {
-    amount.as_str().and_then(|text| text.parse::<Ticks>().ok()).is_some_and(|amount| !amount.is_zero())
 }
 
 /// What credits that were bought ahead paid and lost, where there were any.
@@ -151,7 +146,7 @@ fn table(group_by: &str, report: &Value) -> Table {
     }
     table = COUNTS.iter().fold(table, |table, (_, title)| table.spare_figure(title));
     table = AMOUNTS.iter().fold(table, |table, (_, title)| table.figure(title));
-    let doubts = is_some(&report["totals"]["doubtful_usd"]);
+    let doubts = doubt::is_some(&report["totals"]["doubtful_usd"]);
     if doubts {
         table = table.spare_figure("of it doubtful");
     }

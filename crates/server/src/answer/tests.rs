@@ -1,8 +1,8 @@
 use super::*;
 use crate::state::AppSettings;
-use gallerist_domain::{Chunks, ImageData, OutputFormat, RequestId, Size, SystemClock, Ticks};
-use gallerist_engine::{CostLine, Engine, EngineSettings, Limits};
-use gallerist_pricing::Catalogue;
+use crate::testing::settings;
+use gallerist_domain::{Chunks, ImageData, OutputFormat, RequestId, Size, Ticks};
+use gallerist_engine::{CostLine, Engine};
 use gallerist_store::Store;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -155,20 +155,7 @@ fn headers_say_what_it_cost() {
 
 /// The HTTP side of an engine that can buy nothing, with this room for pictures on their way.
 pub(crate) async fn state(retained_bytes_max: usize) -> AppState {
-    let settings = EngineSettings {
-        catalogue: Arc::new(Catalogue::embedded()),
-        providers: Vec::new(),
-        store: Store::open_temporary(Timestamp::now()).unwrap(),
-        clock: Arc::new(SystemClock),
-        limits: Limits::default(),
-        names: gallerist_routing::NameBook::default(),
-        baseline: None,
-        check_depth: gallerist_imaging::Depth::Header,
-        moderation_failover: false,
-        store_prompts: false,
-        feeds: gallerist_engine::feeds::FeedSettings::default(),
-        counters: None,
-    };
+    let settings = settings(Store::open_temporary(Timestamp::now()).unwrap(), Vec::new());
     let engine = Engine::start(settings).await.unwrap();
     AppState::new(AppSettings { retained_bytes_max, ..AppSettings::new(engine) })
 }

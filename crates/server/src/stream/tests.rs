@@ -1,9 +1,9 @@
 use super::*;
 use crate::answer::tests::{meta, written};
 use crate::state::AppSettings;
-use gallerist_domain::{SystemClock, Ticks};
-use gallerist_engine::{Engine, EngineSettings, Limits, Refusal, RefusalKind, StreamOrigin};
-use gallerist_pricing::Catalogue;
+use crate::testing::settings;
+use gallerist_domain::Ticks;
+use gallerist_engine::{Engine, Refusal, RefusalKind, StreamOrigin};
 use gallerist_store::Store;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -95,20 +95,7 @@ fn a_late_failure_is_an_event_that_both_sdks_raise() {
 
 /// The HTTP side of an engine that can buy nothing.
 async fn state() -> AppState {
-    let settings = EngineSettings {
-        catalogue: Arc::new(Catalogue::embedded()),
-        providers: Vec::new(),
-        store: Store::open_temporary(Timestamp::now()).unwrap(),
-        clock: Arc::new(SystemClock),
-        limits: Limits::default(),
-        names: gallerist_routing::NameBook::default(),
-        baseline: None,
-        check_depth: gallerist_imaging::Depth::Header,
-        moderation_failover: false,
-        store_prompts: false,
-        feeds: gallerist_engine::feeds::FeedSettings::default(),
-        counters: None,
-    };
+    let settings = settings(Store::open_temporary(Timestamp::now()).unwrap(), Vec::new());
     AppState::new(AppSettings::new(Engine::start(settings).await.unwrap()))
 }
 

@@ -1,8 +1,7 @@
 use super::*;
 use crate::state::AppSettings;
-use gallerist_domain::SystemClock;
-use gallerist_engine::{Engine, EngineSettings, Limits, ProviderSettings};
-use gallerist_pricing::Catalogue;
+use crate::testing::settings;
+use gallerist_engine::{Engine, ProviderSettings};
 use gallerist_store::simulation::{Disk, Fate, Ledger, Turn};
 use gallerist_store::{Store, StoreError, StoreOptions};
 use jiff::Timestamp;
@@ -38,20 +37,8 @@ async fn on(disk: &Arc<Limited>, folder: &Path) -> AppState {
         concurrency_max: None,
         images_per_minute: None,
     };
-    let settings = EngineSettings {
-        catalogue: Arc::new(Catalogue::embedded()),
-        providers: vec![openai],
-        store: Store::open_simulated(options, Arc::clone(disk) as Arc<dyn Disk>).unwrap(),
-        clock: Arc::new(SystemClock),
-        limits: Limits::default(),
-        names: gallerist_routing::NameBook::default(),
-        baseline: None,
-        check_depth: gallerist_imaging::Depth::Header,
-        moderation_failover: false,
-        store_prompts: false,
-        feeds: gallerist_engine::feeds::FeedSettings::default(),
-        counters: None,
-    };
+    let store = Store::open_simulated(options, Arc::clone(disk) as Arc<dyn Disk>).unwrap();
+    let settings = settings(store, vec![openai]);
     AppState::new(AppSettings::new(Engine::start(settings).await.unwrap()))
 }
 
