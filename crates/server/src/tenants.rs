@@ -295,6 +295,8 @@ pub struct ProjectShown {
     settled_usd: Ticks,
     held_usd: Ticks,
     disputed_usd: Ticks,
+    /// The part of what is settled that rests on prices below official, or read long before.
+    doubtful_usd: Ticks,
     left_usd: Option<Ticks>,
     limits: RateLimits,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -320,6 +322,7 @@ impl ProjectShown {
             settled_usd: record.settled,
             held_usd: record.held,
             disputed_usd: record.disputed,
+            doubtful_usd: record.doubtful,
             limits: record.limits,
             usage: usage.map(|usage| UsageShown {
                 requests_last_minute: usage.requests_last_minute,

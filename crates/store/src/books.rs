@@ -141,6 +141,11 @@ statements! {
             JOIN budget_counters c ON c.number = s.counter JOIN budgets b ON b.number = c.budget
         WHERE s.settled <> CASE WHEN a.status <> 'settled' THEN 0
             WHEN b.unit = 'usd' THEN a.charged_ticks ELSE a.images END";
+    // Less than what its attempts say may have been written by an older version.
+    DOUBTFUL = "SELECT 'counter ' || number || ' of a budget doubts more than is settled' FROM budget_counters
+            WHERE doubtful < 0 OR doubtful > settled
+        UNION ALL SELECT 'project ' || name || ' doubts more than is settled' FROM projects
+            WHERE doubtful < 0 OR doubtful > settled";
     UNBOOKED = "SELECT 'attempt ' || hex(id) || ' has no entries' FROM attempts
         WHERE row NOT IN (SELECT attempt FROM entries)";
 }
@@ -169,7 +174,7 @@ pub(crate) fn audit(connection: &dyn Sql) -> Result<Books, StoreError> {
         Dialect::Postgres => DANGLING_PAYMENTS,
     };
     let credits = [CREDITS_UNBALANCED, LOTS_OF_USES, CREDITS_OF_LOTS, COVERED];
-    let budgets = [COUNTERS_OF_SHARES, SHARES_OF_ATTEMPTS];
+    let budgets = [COUNTERS_OF_SHARES, SHARES_OF_ATTEMPTS, DOUBTFUL];
     for check in attempts.into_iter().chain([references]).chain(credits).chain(budgets).chain(openings) {
         let contradictions: Vec<String> = connection.query_all(check, params![], |row| row.get(0))?;
         mismatches.extend(contradictions);

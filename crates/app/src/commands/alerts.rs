@@ -2,6 +2,7 @@
 
 use crate::books::{AlertsAsked, Books};
 use crate::config::Place;
+use crate::doubt;
 use crate::failure::Result;
 use crate::output;
 use crate::table::Table;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 const EXAMPLES: &str = "Examples:
   gallerist alerts list
-  gallerist alerts list --kind budget.threshold --project shop";
+  gallerist alerts list --kind 'budget.*' --project shop";
 
 /// What people were told of: budgets, overruns, disputes, prices, retirements, credits, outages
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ enum Action {
     /// The newest alerts
     #[command(after_help = "Example:\n  gallerist alerts list --kind cost.anomaly --json")]
     List {
-        /// Only this kind, as budget.threshold
+        /// Only this kind, as budget.threshold, or this group, as budget.*
         #[arg(long)]
         kind: Option<String>,
         /// Only those of this project
@@ -70,6 +71,9 @@ fn print(answer: &Value) {
         table.row([text("created_at"), text("severity"), text("type"), text("project"), text("message")]);
     }
     output::line(table.render());
+    if alerts.iter().any(|alert| doubt::is_some(&alert["fact"]["doubtful_usd"])) {
+        output::line(format!("\n{}", doubt::LEGEND));
+    }
     if answer["has_more"] == true
         && let Some(last) = alerts.last().and_then(|alert| alert["id"].as_str())
     {

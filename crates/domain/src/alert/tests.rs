@@ -13,6 +13,7 @@ fn standing(unit: BudgetUnit) -> BudgetStanding {
         settled: 160_000_000_000,
         held: 0,
         disputed: 4,
+        doubtful: 30_000_000_000,
         window_start: None,
         window_end: Some("2026-12-01T00:00:00Z".parse().unwrap()),
     }
@@ -138,11 +139,14 @@ fn every_fact_has_its_kind_and_a_sentence() {
         assert!(message.ends_with('.') && message.len() > 40, "{message}");
     }
     let told = |fact: &AlertFact| fact.message();
-    assert!(told(&facts[1]).contains("is reached on 2026-11-23 10:20 UTC: 16.0000000004 USD of 20.00 USD"));
+    assert!(
+        told(&facts[1])
+            .contains("is reached on 2026-11-23 10:20 UTC: 16.0000000004 USD (~3.00 USD of it) of 20.00 USD")
+    );
     assert_eq!(
         told(&facts[2]),
         "The budget \"shop\" (20 USD per month for project shop) has begun to refuse: a request that could take \
-         6.00 USD would pass it, with 16.00 USD settled, 0.00 USD held and 0.0000000004 USD disputed of 20.00 \
+         6.00 USD would pass it, with 16.00 USD (~3.00 USD of it) settled, 0.00 USD held and 0.0000000004 USD disputed of 20.00 \
          USD; it begins anew at 2026-12-01T00:00:00Z."
     );
     let cap =
@@ -150,7 +154,7 @@ fn every_fact_has_its_kind_and_a_sentence() {
     let cap = told(&AlertFact::BudgetThreshold { threshold_percent: 80, standing: cap });
     assert_eq!(
         cap,
-        "80 % of the cap (20 USD per month for project shop) is spent: 16.0000000004 USD of 20.00 USD."
+        "80 % of the cap (20 USD per month for project shop) is spent: 16.0000000004 USD (~3.00 USD of it) of 20.00 USD."
     );
     assert!(told(&facts[6]).contains("first_megapixel was 0.03 USD and is 0.045 USD (+50.00 %)"));
     let drift = told(&facts[11]);

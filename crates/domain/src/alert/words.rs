@@ -14,7 +14,7 @@ impl AlertFact {
             AlertFact::BudgetThreshold { threshold_percent, standing } => format!(
                 "{threshold_percent} % of the {} is spent: {} of {}{}.",
                 standing.title(),
-                standing.unit.words(standing.settled + standing.disputed),
+                standing.doubted(standing.settled + standing.disputed),
                 standing.unit.words(standing.limit),
                 standing.reset_words()
             ),
@@ -22,7 +22,7 @@ impl AlertFact {
                 "At this pace the {} is reached on {}: {} of {} are spent{}.",
                 standing.title(),
                 minute(*reached_at),
-                standing.unit.words(standing.settled + standing.disputed),
+                standing.doubted(standing.settled + standing.disputed),
                 standing.unit.words(standing.limit),
                 standing.reset_words()
             ),
@@ -31,7 +31,7 @@ impl AlertFact {
                 "The {} is passed, because a provider charged attempt {attempt} more than its \
                  published maximum: {} of {}. It is closed{}.",
                 standing.title(),
-                standing.unit.words(standing.settled + standing.disputed + standing.held),
+                standing.doubted(standing.settled + standing.disputed + standing.held),
                 standing.unit.words(standing.limit),
                 standing.window_end.map_or_else(String::new, |end| format!(" until {end}"))
             ),
@@ -163,6 +163,14 @@ impl BudgetStanding {
         format!("{what} {name}({}{subject})", self.words)
     }
 
+    /// An amount that what is settled is part of, with the part of it that rests on doubtful prices.
+    fn doubted(&self, amount: i64) -> String {
+        match self.doubtful {
+            0 => self.unit.words(amount),
+            doubtful => format!("{} (~{} of it)", self.unit.words(amount), self.unit.words(doubtful)),
+        }
+    }
+
     fn reset_words(&self) -> String {
         self.window_end.map_or_else(String::new, |end| format!("; it begins anew at {end}"))
     }
@@ -177,7 +185,7 @@ impl BudgetRefusal {
              and {} disputed of {}{}.",
             standing.title(),
             words(*asked),
-            words(standing.settled),
+            standing.doubted(standing.settled),
             words(standing.held),
             words(standing.disputed),
             words(standing.limit),

@@ -305,11 +305,12 @@ fn end_attempt(
     let booking = |kind| Booking { attempt: attempt.row, kind, at: micros(now) };
     let (connection, maximum) = (writing.connection, attempt.reserved);
     let status = match end {
-        End::Settled { charge, .. } => {
+        End::Settled { charge, doubtful, .. } => {
             check_amount(*charge)?;
             let (from, paid) = ((accounts.held, maximum), (attempt.provider.as_str(), *charge));
             pay(writing, &booking(Movement::Settle), from, accounts.available, paid)?;
             change.settled += *charge;
+            change.doubtful += *doubtful;
             AttemptStatus::Settled
         }
         End::Released { .. } => {
@@ -349,7 +350,9 @@ fn end_attempt(
     )?;
     if attempt.counters > 0 {
         let (to, overrun) = match end {
-            End::Settled { charge, images, .. } => (Place::Settled(*charge, *images), *charge > maximum),
+            End::Settled { charge, images, doubtful, .. } => {
+                (Place::Settled(*charge, *images, *doubtful), *charge > maximum)
+            }
             End::Released { .. } => (Place::Released, false),
             End::Disputed { .. } => (Place::Disputed, false),
         };

@@ -33,6 +33,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../schema/postgres/0009_feeds.sql"),
     include_str!("../schema/postgres/0010_repetitions.sql"),
     include_str!("../schema/postgres/0011_list_prices.sql"),
+    include_str!("../schema/postgres/0012_doubtful_sums.sql"),
 ];
 
 /// Lets one replica migrate at a time.
