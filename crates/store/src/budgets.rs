@@ -350,6 +350,10 @@ fn shown(budget: &Budget) -> Value {
 /// Raises the alerts that a budget brings with it when it is made or changed: of what its present window has seen
 /// already. Of many counters the most used are told, the others when they next move.
 fn tell_late(writing: &mut Writing<'_>, budget: &Budget, now: Timestamp) -> Result<(), StoreError> {
+    // A limit of nothing closes; that all of it is spent is no news.
+    if budget.limit == 0 {
+        return Ok(());
+    }
     let connection = writing.connection;
     let number: i64 =
         connection.query_row(BUDGET_NUMBER, params![budget.id.uuid().as_bytes()], |row| row.get(0))?;

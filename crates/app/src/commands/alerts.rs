@@ -4,6 +4,7 @@ use crate::books::{AlertsAsked, Books};
 use crate::config::Place;
 use crate::doubt;
 use crate::failure::Result;
+use crate::filters;
 use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
@@ -51,7 +52,11 @@ pub fn run(command: &AlertsCommand, json: bool) -> Result<()> {
         after: after.as_deref(),
         limit: *limit,
     };
-    let answer = Books::open(place, false)?.alerts(&asked)?;
+    let books = Books::open(place, false)?;
+    let answer = books.alerts(&asked)?;
+    if answer["data"].as_array().is_some_and(Vec::is_empty) && project.is_some() {
+        filters::note_project(project.as_deref(), &books.projects()?);
+    }
     if json {
         output::json(&answer);
     } else {

@@ -101,6 +101,8 @@ async fn a_budget_that_is_made_over_spent_money_tells_once_of_the_highest_share(
     assert!(messages[0].starts_with("80 % of the budget"), "{messages:?}");
     store.create_budget(budget(1_000, BudgetUnit::Usd)).await.unwrap();
     assert_eq!(told(1_000).await, Vec::<String>::new(), "nothing of it is reached");
+    store.create_budget(budget(0, BudgetUnit::Usd)).await.unwrap();
+    assert_eq!(told(0).await, Vec::<String>::new(), "it is closed, not spent");
     // Another limit is other news; another name is none.
     let limit = BudgetChange { limit: Some(50), ..BudgetChange::default() };
     store.change_budget(reached.id, limit, at(0)).await.unwrap();
