@@ -3,6 +3,7 @@
 use super::{
     AlertFact, BudgetRefusal, BudgetStanding, CostAnomaly, FeedSilence, HeldNews, PriceMove, WatchedFigure,
 };
+use crate::budget::BudgetUnit;
 use crate::money::{Decimal, Ticks};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -35,9 +36,9 @@ impl AlertFact {
                 standing.unit.words(standing.limit),
                 standing.window_end.map_or_else(String::new, |end| format!(" until {end}"))
             ),
-            AlertFact::ChargeOverrun { attempt, offer, maximum, charge } => format!(
-                "{offer} charged attempt {attempt} {} USD, more than the {} USD of its price list.",
-                charge.short(),
+            AlertFact::ChargeOverrun { attempt, offer, maximum, charge, doubtful } => format!(
+                "{offer} charged attempt {attempt} {}, more than the {} USD of its price list.",
+                doubted(*charge, *doubtful),
                 maximum.short()
             ),
             AlertFact::Disputed { attempt, offer, maximum, reason } => format!(
@@ -45,10 +46,10 @@ impl AlertFact {
                  is resolved.",
                 maximum.short()
             ),
-            AlertFact::PriceDrift { offer, line, attempts, predicted, billed, .. } => format!(
-                "The price line {line} of {offer} told {} USD for {attempts} attempts, and the invoice says {} \
+            AlertFact::PriceDrift { offer, line, attempts, predicted, doubtful, billed, .. } => format!(
+                "The price line {line} of {offer} told {} for {attempts} attempts, and the invoice says {} \
                  USD. Look at the provider's price list and correct the line.",
-                predicted.short(),
+                doubted(*predicted, *doubtful),
                 billed.short()
             ),
             AlertFact::PriceChanged(price) => price.words("costs another price"),
@@ -137,6 +138,14 @@ impl AlertFact {
     }
 }
 
+/// Dollars, with the part of them that rests on doubtful prices.
+fn doubted(amount: Ticks, doubtful: Ticks) -> String {
+    match doubtful.is_zero() {
+        true => format!("{} USD", amount.short()),
+        false => format!("{} USD (~{} USD of it)", amount.short(), doubtful.short()),
+    }
+}
+
 fn last_told(what: &str, at: Option<Timestamp>) -> String {
     let when = at.map_or_else(|| "before this gateway knew it".to_owned(), |at| format!("on {}", minute(at)));
     format!("{what} {when}")
@@ -165,9 +174,9 @@ impl BudgetStanding {
 
     /// An amount that what is settled is part of, with the part of it that rests on doubtful prices.
     fn doubted(&self, amount: i64) -> String {
-        match self.doubtful {
-            0 => self.unit.words(amount),
-            doubtful => format!("{} (~{} of it)", self.unit.words(amount), self.unit.words(doubtful)),
+        match self.unit {
+            BudgetUnit::Usd => doubted(Ticks::new(amount), Ticks::new(self.doubtful)),
+            BudgetUnit::Images => self.unit.words(amount),
         }
     }
 

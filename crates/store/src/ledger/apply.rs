@@ -360,7 +360,9 @@ fn end_attempt(
         counters::move_shares(writing, &moving, Place::Held, to)?;
     }
     match end {
-        End::Settled { charge, .. } => tell::overrun(writing, *id, attempt, *charge, now),
+        End::Settled { charge, doubtful, .. } => {
+            tell::overrun(writing, *id, attempt, (*charge, *doubtful), now)
+        }
         End::Released { .. } => Ok(()),
         End::Disputed { reason, .. } => tell::dispute(writing, *id, attempt, reason, now),
     }

@@ -93,7 +93,7 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
         let moving = Moving { attempt: *attempt, row: found.row, at: *now, overrun };
         counters::move_shares(writing, &moving, Place::Disputed, to)?;
     }
-    tell::overrun(writing, *attempt, &found, *charge, *now)?;
+    tell::overrun(writing, *attempt, &found, (*charge, *doubtful), *now)?;
     let change =
         Totals { settled: *charge, disputed: -found.reserved, doubtful: *doubtful, ..Totals::default() };
     move_totals(connection, accounts.number, change)?;
