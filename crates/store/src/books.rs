@@ -2,6 +2,7 @@
 
 use gallerist_domain::Ticks;
 
+use crate::postgres::OPEN_UNKNOWN;
 use crate::sql::{Dialect, Sql, params};
 use crate::usage::rolled;
 use crate::words::{self, statements};
@@ -169,13 +170,15 @@ pub(crate) fn audit(connection: &dyn Sql) -> Result<Books, StoreError> {
     let openings = [OPENINGS_HELD, OPENINGS_ROLLED];
     let attempts = [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED];
     // PostgreSQL checks the other references at each statement.
-    let references = match connection.dialect() {
-        Dialect::Sqlite => DANGLING,
-        Dialect::Postgres => DANGLING_PAYMENTS,
+    let references: &[&str] = match connection.dialect() {
+        Dialect::Sqlite => &[DANGLING],
+        Dialect::Postgres => &[DANGLING_PAYMENTS, OPEN_UNKNOWN],
     };
     let credits = [CREDITS_UNBALANCED, LOTS_OF_USES, CREDITS_OF_LOTS, COVERED];
     let budgets = [COUNTERS_OF_SHARES, SHARES_OF_ATTEMPTS, DOUBTFUL];
-    for check in attempts.into_iter().chain([references]).chain(credits).chain(budgets).chain(openings) {
+    for check in
+        attempts.into_iter().chain(references.iter().copied()).chain(credits).chain(budgets).chain(openings)
+    {
         let contradictions: Vec<String> = connection.query_all(check, params![], |row| row.get(0))?;
         mismatches.extend(contradictions);
     }

@@ -76,7 +76,7 @@ statements! {
     LAST_MINUTE = "SELECT count(*), coalesce(sum(r.n), 0) FROM requests r
         JOIN projects p ON p.number = r.project WHERE p.name = ?1 AND r.created_at > ?2";
     RUNNING_OF = "SELECT count(*) FROM requests r JOIN projects p ON p.number = r.project
-        WHERE p.name = ?1 AND r.status = 'running'";
+        WHERE p.name = ?1 AND r.status = 'running' /* OPEN r */";
     KEYS_OF = "SELECT count(*) FROM keys k JOIN projects p ON p.number = k.project
         WHERE p.name = ?1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?2)";
 }

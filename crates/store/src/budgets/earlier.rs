@@ -27,7 +27,7 @@ statements! {
         FROM attempts a JOIN requests r ON r.number = a.request JOIN projects p ON p.number = r.project
         WHERE a.created_at >= ?1 AND a.created_at < ?2 AND a.status = 'settled' GROUP BY 1, 2, 3, 4, 5, 6";
     OPEN = "SELECT a.row FROM attempts a WHERE a.created_at >= ?1 AND a.created_at < ?2
-        AND (a.status = 'reserved' OR a.status = 'disputed')";
+        AND (a.status = 'reserved' OR a.status = 'disputed') /* OPEN a */";
     ONE = "SELECT p.name, r.key_id, r.end_user, r.tags_json, a.provider, a.model, a.charged_ticks, a.images,
             a.doubtful_ticks, a.status, a.reserved_ticks, a.images_asked
         FROM attempts a JOIN requests r ON r.number = a.request JOIN projects p ON p.number = r.project

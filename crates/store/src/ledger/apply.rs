@@ -36,7 +36,7 @@ statements! {
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
         images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9, list_confidence = ?10,
         list_as_of = ?11, list_doubtful_ticks = ?12
-        WHERE number = ?1 AND coalesce(status, '') = 'running' /* TOGETHER LAST */";
+        WHERE number = ?1 AND status = 'running' /* TOGETHER LAST */";
     ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model,
         status, reserved_ticks, created_at, catalogue_digest, call_json, images_asked, counters)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12) /* TOGETHER SECOND */";
@@ -46,7 +46,7 @@ statements! {
         basis = ?6, charge_json = ?7, fault_json = ?8, dispute_reason = ?9,
         provider_request_id = coalesce(?10, provider_request_id), pending_json = CASE WHEN ?11 THEN pending_json END,
         call_json = CASE WHEN ?12 OR (?11 AND pending_json IS NOT NULL) THEN call_json END, doubtful_ticks = ?13
-        WHERE row = ?1 AND coalesce(status, '') = 'reserved' /* TOGETHER LAST */";
+        WHERE row = ?1 AND status = 'reserved' /* TOGETHER LAST */";
     MAY_HAVE_COST = "SELECT 1 FROM attempts
         WHERE request = ?1 AND (charged_ticks > 0 OR status IN ('reserved', 'disputed'))";
 }
