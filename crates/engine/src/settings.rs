@@ -118,9 +118,9 @@ pub struct EngineSettings {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
-    /// The offer that savings of routes are measured against.
     /// Routes and migrations. What a route does not say is as below.
     pub names: NameBook,
+    /// The offer that savings are measured against.
     pub baseline: Option<OfferId>,
     /// How deep pictures are checked by default.
     pub check_depth: Depth,
@@ -132,4 +132,30 @@ pub struct EngineSettings {
     pub feeds: FeedSettings,
     /// Where replicas count rates together; absent: each counts its share.
     pub counters: Option<Counters>,
+}
+
+impl EngineSettings {
+    /// Usual limits, no routes, no baseline, pictures checked by their headers, no prompts kept, no feeds, nothing
+    /// counted with others.
+    pub fn new(
+        catalogue: Arc<Catalogue>,
+        providers: Vec<ProviderSettings>,
+        store: Store,
+        clock: Arc<dyn Clock>,
+    ) -> EngineSettings {
+        EngineSettings {
+            catalogue,
+            providers,
+            store,
+            clock,
+            limits: Limits::default(),
+            names: NameBook::default(),
+            baseline: None,
+            check_depth: Depth::Header,
+            moderation_failover: false,
+            store_prompts: false,
+            feeds: FeedSettings::default(),
+            counters: None,
+        }
+    }
 }
