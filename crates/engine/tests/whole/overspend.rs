@@ -93,6 +93,9 @@ fn adjust(settings: &mut EngineSettings) {
     settings.limits.waiting_per_provider_max = REQUESTS;
     // What an engine leaves is taken over soon.
     settings.limits.sweep_every_ms = 500;
+    // A stand-in's broken file stays broken.
+    settings.limits.look_up_ms = 2_000;
+    settings.limits.job_wait_ms = 20_000;
     // An engine of one's own bills the time that a call stands in its line, so nobody stands there.
     let own = settings.providers.iter_mut().filter(|provider| provider.kind == "automatic1111");
     own.for_each(|provider| provider.concurrency_max = Some(1));
