@@ -18,9 +18,10 @@ fn quote(home: &Path, arguments: &[&str]) -> Value {
 fn a_quote_has_the_form_of_the_api_without_keys_and_server() {
     let home = tempfile::tempdir().unwrap();
     let report = quote(home.path(), &["a kite", "--size", "1024x1024", "--at", "2026-11-25T00:00:00Z"]);
+    // The last one is the command's own: whose prices are in it beside the catalogue's.
     assert_eq!(
         members(&report),
-        ["instant", "requested_model", "route", "offers", "excluded", "valid_until"]
+        ["instant", "requested_model", "route", "offers", "excluded", "valid_until", "feeds"]
     );
     let offers = report["offers"].as_array().unwrap();
     assert!(offers.len() >= 5);
