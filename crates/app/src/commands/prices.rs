@@ -202,6 +202,7 @@ fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> R
     let everything = as_json && !wanted.all && wanted.provider.is_none() && wanted.model.is_none();
     let found: Vec<&Offer> = every.iter().filter(|offer| everything || wanted.takes(offer, at)).collect();
     let rows = found.iter().map(|offer| (*offer, default_picture(offer, None, at)));
+    let mut unrecorded = 0;
     if as_json {
         let models: Vec<Value> = rows.map(|(offer, quote)| model_json(offer, quote.as_ref(), at)).collect();
         let feeds = source::shown(&config.feed_book);
@@ -223,6 +224,7 @@ fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> R
     for (offer, quote) in rows {
         let quote = quote.as_ref();
         let trust = quote.and_then(|quote| super::quote::weakest(&quote.lines));
+        unrecorded += usize::from(quote.is_some_and(|quote| quote.recorded_since.is_some()));
         table.row([
             named_with_tier(offer),
             offer.id.provider.clone(),
@@ -244,6 +246,13 @@ fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> R
         "\n{} offers.{more} `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
         found.len()
     ));
+    if unrecorded > 0 {
+        let (day, verb) = (output::day(at), if unrecorded == 1 { "has" } else { "have" });
+        output::line(format!(
+            "\n{unrecorded} of them {verb} no price of {day} on record: what is shown is the earliest that is known \
+             (`recorded_since` with --json)."
+        ));
+    }
     tell_feeds(&config.feed_book, Timestamp::now());
     Ok(())
 }
@@ -309,6 +318,7 @@ fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value
         "as_of": offer.provider.as_of,
         "confidence": trust.map(|line| line.confidence),
         "price_as_of": trust.map(|line| &line.as_of),
+        "recorded_since": quote.and_then(|quote| quote.recorded_since),
         "retired": offer.is_retired(at),
         "deprecated_on": lifecycle.deprecated_on,
         "retires_on": lifecycle.retires_on,

@@ -42,6 +42,20 @@ fn a_quote_has_the_form_of_the_api_without_keys_and_server() {
 }
 
 #[test]
+fn prices_of_a_day_before_the_record_are_told_as_the_earliest_that_are_known() {
+    let home = tempfile::tempdir().unwrap();
+    let list = |at: &str, flags: &[&str]| {
+        let list = ["prices", "list", "--model", "flux-2-pro", "--provider", "bfl", "--at", at];
+        run(gallerist(home.path()).args(list).args(flags))
+    };
+    assert!(list("2020-01-01", &[]).out.contains("1 of them has no price of 2020-01-01 on record"));
+    assert!(list("2020-01-01", &["--json"]).json()["models"][0]["recorded_since"].is_string());
+    assert!(!list("2026-11-25", &[]).out.contains("on record"));
+    let report = quote(home.path(), &["a kite", "--model", "bfl/flux-2-pro", "--at", "2020-01-01"]);
+    assert!(report["offers"][0]["recorded_since"].is_string(), "{report}");
+}
+
+#[test]
 fn a_quote_takes_a_body_and_flags_say_the_same() {
     let home = tempfile::tempdir().unwrap();
     let mut child = gallerist(home.path())
