@@ -27,7 +27,10 @@ const BYTES_MAX: usize = 32 << 20;
 
 /// One entry of a feed's `prices`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { offer = \"bfl/flux-1.1-pro\", line = \"picture\", pointer = \"/cents\" }"
+)]
 pub(super) struct TypedMapping {
     /// `kind/model`.
     offer: String,
