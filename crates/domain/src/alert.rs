@@ -106,6 +106,10 @@ pub struct CreditsDrift {
     /// In units, as people count them; the provider's word.
     pub told: String,
     pub booked: String,
+    /// What was entered of purchases that have not expired.
+    pub entered: String,
+    /// Whether more is told than was ever entered: then a purchase is missing, and the difference cannot be booked.
+    pub purchase_missing: bool,
     /// Signed: `told` less `booked`.
     pub difference: String,
     /// What the difference is worth at the provider's prices; signed.

@@ -81,6 +81,20 @@ fn drift() -> AlertFact {
     }
 }
 
+fn credits_drift(told_at: Timestamp) -> CreditsDrift {
+    CreditsDrift {
+        provider: "bfl".to_owned(),
+        unit: "credits".to_owned(),
+        told: "90".to_owned(),
+        booked: "120.5".to_owned(),
+        entered: "1000".to_owned(),
+        purchase_missing: false,
+        difference: "-30.5".to_owned(),
+        worth: Ticks::new(-3_050_000_000),
+        told_at,
+    }
+}
+
 fn one_of_each() -> Vec<AlertFact> {
     let attempt = AttemptId::from_uuid(uuid::Uuid::nil());
     let at: Timestamp = "2026-11-23T10:20:30Z".parse().unwrap();
@@ -121,15 +135,7 @@ fn one_of_each() -> Vec<AlertFact> {
             loss: Ticks::new(10_000_000_000),
         },
         AlertFact::CreditsRunOut { provider: "bfl".to_owned(), run_out_at: at, days_left: 0, left: maximum },
-        AlertFact::CreditsDrift(CreditsDrift {
-            provider: "bfl".to_owned(),
-            unit: "credits".to_owned(),
-            told: "90".to_owned(),
-            booked: "120.5".to_owned(),
-            difference: "-30.5".to_owned(),
-            worth: Ticks::new(-3_050_000_000),
-            told_at: at,
-        }),
+        AlertFact::CreditsDrift(credits_drift(at)),
         anomaly(2_600),
         AlertFact::FeedHeld(HeldNews {
             feed: "gpu".to_owned(),
@@ -196,6 +202,7 @@ fn every_fact_has_its_kind_and_a_sentence() {
     assert!(
         drift.contains("bfl says that 90 credits are left, the books say 120.5 (-30.5, worth -0.305 USD)")
     );
+    assert!(drift.contains("`gallerist credits balance bfl --apply` books the difference"), "{drift}");
     let held = told(&facts[13]);
     assert!(
         held.contains("costs 0.30 USD instead of 0.03 USD (+900.00 %). It is held, because more"),
@@ -224,6 +231,17 @@ fn money_is_written_as_decimal_strings_under_names_with_units() {
         let json = serde_json::to_string(&fact).unwrap();
         assert!(json.starts_with('{') && !json.contains("e+"), "{json}");
     }
+}
+
+/// The command refuses to book credits that nobody has bought, so the alert does not advise it.
+#[test]
+fn more_credits_than_were_ever_entered_are_a_purchase() {
+    let AlertFact::CreditsDrift(drift) = one_of_each().remove(11) else { panic!("another order") };
+    let beyond = CreditsDrift { told: "1500".to_owned(), purchase_missing: true, ..drift };
+    let told = AlertFact::CreditsDrift(beyond).message();
+    let advice = "more than the 1000 that were ever entered: enter the purchase that is missing with `gallerist \
+                  credits add bfl CREDITS PRICE_USD`.";
+    assert!(told.ends_with(advice) && !told.contains("--apply"), "{told}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The sentences that people read.
 
 use super::{
-    AlertFact, BudgetRefusal, BudgetStanding, CostAnomaly, FeedSilence, HeldNews, PriceMove, WatchedFigure,
+    AlertFact, BudgetRefusal, BudgetStanding, CostAnomaly, CreditsDrift, FeedSilence, HeldNews, PriceMove,
+    WatchedFigure,
 };
 use crate::budget::BudgetUnit;
 use crate::money::{Decimal, Ticks};
@@ -99,17 +100,7 @@ impl AlertFact {
                 in_days(*days_left),
                 left.short()
             ),
-            AlertFact::CreditsDrift(drift) => format!(
-                "{} says that {} {} are left, the books say {} ({}, worth {} USD). `gallerist credits balance \
-                 {} --apply` books the difference.",
-                drift.provider,
-                drift.told,
-                drift.unit,
-                drift.booked,
-                drift.difference,
-                drift.worth.short(),
-                drift.provider
-            ),
+            AlertFact::CreditsDrift(drift) => drift.words(),
             _ => String::new(),
         }
     }
@@ -199,6 +190,24 @@ impl BudgetRefusal {
             words(standing.disputed),
             words(standing.limit),
             standing.reset_words()
+        )
+    }
+}
+
+impl CreditsDrift {
+    fn words(&self) -> String {
+        let CreditsDrift { provider, unit, told, booked, entered, difference, .. } = self;
+        let advice = match self.purchase_missing {
+            true => format!(
+                "That is more than the {entered} that were ever entered: enter the purchase that is missing with \
+                 `gallerist credits add {provider} CREDITS PRICE_USD`."
+            ),
+            false => format!("`gallerist credits balance {provider} --apply` books the difference."),
+        };
+        format!(
+            "{provider} says that {told} {unit} are left, the books say {booked} ({difference}, worth {} USD). \
+             {advice}",
+            self.worth.short()
         )
     }
 }
