@@ -358,16 +358,25 @@ fn find(offers: &[Offer], name: &str) -> Result<Vec<Offer>> {
     }
 }
 
-/// What was read: of the folder, and in all.
-fn tell_counts(catalogue: &Catalogue, dir: Option<&Path>) {
+/// What was read: of the folder, and in all. Files of models that are only described are read with a folder, whose
+/// files may speak of them; whoever does not switch them on has fewer.
+fn tell_counts(catalogue: &Catalogue, origin: &Origin) {
     let all = Counts::of(catalogue.providers.iter());
-    let Some(dir) = dir else {
+    let Some(dir) = origin.directory.as_deref() else {
         return output::line(format!("{all}, no mistake."));
+    };
+    let usual = Origin { described: false, ..origin.clone() }.whole().ok();
+    let usual = usual.filter(|_| origin.described).map(|usual| Counts::of(usual.providers.iter()));
+    let with_built_in = match usual {
+        Some(usual) => {
+            format!("{usual}; and with those that `catalogue_described = true` switches on: {all}")
+        }
+        None => all.to_string(),
     };
     let own = Counts::of(
         catalogue.providers.iter().filter(|sheet| dir.join(format!("{}.toml", sheet.kind)).exists()),
     );
-    output::line(format!("{}: {own}, no mistake. With the built-in files: {all}.", dir.display()));
+    output::line(format!("{}: {own}, no mistake. With the built-in files: {with_built_in}.", dir.display()));
 }
 
 /// How much a part of the catalogue holds.
@@ -437,7 +446,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
         return Err(Failure::failed(format!("{count} {noun} in the catalogue")));
     };
     if !as_json {
-        tell_counts(&catalogue, dir);
+        tell_counts(&catalogue, &origin);
         retirements::print(&ending);
         for remark in &remarks {
             output::remark(format!("Note: {remark}"));

@@ -122,6 +122,10 @@ fn checking_prices_reports_every_planted_mistake_with_its_line() {
     std::fs::create_dir(&folder).unwrap();
     let sound = run(gallerist(home.path()).args(["prices", "check", "catalogue"]));
     assert_eq!(sound.code, 0, "{}", sound.err);
+    // Both ways of asking count the same: what is only described is counted apart.
+    let built_in = run(gallerist(home.path()).args(["prices", "check"])).out;
+    let counts = built_in.strip_suffix(", no mistake.\n").expect("they are sound");
+    assert!(sound.out.contains(&format!("With the built-in files: {counts}; and with")), "{}", sound.out);
     std::fs::write(
         folder.join("mine.toml"),
         "kind = \"mine\"\ntitle = 3\nas_of = \"soon\"\nsurprise = true\n",
