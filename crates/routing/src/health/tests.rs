@@ -72,3 +72,66 @@ fn latency_forgets_the_past() {
     health.succeeded(3_600_000, 100);
     assert!(health.latency_ms().unwrap() < 110);
 }
+
+#[test]
+fn a_rest_that_another_replica_found_is_kept_as_its_own() {
+    let mut health = Health::default();
+    health.told(1_000, Told::Rest { for_ms: 5_000, openings: 0 });
+    assert_eq!(health.verdict(2_000), Verdict::Resting { for_ms: 4_000 });
+    // What is shorter takes nothing away, and neither does a success elsewhere.
+    health.told(2_000, Told::Rest { for_ms: 1_000, openings: 0 });
+    health.told(2_000, Told::Well);
+    assert_eq!(health.rest(2_000), (4_000, 0));
+    assert_eq!(health.verdict(6_000), Verdict::Ready, "it was asked to wait, which is no failure");
+    assert!(!health.is_known(2_000), "it was not tried here");
+}
+
+#[test]
+fn an_opening_elsewhere_lengthens_the_next_one_here_until_somebody_succeeds() {
+    let mut health = Health::default();
+    health.told(0, Told::Rest { for_ms: 2_000, openings: 2 });
+    assert!(health.is_out());
+    assert_eq!(health.verdict(2_000), Verdict::Probe);
+    health.started(2_000);
+    assert_eq!(health.failed(2_010), Some(4 * REST_MS), "the third opening rests four times as long");
+    health.told(3_000, Told::Well);
+    assert_eq!(health.rest(3_000), (3_010, 0), "its own rest goes on");
+    assert_eq!(health.verdict(6_010), Verdict::Ready);
+    for _ in 0..FAILURES_TO_OPEN - 1 {
+        assert_eq!(health.failed(6_010), None, "the count of failures begins anew");
+    }
+    assert_eq!(health.failed(6_010), Some(REST_MS));
+}
+
+#[test]
+fn a_probe_waits_for_its_turn_while_replicas_share_and_for_nobody_otherwise() {
+    let mut health = Health::default();
+    health.told(0, Told::Rest { for_ms: 1_000, openings: 1 });
+    health.set_turn(Some(0));
+    assert_eq!(health.verdict(1_500), Verdict::Resting { for_ms: TURN_MS }, "another one's turn");
+    health.started(1_500);
+    assert!(!health.probes_in_turn(), "who asks for it alone is not the probe");
+    health.set_turn(Some(2_000));
+    assert_eq!(health.verdict(1_999), Verdict::Probe);
+    assert_eq!(health.verdict(2_000), Verdict::Resting { for_ms: TURN_MS }, "the turn is over");
+    health.set_turn(None);
+    assert_eq!(health.verdict(2_000), Verdict::Probe, "nobody is to be asked");
+    health.set_turn(Some(3_000));
+    health.started(2_500);
+    assert!(health.probes_in_turn());
+    assert!(health.succeeded(2_600, 100), "it was out");
+    assert!(!health.succeeded(2_700, 100));
+    assert_eq!((health.verdict(2_700), health.probes_in_turn()), (Verdict::Ready, false));
+}
+
+#[test]
+fn nobody_is_believed_beyond_the_longest_rest() {
+    let mut health = Health::default();
+    health.told(7, Told::Rest { for_ms: u64::MAX, openings: u32::MAX });
+    assert_eq!(health.rest(7), (REST_TOLD_MS_MAX, OPENINGS_MAX));
+    let mut now_ms = 7 + REST_TOLD_MS_MAX;
+    health.started(now_ms);
+    assert_eq!(health.failed(now_ms), Some(REST_MS_MAX));
+    now_ms += REST_MS_MAX;
+    assert_eq!(health.verdict(now_ms), Verdict::Probe);
+}
