@@ -3,8 +3,8 @@
 //! Pure state machines: the time comes as an argument, in milliseconds of a monotonic clock. A breaker
 //! opens after consecutive failures, or when an offer fails far more often than its peers; it opens for
 //! longer each time and lets a single probe through when the rest is over. A provider's `retry-after` is
-//! a rest, not a failure. What other replicas found comes in by [`Health::told`]; while they share it, a probe
-//! waits for its turn. Who brings it is no matter of this module.
+//! a rest, not a failure. What other replicas found comes in by [`Health::told`]; for a while a probe is
+//! the turn of one of them. Who brings it is no matter of this module.
 
 /// Failures in a row that open the breaker.
 const FAILURES_TO_OPEN: u32 = 5;
@@ -16,8 +16,6 @@ const REST_MS_MAX: u64 = 60_000;
 pub const REST_TOLD_MS_MAX: u64 = 600_000;
 /// Openings beyond which a rest grows no longer; more are believed of nobody.
 pub const OPENINGS_MAX: u32 = 16;
-/// When to ask again whose turn a probe is.
-const TURN_MS: u64 = 250;
 /// Averages lose half their weight in this time.
 const HALF_LIFE_MS: f64 = 300_000.0;
 /// Weight that a single try has left after a quarter of an hour.
@@ -87,9 +85,8 @@ pub struct Health {
     rest_until_ms: u64,
     /// A probe is under way.
     probing: bool,
-    /// While replicas share what they find: until when it is this one's turn to probe, zero when it is not.
-    /// `None`: nobody is asked.
-    turn_until_ms: Option<u64>,
+    /// Until when the probe is another replica's to make.
+    others_turn_until_ms: u64,
     latency: Decayed,
     success: Decayed,
 }
@@ -101,8 +98,8 @@ impl Health {
         }
         match (self.openings, self.probing) {
             (0, _) => Verdict::Ready,
-            (_, false) if self.turn_until_ms.is_some_and(|until_ms| until_ms <= now_ms) => {
-                Verdict::Resting { for_ms: TURN_MS }
+            (_, false) if now_ms < self.others_turn_until_ms => {
+                Verdict::Resting { for_ms: self.others_turn_until_ms - now_ms }
             }
             (_, false) => Verdict::Probe,
             // Someone else is finding out; come back after a first rest.
@@ -125,15 +122,14 @@ impl Health {
         }
     }
 
-    /// Says until when a probe is this replica's to make, zero for another's turn; `None` when nobody is to be
-    /// asked.
-    pub fn set_turn(&mut self, until_ms: Option<u64>) {
-        self.turn_until_ms = until_ms;
+    /// Leaves the probe to another replica until then; zero: to nobody.
+    pub fn leave_probe_until(&mut self, others_turn_until_ms: u64) {
+        self.others_turn_until_ms = others_turn_until_ms;
     }
 
-    /// Whether a probe is under way here for which this replica was given its turn.
-    pub fn probes_in_turn(&self) -> bool {
-        self.probing && self.turn_until_ms.is_some()
+    /// Whether a probe is under way here.
+    pub fn is_probing(&self) -> bool {
+        self.probing
     }
 
     /// How long it rests from now, zero when it does not, and how often its breaker has opened since a success.
@@ -141,11 +137,11 @@ impl Health {
         (self.rest_until_ms.saturating_sub(now_ms), self.openings)
     }
 
-    /// Says that a try begins; after a rest it is the probe.
-    pub fn started(&mut self, now_ms: u64) {
-        if self.verdict(now_ms) == Verdict::Probe {
-            self.probing = true;
-        }
+    /// Says that a try begins; after a rest it is the probe. Returns whether it is.
+    pub fn started(&mut self, now_ms: u64) -> bool {
+        let is_probe = self.verdict(now_ms) == Verdict::Probe;
+        self.probing |= is_probe;
+        is_probe
     }
 
     /// Returns whether it was out until now.

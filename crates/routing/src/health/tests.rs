@@ -104,24 +104,21 @@ fn an_opening_elsewhere_lengthens_the_next_one_here_until_somebody_succeeds() {
 }
 
 #[test]
-fn a_probe_waits_for_its_turn_while_replicas_share_and_for_nobody_otherwise() {
+fn a_probe_is_left_to_another_replica_for_its_turn_and_no_longer() {
     let mut health = Health::default();
     health.told(0, Told::Rest { for_ms: 1_000, openings: 1 });
-    health.set_turn(Some(0));
-    assert_eq!(health.verdict(1_500), Verdict::Resting { for_ms: TURN_MS }, "another one's turn");
-    health.started(1_500);
-    assert!(!health.probes_in_turn(), "who asks for it alone is not the probe");
-    health.set_turn(Some(2_000));
-    assert_eq!(health.verdict(1_999), Verdict::Probe);
-    assert_eq!(health.verdict(2_000), Verdict::Resting { for_ms: TURN_MS }, "the turn is over");
-    health.set_turn(None);
-    assert_eq!(health.verdict(2_000), Verdict::Probe, "nobody is to be asked");
-    health.set_turn(Some(3_000));
-    health.started(2_500);
-    assert!(health.probes_in_turn());
+    health.leave_probe_until(2_500);
+    assert_eq!(health.verdict(1_500), Verdict::Resting { for_ms: 1_000 }, "another one's turn");
+    assert!(!health.started(1_500) && !health.is_probing(), "who asks for it alone is not the probe");
+    assert_eq!(health.verdict(2_500), Verdict::Probe);
+    health.leave_probe_until(4_000);
+    assert_eq!(health.verdict(2_500), Verdict::Resting { for_ms: 1_500 }, "the turn goes on");
+    health.leave_probe_until(0);
+    assert!(health.started(2_500) && health.is_probing());
     assert!(health.succeeded(2_600, 100), "it was out");
     assert!(!health.succeeded(2_700, 100));
-    assert_eq!((health.verdict(2_700), health.probes_in_turn()), (Verdict::Ready, false));
+    health.leave_probe_until(9_000);
+    assert_eq!((health.verdict(2_700), health.is_probing()), (Verdict::Ready, false), "nothing to probe");
 }
 
 #[test]
