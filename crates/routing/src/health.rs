@@ -114,6 +114,10 @@ impl Health {
             Told::Rest { for_ms, openings } => {
                 self.rest_until_ms = self.rest_until_ms.max(now_ms + for_ms.min(REST_TOLD_MS_MAX));
                 self.openings = self.openings.max(openings.min(OPENINGS_MAX));
+                if openings > 0 {
+                    // They belong to what has opened it, and are no reason to open it again.
+                    self.failures_in_a_row = 0;
+                }
             }
             Told::Well => {
                 self.failures_in_a_row = 0;

@@ -104,6 +104,24 @@ fn an_opening_elsewhere_lengthens_the_next_one_here_until_somebody_succeeds() {
 }
 
 #[test]
+fn failures_before_an_opening_elsewhere_do_not_open_it_once_more() {
+    let mut health = Health::default();
+    for _ in 0..FAILURES_TO_OPEN - 1 {
+        assert_eq!(health.failed(0), None);
+    }
+    health.told(0, Told::Rest { for_ms: REST_MS, openings: 1 });
+    assert_eq!(health.failed(1), None, "a call that was under way");
+    assert_eq!(health.rest(1), (REST_MS - 1, 1));
+    // What a provider asks for is no failure, and leaves the count as it is.
+    let mut asked = Health::default();
+    for _ in 0..FAILURES_TO_OPEN - 1 {
+        asked.failed(0);
+    }
+    asked.told(0, Told::Rest { for_ms: 10, openings: 0 });
+    assert_eq!(asked.failed(1), Some(REST_MS));
+}
+
+#[test]
 fn a_probe_is_left_to_another_replica_for_its_turn_and_no_longer() {
     let mut health = Health::default();
     health.told(0, Told::Rest { for_ms: 1_000, openings: 1 });
