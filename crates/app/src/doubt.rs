@@ -42,6 +42,11 @@ pub fn is_some(amount: &Value) -> bool {
     amount.as_str().and_then(|text| text.parse::<Ticks>().ok()).is_some_and(|amount| !amount.is_zero())
 }
 
+/// The amount with the mark where it is doubtful.
+pub fn marked(amount: String, doubtful: bool) -> String {
+    if doubtful { amount + MARK } else { amount }
+}
+
 /// The amount with its doubt behind it.
 pub fn with(amount: String, doubt: Option<&String>) -> String {
     match doubt {

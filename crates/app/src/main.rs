@@ -12,6 +12,7 @@ mod commands;
 mod config;
 mod doubt;
 mod failure;
+mod filters;
 mod first_keys;
 mod gateway;
 mod output;

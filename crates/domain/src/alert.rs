@@ -181,6 +181,9 @@ pub enum AlertFact {
         maximum: Ticks,
         #[serde(rename = "charged_usd")]
         charge: Ticks,
+        /// The part of the charge that rests on prices below official, or read long before.
+        #[serde(rename = "doubtful_usd")]
+        doubtful: Ticks,
     },
     /// Nobody knows whether this attempt was charged; its maximum stays held.
     Disputed {
@@ -258,6 +261,9 @@ pub enum AlertFact {
         attempts: u64,
         #[serde(rename = "predicted_usd")]
         predicted: Ticks,
+        /// The part of the prediction that rests on prices below official, or read long before.
+        #[serde(rename = "doubtful_usd")]
+        doubtful: Ticks,
         #[serde(rename = "billed_usd")]
         billed: Ticks,
         error_basis_points: i64,

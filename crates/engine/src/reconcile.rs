@@ -234,6 +234,7 @@ fn alerts(order: &Order<'_>, report: &Report, now: Timestamp) -> Vec<NewAlert> {
                 line: grade.line.clone(),
                 attempts: grade.attempts,
                 predicted: grade.predicted,
+                doubtful: grade.doubtful,
                 billed: grade.billed,
                 error_basis_points: grade.error_basis_points,
             },

@@ -144,7 +144,7 @@ fn projection(record: &BudgetRecord, counter: &CounterRecord, now: Timestamp) ->
     let budget = &record.budget;
     let endless = budget.window == BudgetWindow::Forever;
     let start = if endless { budget.created_at } else { counter.window_start };
-    let CounterRecord { subject, window_end, settled, held, disputed, .. } = counter;
+    let CounterRecord { subject, window_end, settled, held, disputed, doubtful, .. } = counter;
     let spent = settled.saturating_add(*disputed);
     let reached_at = reached_at(Spent { start, end: *window_end, spent, limit: budget.limit }, now)?;
     let standing = BudgetStanding {
@@ -157,6 +157,7 @@ fn projection(record: &BudgetRecord, counter: &CounterRecord, now: Timestamp) ->
         settled: *settled,
         held: *held,
         disputed: *disputed,
+        doubtful: *doubtful,
         window_start: Some(start),
         window_end: *window_end,
     };

@@ -3,9 +3,10 @@
 //! The command line uses the same forms where no gateway runs, so that both ways answer alike. It refuses to
 //! send anything.
 
-use gallerist_domain::{AlertId, KindFilter, ProjectId, WebhookId};
+use gallerist_domain::{AlertFact, AlertId, KindFilter, ProjectId, WebhookId};
 use gallerist_engine::webhooks::signature::new_secret;
 use gallerist_engine::webhooks::{Sent, check_url};
+use gallerist_routing::nearest::nearest;
 use gallerist_store::{AlertPage, AlertRecord, NewWebhook, WebhookChange, WebhookFormat, WebhookRecord};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -219,6 +220,18 @@ impl ChangeWish {
 
 fn url(text: &str, private: bool) -> Result<(), Mistake> {
     check_url(text, private).map_err(|why| ("url", format!("url {why}.")))
+}
+
+/// Which alerts a list is asked for: a kind, or a group of them as `budget.*`.
+///
+/// # Errors
+/// A sentence with the nearest kinds, and all that there are.
+pub fn asked_kind(text: &str) -> Result<String, String> {
+    let wish = KindFilter(vec![text.to_owned()]);
+    wish.check().map(|()| text.to_owned()).map_err(|why| {
+        let near = nearest(text, AlertFact::KINDS.map(str::to_owned), 3).join(", ");
+        format!("{why}; the nearest: {near}")
+    })
 }
 
 fn kinds(filter: &KindFilter) -> Result<(), Mistake> {

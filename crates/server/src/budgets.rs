@@ -279,6 +279,9 @@ struct CounterShown {
     settled: Amount,
     held: Amount,
     disputed: Amount,
+    /// The part of `settled` that rests on prices below official, or read long before; absent where images count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubtful_usd: Option<Ticks>,
     left: Amount,
     used_percent: Option<i64>,
 }
@@ -295,6 +298,7 @@ impl CounterShown {
             settled: amount(counter.settled),
             held: amount(counter.held),
             disputed: amount(counter.disputed),
+            doubtful_usd: (budget.unit == BudgetUnit::Usd).then(|| Ticks::new(counter.doubtful)),
             left: amount(budget.limit.saturating_sub(used).max(0)),
             used_percent: percent.checked_div(i128::from(budget.limit)).and_then(|n| i64::try_from(n).ok()),
         }

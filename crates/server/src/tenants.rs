@@ -8,7 +8,8 @@ use gallerist_pricing::Catalogue;
 use gallerist_routing::NameBook;
 use gallerist_routing::nearest::nearest;
 use gallerist_store::{
-    AuditRecord, GrantsChange, KeyChange, KeyRecord, LimitsChange, NewKey, ProjectRecord, ProjectUsage,
+    ACTIONS, AuditRecord, GrantsChange, KeyChange, KeyRecord, LimitsChange, NewKey, ProjectRecord,
+    ProjectUsage,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -295,6 +296,8 @@ pub struct ProjectShown {
     settled_usd: Ticks,
     held_usd: Ticks,
     disputed_usd: Ticks,
+    /// The part of what is settled that rests on prices below official, or read long before.
+    doubtful_usd: Ticks,
     left_usd: Option<Ticks>,
     limits: RateLimits,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -320,6 +323,7 @@ impl ProjectShown {
             settled_usd: record.settled,
             held_usd: record.held,
             disputed_usd: record.disputed,
+            doubtful_usd: record.doubtful,
             limits: record.limits,
             usage: usage.map(|usage| UsageShown {
                 requests_last_minute: usage.requests_last_minute,
@@ -329,6 +333,19 @@ impl ProjectShown {
             }),
         }
     }
+}
+
+/// An action that the audit log is asked for.
+///
+/// # Errors
+/// A sentence with the nearest that there are.
+pub fn asked_action(text: &str) -> Result<String, String> {
+    if ACTIONS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    let near = nearest(text, ACTIONS.map(str::to_owned), 3).join(", ");
+    let shown: String = text.chars().take(64).collect();
+    Err(format!("action: nothing is written down as {shown:?}; the nearest: {near}."))
 }
 
 /// An administrative change.

@@ -4,6 +4,7 @@
 //! add anything up: that is the store's.
 
 use gallerist_domain::{Operation, Ticks};
+use gallerist_routing::nearest::nearest;
 use gallerist_store::{UsageFigures, UsageKey, UsageQuery, UsageReport};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -39,7 +40,9 @@ pub fn query<'a>(said: impl Fn(&str) -> Option<&'a str>) -> Result<UsageQuery, M
     }
     if let Some(text) = said("operation") {
         let known = Operation::from_word(text).ok_or_else(|| {
-            ("operation", "operation must be that of a request, such as generate.".to_owned())
+            let known = Operation::ALL.iter().map(|operation| operation.as_str().to_owned());
+            let near = nearest(text, known, 3).join(", ");
+            ("operation", format!("operation must be that of a request; the nearest: {near}."))
         })?;
         query.operation = Some(known.as_str().to_owned());
     }

@@ -37,6 +37,7 @@ pub struct AlertRecord {
 pub struct AlertFilter {
     /// Only those of this project.
     pub project: Option<ProjectId>,
+    /// A kind, or a group of them as `budget.*`.
     pub kind: Option<String>,
     /// Continue behind this alert.
     pub after: Option<AlertId>,
@@ -57,6 +58,7 @@ statements! {
     ALERT_NUMBER = "SELECT number FROM alerts WHERE id = ?1";
     ALERTS = "SELECT id, at, project, kind, severity, message, fact_json FROM alerts
         WHERE number < ?1 AND (?2 IS NULL OR project = ?2) AND (?3 IS NULL OR kind = ?3)
+        AND (?5 IS NULL OR substr(kind, 1, length(?5)) = ?5)
         ORDER BY number DESC LIMIT ?4";
 }
 
@@ -166,9 +168,11 @@ fn page(connection: &dyn Sql, filter: &AlertFilter) -> Result<AlertPage, StoreEr
             .ok_or(StoreError::UnknownAlert(after))?,
     };
     let project = filter.project.as_ref().map(ProjectId::as_str);
+    let group = filter.kind.as_deref().and_then(|kind| kind.strip_suffix('*'));
+    let kind = filter.kind.as_deref().filter(|_| group.is_none());
     let mut alerts: Vec<AlertRecord> =
         connection
-            .query_all(ALERTS, params![below, project, filter.kind, limit + 1], |row| record(row, 0))?;
+            .query_all(ALERTS, params![below, project, kind, limit + 1, group], |row| record(row, 0))?;
     let shown = usize::try_from(limit).expect("it is at most a thousand");
     let has_more = alerts.len() > shown;
     alerts.truncate(shown);

@@ -13,6 +13,28 @@ use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
 
+/// Every action that is written down.
+pub const ACTIONS: [&str; 18] = [
+    "attempt.resolve",
+    "budget.change",
+    "budget.create",
+    "budget.remove",
+    "credits.add",
+    "credits.adjust",
+    "key.change",
+    "key.create",
+    "key.revoke",
+    "key.rotate",
+    "prices.confirm",
+    "project.change",
+    "project.create",
+    "reconciliation.create",
+    "webhook.change",
+    "webhook.create",
+    "webhook.remove",
+    "webhook.rotate",
+];
+
 /// Who changes something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Actor {
@@ -107,6 +129,7 @@ statements! {
 
 /// Writes down a change, inside its transaction.
 pub(crate) fn write(connection: &dyn Sql, act: &Act<'_>) -> Result<(), StoreError> {
+    debug_assert!(ACTIONS.contains(&act.action), "{} is no action that can be asked for", act.action);
     let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
     let (before, after) = (text(&act.before), text(&act.after));
     let id = AuditId::generate().uuid();

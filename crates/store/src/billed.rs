@@ -22,6 +22,8 @@ pub struct BilledAttempt {
     pub status: AttemptStatus,
     pub reserved: Ticks,
     pub charged: Ticks,
+    /// The part of what was charged that rests on prices below official, or read long before.
+    pub doubtful: Ticks,
     pub created_at: Timestamp,
     /// Absent while it runs.
     pub ended_at: Option<Timestamp>,
@@ -31,7 +33,8 @@ pub struct BilledAttempt {
 
 statements! {
     BILLED = "SELECT a.id, r.id, a.number, a.offer, a.status, a.reserved_ticks, a.charged_ticks, a.created_at,
-            a.ended_at, a.provider_request_id, a.charge_json
+            a.ended_at, a.provider_request_id, a.charge_json,
+            a.doubtful_ticks
         FROM requests r JOIN attempts a ON a.request = r.number
         WHERE r.created_at >= ?1 AND r.created_at < ?2 AND a.provider = ?3 ORDER BY a.row";
     AT_PROVIDER = "SELECT 1 FROM attempts WHERE provider = ?1 LIMIT 1";
@@ -82,5 +85,6 @@ fn billed(row: &Row<'_>) -> Result<BilledAttempt, StoreError> {
         ended_at: words::timestamp_opt(row, 8)?,
         provider_request_id: row.get(9)?,
         charge_json: row.get(10)?,
+        doubtful: words::ticks(row, 11)?,
     })
 }

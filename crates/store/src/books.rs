@@ -2,6 +2,7 @@
 
 use gallerist_domain::Ticks;
 
+use crate::postgres::OPEN_UNKNOWN;
 use crate::sql::{Dialect, Sql, params};
 use crate::usage::rolled;
 use crate::words::{self, statements};
@@ -141,6 +142,11 @@ statements! {
             JOIN budget_counters c ON c.number = s.counter JOIN budgets b ON b.number = c.budget
         WHERE s.settled <> CASE WHEN a.status <> 'settled' THEN 0
             WHEN b.unit = 'usd' THEN a.charged_ticks ELSE a.images END";
+    // Less than what its attempts say may have been written by an older version.
+    DOUBTFUL = "SELECT 'counter ' || number || ' of a budget doubts more than is settled' FROM budget_counters
+            WHERE doubtful < 0 OR doubtful > settled
+        UNION ALL SELECT 'project ' || name || ' doubts more than is settled' FROM projects
+            WHERE doubtful < 0 OR doubtful > settled";
     UNBOOKED = "SELECT 'attempt ' || hex(id) || ' has no entries' FROM attempts
         WHERE row NOT IN (SELECT attempt FROM entries)";
 }
@@ -164,13 +170,15 @@ pub(crate) fn audit(connection: &dyn Sql) -> Result<Books, StoreError> {
     let openings = [OPENINGS_HELD, OPENINGS_ROLLED];
     let attempts = [UNBALANCED, TOTALS_OF_ATTEMPTS, TOTALS_OF_ENTRIES, PAYABLE, STRAY, UNBOOKED];
     // PostgreSQL checks the other references at each statement.
-    let references = match connection.dialect() {
-        Dialect::Sqlite => DANGLING,
-        Dialect::Postgres => DANGLING_PAYMENTS,
+    let references: &[&str] = match connection.dialect() {
+        Dialect::Sqlite => &[DANGLING],
+        Dialect::Postgres => &[DANGLING_PAYMENTS, OPEN_UNKNOWN],
     };
     let credits = [CREDITS_UNBALANCED, LOTS_OF_USES, CREDITS_OF_LOTS, COVERED];
-    let budgets = [COUNTERS_OF_SHARES, SHARES_OF_ATTEMPTS];
-    for check in attempts.into_iter().chain([references]).chain(credits).chain(budgets).chain(openings) {
+    let budgets = [COUNTERS_OF_SHARES, SHARES_OF_ATTEMPTS, DOUBTFUL];
+    for check in
+        attempts.into_iter().chain(references.iter().copied()).chain(credits).chain(budgets).chain(openings)
+    {
         let contradictions: Vec<String> = connection.query_all(check, params![], |row| row.get(0))?;
         mismatches.extend(contradictions);
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json as json_value};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::audit::{self, Act, Actor};
-use crate::ledger::LiveBudget;
+use crate::ledger::{LiveBudget, tell_reached};
 use crate::sql::{Row, Sql, params};
 use crate::words::{self, micros, statements};
 use crate::writer::Writing;
@@ -22,6 +22,9 @@ use crate::{Store, StoreError};
 
 /// Counters that one answer shows of each budget.
 pub const COUNTERS_SHOWN_MAX: u32 = 100;
+
+/// Counters of one budget that are told of at once when it is made or changed.
+const COUNTERS_TOLD_MAX: u32 = 100;
 
 /// Times that a window's past is looked through beside the writer.
 const LOOKS_MAX: u32 = 3;
@@ -46,6 +49,8 @@ pub struct CounterRecord {
     pub settled: i64,
     pub held: i64,
     pub disputed: i64,
+    /// The part of what is settled that rests on prices below official, or read long before; of images nothing.
+    pub doubtful: i64,
 }
 
 impl CounterRecord {
@@ -67,6 +72,7 @@ statements! {
     KEY_KNOWN = "SELECT 1 FROM keys WHERE id = ?1";
     BUDGETS = "SELECT number, id, name, scope_json, unit, limit_amount, every, zone, mode_json,
         thresholds_json, created_at, removed_at FROM budgets ORDER BY number";
+    BUDGET_NUMBER = "SELECT number FROM budgets WHERE id = ?1";
     BUDGET_INSERT = "INSERT INTO budgets (id, name, scope_json, unit, limit_amount, every, zone, mode_json,
         thresholds_json, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     BUDGET_CHANGE = "UPDATE budgets SET name = ?2, limit_amount = ?3, mode_json = ?4, thresholds_json = ?5
@@ -75,10 +81,12 @@ statements! {
     // A raised limit may be reached again, a lowered one is reached sooner.
     COUNTERS_UNTOLD = "UPDATE budget_counters SET alerted_percent = 0
         WHERE budget = (SELECT number FROM budgets WHERE id = ?1)";
-    COUNTERS = "SELECT subject, window_start, window_end, settled, held, disputed FROM budget_counters
+    COUNTERS = "SELECT subject, window_start, window_end, settled, held, disputed, doubtful FROM budget_counters
         WHERE budget = ?1 AND window_start = ?2 ORDER BY settled + held + disputed DESC, number LIMIT ?3";
+    COUNTERS_MOST_USED = "SELECT number FROM budget_counters WHERE budget = ?1 AND window_start = ?2
+        ORDER BY settled + disputed DESC, number LIMIT ?3";
     COUNTERS_COUNT = "SELECT count(*) FROM budget_counters WHERE budget = ?1 AND window_start = ?2";
-    COUNTER = "SELECT subject, window_start, window_end, settled, held, disputed FROM budget_counters
+    COUNTER = "SELECT subject, window_start, window_end, settled, held, disputed, doubtful FROM budget_counters
         WHERE budget = ?1 AND subject = ?2 AND window_start = ?3";
 }
 
@@ -170,7 +178,7 @@ impl Store {
             connection.change(COUNTERS_UNTOLD, params![id.uuid().as_bytes()])?;
             write_down(connection, &actor, "budget.change", now, (Some(&before), Some(&budget)))?;
             writing.change_budgets();
-            Ok(())
+            tell_late(writing, &budget, now)
         })
         .await
     }
@@ -258,6 +266,7 @@ fn counter(row: &Row<'_>) -> Result<CounterRecord, StoreError> {
         settled: row.get(3)?,
         held: row.get(4)?,
         disputed: row.get(5)?,
+        doubtful: row.get(6)?,
     })
 }
 
@@ -338,6 +347,22 @@ fn shown(budget: &Budget) -> Value {
     told
 }
 
+/// Raises the alerts that a budget brings with it when it is made or changed: of what its present window has seen
+/// already. Of many counters the most used are told, the others when they next move.
+fn tell_late(writing: &mut Writing<'_>, budget: &Budget, now: Timestamp) -> Result<(), StoreError> {
+    // A limit of nothing closes; that all of it is spent is no news.
+    if budget.limit == 0 {
+        return Ok(());
+    }
+    let connection = writing.connection;
+    let number: i64 =
+        connection.query_row(BUDGET_NUMBER, params![budget.id.uuid().as_bytes()], |row| row.get(0))?;
+    let start = micros(budget.window_around(now).start);
+    let asked = params![number, start, COUNTERS_TOLD_MAX];
+    let counters: Vec<i64> = connection.query_all(COUNTERS_MOST_USED, asked, |row| row.get(0))?;
+    tell_reached(writing, &counters, now)
+}
+
 /// False where `before` is not what there was, and nothing is written.
 fn create(writing: &mut Writing<'_>, budget: &Budget, before: &Before) -> Result<bool, StoreError> {
     let connection = writing.connection;
@@ -378,5 +403,6 @@ fn create(writing: &mut Writing<'_>, budget: &Budget, before: &Before) -> Result
         connection.forget_lookups();
     }
     writing.change_budgets();
+    tell_late(writing, budget, budget.created_at)?;
     Ok(true)
 }

@@ -62,9 +62,9 @@ pub struct OpenAmounts {
 statements! {
     // A request with an attempt under way runs; so its index is of use.
     HELD_AT = "SELECT coalesce(sum(a.reserved_ticks), 0) FROM requests r JOIN attempts a ON a.request = r.number
-        WHERE r.status = 'running' AND a.status = 'reserved' AND a.provider = ?1";
-    DISPUTED_AT = "SELECT coalesce(sum(reserved_ticks), 0) FROM attempts
-        WHERE status = 'disputed' AND provider = ?1";
+        WHERE r.status = 'running' AND a.status = 'reserved' AND a.provider = ?1 /* OPEN a */";
+    DISPUTED_AT = "SELECT coalesce(sum(a.reserved_ticks), 0) FROM attempts a
+        WHERE a.status = 'disputed' AND a.provider = ?1 /* OPEN a */";
     LOTS = "SELECT l.id, l.created_at,
             coalesce((SELECT sum(cost_ticks) FROM credit_uses u WHERE u.lot = l.number), 0),
             coalesce((SELECT sum(covered_ticks) FROM credit_uses u WHERE u.lot = l.number), 0),

@@ -88,6 +88,8 @@ pub struct Breach {
     pub settled: i64,
     pub held: i64,
     pub disputed: i64,
+    /// The part of what is settled that rests on prices below official, or read long before; of images nothing.
+    pub doubtful: i64,
     pub asked: i64,
     /// Whom it concerns alone; absent where several projects share it.
     pub project: Option<ProjectId>,
@@ -105,6 +107,21 @@ impl Breach {
     /// What may still be reserved; zero after an overrun.
     pub fn left(&self) -> i64 {
         self.limit.saturating_sub(self.settled).saturating_sub(self.held).saturating_sub(self.disputed).max(0)
+    }
+
+    /// Whether several projects share it, so that its sums are not for each of them.
+    pub fn is_shared(&self) -> bool {
+        self.project.is_none()
+    }
+
+    /// The budget in words as the refused are told them: of a shared one without its limit, which beside what is left
+    /// would tell what the others spent.
+    pub fn told_words(&self) -> &str {
+        let limit = self.unit.words(self.limit);
+        match self.words.strip_prefix(&limit) {
+            Some(rest) if self.is_shared() => rest.trim_start(),
+            _ => &self.words,
+        }
     }
 
     /// Whether it says that the limit is used up, and not only that one request is larger than all of it.
@@ -142,6 +159,7 @@ impl Breach {
             settled: self.settled,
             held: self.held,
             disputed: self.disputed,
+            doubtful: self.doubtful,
             window_start: self.window_start,
             window_end: self.resets_at,
         };
@@ -153,19 +171,23 @@ impl Breach {
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = |amount| self.unit.words(amount);
+        let of = if self.is_shared() { "" } else { "of " };
+        let told = self.told_words();
         match (self.budget.is_some(), self.name.as_str()) {
-            (false, _) => write!(f, "the cap of {}", self.words)?,
-            (true, "") => write!(f, "the budget of {}", self.words)?,
-            (true, name) => write!(f, "the budget {name:?} of {}", self.words)?,
+            (false, _) => write!(f, "the cap {of}{told}")?,
+            (true, "") => write!(f, "the budget {of}{told}")?,
+            (true, name) => write!(f, "the budget {name:?} {of}{told}")?,
         }
         if !self.subject.is_empty() {
             write!(f, " ({})", self.subject)?;
         }
+        write!(f, " has {} left, and this request could take {}", words(self.left()), words(self.asked))?;
+        if self.is_shared() {
+            return Ok(());
+        }
         write!(
             f,
-            " has {} left, and this request could take {} ({} settled, {} held, {} disputed)",
-            words(self.left()),
-            words(self.asked),
+            " ({} settled, {} held, {} disputed)",
             words(self.settled),
             words(self.held),
             words(self.disputed)

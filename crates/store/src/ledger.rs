@@ -29,7 +29,7 @@ mod resolve;
 mod tell;
 
 pub(crate) use accounts::Names;
-pub(crate) use counters::{LiveBudget, Moving, amount_in, tell_standings};
+pub(crate) use counters::{LiveBudget, Moving, amount_in, tell_reached, tell_standings};
 #[cfg(test)]
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
     let plain = accounts::STATEMENTS.iter().chain(apply::STATEMENTS).chain(resolve::STATEMENTS);

@@ -55,7 +55,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use alerts::{AlertFilter, AlertPage, AlertRecord};
-pub use audit::{Actor, AuditFilter, AuditPage, AuditRecord};
+pub use audit::{ACTIONS, Actor, AuditFilter, AuditPage, AuditRecord};
 pub use billed::{BILLED_ROWS_MAX, BilledAttempt};
 pub use books::{AccountBalance, Books};
 pub use budgets::{BudgetChange, BudgetRecord, CounterRecord};

@@ -23,6 +23,8 @@ pub struct ProjectRecord {
     pub held: Ticks,
     /// Maxima of the attempts of which nobody knows the charge.
     pub disputed: Ticks,
+    /// The part of what is settled that rests on prices below official, or read long before.
+    pub doubtful: Ticks,
     /// Over all its keys.
     pub limits: RateLimits,
 }
@@ -68,13 +70,13 @@ statements! {
     PROJECT_CHANGE = "UPDATE projects SET cap = ?2, requests_per_minute = ?3, images_per_minute = ?4,
         images_at_once = ?5 WHERE name = ?1";
     PROJECTS = "SELECT name, created_at, cap, settled, held, disputed, requests_per_minute, images_per_minute,
-        images_at_once FROM projects ORDER BY name";
+        images_at_once, doubtful FROM projects ORDER BY name";
     PROJECT = "SELECT name, created_at, cap, settled, held, disputed, requests_per_minute, images_per_minute,
-        images_at_once FROM projects WHERE name = ?1";
+        images_at_once, doubtful FROM projects WHERE name = ?1";
     LAST_MINUTE = "SELECT count(*), coalesce(sum(r.n), 0) FROM requests r
         JOIN projects p ON p.number = r.project WHERE p.name = ?1 AND r.created_at > ?2";
     RUNNING_OF = "SELECT count(*) FROM requests r JOIN projects p ON p.number = r.project
-        WHERE p.name = ?1 AND r.status = 'running'";
+        WHERE p.name = ?1 AND r.status = 'running' /* OPEN r */";
     KEYS_OF = "SELECT count(*) FROM keys k JOIN projects p ON p.number = k.project
         WHERE p.name = ?1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?2)";
 }
@@ -218,6 +220,7 @@ fn record(row: &Row<'_>) -> Result<ProjectRecord, StoreError> {
         held: words::ticks(row, 4)?,
         disputed: words::ticks(row, 5)?,
         limits: words::rate_limits(row, 6)?,
+        doubtful: words::ticks(row, 9)?,
     })
 }
 

@@ -213,14 +213,14 @@ statements! {
     // Requests finish after their attempts, so a reserved attempt has a running request.
     OPEN_RESERVED = concat!(open_columns!(), "FROM requests r INDEXED BY requests_running
         CROSS JOIN attempts a ON a.request = r.number JOIN projects p ON p.number = r.project
-        WHERE r.status = 'running' AND a.status = 'reserved' /* MINE a */ ORDER BY a.row");
+        WHERE r.status = 'running' AND a.status = 'reserved' /* OPEN a */ /* MINE a */ ORDER BY a.row");
     OPEN_DISPUTED = concat!(open_columns!(), "FROM attempts a INDEXED BY attempts_disputed
         CROSS JOIN requests r ON r.number = a.request JOIN projects p ON p.number = r.project
-        WHERE a.status = 'disputed' /* MINE a */ ORDER BY a.row");
+        WHERE a.status = 'disputed' /* OPEN a */ /* MINE a */ ORDER BY a.row");
     UNFINISHED = "SELECT r.id, p.name, r.n, r.created_at,
             (SELECT count(*) FROM attempts a WHERE a.request = r.number AND a.status = 'reserved')
         FROM requests r INDEXED BY requests_running JOIN projects p ON p.number = r.project
-        WHERE r.status = 'running' /* MINE r */ ORDER BY r.number";
+        WHERE r.status = 'running' /* OPEN r */ /* MINE r */ ORDER BY r.number";
     IDEMPOTENT = "SELECT r.id, i.fingerprint, i.created_at
         FROM projects p JOIN idempotency i ON i.project = p.number JOIN requests r ON r.number = i.request
         WHERE p.name = ?1 AND i.key = ?2 AND i.created_at > ?3";

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0011_feeds.sql"),
     include_str!("schema/0012_repetitions.sql"),
     include_str!("schema/0013_list_prices.sql"),
+    include_str!("schema/0014_doubtful_sums.sql"),
 ];
 
 /// Brings the database up to date; whether it was empty before.

@@ -66,11 +66,11 @@ pub(crate) trait Sql {
         &self,
         tally: &'static Tally,
         row: i64,
-        change: [i64; 3],
+        change: [i64; 4],
         within: bool,
     ) -> Result<bool, StoreError> {
-        let [one, two, three] = change;
-        let values = params![row, one, two, three];
+        let [one, two, three, four] = change;
+        let values = params![row, one, two, three, four];
         if within {
             return self.try_one(tally.within, values);
         }
@@ -88,7 +88,7 @@ pub(crate) trait Sql {
 }
 
 /// Running totals of rows, of which many commands change the same: two statements that take the row's number
-/// as `?1` and what is added to three columns as `?2` to `?4`.
+/// as `?1` and what is added to four columns as `?2` to `?5`.
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// Changes nothing where the limit would be passed.

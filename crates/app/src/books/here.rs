@@ -5,7 +5,6 @@
 use super::RequestQuestion;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use gallerist_domain::AlertFact;
 use gallerist_server::{RESOLVED_BY_PERSON, usage};
 use gallerist_store::{Actor, RequestDetail, RequestFilter, RequestRecord, Resolution, Store, StoreError};
 use jiff::Timestamp;
@@ -118,13 +117,9 @@ impl Here {
     }
 }
 
-/// A kind of alert that there is.
+/// A kind of alert that there is, or a group of them.
 pub(super) fn alert_kind(text: &str) -> Result<String> {
-    let known = AlertFact::KINDS.iter().find(|kind| **kind == text);
-    known.map(|kind| (*kind).to_owned()).ok_or_else(|| {
-        Failure::usage(format!("there is no kind {text:?}"))
-            .advise(format!("any of {}", AlertFact::KINDS.join(", ")))
-    })
+    gallerist_server::alerts::asked_kind(text).map_err(|why| Failure::usage(format!("kind: {why}")))
 }
 
 pub(super) fn parsed<T: FromStr>(text: &str) -> Result<T>

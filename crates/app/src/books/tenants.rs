@@ -5,7 +5,7 @@ use super::here::{Here, list, parsed};
 use crate::failure::{Failure, Result};
 use gallerist_domain::{ProjectId, Ticks};
 use gallerist_server::tenants::{
-    ChangeShown, KeyShown, KeyWish, KnownNames, LimitsWish, ProjectShown, WishFault, grace_end,
+    ChangeShown, KeyShown, KeyWish, KnownNames, LimitsWish, ProjectShown, WishFault, asked_action, grace_end,
 };
 use gallerist_server::{FreshKey, new_key, new_secret};
 use gallerist_store::{AuditFilter, KeyRecord, NewSecret, ProjectChange, StoreError};
@@ -85,7 +85,7 @@ impl Here {
     pub fn audit(&self, question: AuditQuestion<'_>) -> Result<Value> {
         let text = |given: Option<&str>| given.map(str::to_owned);
         let filter = AuditFilter {
-            action: text(question.action),
+            action: question.action.map(asked_action).transpose().map_err(Failure::usage)?,
             subject: text(question.subject),
             key_id: text(question.key),
             project: question.project.map(parsed).transpose()?,

@@ -2,7 +2,9 @@
 
 use crate::books::{AlertsAsked, Books};
 use crate::config::Place;
+use crate::doubt;
 use crate::failure::Result;
+use crate::filters;
 use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
@@ -10,7 +12,7 @@ use serde_json::Value;
 
 const EXAMPLES: &str = "Examples:
   gallerist alerts list
-  gallerist alerts list --kind budget.threshold --project shop";
+  gallerist alerts list --kind 'budget.*' --project shop";
 
 /// What people were told of: budgets, overruns, disputes, prices, retirements, credits, outages
 #[derive(Debug, Args)]
@@ -25,7 +27,7 @@ enum Action {
     /// The newest alerts
     #[command(after_help = "Example:\n  gallerist alerts list --kind cost.anomaly --json")]
     List {
-        /// Only this kind, as budget.threshold
+        /// Only this kind, as budget.threshold, or this group, as budget.*
         #[arg(long)]
         kind: Option<String>,
         /// Only those of this project
@@ -50,7 +52,11 @@ pub fn run(command: &AlertsCommand, json: bool) -> Result<()> {
         after: after.as_deref(),
         limit: *limit,
     };
-    let answer = Books::open(place, false)?.alerts(&asked)?;
+    let books = Books::open(place, false)?;
+    let answer = books.alerts(&asked)?;
+    if answer["data"].as_array().is_some_and(Vec::is_empty) && project.is_some() {
+        filters::note_project(project.as_deref(), &books.projects()?);
+    }
     if json {
         output::json(&answer);
     } else {
@@ -70,6 +76,9 @@ fn print(answer: &Value) {
         table.row([text("created_at"), text("severity"), text("type"), text("project"), text("message")]);
     }
     output::line(table.render());
+    if alerts.iter().any(|alert| doubt::is_some(&alert["fact"]["doubtful_usd"])) {
+        output::line(format!("\n{}", doubt::LEGEND));
+    }
     if answer["has_more"] == true
         && let Some(last) = alerts.last().and_then(|alert| alert["id"].as_str())
     {

@@ -3,6 +3,7 @@
 use crate::books::{AuditQuestion, Books};
 use crate::config::Place;
 use crate::failure::Result;
+use crate::filters;
 use crate::output;
 use crate::table::Table;
 use clap::Args;
@@ -48,7 +49,11 @@ pub fn run(command: &AuditCommand, json: bool) -> Result<()> {
         key: command.key.as_deref(),
         project: command.project.as_deref(),
     };
-    let page = Books::open(&command.place, false)?.audit(question)?;
+    let books = Books::open(&command.place, false)?;
+    let page = books.audit(question)?;
+    if page["data"].as_array().is_some_and(Vec::is_empty) && command.project.is_some() {
+        filters::note_project(command.project.as_deref(), &books.projects()?);
+    }
     if json {
         output::json(&page)
     } else {

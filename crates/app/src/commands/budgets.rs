@@ -3,6 +3,7 @@
 use super::amount;
 use crate::books::Books;
 use crate::config::Place;
+use crate::doubt;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
@@ -217,6 +218,7 @@ fn print(answer: &Value) {
         .figure("used")
         .text("begins anew")
         .text("id");
+    let mut doubts = false;
     for budget in budgets {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let name = text(&budget["name"]);
@@ -235,12 +237,14 @@ fn print(answer: &Value) {
         let counters = budget["counters"].as_array().filter(|counters| !counters.is_empty());
         for counter in counters.map_or(&unused[..], Vec::as_slice) {
             let amount = |name: &str| output::dollars_of(&counter[name]);
+            let doubtful = doubt::is_some(&counter["doubtful_usd"]);
+            doubts |= doubtful;
             let used = counter["used_percent"].as_i64().map_or("–".to_owned(), |used| format!("{used} %"));
             table.row([
                 title.clone(),
                 mode.clone(),
                 text(&counter["subject"]),
-                amount("settled"),
+                doubt::marked(amount("settled"), doubtful),
                 amount("held"),
                 amount("disputed"),
                 amount("left"),
@@ -251,4 +255,14 @@ fn print(answer: &Value) {
         }
     }
     output::line(table.render());
+    if doubts {
+        output::line(format!("\n{}", doubt::LEGEND));
+    }
+    if budgets.iter().any(|budget| {
+        budget["limit"].as_str().map_or(budget["limit"] == 0, |text| !doubt::is_some(&json!(text)))
+    }) {
+        output::line(
+            "\nA limit of nothing refuses every request that could cost anything; a soft one tells of the first charge.",
+        );
+    }
 }

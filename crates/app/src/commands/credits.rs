@@ -112,7 +112,7 @@ struct Purchase {
     #[arg(long, value_name = "WHEN", value_parser = instant)]
     purchased_at: Option<Timestamp>,
     /// When what is left is lost: an instant or day (UTC); else never
-    #[arg(long, value_name = "WHEN", value_parser = instant)]
+    #[arg(long, visible_alias = "expires", value_name = "WHEN", value_parser = instant)]
     expires_at: Option<Timestamp>,
     #[command(flatten)]
     place: Place,

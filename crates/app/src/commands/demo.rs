@@ -216,7 +216,7 @@ impl Demo {
 
     async fn sum_up(&self, pictures: &[Picture], json: bool, begun: Instant) -> Result<()> {
         let billed = self.stand_ins.billed();
-        let charged = self.charged(billed).await?;
+        let (charged, doubtful) = self.charged(billed).await?;
         let saved: Ticks = pictures.iter().filter_map(|picture| picture.saved).sum();
         let seconds = format!("{}.{:03}", begun.elapsed().as_secs(), begun.elapsed().subsec_millis());
         if json {
@@ -224,12 +224,13 @@ impl Demo {
                 "event": "summary",
                 "images": pictures.len(),
                 "charged_usd": charged,
+                "doubtful_usd": doubtful,
                 "billed_usd": billed,
                 "saved_usd": saved,
                 "seconds": serde_json::from_str::<Value>(&seconds).expect("these are digits"),
             }));
         } else {
-            telling::summary(pictures, charged, billed, saved);
+            telling::summary(pictures, (charged, doubtful), billed, saved);
         }
         if charged == billed {
             return Ok(());
@@ -240,19 +241,21 @@ impl Demo {
         )))
     }
 
-    /// What the books say about this run. A settlement follows its answer within milliseconds.
-    async fn charged(&self, billed: Ticks) -> Result<Ticks> {
+    /// What the books say about this run, and what of it rests on doubtful prices. A settlement follows its answer within milliseconds.
+    async fn charged(&self, billed: Ticks) -> Result<(Ticks, Ticks)> {
         let path = format!("/v1/usage?from={}", crate::client::escaped(&self.started.to_string()));
         let deadline = Instant::now() + SETTLED_WITHIN;
         loop {
             let (admin, path) = (self.admin.clone(), path.clone());
             let asked = tokio::task::spawn_blocking(move || admin.ask("GET", &path, None)).await;
             let report = asked.map_err(|error| Failure::because("the usage", &error))??;
-            let charged =
-                report["totals"]["charged_usd"].as_str().and_then(|text| text.parse::<Ticks>().ok());
-            let charged = charged.ok_or_else(|| Failure::failed("the usage names no charge"))?;
+            let total = |name: &str| {
+                let amount = report["totals"][name].as_str().and_then(|text| text.parse::<Ticks>().ok());
+                amount.ok_or_else(|| Failure::failed(format!("the usage names no {name}")))
+            };
+            let (charged, doubtful) = (total("charged_usd")?, total("doubtful_usd")?);
             if charged == billed || Instant::now() > deadline {
-                return Ok(charged);
+                return Ok((charged, doubtful));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -115,7 +115,7 @@ struct Wish {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     models: Option<Vec<String>>,
     /// When it ends: an instant such as 2027-01-01T00:00:00Z, a day (UTC), or `never`
-    #[arg(long, value_name = "WHEN", value_parser = expiry)]
+    #[arg(long, visible_alias = "expires-at", value_name = "WHEN", value_parser = expiry)]
     expires: Option<String>,
     #[command(flatten)]
     limits: LimitArguments,

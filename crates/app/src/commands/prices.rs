@@ -12,6 +12,7 @@ mod sync;
 
 use crate::config::{Config, Environment, Place, everything};
 use crate::failure::{Failure, Result};
+use crate::filters;
 use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
@@ -179,6 +180,9 @@ fn list(place: &Place, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Res
         return Err(unknown_kind(&catalogue, kind));
     }
     let every = all_offers(&catalogue, &config);
+    if let Some(name) = wanted.model.filter(|name| !every.iter().any(|offer| offer.model.is_named(name))) {
+        filters::note("model", name, every.iter().map(|offer| offer.model.id.clone()).collect());
+    }
     // Machines get everything; they can filter.
     let everything = as_json && !wanted.all && wanted.provider.is_none() && wanted.model.is_none();
     let found: Vec<&Offer> = every.iter().filter(|offer| everything || wanted.takes(offer, at)).collect();

@@ -4,6 +4,7 @@ use super::amount;
 use super::keys::{LimitArguments, limits};
 use crate::books::{Books, disputed};
 use crate::config::Place;
+use crate::doubt;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
@@ -140,7 +141,7 @@ fn print(answer: &Value) {
         table.row([
             project["id"].as_str().unwrap_or_default().to_owned(),
             limit("cap_usd"),
-            dollars("settled_usd"),
+            doubt::marked(dollars("settled_usd"), doubt::is_some(&project["doubtful_usd"])),
             dollars("held_usd"),
             dollars("disputed_usd"),
             if project["left_usd"].is_null() { "no limit".to_owned() } else { dollars("left_usd") },
@@ -148,6 +149,9 @@ fn print(answer: &Value) {
         ]);
     }
     output::line(table.render());
+    if projects.iter().any(|project| doubt::is_some(&project["doubtful_usd"])) {
+        output::line(format!("\n{}", doubt::LEGEND));
+    }
     super::hint_at_disputes(projects.iter().map(disputed).sum());
 }
 

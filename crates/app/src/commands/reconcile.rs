@@ -3,6 +3,7 @@
 use super::instant;
 use crate::books::{Books, ReconciliationQuestion};
 use crate::config::Place;
+use crate::doubt;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
@@ -200,7 +201,7 @@ fn print_list(page: &Value) {
             day(&row["from"]),
             day(&row["to"]),
             output::dollars_of(&row["billed_usd"]),
-            output::dollars_of(&row["charged_usd"]),
+            doubt::marked(output::dollars_of(&row["charged_usd"]), doubt::is_some(&row["doubtful_usd"])),
             text(&row["differs_count"]),
             text(&row["disputes_left"]),
             text(&row["drifting_lines"]),
@@ -208,6 +209,9 @@ fn print_list(page: &Value) {
         ]);
     }
     output::line(table.render());
+    if found.iter().any(|row| doubt::is_some(&row["doubtful_usd"])) {
+        output::line(format!("\n{}", doubt::LEGEND));
+    }
     if page["has_more"] == true {
         output::line("There are more: --after ID continues behind the last.");
     }
@@ -357,12 +361,16 @@ fn print(report: &Value) {
         output::moment(&report["from"]),
         output::moment(&report["to"]),
         output::dollars_of(&report["billed_usd"]),
-        output::dollars_of(&report["charged_usd"]),
+        doubt::marked(output::dollars_of(&report["charged_usd"]), doubt::is_some(&report["doubtful_usd"])),
         report["matched"],
         report["matched_by_request_id"],
     ));
     for (list, title, columns) in SECTIONS {
         section(report, title, list, columns);
+    }
+    let of_lists = SECTIONS.iter().flat_map(|(list, ..)| rows(report, list));
+    if of_lists.chain([report]).any(|row| doubt::is_some(&row["doubtful_usd"])) {
+        output::line(format!("\n{}", doubt::LEGEND));
     }
     if let Some(id) = report["id"].as_str() {
         output::line(format!("\nKept: `gallerist reconcile show {id}` shows it again."));
@@ -383,6 +391,10 @@ fn section(report: &Value, title: &str, list: &str, columns: &[(&str, &str)]) {
     });
     for row in found {
         table.row(columns.iter().map(|(name, _)| match *name {
+            // What was reckoned from our prices; a bill is the provider's own word.
+            name @ ("charged_usd" | "settled_usd" | "predicted_usd") => {
+                doubt::marked(output::dollars_of(&row[name]), doubt::is_some(&row["doubtful_usd"]))
+            }
             name if name.ends_with("_usd") && !row[name].is_null() => output::dollars_of(&row[name]),
             "at" | "from" => output::moment(&row[*name]),
             name => text(&row[name]),

@@ -6,6 +6,7 @@ use crate::books::{Books, RequestQuestion, disputed};
 use crate::config::Place;
 use crate::doubt;
 use crate::failure::{Failure, Result};
+use crate::filters;
 use crate::output;
 use crate::pictures;
 use crate::table::Table;
@@ -118,6 +119,9 @@ pub fn run(command: &RequestsCommand, json: bool) -> Result<()> {
                 true => books.disputed_requests(question)?,
                 false => books.requests(question)?,
             };
+            if page["data"].as_array().is_some_and(Vec::is_empty) && project.is_some() {
+                filters::note_project(project.as_deref(), &books.projects()?);
+            }
             if json { output::json(&page) } else { print_page(&page) }
         }
         Action::Show { id, place } => {

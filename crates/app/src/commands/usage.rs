@@ -5,6 +5,7 @@ use crate::books::{Books, disputed};
 use crate::config::Place;
 use crate::doubt;
 use crate::failure::Result;
+use crate::filters;
 use crate::output;
 use crate::table::Table;
 use clap::Args;
@@ -76,6 +77,9 @@ pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
         return Ok(());
     }
     let report = books.usage(&asked)?;
+    if report["totals"]["requests"] == 0 {
+        note_unknown(&books, &asked)?;
+    }
     if json {
         output::json(&report);
     } else {
@@ -84,6 +88,22 @@ pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
         tell_of_doubtful_lists(&report["totals"]);
         tell_of_credits(&report["totals"]);
         super::hint_at_disputes(disputed(&report["totals"]));
+    }
+    Ok(())
+}
+
+/// Filters by names that the books have never seen.
+fn note_unknown(books: &Books, asked: &[(&str, Option<&str>)]) -> Result<()> {
+    for name in ["project", "key", "provider", "model"] {
+        let wanted = asked.iter().find(|(one, _)| *one == name).and_then(|(_, wanted)| *wanted);
+        let Some(wanted) = wanted else { continue };
+        if name == "project" {
+            filters::note_project(Some(wanted), &books.projects()?);
+            continue;
+        }
+        let all = books.usage(&[("group_by", Some(name))])?;
+        let rows = all["rows"].as_array().map(Vec::as_slice).unwrap_or_default().iter();
+        filters::note(name, wanted, rows.filter_map(|row| row[name].as_str()).map(str::to_owned).collect());
     }
     Ok(())
 }

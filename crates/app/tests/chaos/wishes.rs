@@ -232,8 +232,12 @@ fn is_in_the_way(budget: &Value) -> bool {
         let text = budget[name].as_str().map_or_else(|| budget[name].to_string(), str::to_owned);
         text.parse::<Ticks>().ok().map(Ticks::get)
     };
+    let Some(limit) = amount("limit") else {
+        // Of a budget that projects share, none is told the sums of the others.
+        return amount("asked").zip(amount("left")).is_some_and(|(asked, left)| asked > left);
+    };
     let used = ["settled", "held", "disputed", "asked"].map(amount).into_iter().sum::<Option<i64>>();
-    used.zip(amount("limit")).is_some_and(|(used, limit)| used > limit)
+    used.is_some_and(|used| used > limit)
 }
 
 /// The pictures must be pictures, of the size that was asked for, and as many or with a word about the rest.

@@ -23,6 +23,8 @@ pub struct BudgetStanding {
     pub settled: i64,
     pub held: i64,
     pub disputed: i64,
+    /// The part of what is settled that rests on prices below official, or read long before; of images nothing.
+    pub doubtful: i64,
     pub window_start: Option<Timestamp>,
     pub window_end: Option<Timestamp>,
 }
@@ -37,6 +39,9 @@ impl BudgetStanding {
         amount(map, self.unit, ("settled_usd", "settled_images"), self.settled)?;
         amount(map, self.unit, ("held_usd", "held_images"), self.held)?;
         amount(map, self.unit, ("disputed_usd", "disputed_images"), self.disputed)?;
+        if self.unit == BudgetUnit::Usd {
+            map.serialize_entry("doubtful_usd", &Ticks::new(self.doubtful))?;
+        }
         map.serialize_entry("window_start", &self.window_start)?;
         map.serialize_entry("window_end", &self.window_end)
     }

@@ -13,6 +13,7 @@ fn standing(unit: BudgetUnit) -> BudgetStanding {
         settled: 160_000_000_000,
         held: 0,
         disputed: 4,
+        doubtful: 30_000_000_000,
         window_start: None,
         window_end: Some("2026-12-01T00:00:00Z".parse().unwrap()),
     }
@@ -56,6 +57,29 @@ fn silence(lines: &[&str]) -> FeedSilence {
     }
 }
 
+fn overrun(attempt: AttemptId) -> AlertFact {
+    AlertFact::ChargeOverrun {
+        attempt,
+        offer: "bfl/flux-2-pro".to_owned(),
+        maximum: Ticks::new(300_000_000),
+        charge: Ticks::new(400_000_000),
+        doubtful: Ticks::new(100_000_000),
+    }
+}
+
+fn drift() -> AlertFact {
+    AlertFact::PriceDrift {
+        provider: "bfl".to_owned(),
+        offer: "bfl/flux-2-pro".to_owned(),
+        line: "first_megapixel".to_owned(),
+        attempts: 40,
+        predicted: Ticks::new(300_000_000),
+        doubtful: Ticks::ZERO,
+        billed: Ticks::new(450_000_000),
+        error_basis_points: 5_000,
+    }
+}
+
 fn one_of_each() -> Vec<AlertFact> {
     let attempt = AttemptId::from_uuid(uuid::Uuid::nil());
     let at: Timestamp = "2026-11-23T10:20:30Z".parse().unwrap();
@@ -73,7 +97,7 @@ fn one_of_each() -> Vec<AlertFact> {
         AlertFact::BudgetProjection { reached_at: at, standing: standing(BudgetUnit::Usd) },
         AlertFact::BudgetRefused(refusal(60_000_000_000, BudgetUnit::Usd)),
         AlertFact::BudgetOverrun { attempt, standing: standing(BudgetUnit::Images) },
-        AlertFact::ChargeOverrun { attempt, offer: offer.clone(), maximum, charge: Ticks::new(400_000_000) },
+        overrun(attempt),
         AlertFact::Disputed { attempt, offer: offer.clone(), maximum, reason: "timeout".to_owned() },
         AlertFact::PriceChanged(price.clone()),
         AlertFact::PriceSpike(price),
@@ -116,15 +140,7 @@ fn one_of_each() -> Vec<AlertFact> {
         AlertFact::FeedSilent(silence(&["bfl/flux-1.1-pro picture"])),
         AlertFact::OfferOutage { offer: offer.clone() },
         AlertFact::ProviderOutage { provider: "bfl".to_owned(), offers: vec![offer] },
-        AlertFact::PriceDrift {
-            provider: "bfl".to_owned(),
-            offer: "bfl/flux-2-pro".to_owned(),
-            line: "first_megapixel".to_owned(),
-            attempts: 40,
-            predicted: Ticks::new(300_000_000),
-            billed: Ticks::new(450_000_000),
-            error_basis_points: 5_000,
-        },
+        drift(),
     ]
 }
 
@@ -138,11 +154,14 @@ fn every_fact_has_its_kind_and_a_sentence() {
         assert!(message.ends_with('.') && message.len() > 40, "{message}");
     }
     let told = |fact: &AlertFact| fact.message();
-    assert!(told(&facts[1]).contains("is reached on 2026-11-23 10:20 UTC: 16.0000000004 USD of 20.00 USD"));
+    assert!(
+        told(&facts[1])
+            .contains("is reached on 2026-11-23 10:20 UTC: 16.0000000004 USD (~3.00 USD of it) of 20.00 USD")
+    );
     assert_eq!(
         told(&facts[2]),
         "The budget \"shop\" (20 USD per month for project shop) has begun to refuse: a request that could take \
-         6.00 USD would pass it, with 16.00 USD settled, 0.00 USD held and 0.0000000004 USD disputed of 20.00 \
+         6.00 USD would pass it, with 16.00 USD (~3.00 USD of it) settled, 0.00 USD held and 0.0000000004 USD disputed of 20.00 \
          USD; it begins anew at 2026-12-01T00:00:00Z."
     );
     let cap =
@@ -150,7 +169,12 @@ fn every_fact_has_its_kind_and_a_sentence() {
     let cap = told(&AlertFact::BudgetThreshold { threshold_percent: 80, standing: cap });
     assert_eq!(
         cap,
-        "80 % of the cap (20 USD per month for project shop) is spent: 16.0000000004 USD of 20.00 USD."
+        "80 % of the cap (20 USD per month for project shop) is spent: 16.0000000004 USD (~3.00 USD of it) of 20.00 USD."
+    );
+    assert!(
+        told(&facts[4]).contains("0.04 USD (~0.01 USD of it), more than the 0.03 USD"),
+        "{}",
+        told(&facts[4])
     );
     assert!(told(&facts[6]).contains("first_megapixel was 0.03 USD and is 0.045 USD (+50.00 %)"));
     let drift = told(&facts[11]);

@@ -3,6 +3,7 @@
 use super::{
     AlertFact, BudgetRefusal, BudgetStanding, CostAnomaly, FeedSilence, HeldNews, PriceMove, WatchedFigure,
 };
+use crate::budget::BudgetUnit;
 use crate::money::{Decimal, Ticks};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -14,7 +15,7 @@ impl AlertFact {
             AlertFact::BudgetThreshold { threshold_percent, standing } => format!(
                 "{threshold_percent} % of the {} is spent: {} of {}{}.",
                 standing.title(),
-                standing.unit.words(standing.settled + standing.disputed),
+                standing.doubted(standing.settled + standing.disputed),
                 standing.unit.words(standing.limit),
                 standing.reset_words()
             ),
@@ -22,7 +23,7 @@ impl AlertFact {
                 "At this pace the {} is reached on {}: {} of {} are spent{}.",
                 standing.title(),
                 minute(*reached_at),
-                standing.unit.words(standing.settled + standing.disputed),
+                standing.doubted(standing.settled + standing.disputed),
                 standing.unit.words(standing.limit),
                 standing.reset_words()
             ),
@@ -31,13 +32,13 @@ impl AlertFact {
                 "The {} is passed, because a provider charged attempt {attempt} more than its \
                  published maximum: {} of {}. It is closed{}.",
                 standing.title(),
-                standing.unit.words(standing.settled + standing.disputed + standing.held),
+                standing.doubted(standing.settled + standing.disputed + standing.held),
                 standing.unit.words(standing.limit),
                 standing.window_end.map_or_else(String::new, |end| format!(" until {end}"))
             ),
-            AlertFact::ChargeOverrun { attempt, offer, maximum, charge } => format!(
-                "{offer} charged attempt {attempt} {} USD, more than the {} USD of its price list.",
-                charge.short(),
+            AlertFact::ChargeOverrun { attempt, offer, maximum, charge, doubtful } => format!(
+                "{offer} charged attempt {attempt} {}, more than the {} USD of its price list.",
+                doubted(*charge, *doubtful),
                 maximum.short()
             ),
             AlertFact::Disputed { attempt, offer, maximum, reason } => format!(
@@ -45,10 +46,10 @@ impl AlertFact {
                  is resolved.",
                 maximum.short()
             ),
-            AlertFact::PriceDrift { offer, line, attempts, predicted, billed, .. } => format!(
-                "The price line {line} of {offer} told {} USD for {attempts} attempts, and the invoice says {} \
+            AlertFact::PriceDrift { offer, line, attempts, predicted, doubtful, billed, .. } => format!(
+                "The price line {line} of {offer} told {} for {attempts} attempts, and the invoice says {} \
                  USD. Look at the provider's price list and correct the line.",
-                predicted.short(),
+                doubted(*predicted, *doubtful),
                 billed.short()
             ),
             AlertFact::PriceChanged(price) => price.words("costs another price"),
@@ -137,6 +138,14 @@ impl AlertFact {
     }
 }
 
+/// Dollars, with the part of them that rests on doubtful prices.
+fn doubted(amount: Ticks, doubtful: Ticks) -> String {
+    match doubtful.is_zero() {
+        true => format!("{} USD", amount.short()),
+        false => format!("{} USD (~{} USD of it)", amount.short(), doubtful.short()),
+    }
+}
+
 fn last_told(what: &str, at: Option<Timestamp>) -> String {
     let when = at.map_or_else(|| "before this gateway knew it".to_owned(), |at| format!("on {}", minute(at)));
     format!("{what} {when}")
@@ -163,6 +172,14 @@ impl BudgetStanding {
         format!("{what} {name}({}{subject})", self.words)
     }
 
+    /// An amount that what is settled is part of, with the part of it that rests on doubtful prices.
+    fn doubted(&self, amount: i64) -> String {
+        match self.unit {
+            BudgetUnit::Usd => doubted(Ticks::new(amount), Ticks::new(self.doubtful)),
+            BudgetUnit::Images => self.unit.words(amount),
+        }
+    }
+
     fn reset_words(&self) -> String {
         self.window_end.map_or_else(String::new, |end| format!("; it begins anew at {end}"))
     }
@@ -177,7 +194,7 @@ impl BudgetRefusal {
              and {} disputed of {}{}.",
             standing.title(),
             words(*asked),
-            words(standing.settled),
+            standing.doubted(standing.settled),
             words(standing.held),
             words(standing.disputed),
             words(standing.limit),

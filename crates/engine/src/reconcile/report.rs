@@ -2,6 +2,7 @@
 
 use gallerist_domain::money::divide_half_up;
 use gallerist_domain::{AttemptId, ReconciliationId, RequestId, Ticks};
+use gallerist_pricing::sheet::{Confidence, is_doubtful};
 use gallerist_store::{AttemptStatus, BilledAttempt};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use super::Order;
 use super::bill::{Bill, BillLine};
 use super::matching::{How, Matching};
+use crate::answer::CostLine;
 use crate::books::stored_lines;
 
 /// Rows of each list that are told; the counts are of all.
@@ -60,6 +62,9 @@ pub struct Ours {
     pub at: Timestamp,
     #[serde(rename = "charged_usd")]
     pub charged: Ticks,
+    /// The part of what was charged that rests on prices below official, or read long before.
+    #[serde(rename = "doubtful_usd")]
+    pub doubtful: Ticks,
     pub provider_request_id: Option<String>,
 }
 
@@ -72,6 +77,9 @@ pub struct Difference {
     pub matched_by: How,
     #[serde(rename = "charged_usd")]
     pub charged: Ticks,
+    /// The part of what was charged that rests on prices below official, or read long before.
+    #[serde(rename = "doubtful_usd")]
+    pub doubtful: Ticks,
     #[serde(rename = "billed_usd")]
     pub billed: Ticks,
     #[serde(rename = "difference_usd")]
@@ -89,6 +97,9 @@ pub struct SumReport {
     /// Null: no model of ours is meant.
     #[serde(rename = "settled_usd")]
     pub settled: Option<Ticks>,
+    /// The part of what is settled that rests on prices below official, or read long before.
+    #[serde(rename = "doubtful_usd")]
+    pub doubtful: Ticks,
     #[serde(rename = "difference_usd")]
     pub difference: Ticks,
 }
@@ -101,6 +112,9 @@ pub struct Grade {
     pub attempts: u64,
     #[serde(rename = "predicted_usd")]
     pub predicted: Ticks,
+    /// The part of the prediction that rests on prices below official, or read long before.
+    #[serde(rename = "doubtful_usd")]
+    pub doubtful: Ticks,
     #[serde(rename = "billed_usd")]
     pub billed: Ticks,
     /// Of the prediction, with two digits; positive where the provider charges more.
@@ -130,6 +144,9 @@ pub struct Report {
     /// Settled in the books at matched attempts and at those that only we have, before anything is resolved.
     #[serde(rename = "charged_usd")]
     pub charged: Ticks,
+    /// The part of what was charged that rests on prices below official, or read long before.
+    #[serde(rename = "doubtful_usd")]
+    pub doubtful: Ticks,
     pub theirs_only_count: usize,
     pub theirs_only: Vec<Theirs>,
     pub ours_only_count: usize,
@@ -151,6 +168,9 @@ pub struct Summary {
     pub billed: Ticks,
     #[serde(rename = "charged_usd")]
     pub charged: Ticks,
+    /// The part of what was charged that rests on prices below official, or read long before.
+    #[serde(rename = "doubtful_usd")]
+    pub doubtful: Ticks,
     pub theirs_only_count: usize,
     pub ours_only_count: usize,
     pub differs_count: usize,
@@ -181,6 +201,7 @@ impl Report {
                     offer: attempt.offer.to_string(),
                     matched_by: pair.how,
                     charged: attempt.charged,
+                    doubtful: attempt.doubtful,
                     billed: pair.billed,
                     difference: pair.billed - attempt.charged,
                 });
@@ -199,6 +220,8 @@ impl Report {
             .collect();
         let matched = matching.pairs.iter().map(|pair| ours[pair.attempt].charged).sum::<Ticks>();
         let charged = matched + ours_only.iter().map(|attempt| attempt.charged).sum();
+        let doubtful = matching.pairs.iter().map(|pair| ours[pair.attempt].doubtful).sum::<Ticks>()
+            + ours_only.iter().map(|attempt| attempt.doubtful).sum();
         let theirs_only: Vec<Theirs> =
             matching.theirs_only.iter().map(|at| stray(&bill.lines[*at])).collect();
         let amounts = bill.lines.iter().map(|line| line.amount).chain(bill.sums.iter().map(|sum| sum.amount));
@@ -215,6 +238,7 @@ impl Report {
             matched_by_request_id: matching.pairs.iter().filter(|pair| pair.how == How::RequestId).count(),
             billed: amounts.sum(),
             charged,
+            doubtful,
             theirs_only_count: theirs_only.len(),
             theirs_only: first(theirs_only),
             ours_only_count: ours_only.len(),
@@ -236,6 +260,7 @@ impl Report {
             matched_by_request_id: self.matched_by_request_id,
             billed: self.billed,
             charged: self.charged,
+            doubtful: self.doubtful,
             theirs_only_count: self.theirs_only_count,
             ours_only_count: self.ours_only_count,
             differs_count: self.differs_count,
@@ -264,6 +289,7 @@ fn missing(attempt: &BilledAttempt) -> Ours {
         offer: attempt.offer.to_string(),
         at: attempt.created_at,
         charged: attempt.charged,
+        doubtful: attempt.doubtful,
         provider_request_id: attempt.provider_request_id.clone(),
     }
 }
@@ -290,7 +316,7 @@ fn sums(bill: &Bill, ours: &[BilledAttempt], model_of: &dyn Fn(&str) -> String) 
         });
         *billed.entry((sum.from, sum.to, item)).or_insert(Ticks::ZERO) += sum.amount;
     }
-    let sum_of = |from: Timestamp, to: Timestamp, model: Option<&str>| -> Option<Ticks> {
+    let sum_of = |from: Timestamp, to: Timestamp, model: Option<&str>| -> Option<(Ticks, Ticks)> {
         let of_model = |attempt: &&BilledAttempt| model.is_none_or(|model| attempt.offer.model == model);
         let meant: Vec<&BilledAttempt> = ours.iter().filter(of_model).collect();
         if model.is_some() && meant.is_empty() {
@@ -298,21 +324,33 @@ fn sums(bill: &Bill, ours: &[BilledAttempt], model_of: &dyn Fn(&str) -> String) 
         }
         let billed_at = |attempt: &BilledAttempt| attempt.ended_at.unwrap_or(attempt.created_at);
         let inside = meant.iter().filter(|attempt| (from..to).contains(&billed_at(attempt)));
-        Some(inside.map(|attempt| attempt.charged).sum())
+        Some(inside.fold((Ticks::ZERO, Ticks::ZERO), |(settled, doubtful), attempt| {
+            (settled + attempt.charged, doubtful + attempt.doubtful)
+        }))
     };
     billed
         .into_iter()
         .map(|((from, to, item), billed)| {
-            let settled = sum_of(from, to, item.as_deref());
+            let (settled, doubtful) = sum_of(from, to, item.as_deref()).unzip();
+            let doubtful = doubtful.unwrap_or(Ticks::ZERO);
             let difference = settled.map_or(Ticks::ZERO, |settled| billed - settled);
-            SumReport { from, to, item, billed, settled, difference }
+            SumReport { from, to, item, billed, settled, doubtful, difference }
         })
         .collect()
 }
 
+/// Whether a stored line rested on a price below official, or read long before `at`.
+fn is_doubtful_line(line: &CostLine, at: Timestamp) -> bool {
+    let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let official = Confidence::Official;
+    line.confidence.as_deref().zip(line.as_of).is_some_and(|(confidence, read)| {
+        confidence != official.as_str() || is_doubtful(official, read, today)
+    })
+}
+
 /// Every line of a charge has its share of what was billed, by its share of the charge.
 fn grades(ours: &[BilledAttempt], matching: &Matching, drift_basis_points: i64) -> Vec<Grade> {
-    let mut sums: BTreeMap<(String, String), (u64, i128, i128)> = BTreeMap::new();
+    let mut sums: BTreeMap<(String, String), (u64, i128, i128, i128)> = BTreeMap::new();
     for pair in &matching.pairs {
         let attempt = &ours[pair.attempt];
         let lines = attempt.charge_json.as_deref().map(stored_lines).unwrap_or_default();
@@ -325,11 +363,12 @@ fn grades(ours: &[BilledAttempt], matching: &Matching, drift_basis_points: i64) 
             let Some(billed) = divide_half_up(i128::from(pair.billed.get()) * predicted, whole) else {
                 continue;
             };
+            let doubtful = if is_doubtful_line(&line, attempt.created_at) { predicted } else { 0 };
             let sum = sums.entry((attempt.offer.to_string(), line.line)).or_default();
-            *sum = (sum.0 + 1, sum.1 + predicted, sum.2 + billed);
+            *sum = (sum.0 + 1, sum.1 + predicted, sum.2 + billed, sum.3 + doubtful);
         }
     }
-    let grade = |((offer, line), (attempts, predicted, billed)): ((String, String), (u64, i128, i128))| {
+    let grade = |((offer, line), (attempts, predicted, billed, doubtful)): (_, (u64, i128, i128, i128))| {
         let error = divide_half_up((billed - predicted) * 10_000, predicted)?;
         let error_basis_points = i64::try_from(error).ok()?;
         let sign = if error_basis_points < 0 { "-" } else { "" };
@@ -339,6 +378,7 @@ fn grades(ours: &[BilledAttempt], matching: &Matching, drift_basis_points: i64) 
             line,
             attempts,
             predicted: Ticks::new(i64::try_from(predicted).ok()?),
+            doubtful: Ticks::new(i64::try_from(doubtful).ok()?),
             billed: Ticks::new(i64::try_from(billed).ok()?),
             error_percent: format!("{sign}{}.{:02}", size / 100, size % 100),
             error_basis_points,

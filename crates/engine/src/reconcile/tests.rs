@@ -150,6 +150,7 @@ fn attempt(status: AttemptStatus, charged: i64, created: i64, id: Option<&str>) 
         status,
         reserved: Ticks::new(100),
         charged: Ticks::new(charged),
+        doubtful: Ticks::new(charged / 2),
         created_at: at(created),
         ended_at: Some(at(created + 2)),
         provider_request_id: id.map(str::to_owned),

@@ -36,6 +36,7 @@ fn standing(project: &ProjectRecord, cap: Ticks) -> BudgetStanding {
         settled: project.settled.get(),
         held: project.held.get(),
         disputed: project.disputed.get(),
+        doubtful: project.doubtful.get(),
         window_start: Some(project.created_at),
         window_end: None,
     }
@@ -87,6 +88,7 @@ mod tests {
             settled: usd(settled),
             held: usd("3"),
             disputed: usd(disputed),
+            doubtful: Ticks::ZERO,
             limits: RateLimits::NONE,
         }
     }

@@ -1,7 +1,7 @@
 //! What a 402 says of the limit: which, what is left of it, when it begins anew, and what would still fit.
 
 use crate::amount::Amount;
-use gallerist_domain::{BudgetId, OfferId, Ticks};
+use gallerist_domain::{BudgetId, BudgetUnit, OfferId, Ticks};
 use gallerist_engine::Fitting;
 use gallerist_store::Breach;
 use jiff::Timestamp;
@@ -18,14 +18,25 @@ pub(super) struct BudgetDetails {
     #[serde(skip_serializing_if = "String::is_empty")]
     subject: String,
     unit: &'static str,
-    limit: Amount,
-    settled: Amount,
-    held: Amount,
-    disputed: Amount,
+    /// Absent, as the next ones, where other projects share it: their sums are not for this one.
+    #[serde(flatten)]
+    sums: Option<BudgetSums>,
     left: Amount,
     asked: Amount,
     /// Null: never.
     resets_at: Option<Timestamp>,
+}
+
+/// How it stands.
+#[derive(Debug, Serialize)]
+struct BudgetSums {
+    limit: Amount,
+    settled: Amount,
+    held: Amount,
+    disputed: Amount,
+    /// The part of `settled` that rests on prices below official, or read long before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubtful_usd: Option<Ticks>,
 }
 
 /// The cheapest that would still fit.
@@ -49,13 +60,16 @@ impl From<&Breach> for BudgetDetails {
         BudgetDetails {
             id: breach.budget,
             name: breach.name.clone(),
-            budget: breach.words.clone(),
+            budget: breach.told_words().to_owned(),
             subject: breach.subject.clone(),
             unit: breach.unit.as_str(),
-            limit: amount(breach.limit),
-            settled: amount(breach.settled),
-            held: amount(breach.held),
-            disputed: amount(breach.disputed),
+            sums: (!breach.is_shared()).then(|| BudgetSums {
+                limit: amount(breach.limit),
+                settled: amount(breach.settled),
+                held: amount(breach.held),
+                disputed: amount(breach.disputed),
+                doubtful_usd: (breach.unit == BudgetUnit::Usd).then(|| Ticks::new(breach.doubtful)),
+            }),
             left: amount(breach.left()),
             asked: amount(breach.asked),
             resets_at: breach.resets_at,

@@ -110,6 +110,7 @@ async fn a_cap_that_would_be_passed_is_told_in_figures() {
         settled: 60,
         held: 20,
         disputed: 5,
+        doubtful: 7,
         asked: 40,
         project: Some("shop".parse().unwrap()),
         window_start: None,
@@ -125,10 +126,42 @@ async fn a_cap_that_would_be_passed_is_told_in_figures() {
     assert_eq!(status, 402);
     let expected = json!({"id": null, "name": "", "budget": "0.00000001 USD in all for project shop",
         "unit": "usd", "limit": "0.0000000100", "settled": "0.0000000060", "held": "0.0000000020",
-        "disputed": "0.0000000005", "left": "0.0000000015", "asked": "0.0000000040", "resets_at": null});
+        "disputed": "0.0000000005", "doubtful_usd": "0.0000000007", "left": "0.0000000015", "asked": "0.0000000040", "resets_at": null});
     let fitting = json!({"offer": "bfl/a", "n": 1, "max_usd": "0.0000000015",
         "confidence": "third_party", "as_of": "2026-11-22", "quality": "low"});
     assert_eq!(body["error"]["gallerist"]["cheapest_fitting"], fitting);
+    assert_eq!(body["error"]["gallerist"]["budget"], expected);
+}
+
+#[tokio::test]
+async fn a_cap_that_projects_share_is_told_without_the_sums_of_the_others() {
+    let breach = Breach {
+        budget: Some("019ab3f2-0000-7000-8000-000000000000".parse().unwrap()),
+        name: "house".to_owned(),
+        words: "0.00000001 USD per day for everything".to_owned(),
+        subject: String::new(),
+        unit: BudgetUnit::Usd,
+        limit: 100,
+        settled: 60,
+        held: 20,
+        disputed: 5,
+        doubtful: 7,
+        asked: 40,
+        project: None,
+        window_start: None,
+        resets_at: Some("2026-12-01T00:00:00Z".parse().unwrap()),
+        about_offers: false,
+        named_by_clients: false,
+    };
+    let words = "the budget \"house\" per day for everything has 0.0000000015 USD left, and this request could take \
+                 0.000000004 USD";
+    assert_eq!(breach.to_string(), words);
+    let mut refusal = Refusal::new(RefusalKind::BudgetExceeded, "a cap would be passed");
+    refusal.breach = Some(Box::new(breach));
+    let (_, _, body) = read(Failure::from(refusal).openai()).await;
+    let expected = json!({"id": "019ab3f2-0000-7000-8000-000000000000", "name": "house",
+        "budget": "per day for everything", "unit": "usd", "left": "0.0000000015", "asked": "0.0000000040",
+        "resets_at": "2026-12-01T00:00:00Z"});
     assert_eq!(body["error"]["gallerist"]["budget"], expected);
 }
 

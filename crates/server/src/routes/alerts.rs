@@ -1,13 +1,13 @@
 //! Alerts: a project's key sees its own, the admin key all of them.
 
-use crate::alerts::AlertList;
+use crate::alerts::{AlertList, asked_kind};
 use crate::auth;
 use crate::failure::Failure;
 use crate::routes::parameters::{Parameters, json, visible_project};
 use crate::state::AppState;
 use axum::extract::State;
 use axum::response::Response;
-use gallerist_domain::{AlertFact, ProjectId, Scope};
+use gallerist_domain::{ProjectId, Scope};
 use gallerist_store::AlertFilter;
 use http::StatusCode;
 use http::request::Parts;
@@ -23,12 +23,8 @@ pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<
         return Err(Failure::invalid("limit", "limit must be from 1 to 100."));
     }
     let asked: Option<ProjectId> = parameters.parsed("project", "the name of a project")?;
-    let kind = parameters.text("kind").map(str::to_owned);
-    if let Some(kind) = kind.as_deref().filter(|kind| !AlertFact::KINDS.contains(kind)) {
-        let kinds = AlertFact::KINDS.join(", ");
-        let shown: String = kind.chars().take(64).collect();
-        return Err(Failure::invalid("kind", format!("There is no kind {shown:?}; there are {kinds}.")));
-    }
+    let kind = parameters.text("kind").map(asked_kind).transpose();
+    let kind = kind.map_err(|why| Failure::invalid("kind", format!("kind: {why}.")))?;
     let filter = AlertFilter {
         project: visible_project(&key, asked)?,
         kind,

@@ -4,7 +4,7 @@ use crate::auth;
 use crate::failure::Failure;
 use crate::routes::parameters::{Parameters, json};
 use crate::state::AppState;
-use crate::tenants::ChangeShown;
+use crate::tenants::{ChangeShown, asked_action};
 use axum::extract::State;
 use axum::response::Response;
 use gallerist_store::{AuditFilter, StoreError};
@@ -33,8 +33,9 @@ pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<
         return Err(Failure::invalid("limit", "limit must be an integer from 1 to 100."));
     }
     let text = |name: &str| parameters.text(name).map(str::to_owned);
+    let action = parameters.text("action").map(asked_action).transpose();
     let filter = AuditFilter {
-        action: text("action"),
+        action: action.map_err(|message| Failure::invalid("action", message))?,
         subject: text("subject"),
         key_id: text("key"),
         project: parameters.parsed("project", "the name of a project")?,

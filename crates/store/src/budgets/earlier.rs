@@ -23,21 +23,35 @@ const DOUBT: i64 = 60 * 60 * 1_000_000;
 statements! {
     // The client's own words are at the end of long rows, so they are read only where the budget speaks of them.
     SETTLED = "SELECT p.name, r.key_id, CASE WHEN ?3 THEN r.end_user END, CASE WHEN ?4 THEN r.tags_json END,
-            a.provider, a.model, sum(a.charged_ticks), sum(a.images)
+            a.provider, a.model, sum(a.charged_ticks), sum(a.images), sum(a.doubtful_ticks)
         FROM attempts a JOIN requests r ON r.number = a.request JOIN projects p ON p.number = r.project
         WHERE a.created_at >= ?1 AND a.created_at < ?2 AND a.status = 'settled' GROUP BY 1, 2, 3, 4, 5, 6";
     OPEN = "SELECT a.row FROM attempts a WHERE a.created_at >= ?1 AND a.created_at < ?2
-        AND (a.status = 'reserved' OR a.status = 'disputed')";
+        AND (a.status = 'reserved' OR a.status = 'disputed') /* OPEN a */";
     ONE = "SELECT p.name, r.key_id, r.end_user, r.tags_json, a.provider, a.model, a.charged_ticks, a.images,
-            a.status, a.reserved_ticks, a.images_asked
+            a.doubtful_ticks, a.status, a.reserved_ticks, a.images_asked
         FROM attempts a JOIN requests r ON r.number = a.request JOIN projects p ON p.number = r.project
         WHERE a.row = ?1";
     SEEN = "SELECT count(*), coalesce(sum(a.row), 0) FROM attempts a WHERE a.created_at >= ?1 AND a.created_at < ?2";
     COUNTER_OPEN = "INSERT INTO budget_counters (budget, subject, window_start, window_end, settled, held,
-        disputed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        disputed, doubtful) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     OPENING = "INSERT INTO counter_openings (counter, settled) VALUES (?1, ?2)";
     SHARE_OPEN = "INSERT INTO attempt_counters (attempt, counter, held) VALUES (?1, ?2, ?3)";
     ATTEMPT_COUNTED = "UPDATE attempts SET counters = counters + 1 WHERE row = ?1";
+}
+
+/// What is settled, in the budget's unit, and the part of it that rests on doubtful prices.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    amount: i64,
+    doubtful: i64,
+}
+
+impl Spent {
+    fn add(&mut self, more: Spent) {
+        self.amount += more.amount;
+        self.doubtful += more.doubtful;
+    }
 }
 
 /// What a reader has seen.
@@ -46,7 +60,7 @@ pub(super) struct Before {
     /// From here on the writer counts, in microseconds.
     until: i64,
     /// By subject, in the budget's unit.
-    settled: BTreeMap<String, i64>,
+    settled: BTreeMap<String, Spent>,
     /// Rows of attempts that were reserved or disputed.
     open: Vec<i64>,
     /// How many rows there were shortly before `until`, and the sum of their numbers.
@@ -80,13 +94,13 @@ fn settled(
     connection: &dyn Sql,
     budget: &Budget,
     (from, to): (i64, i64),
-) -> Result<BTreeMap<String, i64>, StoreError> {
+) -> Result<BTreeMap<String, Spent>, StoreError> {
     let scope = &budget.scope;
     let (users, tags) = (scope.end_user != Part::All, scope.tag.is_some());
-    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+    let mut sums: BTreeMap<String, Spent> = BTreeMap::new();
     connection.query(SETTLED, params![from, to, users, tags], &mut |row| {
         if let Some(subject) = subject(row, budget)? {
-            *sums.entry(subject).or_default() += spent(row, budget)?;
+            sums.entry(subject).or_default().add(spent(row, budget)?);
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -103,7 +117,7 @@ struct Open {
 /// A counter that is to be made.
 #[derive(Default)]
 struct Opening {
-    settled: i64,
+    settled: Spent,
     open: Vec<Open>,
 }
 
@@ -125,7 +139,7 @@ pub(super) fn count(
     let mut openings: BTreeMap<String, Opening> = BTreeMap::new();
     let late = settled(connection, budget, (until, i64::MAX))?;
     for (subject, settled) in before.settled.iter().chain(&late) {
-        openings.entry(subject.clone()).or_default().settled += settled;
+        openings.entry(subject.clone()).or_default().settled.add(*settled);
     }
     let open: Vec<i64> = connection.query_all(OPEN, params![until, i64::MAX], |row| row.get(0))?;
     for row in before.open.iter().chain(&open) {
@@ -135,8 +149,9 @@ pub(super) fn count(
         let held_as = |disputed| open.iter().filter(move |one| one.disputed == disputed).map(|one| one.held);
         let (held, disputed): (i64, i64) = (held_as(false).sum(), held_as(true).sum());
         let (start, end) = (micros(window.start), window.end.map(micros));
-        let counter =
-            connection.insert(COUNTER_OPEN, params![number, subject, start, end, settled, held, disputed])?;
+        let Spent { amount: settled, doubtful } = settled;
+        let counter = connection
+            .insert(COUNTER_OPEN, params![number, subject, start, end, settled, held, disputed, doubtful])?;
         if settled != 0 {
             connection.change_one(OPENING, params![counter, settled])?;
         }
@@ -156,15 +171,15 @@ fn take(
     row: i64,
 ) -> Result<(), StoreError> {
     let Some(subject) = subject(found, budget)? else { return Ok(()) };
-    let status = words::word(found, 8, AttemptStatus::from_word)?;
+    let status = words::word(found, 9, AttemptStatus::from_word)?;
     let opening = openings.entry(subject).or_default();
     match status {
         AttemptStatus::Released => {}
-        AttemptStatus::Settled => opening.settled += spent(found, budget)?,
+        AttemptStatus::Settled => opening.settled.add(spent(found, budget)?),
         AttemptStatus::Reserved | AttemptStatus::Disputed => {
             let held = match budget.unit {
-                BudgetUnit::Usd => found.get(9)?,
-                BudgetUnit::Images => found.get(10)?,
+                BudgetUnit::Usd => found.get(10)?,
+                BudgetUnit::Images => found.get(11)?,
             };
             opening.open.push(Open { row, held, disputed: status == AttemptStatus::Disputed });
         }
@@ -179,10 +194,10 @@ fn subject(row: &Row<'_>, budget: &Budget) -> Result<Option<String>, StoreError>
     Ok(budget.scope.subject(&spending))
 }
 
-fn spent(row: &Row<'_>, budget: &Budget) -> Result<i64, StoreError> {
-    row.get(match budget.unit {
-        BudgetUnit::Usd => 6,
-        BudgetUnit::Images => 7,
+fn spent(row: &Row<'_>, budget: &Budget) -> Result<Spent, StoreError> {
+    Ok(match budget.unit {
+        BudgetUnit::Usd => Spent { amount: row.get(6)?, doubtful: row.get(8)? },
+        BudgetUnit::Images => Spent { amount: row.get(7)?, doubtful: 0 },
     })
 }
 

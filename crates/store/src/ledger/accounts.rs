@@ -26,11 +26,13 @@ statements! {
     BOOK_THREE = "INSERT OR FAIL INTO entries (attempt, place, account, amount, at, kind) VALUES
         (?1, ?2, ?5, ?6, ?3, ?4), (?1, ?2 + 1, ?7, ?8, ?3, ?4), (?1, ?2 + 2, ?9, ?10, ?3, ?4)
         /* TOGETHER LAST */";
-    HOLD_WITHIN_CAP = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
+    HOLD_WITHIN_CAP = "UPDATE projects
+        SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4, doubtful = doubtful + ?5
         WHERE number = ?1 AND (cap IS NULL OR settled + held + disputed + ?2 + ?3 + ?4 <= cap)";
-    MOVE_TOTALS = "UPDATE projects SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
+    MOVE_TOTALS = "UPDATE projects
+        SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4, doubtful = doubtful + ?5
         WHERE number = ?1";
-    TOTALS = "SELECT cap, settled, held, disputed, created_at FROM projects WHERE number = ?1";
+    TOTALS = "SELECT cap, settled, held, disputed, created_at, doubtful FROM projects WHERE number = ?1";
 }
 
 static PROJECT_TOTALS: Tally = Tally { within: HOLD_WITHIN_CAP, plain: MOVE_TOTALS };
@@ -167,7 +169,7 @@ pub(crate) fn hold_within_cap(
     asked: Ticks,
 ) -> Result<(), StoreError> {
     assert!(!asked.is_negative(), "a reservation holds nothing negative");
-    if connection.tally(&PROJECT_TOTALS, number, [0, asked.get(), 0], true)? {
+    if connection.tally(&PROJECT_TOTALS, number, [0, asked.get(), 0, 0], true)? {
         return Ok(());
     }
     let breach = connection.query_row(TOTALS, params![number], |row| {
@@ -183,6 +185,7 @@ pub(crate) fn hold_within_cap(
             settled: row.get(1)?,
             held: row.get(2)?,
             disputed: row.get(3)?,
+            doubtful: row.get(5)?,
             asked: asked.get(),
             project: Some(project.clone()),
             window_start: Some(words::timestamp(row, 4)?),
@@ -200,11 +203,13 @@ pub(crate) struct Totals {
     pub(crate) settled: Ticks,
     pub(crate) held: Ticks,
     pub(crate) disputed: Ticks,
+    /// Of what is settled.
+    pub(crate) doubtful: Ticks,
 }
 
 pub(crate) fn move_totals(connection: &dyn Sql, project: i64, change: Totals) -> Result<(), StoreError> {
-    let Totals { settled, held, disputed } = change;
-    let change = [settled.get(), held.get(), disputed.get()];
+    let Totals { settled, held, disputed, doubtful } = change;
+    let change = [settled, held, disputed, doubtful].map(Ticks::get);
     connection.tally(&PROJECT_TOTALS, project, change, false)?;
     Ok(())
 }

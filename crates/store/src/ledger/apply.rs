@@ -36,7 +36,7 @@ statements! {
     REQUEST_FINISH = "UPDATE requests SET status = ?2, http_status = ?3, error_code = ?4, answer_json = ?5,
         images_delivered = ?6, list_ticks = ?7, saved_ticks = ?8, finished_at = ?9, list_confidence = ?10,
         list_as_of = ?11, list_doubtful_ticks = ?12
-        WHERE number = ?1 AND coalesce(status, '') = 'running' /* TOGETHER LAST */";
+        WHERE number = ?1 AND status = 'running' /* TOGETHER LAST */";
     ATTEMPT_INSERT = "INSERT INTO attempts (id, request, number, offer, provider, model,
         status, reserved_ticks, created_at, catalogue_digest, call_json, images_asked, counters)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'reserved', ?7, ?8, ?9, ?10, ?11, ?12) /* TOGETHER SECOND */";
@@ -46,7 +46,7 @@ statements! {
         basis = ?6, charge_json = ?7, fault_json = ?8, dispute_reason = ?9,
         provider_request_id = coalesce(?10, provider_request_id), pending_json = CASE WHEN ?11 THEN pending_json END,
         call_json = CASE WHEN ?12 OR (?11 AND pending_json IS NOT NULL) THEN call_json END, doubtful_ticks = ?13
-        WHERE row = ?1 AND coalesce(status, '') = 'reserved' /* TOGETHER LAST */";
+        WHERE row = ?1 AND status = 'reserved' /* TOGETHER LAST */";
     MAY_HAVE_COST = "SELECT 1 FROM attempts
         WHERE request = ?1 AND (charged_ticks > 0 OR status IN ('reserved', 'disputed'))";
 }
@@ -305,11 +305,12 @@ fn end_attempt(
     let booking = |kind| Booking { attempt: attempt.row, kind, at: micros(now) };
     let (connection, maximum) = (writing.connection, attempt.reserved);
     let status = match end {
-        End::Settled { charge, .. } => {
+        End::Settled { charge, doubtful, .. } => {
             check_amount(*charge)?;
             let (from, paid) = ((accounts.held, maximum), (attempt.provider.as_str(), *charge));
             pay(writing, &booking(Movement::Settle), from, accounts.available, paid)?;
             change.settled += *charge;
+            change.doubtful += *doubtful;
             AttemptStatus::Settled
         }
         End::Released { .. } => {
@@ -349,7 +350,9 @@ fn end_attempt(
     )?;
     if attempt.counters > 0 {
         let (to, overrun) = match end {
-            End::Settled { charge, images, .. } => (Place::Settled(*charge, *images), *charge > maximum),
+            End::Settled { charge, images, doubtful, .. } => {
+                (Place::Settled(*charge, *images, *doubtful), *charge > maximum)
+            }
             End::Released { .. } => (Place::Released, false),
             End::Disputed { .. } => (Place::Disputed, false),
         };
@@ -357,7 +360,9 @@ fn end_attempt(
         counters::move_shares(writing, &moving, Place::Held, to)?;
     }
     match end {
-        End::Settled { charge, .. } => tell::overrun(writing, *id, attempt, *charge, now),
+        End::Settled { charge, doubtful, .. } => {
+            tell::overrun(writing, *id, attempt, (*charge, *doubtful), now)
+        }
         End::Released { .. } => Ok(()),
         End::Disputed { reason, .. } => tell::dispute(writing, *id, attempt, reason, now),
     }

@@ -26,16 +26,17 @@ statements! {
     COUNTER_FIND = "SELECT number FROM budget_counters WHERE budget = ?1 AND subject = ?2 AND window_start = ?3";
     COUNTER_OPEN = "INSERT INTO budget_counters (budget, subject, window_start, window_end)
         VALUES (?1, ?2, ?3, ?4) ON CONFLICT (budget, subject, window_start) DO NOTHING";
-    COUNTER_TOTALS = "SELECT settled, held, disputed FROM budget_counters WHERE number = ?1";
+    COUNTER_TOTALS = "SELECT settled, held, disputed, doubtful FROM budget_counters WHERE number = ?1";
     // The limit is asked again where it is held, since another replica may have been faster.
     COUNTER_HOLD = "UPDATE budget_counters
-        SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4
+        SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4, doubtful = doubtful + ?5
         WHERE number = ?1 AND settled + held + disputed + ?2 + ?3 + ?4 <= (SELECT b.limit_amount
             FROM budgets b WHERE b.number = budget_counters.budget)";
     COUNTER_MOVE = "UPDATE budget_counters
-        SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4 WHERE number = ?1";
-    COUNTER = "SELECT budget, subject, window_start, window_end, settled, held, disputed, alerted_percent
-        FROM budget_counters WHERE number = ?1";
+        SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4, doubtful = doubtful + ?5
+        WHERE number = ?1";
+    COUNTER = "SELECT budget, subject, window_start, window_end, settled, held, disputed, alerted_percent,
+        doubtful FROM budget_counters WHERE number = ?1";
     COUNTER_ALERTED = "UPDATE budget_counters SET alerted_percent = ?2 WHERE number = ?1";
     SHARE_INSERT = "INSERT INTO attempt_counters (attempt, counter, held) VALUES (?1, ?2, ?3)
         /* TOGETHER LAST */";
@@ -186,7 +187,7 @@ pub(super) fn check(
 }
 
 fn fits(connection: &dyn Sql, budget: &Budget, subject: &str, wanted: &Wanted) -> Result<(), StoreError> {
-    let (settled, held, disputed) = totals(connection, wanted)?;
+    let [settled, held, disputed, _] = totals(connection, wanted)?;
     let sum = [settled, held, disputed, wanted.asked].iter().try_fold(0i64, |sum, x| sum.checked_add(*x));
     if sum.is_some_and(|sum| sum <= budget.limit) {
         return Ok(());
@@ -194,9 +195,12 @@ fn fits(connection: &dyn Sql, budget: &Budget, subject: &str, wanted: &Wanted) -
     Err(breach(connection, budget, subject, wanted)?)
 }
 
-fn totals(connection: &dyn Sql, wanted: &Wanted) -> Result<(i64, i64, i64), StoreError> {
-    let Some(number) = wanted.number else { return Ok((0, 0, 0)) };
-    connection.query_row(COUNTER_TOTALS, params![number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+/// Settled, held, disputed, and what is doubtful of the first.
+fn totals(connection: &dyn Sql, wanted: &Wanted) -> Result<[i64; 4], StoreError> {
+    let Some(number) = wanted.number else { return Ok([0; 4]) };
+    connection.query_row(COUNTER_TOTALS, params![number], |row| {
+        Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+    })
 }
 
 /// The refusal of what would pass the limit.
@@ -206,7 +210,7 @@ fn breach(
     subject: &str,
     wanted: &Wanted,
 ) -> Result<StoreError, StoreError> {
-    let (settled, held, disputed) = totals(connection, wanted)?;
+    let [settled, held, disputed, doubtful] = totals(connection, wanted)?;
     Ok(StoreError::BudgetExceeded(Box::new(Breach {
         budget: Some(budget.id),
         name: budget.name.clone(),
@@ -217,6 +221,7 @@ fn breach(
         settled,
         held,
         disputed,
+        doubtful,
         asked: wanted.asked,
         project: budget.scope.project_of(subject),
         window_start: Some(wanted.window.start).filter(|start| *start > Timestamp::MIN),
@@ -243,7 +248,7 @@ pub(super) fn hold(writing: &mut Writing<'_>, holding: &mut Holding) -> Result<(
         };
         wanted.number = Some(number);
         let budget = &find(&live, *budget).budget;
-        if !connection.tally(&COUNTER_SUMS, number, [0, wanted.asked, 0], budget.mode.refuses())? {
+        if !connection.tally(&COUNTER_SUMS, number, [0, wanted.asked, 0, 0], budget.mode.refuses())? {
             return Err(breach(connection, budget, subject, wanted)?);
         }
     }
@@ -269,8 +274,8 @@ pub(super) fn write_shares(
 pub(super) enum Place {
     Held,
     Disputed,
-    /// So much money was charged for so many delivered pictures.
-    Settled(Ticks, u32),
+    /// So much money was charged for so many delivered pictures, and so much of it rests on doubtful prices.
+    Settled(Ticks, u32, Ticks),
     Released,
 }
 
@@ -306,13 +311,15 @@ pub(super) fn move_shares(
         })?;
     for (counter, share, budget) in shares {
         let unit = find(&live, budget).budget.unit;
-        let settled = match to {
-            Place::Settled(charge, images) => amount_in(unit, charge, images),
-            _ => 0,
+        let (settled, doubtful) = match to {
+            Place::Settled(charge, images, doubtful) => {
+                (amount_in(unit, charge, images), amount_in(unit, doubtful, 0))
+            }
+            _ => (0, 0),
         };
         let part = |place: Place| i64::from(to == place) * share - i64::from(from == place) * share;
         let (held, disputed) = (part(Place::Held), part(Place::Disputed));
-        connection.tally(&COUNTER_SUMS, counter, [settled, held, disputed], false)?;
+        connection.tally(&COUNTER_SUMS, counter, [settled, held, disputed, doubtful], false)?;
         if settled != 0 {
             connection.change_one(SHARE_SETTLE, params![moving.row, counter, settled])?;
         }
@@ -339,8 +346,22 @@ pub(crate) fn tell_standings(writing: &mut Writing<'_>) -> Result<(), StoreError
             standing.tell_overrun(writing, &live, counter, moving)?;
         }
         if let Some((_, moving)) = of_one.last() {
-            standing.tell_threshold(writing, &live, counter, moving)?;
+            standing.tell_threshold(writing, &live, counter, moving.at)?;
         }
+    }
+    Ok(())
+}
+
+/// Raises the alerts that follow from what these counters hold already.
+pub(crate) fn tell_reached(
+    writing: &mut Writing<'_>,
+    counters: &[i64],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let live = writing.names.counters.budgets(writing.connection)?;
+    for counter in counters {
+        let standing = writing.connection.query_row(COUNTER, params![counter], Standing::read)?;
+        standing.tell_threshold(writing, &live, *counter, now)?;
     }
     Ok(())
 }
@@ -359,6 +380,8 @@ struct Standing {
     held: i64,
     disputed: i64,
     alerted_percent: u16,
+    /// Of what is settled.
+    doubtful: i64,
 }
 
 impl Standing {
@@ -372,6 +395,7 @@ impl Standing {
             held: row.get(5)?,
             disputed: row.get(6)?,
             alerted_percent: row.get(7)?,
+            doubtful: row.get(8)?,
         })
     }
 
@@ -381,7 +405,7 @@ impl Standing {
         writing: &mut Writing<'_>,
         live: &[LiveBudget],
         counter: i64,
-        moving: &Moving,
+        at: Timestamp,
     ) -> Result<(), StoreError> {
         let LiveBudget { budget, removed, .. } = find(live, self.budget);
         let spent = i128::from(self.settled) + i128::from(self.disputed);
@@ -395,7 +419,7 @@ impl Standing {
         let fact = AlertFact::BudgetThreshold { threshold_percent: *percent, standing: self.words(budget) };
         // Of another limit it is other news.
         let once = format!("budget:{}:{counter}:{percent}:{}", budget.id, budget.limit);
-        self.raise(writing, budget, once, moving, fact)
+        self.raise(writing, budget, once, at, fact)
     }
 
     /// Raises an alert for an overrun that passes the limit.
@@ -413,7 +437,7 @@ impl Standing {
         }
         let fact = AlertFact::BudgetOverrun { attempt: moving.attempt, standing: self.words(budget) };
         let once = format!("budget:{}:{counter}:overrun:{}", budget.id, moving.attempt);
-        self.raise(writing, budget, once, moving, fact)
+        self.raise(writing, budget, once, moving.at, fact)
     }
 
     fn raise(
@@ -421,11 +445,11 @@ impl Standing {
         writing: &mut Writing<'_>,
         budget: &Budget,
         once: String,
-        moving: &Moving,
+        at: Timestamp,
         fact: AlertFact,
     ) -> Result<(), StoreError> {
         let project = budget.scope.project_of(&self.subject);
-        alerts::insert(writing, &NewAlert { once, at: moving.at, project, fact })
+        alerts::insert(writing, &NewAlert { once, at, project, fact })
     }
 
     fn words(&self, budget: &Budget) -> BudgetStanding {
@@ -440,6 +464,7 @@ impl Standing {
             settled: self.settled,
             held: self.held,
             disputed: self.disputed,
+            doubtful: self.doubtful,
             window_start: instant(self.window_start).filter(|at| *at > Timestamp::MIN),
             window_end: self.window_end.and_then(instant),
         }

@@ -8,9 +8,8 @@ use crate::sql::{Sql, params};
 use crate::words::{self, AttemptStatus, RequestStatus, statements};
 
 statements! {
-    // No status is null: with `coalesce` PostgreSQL does not read the index of all that is open for each row.
     REQUEST_FIND = "SELECT number, project, status, (SELECT count(*) FROM attempts a
-        WHERE a.request = requests.number AND coalesce(a.status, '') = 'reserved'), created_at
+        WHERE a.request = requests.number AND a.status = 'reserved'), created_at
         FROM requests WHERE id = ?1";
     ATTEMPT_FIND = "SELECT row, request, provider, status, reserved_ticks, charged_ticks, basis,
             dispute_reason, counters FROM attempts WHERE id = ?1";

@@ -86,15 +86,16 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
     }
     if found.counters > 0 {
         let to = match status {
-            AttemptStatus::Settled => Place::Settled(*charge, *images),
+            AttemptStatus::Settled => Place::Settled(*charge, *images, *doubtful),
             _ => Place::Released,
         };
         let overrun = *charge > found.reserved;
         let moving = Moving { attempt: *attempt, row: found.row, at: *now, overrun };
         counters::move_shares(writing, &moving, Place::Disputed, to)?;
     }
-    tell::overrun(writing, *attempt, &found, *charge, *now)?;
-    let change = Totals { settled: *charge, disputed: -found.reserved, ..Totals::default() };
+    tell::overrun(writing, *attempt, &found, (*charge, *doubtful), *now)?;
+    let change =
+        Totals { settled: *charge, disputed: -found.reserved, doubtful: *doubtful, ..Totals::default() };
     move_totals(connection, accounts.number, change)?;
     writing.charged += *charge;
     Ok(())

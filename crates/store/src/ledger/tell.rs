@@ -22,7 +22,7 @@ pub(super) fn overrun(
     writing: &mut Writing<'_>,
     id: AttemptId,
     attempt: &FoundAttempt,
-    charge: Ticks,
+    (charge, doubtful): (Ticks, Ticks),
     at: Timestamp,
 ) -> Result<(), StoreError> {
     let maximum = attempt.reserved;
@@ -33,7 +33,7 @@ pub(super) fn overrun(
     let hour = at.as_second().div_euclid(3_600);
     let magnitude = (charge - maximum).get().ilog2();
     let once = format!("overrun:{offer}:{project}:{hour}:{magnitude}");
-    let fact = AlertFact::ChargeOverrun { attempt: id, offer, maximum, charge };
+    let fact = AlertFact::ChargeOverrun { attempt: id, offer, maximum, charge, doubtful };
     raise(writing, once, project, at, fact)
 }
 

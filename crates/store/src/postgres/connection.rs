@@ -68,7 +68,7 @@ pub(super) struct Mark {
 }
 
 /// Totals, the row's number, what is added, and whether the limit counts.
-type Tallied = (&'static Tally, i64, [i64; 3], bool);
+type Tallied = (&'static Tally, i64, [i64; 4], bool);
 
 pub(super) struct Connection {
     client: Client,
@@ -207,17 +207,17 @@ impl Connection {
 
     /// Queues what was added to running totals: one statement a row, whose limit must hold for all of it.
     pub(super) fn queue_tallies(&self) -> Result<(), StoreError> {
-        let mut sums: BTreeMap<(&str, i64), (&'static Tally, [i64; 3], bool)> = BTreeMap::new();
+        let mut sums: BTreeMap<(&str, i64), (&'static Tally, [i64; 4], bool)> = BTreeMap::new();
         for (tally, row, change, within) in self.tallied.take() {
-            let (_, sum, limited) = sums.entry((tally.plain, row)).or_insert((tally, [0; 3], false));
+            let (_, sum, limited) = sums.entry((tally.plain, row)).or_insert((tally, [0; 4], false));
             for (sum, change) in sum.iter_mut().zip(change) {
                 *sum += change;
             }
             *limited |= within;
         }
-        for ((_, row), (tally, [one, two, three], within)) in sums {
+        for ((_, row), (tally, [one, two, three, four], within)) in sums {
             let statement = if within { tally.within } else { tally.plain };
-            self.put(statement, params![row, one, two, three], Some(1))?;
+            self.put(statement, params![row, one, two, three, four], Some(1))?;
         }
         Ok(())
     }
@@ -430,15 +430,15 @@ impl Sql for Connection {
         &self,
         tally: &'static Tally,
         row: i64,
-        change: [i64; 3],
+        change: [i64; 4],
         within: bool,
     ) -> Result<bool, StoreError> {
         if self.hopeful.get() {
             self.tallied.borrow_mut().push((tally, row, change, within));
             return Ok(true);
         }
-        let [one, two, three] = change;
-        let values = params![row, one, two, three];
+        let [one, two, three, four] = change;
+        let values = params![row, one, two, three, four];
         if within {
             return Ok(self.execute(tally.within, values)? == 1);
         }

@@ -1,8 +1,9 @@
 //! Statements of the rules in PostgreSQL's dialect: a mechanical rewriting, done once a statement.
 //!
 //! The rules keep to what both dialects understand. What is left: places for values are `$1`; SQLite's hints
-//! about indexes and page undo go; comments ask for row locks and for what this replica
-//! looks after; bytes in hexadecimal and the day of an
+//! about indexes and page undo go; comments ask for row locks, for what this replica looks after, and for what is
+//! open (of attempts `a` and of requests `r`: their row numbers as an array, so that rows are always found by their
+//! keys, whatever the planner takes those small tables for); bytes in hexadecimal and the day of an
 //! instant have other names.
 
 /// `text` as PostgreSQL reads it.
@@ -15,6 +16,10 @@ pub(super) fn postgres(text: &str) -> String {
     let text = typed(&without_hints(&text));
     let text = call(&text, "/* MINE ", " */", |table| {
         format!("AND {table}.replica = current_setting('gallerist.replica')::BIGINT")
+    });
+    let text = call(&text, "/* OPEN ", " */", |table| match table {
+        "r" => "AND r.number = ANY (ARRAY(SELECT request FROM running_requests))".to_owned(),
+        attempts => format!("AND {attempts}.row = ANY (ARRAY(SELECT attempt FROM open_attempts))"),
     });
     let text = call(&text, "hex(", ")", |inner| format!("encode({inner}, 'hex')"));
     call(&text, "strftime('%Y-%m-%d', ", " / 1000000, 'unixepoch')", |inner| {

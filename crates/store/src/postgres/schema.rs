@@ -33,6 +33,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../schema/postgres/0009_feeds.sql"),
     include_str!("../schema/postgres/0010_repetitions.sql"),
     include_str!("../schema/postgres/0011_list_prices.sql"),
+    include_str!("../schema/postgres/0012_doubtful_sums.sql"),
+    include_str!("../schema/postgres/0013_open.sql"),
 ];
 
 /// Lets one replica migrate at a time.
@@ -174,7 +176,7 @@ mod tests {
                     let computed = rest.contains(&"DEFAULT") && rest.iter().any(|word| word.contains('('));
                     (looks || computed) && !["KEYS", "PROJECTS"].contains(table)
                 }
-                ["DROP", "CONSTRAINT", ..] => false,
+                ["DROP", "CONSTRAINT", ..] | ["SET", "(FILLFACTOR", ..] => false,
                 _ => true,
             },
             ["UPDATE" | "DELETE" | "CLUSTER" | "VACUUM" | "REINDEX", ..] => true,

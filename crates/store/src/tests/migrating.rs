@@ -125,3 +125,43 @@ fn a_migration_that_waits_for_a_table_lets_payments_pass() {
     assert!(count > 20, "{count} in {took:?}");
     place.engine.run("SELECT tested FROM attempts");
 }
+
+/// Fails unless just these attempts are known as open, and just their requests as running.
+fn open_are(numbers: &str) -> String {
+    format!(
+        "DO $$ BEGIN IF (SELECT coalesce(array_agg(attempt ORDER BY attempt), '{{}}') FROM open_attempts)
+                <> '{{{numbers}}}'::BIGINT[]
+            OR (SELECT coalesce(array_agg(request ORDER BY request), '{{}}') FROM running_requests)
+                <> '{{{numbers}}}'::BIGINT[] THEN RAISE 'others are open'; END IF; END $$"
+    )
+}
+
+#[test]
+fn what_is_open_is_known_from_before_the_migration_and_from_programs_that_know_nothing_of_it() {
+    const REOPENED: &str = "SET gallerist.replica = '1';
+        UPDATE attempts SET status = 'reserved', ended_at = NULL WHERE row = 2;
+        UPDATE requests SET status = 'running', finished_at = NULL WHERE number = 2";
+    const BEGUN: &str = "SET gallerist.replica = '1';
+        INSERT INTO requests (number, id, project, created_at, model, operation, n, status, fingerprint, plan_json)
+            SELECT n, decode(lpad(to_hex(n), 32, '0'), 'hex'), 1, n, 'auto', 'generate', 1, 'running',
+                decode(repeat('00', 32), 'hex'), '' FROM generate_series(8, 9) n;
+        INSERT INTO attempts (row, id, request, number, offer, provider, model, status, reserved_ticks, created_at,
+                catalogue_digest)
+            SELECT n, decode(lpad(to_hex(n), 32, '0'), 'hex'), n, 1, 'a/b', 'a', 'b', 'reserved', 1, n, ''
+            FROM generate_series(8, 9) n";
+    const ENDED: &str = "UPDATE attempts SET status = 'released', ended_at = 1 WHERE row IN (2, 8);
+        UPDATE requests SET status = 'failed', finished_at = 1 WHERE number IN (2, 8)";
+    let place = place();
+    let Some(url) = place.engine.url() else { return };
+    postgres::bring_to(&url, 12, &[]);
+    place.engine.run(&history(1, 3));
+    place.engine.run(REOPENED);
+    drop(place.open());
+    place.engine.run(&open_are("2"));
+    place.engine.run(BEGUN);
+    place.engine.run(&open_are("2,8,9"));
+    // Who disputes does not end it.
+    place.engine.run("UPDATE attempts SET status = 'disputed', ended_at = 1 WHERE row = 9");
+    place.engine.run(ENDED);
+    place.engine.run(&open_are("9"));
+}

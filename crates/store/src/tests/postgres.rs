@@ -9,6 +9,8 @@ mod broken;
 mod budgets;
 #[path = "credits.rs"]
 mod credits;
+#[path = "doubtful.rs"]
+mod doubtful;
 #[path = "earlier.rs"]
 mod earlier;
 #[path = "ledger.rs"]

@@ -8,6 +8,8 @@ mod budgets;
 mod crash;
 #[path = "credits.rs"]
 mod credits;
+#[path = "doubtful.rs"]
+mod doubtful;
 #[path = "earlier.rs"]
 mod earlier;
 #[path = "files.rs"]

@@ -203,16 +203,19 @@ pub fn failed_over(picture: &Picture, down: &str) {
     saved_files(std::slice::from_ref(picture));
 }
 
-pub fn summary(pictures: &[Picture], charged: Ticks, billed: Ticks, saved: Ticks) {
+pub fn summary(pictures: &[Picture], (charged, doubted): (Ticks, Ticks), billed: Ticks, saved: Ticks) {
     let verdict = if charged == billed { "equal, to the last digit" } else { "NOT equal" };
     output::line(format!(
         "\n{} pictures. The gateway's books say {}, the providers' bills say {}: {verdict}.",
         pictures.len(),
-        output::dollars(charged),
+        marked(charged, !doubted.is_zero()),
         output::dollars(billed),
     ));
     let doubtful = pictures.iter().any(saving_is_doubtful);
     output::line(format!("Saved against {BASELINE}: {}.", marked(saved, doubtful)));
+    if doubtful || !doubted.is_zero() {
+        output::line(doubt::LEGEND);
+    }
 }
 
 pub(super) fn stay(demo: &Demo) {

@@ -78,17 +78,18 @@ async fn what_a_refusal_says_would_fit_fits_under_every_other_limit_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_in_pictures_says_how_many_would_fit() {
     let house = House::open(68).await;
+    let of_default = BudgetScope { project: Part::Only("default".to_owned()), ..BudgetScope::default() };
     let two = Budget {
         unit: BudgetUnit::Images,
         limit: 2,
         zone: "Europe/Vienna".to_owned(),
-        ..budget(BudgetScope::default(), Ticks::ZERO, BudgetMode::Hard)
+        ..budget(of_default, Ticks::ZERO, BudgetMode::Hard)
     };
     house.store.create_budget(two).await.expect("it is made");
     let mut request = ask("auto");
     request.n = 3;
     let refusal = house.engine.generate(incoming(request)).await.expect_err("three are too many");
-    let expected = "The budget of 2 images per day (Europe/Vienna) for everything has 2 images left, and this \
+    let expected = "The budget of 2 images per day (Europe/Vienna) for project default has 2 images left, and this \
                     request could take 3 images (0 images settled,";
     assert!(refusal.message.starts_with(expected), "{}", refusal.message);
     assert!(refusal.message.contains("ask for fewer pictures. 2 pictures by "), "{}", refusal.message);

@@ -20,6 +20,13 @@ async fn replica(fakes: &Arc<Fakes>, database: &Database) -> House {
     .await
 }
 
+/// Waits until a call of this replica is in the books.
+async fn until_reserved(house: &House) {
+    while house.store.open_attempts().await.expect("the books can be read").is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repetition_at_another_replica_waits_and_is_not_bought_again() {
     let Some(database) = Database::new() else { return };
@@ -30,7 +37,7 @@ async fn a_repetition_at_another_replica_waits_and_is_not_bought_again() {
         Incoming { idempotency_key: Some("both-1".to_owned()), ..incoming(ask("openai/gpt-image-2")) };
     let repeated = Incoming { retry_count: 1, ..keyed.clone() };
     let later = async {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        until_reserved(&one).await;
         two.engine.generate(repeated).await
     };
     let (first, second) = tokio::join!(one.engine.generate(keyed), later);
@@ -42,7 +49,7 @@ async fn a_repetition_at_another_replica_waits_and_is_not_bought_again() {
     let plain = incoming(ask("openai/gpt-image-2"));
     let repeated = Incoming { retry_count: 1, ..plain.clone() };
     let later = async {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        until_reserved(&one).await;
         two.engine.generate(repeated).await
     };
     let (first, second) = tokio::join!(one.engine.generate(plain), later);
