@@ -262,7 +262,8 @@ impl Inner {
 }
 
 fn told_lost(url: &CountersUrl, error: &RedisError) {
-    tracing::warn!(%error, server = %url, "Redis does not answer: each replica counts its own share");
+    let so = "each replica counts its own share, and finds out itself which offers rest";
+    tracing::warn!(%error, server = %url, "Redis does not answer: {so}");
 }
 
 async fn keep_connected(inner: Arc<Inner>) {
