@@ -3,6 +3,8 @@
 //! What the books have never seen is no mistake by itself: a project may be new, a name of before may be gone. So it
 //! is a note on standard error, and the answer stays as it is.
 
+use crate::books::Books;
+use crate::failure::Result;
 use crate::output;
 use gallerist_routing::nearest::nearest;
 use serde_json::Value;
@@ -17,12 +19,20 @@ pub fn note(what: &str, asked: &str, known: Vec<String>) {
     }
 }
 
-/// So of the name of a project, which a list of them knows.
-pub fn note_project(asked: Option<&str>, projects: &Value) {
-    if let Some(asked) = asked {
-        let found = projects["data"].as_array().map(Vec::as_slice).unwrap_or_default().iter();
-        note("project", asked, found.filter_map(|one| one["id"].as_str()).map(str::to_owned).collect());
-    }
+/// So of a project that a page of nothing was asked for.
+pub fn note_project(page: &Value, asked: Option<&str>, books: &Books) -> Result<()> {
+    let Some(asked) = asked.filter(|_| page["data"].as_array().is_some_and(Vec::is_empty)) else {
+        return Ok(());
+    };
+    note("project", asked, projects(books)?);
+    Ok(())
+}
+
+/// The projects that the books know.
+pub fn projects(books: &Books) -> Result<Vec<String>> {
+    let known = books.projects()?;
+    let each = known["data"].as_array().map(Vec::as_slice).unwrap_or_default().iter();
+    Ok(each.filter_map(|one| one["id"].as_str()).map(str::to_owned).collect())
 }
 
 fn unknown(what: &str, asked: &str, known: Vec<String>) -> Option<String> {

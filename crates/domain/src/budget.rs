@@ -350,14 +350,19 @@ impl Budget {
         self.window.around(at, &TimeZone::get(&self.zone).unwrap_or(TimeZone::UTC))
     }
 
-    /// In words, as `100 USD per month for project shop`; with the zone of its calendar where that is not UTC.
+    /// In words, as `100 USD per month for project shop`.
     pub fn words(&self) -> String {
+        format!("{} {}", self.unit.words(self.limit), self.reach_words())
+    }
+
+    /// What it limits, as `per month for project shop`; with the zone of its calendar where that is not UTC.
+    pub fn reach_words(&self) -> String {
         let window = match self.window {
             BudgetWindow::Forever => "in all".to_owned(),
             window if self.zone == "UTC" => format!("per {}", window.as_str()),
             window => format!("per {} ({})", window.as_str(), self.zone),
         };
-        format!("{} {window} for {}", self.unit.words(self.limit), self.scope.words())
+        format!("{window} for {}", self.scope.words())
     }
 }
 

@@ -67,6 +67,9 @@ pub struct Limits {
     pub sweep_every_ms: u64,
     /// Time that one open job is asked for in a sweep, and that fetching its pictures may take.
     pub look_up_ms: u64,
+    /// How long a request that a stop cut short waits, from the start of its job, for one that goes on running or
+    /// whose pictures cannot be fetched.
+    pub job_wait_ms: u64,
     /// Memory for answers that a repetition may join just after they were sent.
     pub recent_answer_bytes_max: usize,
     /// Pause between looks at what may be worth an alert.
@@ -99,6 +102,7 @@ impl Default for Limits {
             retention_days: None,
             sweep_every_ms: 30_000,
             look_up_ms: 20_000,
+            job_wait_ms: 3_600_000,
             recent_answer_bytes_max: 4 << 20,
             watch_every_ms: 30_000,
             balance_every_ms: Some(3_600_000),
@@ -118,9 +122,9 @@ pub struct EngineSettings {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
-    /// The offer that savings of routes are measured against.
     /// Routes and migrations. What a route does not say is as below.
     pub names: NameBook,
+    /// The offer that savings are measured against.
     pub baseline: Option<OfferId>,
     /// How deep pictures are checked by default.
     pub check_depth: Depth,
@@ -133,4 +137,30 @@ pub struct EngineSettings {
     /// Where replicas count rates together and tell each other which offers rest; absent: each counts its share and
     /// goes by its own health.
     pub counters: Option<Counters>,
+}
+
+impl EngineSettings {
+    /// Usual limits, no routes, no baseline, pictures checked by their headers, no prompts kept, no feeds, nothing
+    /// counted with others.
+    pub fn new(
+        catalogue: Arc<Catalogue>,
+        providers: Vec<ProviderSettings>,
+        store: Store,
+        clock: Arc<dyn Clock>,
+    ) -> EngineSettings {
+        EngineSettings {
+            catalogue,
+            providers,
+            store,
+            clock,
+            limits: Limits::default(),
+            names: NameBook::default(),
+            baseline: None,
+            check_depth: Depth::Header,
+            moderation_failover: false,
+            store_prompts: false,
+            feeds: FeedSettings::default(),
+            counters: None,
+        }
+    }
 }

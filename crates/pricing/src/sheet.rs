@@ -28,6 +28,14 @@ pub enum Confidence {
 }
 
 impl Confidence {
+    const ALL: [Confidence; 4] =
+        [Confidence::Official, Confidence::ThirdParty, Confidence::Derived, Confidence::Unverified];
+
+    /// Of what [`Confidence::as_str`] says.
+    pub fn from_word(word: &str) -> Option<Confidence> {
+        Confidence::ALL.into_iter().find(|confidence| confidence.as_str() == word)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Confidence::Official => "official",

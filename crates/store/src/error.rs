@@ -79,8 +79,8 @@ pub struct Breach {
     pub budget: Option<BudgetId>,
     /// For people; may be empty.
     pub name: String,
-    /// The budget in words, as `100 USD per month for project shop`.
-    pub words: String,
+    /// What it limits in words, without the limit, as `per month for project shop`.
+    pub reach: String,
     /// Which of its counters; empty where it has one.
     pub subject: String,
     pub unit: BudgetUnit,
@@ -116,12 +116,13 @@ impl Breach {
 
     /// The budget in words as the refused are told them: of a shared one without its limit, which beside what is left
     /// would tell what the others spent.
-    pub fn told_words(&self) -> &str {
-        let limit = self.unit.words(self.limit);
-        match self.words.strip_prefix(&limit) {
-            Some(rest) if self.is_shared() => rest.trim_start(),
-            _ => &self.words,
-        }
+    pub fn told_words(&self) -> String {
+        if self.is_shared() { self.reach.clone() } else { self.words() }
+    }
+
+    /// The budget in words, as `100 USD per month for project shop`.
+    fn words(&self) -> String {
+        format!("{} {}", self.unit.words(self.limit), self.reach)
     }
 
     /// Whether it says that the limit is used up, and not only that one request is larger than all of it.
@@ -152,7 +153,7 @@ impl Breach {
         let standing = BudgetStanding {
             budget: self.budget,
             name: self.name.clone(),
-            words: self.words.clone(),
+            words: self.words(),
             subject: self.subject.clone(),
             unit: self.unit,
             limit: self.limit,

@@ -21,8 +21,7 @@ mod value;
 
 pub(crate) use engine::{Postgres, Shared};
 pub(crate) use reader::Readers;
-pub(crate) use replica::OPEN_UNKNOWN;
-pub(crate) use replica::Replica;
+pub(crate) use replica::{OPEN_UNKNOWN, Replica};
 pub(crate) use trouble::is_full;
 pub use url::StoreUrl;
 

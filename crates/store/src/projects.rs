@@ -52,7 +52,12 @@ pub struct ProjectUsage {
 
 /// A project's cap in words: `100 USD in all for project shop`.
 pub fn cap_words(cap: Ticks, project: &ProjectId) -> String {
-    format!("{} in all for project {project}", BudgetUnit::Usd.words(cap.get()))
+    format!("{} {}", BudgetUnit::Usd.words(cap.get()), cap_reach_words(project))
+}
+
+/// What a project's cap limits, in words: `in all for project shop`.
+pub(crate) fn cap_reach_words(project: &ProjectId) -> String {
+    format!("in all for project {project}")
 }
 
 impl ProjectRecord {

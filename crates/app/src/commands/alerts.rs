@@ -54,9 +54,7 @@ pub fn run(command: &AlertsCommand, json: bool) -> Result<()> {
     };
     let books = Books::open(place, false)?;
     let answer = books.alerts(&asked)?;
-    if answer["data"].as_array().is_some_and(Vec::is_empty) && project.is_some() {
-        filters::note_project(project.as_deref(), &books.projects()?);
-    }
+    filters::note_project(&answer, project.as_deref(), &books)?;
     if json {
         output::json(&answer);
     } else {

@@ -51,9 +51,7 @@ pub fn run(command: &AuditCommand, json: bool) -> Result<()> {
     };
     let books = Books::open(&command.place, false)?;
     let page = books.audit(question)?;
-    if page["data"].as_array().is_some_and(Vec::is_empty) && command.project.is_some() {
-        filters::note_project(command.project.as_deref(), &books.projects()?);
-    }
+    filters::note_project(&page, command.project.as_deref(), &books)?;
     if json {
         output::json(&page)
     } else {

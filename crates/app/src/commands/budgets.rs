@@ -258,9 +258,8 @@ fn print(answer: &Value) {
     if doubts {
         output::line(format!("\n{}", doubt::LEGEND));
     }
-    if budgets.iter().any(|budget| {
-        budget["limit"].as_str().map_or(budget["limit"] == 0, |text| !doubt::is_some(&json!(text)))
-    }) {
+    let is_nothing = |limit: &Value| *limit == 0 || (limit.is_string() && !doubt::is_some(limit));
+    if budgets.iter().any(|budget| is_nothing(&budget["limit"])) {
         output::line(
             "\nA limit of nothing refuses every request that could cost anything; a soft one tells of the first charge.",
         );

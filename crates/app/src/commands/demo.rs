@@ -241,7 +241,8 @@ impl Demo {
         )))
     }
 
-    /// What the books say about this run, and what of it rests on doubtful prices. A settlement follows its answer within milliseconds.
+    /// What the books say about this run, and what of it rests on doubtful prices. A settlement follows its answer
+    /// within milliseconds.
     async fn charged(&self, billed: Ticks) -> Result<(Ticks, Ticks)> {
         let path = format!("/v1/usage?from={}", crate::client::escaped(&self.started.to_string()));
         let deadline = Instant::now() + SETTLED_WITHIN;

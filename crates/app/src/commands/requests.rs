@@ -119,9 +119,7 @@ pub fn run(command: &RequestsCommand, json: bool) -> Result<()> {
                 true => books.disputed_requests(question)?,
                 false => books.requests(question)?,
             };
-            if page["data"].as_array().is_some_and(Vec::is_empty) && project.is_some() {
-                filters::note_project(project.as_deref(), &books.projects()?);
-            }
+            filters::note_project(&page, project.as_deref(), &books)?;
             if json { output::json(&page) } else { print_page(&page) }
         }
         Action::Show { id, place } => {

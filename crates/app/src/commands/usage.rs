@@ -97,8 +97,9 @@ fn note_unknown(books: &Books, asked: &[(&str, Option<&str>)]) -> Result<()> {
     for name in ["project", "key", "provider", "model"] {
         let wanted = asked.iter().find(|(one, _)| *one == name).and_then(|(_, wanted)| *wanted);
         let Some(wanted) = wanted else { continue };
+        // One that is new has no usage yet.
         if name == "project" {
-            filters::note_project(Some(wanted), &books.projects()?);
+            filters::note(name, wanted, filters::projects(books)?);
             continue;
         }
         let all = books.usage(&[("group_by", Some(name))])?;

@@ -342,15 +342,25 @@ fn sums(bill: &Bill, ours: &[BilledAttempt], model_of: &dyn Fn(&str) -> String) 
 /// Whether a stored line rested on a price below official, or read long before `at`.
 fn is_doubtful_line(line: &CostLine, at: Timestamp) -> bool {
     let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let official = Confidence::Official;
-    line.confidence.as_deref().zip(line.as_of).is_some_and(|(confidence, read)| {
-        confidence != official.as_str() || is_doubtful(official, read, today)
-    })
+    let confidence = line.confidence.as_deref().map(|word| {
+        // A word of a later version is not official.
+        Confidence::from_word(word).unwrap_or(Confidence::Unverified)
+    });
+    confidence.zip(line.as_of).is_some_and(|(confidence, read)| is_doubtful(confidence, read, today))
+}
+
+/// What a price line told, and what was billed for it, in ticks.
+#[derive(Default)]
+struct Predicted {
+    attempts: u64,
+    predicted: i128,
+    billed: i128,
+    doubtful: i128,
 }
 
 /// Every line of a charge has its share of what was billed, by its share of the charge.
 fn grades(ours: &[BilledAttempt], matching: &Matching, drift_basis_points: i64) -> Vec<Grade> {
-    let mut sums: BTreeMap<(String, String), (u64, i128, i128, i128)> = BTreeMap::new();
+    let mut sums: BTreeMap<(String, String), Predicted> = BTreeMap::new();
     for pair in &matching.pairs {
         let attempt = &ours[pair.attempt];
         let lines = attempt.charge_json.as_deref().map(stored_lines).unwrap_or_default();
@@ -365,10 +375,14 @@ fn grades(ours: &[BilledAttempt], matching: &Matching, drift_basis_points: i64) 
             };
             let doubtful = if is_doubtful_line(&line, attempt.created_at) { predicted } else { 0 };
             let sum = sums.entry((attempt.offer.to_string(), line.line)).or_default();
-            *sum = (sum.0 + 1, sum.1 + predicted, sum.2 + billed, sum.3 + doubtful);
+            sum.attempts += 1;
+            sum.predicted += predicted;
+            sum.billed += billed;
+            sum.doubtful += doubtful;
         }
     }
-    let grade = |((offer, line), (attempts, predicted, billed, doubtful)): (_, (u64, i128, i128, i128))| {
+    let grade = |((offer, line), sum): ((String, String), Predicted)| {
+        let Predicted { attempts, predicted, billed, doubtful } = sum;
         let error = divide_half_up((billed - predicted) * 10_000, predicted)?;
         let error_basis_points = i64::try_from(error).ok()?;
         let sign = if error_basis_points < 0 { "-" } else { "" };

@@ -20,7 +20,6 @@ use gallerist_imaging::Depth;
 use gallerist_pricing::{Facts, Offer};
 use gallerist_providers::Pending;
 use gallerist_store::{AttemptStatus, OpenAttempt, RequestStatus, Resolution, StoreError};
-use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -29,8 +28,6 @@ use tokio::time::{Instant, sleep_until};
 const DISPUTED_LOOK_UP_FOR: Duration = Duration::from_secs(3);
 /// Pause after a question that did not reach the provider.
 const UNANSWERED_PAUSE_MS: u64 = 1_000;
-/// For how long a request waits for a job that goes on running, or for a picture that cannot be fetched.
-const WAITED_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// Requests whose jobs are asked for at once.
 const LOOK_UPS_AT_ONCE: usize = 64;
 
@@ -67,10 +64,13 @@ async fn look_up(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreErro
         // What was not answered stays as it is on disk, for the next start.
         () = shared.stopping.cancelled() => return Ok(()),
     };
-    let waited_enough = shared.clock.now().duration_since(attempt.created_at) >= WAITED_FOR;
+    let waited = shared.clock.now().duration_since(attempt.created_at);
+    let waited_enough = waited.as_millis() >= i128::from(shared.limits.job_wait_ms);
     match found {
         Found::Nothing if reserved && waited_enough => {
-            give_up(shared, attempt, "the job had not ended an hour after it was started").await
+            let minutes = shared.limits.job_wait_ms / 60_000;
+            let reason = format!("the job had not ended {minutes} minutes after it was started");
+            give_up(shared, attempt, &reason).await
         }
         Found::Nothing => Ok(()),
         Found::Ended(_, brought) if brought.may_come_later() && !waited_enough => Ok(()),

@@ -1,25 +1,14 @@
 use super::*;
-use crate::settings::{EngineSettings, Limits};
+use crate::settings::EngineSettings;
 use gallerist_domain::{OfferId, Operation, Payer, ProjectId, SystemClock, Ticks};
 use gallerist_pricing::Catalogue;
 use gallerist_store::{NewAttempt, NewRequest, Reservation, Store};
 use jiff::Timestamp;
 
 async fn shared() -> Shared {
-    let settings = EngineSettings {
-        catalogue: Arc::new(Catalogue::embedded()),
-        providers: Vec::new(),
-        store: Store::open_temporary(Timestamp::now()).expect("a temporary store"),
-        clock: Arc::new(SystemClock),
-        limits: Limits::default(),
-        names: gallerist_routing::NameBook::default(),
-        baseline: None,
-        check_depth: Depth::Header,
-        moderation_failover: false,
-        store_prompts: false,
-        feeds: crate::feeds::FeedSettings::default(),
-        counters: None,
-    };
+    let store = Store::open_temporary(Timestamp::now()).expect("a temporary store");
+    let catalogue = Arc::new(Catalogue::embedded());
+    let settings = EngineSettings::new(catalogue, Vec::new(), store, Arc::new(SystemClock));
     Shared::new(settings).await.expect("it starts")
 }
 

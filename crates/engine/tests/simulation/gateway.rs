@@ -3,12 +3,9 @@
 use crate::scenario::{End, Moment};
 use crate::world::World;
 use gallerist_domain::{Clock, OfferId, ProjectId};
-use gallerist_engine::feeds::FeedSettings;
 use gallerist_engine::simulation::Carrier;
 use gallerist_engine::{Engine, EngineSettings, Limits, ProviderSettings};
-use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
-use gallerist_routing::NameBook;
 use gallerist_store::simulation::Disk;
 use gallerist_store::{Store, StoreError, StoreOptions};
 use std::path::Path;
@@ -94,19 +91,13 @@ impl Gateway {
                 images_per_minute: None,
             }
         });
+        let clock = Arc::clone(&world.clock) as _;
+        let usual = EngineSettings::new(Arc::clone(&CATALOGUE), providers.collect(), store.clone(), clock);
         let settings = EngineSettings {
-            counters: None,
-            catalogue: Arc::clone(&CATALOGUE),
-            providers: providers.collect(),
-            store: store.clone(),
-            clock: Arc::clone(&world.clock) as _,
             limits: Limits { deadline_ms: scenario.deadline_ms, ..Limits::default() },
-            names: NameBook::default(),
             baseline: Some(OfferId::new("openai", "gpt-image-2")),
-            check_depth: Depth::Header,
             moderation_failover: scenario.moderation_failover,
-            store_prompts: false,
-            feeds: FeedSettings::default(),
+            ..usual
         };
         let carrier = Arc::clone(world) as Arc<dyn Carrier>;
         match Engine::start_simulated(settings, carrier).await {

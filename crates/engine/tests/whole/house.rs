@@ -2,10 +2,8 @@
 
 use crate::comparison::{Dispute, compare, hits};
 use gallerist_domain::{Grants, ImageRequest, OfferId, Payer, ProjectId, SystemClock};
-use gallerist_engine::feeds::FeedSettings;
 use gallerist_engine::{Engine, EngineSettings, Incoming, Limits, ProviderSettings};
 use gallerist_fakes::{Fakes, FakesOptions};
-use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
 use gallerist_store::{
     AttemptRecord, AttemptStatus, RequestDetail, RequestFilter, RequestStatus, Store, StoreOptions,
@@ -69,19 +67,12 @@ impl House {
         let options = StoreOptions::new(folder.path(), Timestamp::now());
         let options = StoreOptions { durable: false, url, ..options };
         let store = Store::open(options).expect("the store opens");
+        let catalogue = Arc::new(Catalogue::embedded());
+        let usual = EngineSettings::new(catalogue, providers.collect(), store.clone(), Arc::new(SystemClock));
         let mut settings = EngineSettings {
-            catalogue: Arc::new(Catalogue::embedded()),
-            providers: providers.collect(),
-            store: store.clone(),
-            clock: Arc::new(SystemClock),
             limits: Limits { deadline_ms: 20_000, ..Limits::default() },
-            names: gallerist_routing::NameBook::default(),
             baseline: Some(OfferId::new("openai", "gpt-image-2")),
-            check_depth: Depth::Header,
-            moderation_failover: false,
-            store_prompts: false,
-            feeds: FeedSettings::default(),
-            counters: None,
+            ..usual
         };
         adjust(&mut settings);
         let engine = Engine::start(settings).await.expect("the engine starts");

@@ -13,7 +13,7 @@ use gallerist_domain::{
     Budget, BudgetId, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow, ImageRequest, Payer, Ticks,
 };
 use gallerist_engine::{Engine, EngineSettings, Incoming, RefusalKind};
-use gallerist_store::Store;
+use gallerist_store::{RequestDetail, RequestFilter, RequestStatus, Store};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -93,6 +93,9 @@ fn adjust(settings: &mut EngineSettings) {
     settings.limits.waiting_per_provider_max = REQUESTS;
     // What an engine leaves is taken over soon.
     settings.limits.sweep_every_ms = 500;
+    // A stand-in's broken file stays broken.
+    settings.limits.look_up_ms = 2_000;
+    settings.limits.job_wait_ms = 20_000;
     // An engine of one's own bills the time that a call stands in its line, so nobody stands there.
     let own = settings.providers.iter_mut().filter(|provider| provider.kind == "automatic1111");
     own.for_each(|provider| provider.concurrency_max = Some(1));
@@ -168,9 +171,22 @@ async fn count(mut tasks: JoinSet<Option<Result<(), RefusalKind>>>, served_min: 
 async fn ended(store: &Store) {
     let begun = Instant::now();
     while store.books().await.expect("it reads").open_reservations > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(90), "something never ends");
+        if begun.elapsed() >= Duration::from_secs(90) {
+            panic!("something never ends: {:#?}", running(store).await);
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// The requests that run, with their attempts.
+async fn running(store: &Store) -> Vec<RequestDetail> {
+    let filter = RequestFilter { limit: 1_000, ..RequestFilter::default() };
+    let page = store.requests(filter).await.expect("it reads");
+    let mut running = Vec::new();
+    for request in page.requests.iter().filter(|request| request.status == RequestStatus::Running) {
+        running.extend(store.request(request.id).await.expect("it reads"));
+    }
+    running
 }
 
 /// Buys the rest in small pieces: nearly all of the outermost budget could be used.

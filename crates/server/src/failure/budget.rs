@@ -60,7 +60,7 @@ impl From<&Breach> for BudgetDetails {
         BudgetDetails {
             id: breach.budget,
             name: breach.name.clone(),
-            budget: breach.told_words().to_owned(),
+            budget: breach.told_words(),
             subject: breach.subject.clone(),
             unit: breach.unit.as_str(),
             sums: (!breach.is_shared()).then(|| BudgetSums {

@@ -97,13 +97,12 @@ async fn an_unmet_limit_names_the_cheapest() {
     assert_eq!(body["error"]["gallerist"]["excluded"][0]["code"], "over_max_cost");
 }
 
-#[tokio::test]
-async fn a_cap_that_would_be_passed_is_told_in_figures() {
-    let mut refusal = Refusal::new(RefusalKind::BudgetExceeded, "a cap would be passed");
-    refusal.breach = Some(Box::new(Breach {
+/// Of the cap of a project.
+fn breach() -> Breach {
+    Breach {
         budget: None,
         name: String::new(),
-        words: "0.00000001 USD in all for project shop".to_owned(),
+        reach: "in all for project shop".to_owned(),
         subject: String::new(),
         unit: BudgetUnit::Usd,
         limit: 100,
@@ -117,7 +116,13 @@ async fn a_cap_that_would_be_passed_is_told_in_figures() {
         resets_at: None,
         about_offers: false,
         named_by_clients: false,
-    }));
+    }
+}
+
+#[tokio::test]
+async fn a_cap_that_would_be_passed_is_told_in_figures() {
+    let mut refusal = Refusal::new(RefusalKind::BudgetExceeded, "a cap would be passed");
+    refusal.breach = Some(Box::new(breach()));
     let offer = OfferId::new("bfl", "a");
     let trust = Some((Confidence::ThirdParty, jiff::civil::date(2026, 11, 22)));
     let quality = Some("low".to_owned());
@@ -138,20 +143,10 @@ async fn a_cap_that_projects_share_is_told_without_the_sums_of_the_others() {
     let breach = Breach {
         budget: Some("019ab3f2-0000-7000-8000-000000000000".parse().unwrap()),
         name: "house".to_owned(),
-        words: "0.00000001 USD per day for everything".to_owned(),
-        subject: String::new(),
-        unit: BudgetUnit::Usd,
-        limit: 100,
-        settled: 60,
-        held: 20,
-        disputed: 5,
-        doubtful: 7,
-        asked: 40,
+        reach: "per day for everything".to_owned(),
         project: None,
-        window_start: None,
         resets_at: Some("2026-12-01T00:00:00Z".parse().unwrap()),
-        about_offers: false,
-        named_by_clients: false,
+        ..breach()
     };
     let words = "the budget \"house\" per day for everything has 0.0000000015 USD left, and this request could take \
                  0.000000004 USD";

@@ -63,19 +63,13 @@ impl House {
             }
         });
         let store = Store::open_temporary(Timestamp::now()).unwrap();
+        let catalogue = Arc::new(Catalogue::embedded());
+        let usual = EngineSettings::new(catalogue, providers.collect(), store.clone(), Arc::new(SystemClock));
         let settings = EngineSettings {
-            catalogue: Arc::new(Catalogue::embedded()),
-            providers: providers.collect(),
-            store: store.clone(),
-            clock: Arc::new(SystemClock),
             limits: Limits { deadline_ms: 20_000, ..Limits::default() },
             names,
             baseline: Some(OfferId::new("openai", "gpt-image-2")),
-            check_depth: gallerist_imaging::Depth::Header,
-            moderation_failover: false,
-            store_prompts: false,
-            feeds: gallerist_engine::feeds::FeedSettings::default(),
-            counters: None,
+            ..usual
         };
         let engine = Engine::start(settings).await.unwrap();
         let key = make_key(&store, Scopes::USUAL).await;

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::counters::Counters;
 use crate::StoreError;
 use crate::error::Breach;
-use crate::projects::cap_words;
+use crate::projects::cap_reach_words;
 use crate::sql::{Row, Sql, Tally, params};
 use crate::words::{self, Movement, statements};
 
@@ -178,7 +178,7 @@ pub(crate) fn hold_within_cap(
         Ok(Breach {
             budget: None,
             name: String::new(),
-            words: cap_words(Ticks::new(limit), project),
+            reach: cap_reach_words(project),
             subject: String::new(),
             unit,
             limit,

@@ -214,7 +214,7 @@ fn breach(
     Ok(StoreError::BudgetExceeded(Box::new(Breach {
         budget: Some(budget.id),
         name: budget.name.clone(),
-        words: budget.words(),
+        reach: budget.reach_words(),
         subject: subject.to_owned(),
         unit: budget.unit,
         limit: budget.limit,

@@ -52,7 +52,8 @@ const TAKE_ATTEMPTS: &str = "UPDATE attempts SET replica = ?1
         SELECT number FROM replicas WHERE ended_at IS NOT NULL
             OR (?2 AND seen_at < clock_timestamp() - make_interval(secs => 15)) FOR UPDATE SKIP LOCKED)";
 const TAKE_REQUESTS: &str = "UPDATE requests SET replica = ?1
-    WHERE number = ANY (ARRAY(SELECT request FROM running_requests)) AND status = 'running' AND replica <> ?1 AND replica IN (
+    WHERE number = ANY (ARRAY(SELECT request FROM running_requests))
+        AND status = 'running' AND replica <> ?1 AND replica IN (
         SELECT number FROM replicas WHERE ended_at IS NOT NULL
             OR (?2 AND seen_at < clock_timestamp() - make_interval(secs => 15)) FOR UPDATE SKIP LOCKED)
     RETURNING id";

@@ -105,28 +105,18 @@ async fn a_compatible_upstream_is_paid_by_its_own_prices_beside_openai() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adapter_that_does_not_exist_is_named_at_the_start() {
     let house = House::open(83).await;
-    let settings = EngineSettings {
-        catalogue: catalogue(&VLLM.replace("adapter = \"openai\"", "adapter = \"opeanai\"")),
-        providers: vec![ProviderSettings {
-            name: "cellar".to_owned(),
-            kind: "vllm".to_owned(),
-            region: String::new(),
-            base_url: "http://127.0.0.1:8000/v1".to_owned(),
-            key: String::new().into(),
-            concurrency_max: None,
-            images_per_minute: None,
-        }],
-        store: house.store.clone(),
-        clock: Arc::new(gallerist_domain::SystemClock),
-        limits: gallerist_engine::Limits::default(),
-        names: gallerist_routing::NameBook::default(),
-        baseline: None,
-        check_depth: gallerist_imaging::Depth::Header,
-        moderation_failover: false,
-        store_prompts: false,
-        feeds: gallerist_engine::feeds::FeedSettings::default(),
-        counters: None,
+    let cellar = ProviderSettings {
+        name: "cellar".to_owned(),
+        kind: "vllm".to_owned(),
+        region: String::new(),
+        base_url: "http://127.0.0.1:8000/v1".to_owned(),
+        key: String::new().into(),
+        concurrency_max: None,
+        images_per_minute: None,
     };
+    let catalogue = catalogue(&VLLM.replace("adapter = \"openai\"", "adapter = \"opeanai\""));
+    let clock = Arc::new(gallerist_domain::SystemClock);
+    let settings = EngineSettings::new(catalogue, vec![cellar], house.store.clone(), clock);
     let Err(error) = Engine::start(settings).await else { panic!("nobody speaks that") };
     assert!(matches!(error, StartError::UnknownAdapter { .. }), "{error}");
     assert!(error.to_string().contains("\"opeanai\""), "{error}");
