@@ -4,8 +4,10 @@
 //! a command first needs them, limits are asked of what the commands before have made of them, and each row is written
 //! once, ahead of any statement that speaks of those rows and at the end. What a command added that is refused then is
 //! taken back, as long as nothing of it was written.
+//!
+//! Payments run the same few statements again and again; those stay at hand until the group ends.
 
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection, params_from_iter};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -25,6 +27,8 @@ type Key = (usize, i64);
 pub(super) struct Transaction<'a> {
     connection: &'a Connection,
     totals: RefCell<Totals>,
+    /// The statements of payments by their texts: few enough to be looked through.
+    at_hand: RefCell<Vec<(Box<str>, CachedStatement<'a>)>>,
 }
 
 /// Where a transaction stands before a command.
@@ -82,7 +86,7 @@ impl Sums {
 impl<'a> Transaction<'a> {
     /// Of a connection on which one was begun.
     pub(super) fn new(connection: &'a Connection) -> Transaction<'a> {
-        Transaction { connection, totals: RefCell::default() }
+        Transaction { connection, totals: RefCell::default(), at_hand: RefCell::default() }
     }
 
     pub(super) fn mark(&self) -> Mark {
@@ -142,9 +146,27 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
+    /// Runs a statement that changes rows; how many.
+    fn run(&self, statement: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        if !is_run_beside_others(statement) {
+            self.before(statement)?;
+            return Sql::execute(self.connection, statement, values);
+        }
+        let mut at_hand = self.at_hand.borrow_mut();
+        let place = match at_hand.iter().position(|(text, _)| **text == *statement) {
+            Some(place) => place,
+            None => {
+                at_hand.push((statement.into(), self.connection.prepare_cached(statement)?));
+                at_hand.len() - 1
+            }
+        };
+        Ok(at_hand[place].1.execute(params_from_iter(values))? as u64)
+    }
+
     /// Writes and forgets the totals where a statement may speak of them.
     fn before(&self, statement: &str) -> Result<(), StoreError> {
-        if self.totals.borrow().rows.is_empty() || is_beside_totals(statement) {
+        let speaks = TABLES.iter().any(|table| statement.contains(table));
+        if !speaks || self.totals.borrow().rows.is_empty() {
             return Ok(());
         }
         self.write_totals()?;
@@ -171,8 +193,8 @@ fn key(tally: &'static Tally, row: i64) -> Key {
     (std::ptr::from_ref(tally).addr(), row)
 }
 
-fn is_beside_totals(statement: &str) -> bool {
-    BESIDE.iter().any(|end| statement.ends_with(end)) || !TABLES.iter().any(|table| statement.contains(table))
+fn is_run_beside_others(statement: &str) -> bool {
+    BESIDE.iter().any(|end| statement.ends_with(end))
 }
 
 impl Sql for Transaction<'_> {
@@ -181,18 +203,20 @@ impl Sql for Transaction<'_> {
     }
 
     fn execute(&self, statement: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        self.before(statement)?;
-        Sql::execute(self.connection, statement, values)
+        self.run(statement, values)
     }
 
     fn put(&self, statement: &str, values: &[Value<'_>], rows: Option<u64>) -> Result<(), StoreError> {
-        self.before(statement)?;
-        Sql::put(self.connection, statement, values, rows)
+        let changed = self.run(statement, values)?;
+        if let Some(rows) = rows {
+            assert_eq!(changed, rows, "the rows that it must change exist once: {statement}");
+        }
+        Ok(())
     }
 
     fn insert(&self, statement: &str, values: &[Value<'_>]) -> Result<i64, StoreError> {
-        self.before(statement)?;
-        Sql::insert(self.connection, statement, values)
+        self.run(statement, values)?;
+        Ok(self.connection.last_insert_rowid())
     }
 
     fn query(&self, statement: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StoreError> {
