@@ -15,8 +15,8 @@ use crate::{Store, StoreError};
 const QUARTER_MICROSECONDS: i64 = 15 * 60 * 1_000_000;
 /// How long after `since` the last request that is looked for was accepted, at least.
 const STRETCHES: i64 = 3;
-/// Longer than any request waits between its acceptance and its row.
-const HOUR_MICROSECONDS: i64 = 60 * 60 * 1_000_000;
+/// Longer than a reservation waits for its row.
+const MINUTE_MICROSECONDS: i64 = 60 * 1_000_000;
 
 // What failed for free is left out: it hides what was paid from a repetition that looks for it.
 macro_rules! repeatable {
@@ -32,14 +32,14 @@ statements! {
     // By quarter of an hour.
     BY_TIME = concat!("SELECT r.id FROM requests r JOIN projects p ON p.number = r.project
         WHERE r.created_at / 900000000 IN (?5, ?6, ?7) AND ", repeatable!());
-    // By 1,024 rows in a row, as they were written, from the newest back to one that was written before `since`: rows
-    // are numbered as they are written, and none is accepted later than that. So many are ten pages that each commit
-    // writes, whatever the rate; those of a quarter of an hour would be a page for each request that it has.
+    // By 2,048 rows in a row, as they were written, from the newest back to the first for which money was held since:
+    // what was accepted since was written since, and rows are numbered as they are written. One block more, because
+    // two that are written at once may come in another order than their times. A block is some twenty pages for all
+    // commits to write, whatever the rate; in a quarter of an hour each request would have a page of its own.
     BY_NUMBER = concat!("WITH RECURSIVE blocks (block) AS (
-            SELECT max(number) / 1024 FROM requests UNION ALL SELECT block - 1 FROM blocks
-            WHERE block > (SELECT coalesce((SELECT number FROM requests WHERE created_at < ?5
-                ORDER BY created_at DESC LIMIT 1), 0)) / 1024)
-        SELECT r.id FROM blocks CROSS JOIN requests r INDEXED BY requests_repeated ON r.number / 1024 = blocks.block
+            SELECT max(number) / 2048 FROM requests UNION ALL SELECT block - 1 FROM blocks
+            WHERE block >= (SELECT request FROM attempts WHERE created_at >= ?5 ORDER BY created_at LIMIT 1) / 2048)
+        SELECT r.id FROM blocks CROSS JOIN requests r INDEXED BY requests_repeated ON r.number / 2048 = blocks.block
             JOIN projects p ON p.number = r.project WHERE r.created_at < ?6 AND ", repeatable!());
 }
 
@@ -66,13 +66,13 @@ fn find(
     since: i64,
 ) -> Result<Option<RequestId>, StoreError> {
     let (project, quarter) = (project.as_str(), since.div_euclid(QUARTER_MICROSECONDS));
-    let (before, end) = (since - HOUR_MICROSECONDS, (quarter + STRETCHES) * QUARTER_MICROSECONDS);
+    let (begin, end) = (since - MINUTE_MICROSECONDS, (quarter + STRETCHES) * QUARTER_MICROSECONDS);
     match connection.dialect() {
-        Dialect::Sqlite => connection.query_opt(
-            BY_NUMBER,
-            params![fingerprint, project, key_id, since, before, end],
-            |row| words::request_id(row, 0),
-        ),
+        Dialect::Sqlite => {
+            connection.query_opt(BY_NUMBER, params![fingerprint, project, key_id, since, begin, end], |row| {
+                words::request_id(row, 0)
+            })
+        }
         Dialect::Postgres => connection.query_opt(
             BY_TIME,
             params![fingerprint, project, key_id, since, quarter, quarter + 1, quarter + 2],

@@ -75,7 +75,9 @@ async fn a_repetition_is_found_behind_thousands_of_other_requests_and_not_beyond
     let accepted = async |second: i64| {
         let request = NewRequest { accepted_at: at(second), ..new_request(&project("default"), 7, None) };
         let id = request.id;
-        store.reserve(first(request, vec![attempt(1, "openai", 10)])).await.unwrap();
+        // It may have waited for some minutes.
+        let reservation = first(request, vec![attempt(1, "openai", 10)]);
+        store.reserve(Reservation { now: at(second + 200), ..reservation }).await.unwrap();
         id
     };
     let key_id = || payer(&project("default")).key_id.clone();
