@@ -60,7 +60,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database that holds the books instead of `data_dir`.
     pub store_url: Option<StoreUrl>,
-    /// Where several gateways count rates together.
+    /// Where several gateways count rates together and tell each other which offers rest.
     pub redis_url: Option<CountersUrl>,
     /// What can be ordered, with the accepted prices of feeds.
     pub catalogue: Arc<Catalogue>,

@@ -11,6 +11,7 @@ use crate::exchange::{Exchange, Exchanged};
 use crate::market::Market;
 use crate::queue::Caller;
 use crate::refusal::FailedAttempt;
+use crate::rests::Found;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::future::join_all;
 use gallerist_domain::{AttemptId, Blame, Fault, FaultKind, ImageCall, Metered, ProjectId, RequestId, Ticks};
@@ -150,7 +151,7 @@ impl Surroundings<'_> {
         let exchanged = match place {
             Err(fault) => Exchanged::never_sent(fault),
             Ok(_place) => {
-                self.shared.health().offers[planned.index].started(self.shared.now_ms());
+                self.note_start(planned);
                 let exchange = Exchange {
                     shared: self.shared,
                     provider,
@@ -219,21 +220,37 @@ impl Surroundings<'_> {
         }
     }
 
+    /// Says that a call is being sent; the others leave a probe to it.
+    fn note_start(self, planned: &PlannedOffer<'_>) {
+        let is_probe = self.shared.health().offers[planned.index].started(self.shared.now_ms());
+        if let Some(rests) = self.shared.rests.as_ref().filter(|_| is_probe) {
+            rests.probes();
+        }
+    }
+
     fn note_health(self, planned: &PlannedOffer<'_>, fault: Option<&Fault>, latency_ms: u64) {
         let now_ms = self.shared.now_ms();
-        let mut book = self.shared.health();
-        let health = &mut book.offers[planned.index];
-        let Some(fault) = fault else { return health.succeeded(now_ms, latency_ms) };
-        match (fault.kind, fault.retry_after_ms) {
-            (FaultKind::RateLimited | FaultKind::Overloaded, Some(wait_ms)) => {
-                health.asked_to_wait(now_ms, wait_ms)
-            }
-            _ if fault.blame == Blame::Provider => {
-                if let Some(rest_ms) = book.failed(planned.index, now_ms) {
+        let found = {
+            let mut book = self.shared.health();
+            let health = &mut book.offers[planned.index];
+            match fault.map(|fault| (fault.kind, fault.retry_after_ms, fault.blame)) {
+                None => health.succeeded(now_ms, latency_ms).then_some(Found::Recovered),
+                Some((FaultKind::RateLimited | FaultKind::Overloaded, Some(wait_ms), _)) => {
+                    health.asked_to_wait(now_ms, wait_ms);
+                    Some(Found::AskedToWait)
+                }
+                Some((_, _, Blame::Provider)) => book.failed(planned.index, now_ms).map(|rest_ms| {
                     tracing::warn!(offer = %planned.offer.id, rest_ms, "an offer failed repeatedly and rests");
+                    Found::Failed
+                }),
+                Some(_) => {
+                    health.ended_neutrally();
+                    None
                 }
             }
-            _ => health.ended_neutrally(),
+        };
+        if let (Some(rests), Some(found)) = (&self.shared.rests, found) {
+            rests.found(planned.index, found);
         }
     }
 }

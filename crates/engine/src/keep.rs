@@ -1,17 +1,14 @@
 //! Pictures in our own store: kept for clients that went away, for addresses, and for replays.
 
 use crate::answer::{Answer, AnswerMeta, DeliveredImage};
+use crate::persist::AWAITED_PAUSES;
 use crate::shared::Shared;
 use gallerist_domain::{Chunks, ImageData, RequestId};
 use gallerist_imaging::decode_base64;
 use gallerist_store::{NewPicture, Picture, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::sleep;
-
-/// Pauses before each further try to keep a picture while the database is away; the client waits meanwhile.
-const AWAY_PAUSES_MS: &[u64] = &[100, 400, 1_500, 3_000];
 
 impl Shared {
     /// Puts the pictures of an answer on disk for a while. Whether all of them are there.
@@ -49,10 +46,10 @@ impl Shared {
     /// Puts a picture on disk; a database that is restarted is waited for a little, because whoever repeats the
     /// request is promised the same pictures.
     async fn put_picture(&self, picture: NewPicture) -> Result<(), StoreError> {
-        let mut pauses = AWAY_PAUSES_MS.iter();
+        let mut pauses = AWAITED_PAUSES.iter();
         loop {
             match (self.store.put_picture(picture.clone()).await, pauses.next()) {
-                (Err(StoreError::Away(_)), Some(pause)) => sleep(Duration::from_millis(*pause)).await,
+                (Err(StoreError::Away(_) | StoreError::Unanswered(_)), Some(pause)) => sleep(*pause).await,
                 (written, _) => return written,
             }
         }

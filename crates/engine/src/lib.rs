@@ -40,6 +40,7 @@ mod recover;
 mod refusing;
 mod repetition;
 mod replay;
+mod rests;
 mod room;
 mod shared;
 mod tasks;
@@ -98,8 +99,10 @@ impl Engine {
         }
         let jobs = recover::at_start(&shared).await?;
         insight::refresh(&shared).await;
+        let ear = rests::at_start(&shared).await;
         feeds::poll_in_background(&shared);
         shared.tasks.spawn(recover::keep_order(Arc::clone(&shared), jobs));
+        shared.tasks.spawn(rests::keep_telling(Arc::clone(&shared), ear));
         shared.tasks.spawn(room::keep_trying(Arc::clone(&shared)));
         shared.tasks.spawn(watch::keep_watch(Arc::clone(&shared)));
         shared.tasks.spawn(balances::keep_reading(Arc::clone(&shared)));
@@ -250,6 +253,12 @@ impl Engine {
     /// How the server stands on which replicas share rates; `None` where there is none.
     pub fn shared_rates(&self) -> Option<SharedState> {
         self.shared.door.shared_state()
+    }
+
+    /// Times that an offer rested here because another replica found that it has to; `None` where replicas
+    /// share nothing.
+    pub fn rests_heard(&self) -> Option<u64> {
+        self.shared.rests.as_ref().map(rests::Rests::heard)
     }
 
     /// Where the calls of a request stand that wait for a place at their provider, the next one first.

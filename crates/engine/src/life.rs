@@ -423,8 +423,8 @@ impl Life {
     }
 
     /// Writes what is known: ends of attempts and, with `finish`, the end of the request. What cannot be
-    /// written now is not forgotten: ends go with the next writing, the end of the request is tried again by a
-    /// task of the engine.
+    /// written now is not forgotten: ends go with the next writing; the end of the request, which somebody is about
+    /// to be told, is waited for a little and then tried again by a task of the engine.
     pub(crate) async fn conclude(&mut self, finish: Option<RequestEnd>) {
         let Some(conclusion) = self.conclusion(finish) else { return };
         let Err(error) = self.shared.store.conclude(conclusion.clone()).await else { return };
@@ -433,7 +433,7 @@ impl Life {
             self.ends = conclusion.ends;
             return;
         }
-        persist::in_background(&self.shared, conclusion, error);
+        persist::before_the_answer(&self.shared, conclusion, error).await;
     }
 
     /// As [`Life::conclude`], without waiting: the commit follows within milliseconds, shared with others.

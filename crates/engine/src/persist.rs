@@ -1,7 +1,8 @@
 //! A known end that the database refused is written again: it is what somebody paid.
 //!
-//! It happens in a task of the engine, never while a client waits: soon at first, then again and again for as long
-//! as the database fails. What waits for long is taken for broken off by a sweep (`recover.rs`), here or at
+//! A client that sent an `Idempotency-Key` waits for it a little, because what it is told must be on disk for whoever
+//! repeats the request. Beyond that it happens in a task of the engine, while no client waits: soon at first, then
+//! again and again for as long as the database fails. What waits for long is taken for broken off by a sweep (`recover.rs`), here or at
 //! another replica, which disputes it because nobody else knows how it ended. Here it is known: such a dispute is
 //! resolved by the end that was to be written.
 
@@ -25,8 +26,29 @@ const PAUSES: &[Duration] = &[
     Duration::from_secs(10),
 ];
 
+/// Pauses before each further try while a client waits for what it will be told: about as long as a database takes
+/// that is restarted, and less than the patience of those who ask.
+pub(crate) const AWAITED_PAUSES: &[Duration] = &[
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_millis(1_500),
+    Duration::from_secs(3),
+    Duration::from_secs(5),
+];
+
 /// Pause between two tries after these.
 const LONG_PAUSE: Duration = Duration::from_secs(3);
+
+/// Goes on trying to write a conclusion whose first try failed with `error`, for as long as a client may wait for
+/// that; then in the background.
+pub(crate) async fn before_the_answer(shared: &Arc<Shared>, conclusion: Conclusion, error: StoreError) {
+    let Shared { store, clock, .. } = &**shared;
+    let written =
+        persevere_within(AWAITED_PAUSES, error, || write(store, &**clock, conclusion.clone())).await;
+    if let Err(error) = written {
+        in_background(shared, conclusion, error);
+    }
+}
 
 /// Goes on trying to write a conclusion whose first try failed with `error`. Must be called inside tokio.
 pub(crate) fn in_background(shared: &Arc<Shared>, conclusion: Conclusion, error: StoreError) {
@@ -48,12 +70,24 @@ async fn persevere<F>(pauses: &[Duration], error: StoreError, write: impl Fn() -
 where
     F: Future<Output = Result<(), StoreError>>,
 {
-    let mut written = if error.may_pass() { persist(pauses, error, &write).await } else { write().await };
+    let mut written = persevere_within(pauses, error, &write).await;
     while written.as_ref().is_err_and(StoreError::may_pass) {
         sleep(LONG_PAUSE).await;
         written = write().await;
     }
     written
+}
+
+/// As [`persevere`], with no more pauses than these.
+async fn persevere_within<F>(
+    pauses: &[Duration],
+    error: StoreError,
+    write: impl Fn() -> F,
+) -> Result<(), StoreError>
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    if error.may_pass() { persist(pauses, error, write).await } else { write().await }
 }
 
 /// Writes a conclusion of which others may have ended parts. Doing it twice is doing it once.

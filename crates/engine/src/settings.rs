@@ -134,7 +134,8 @@ pub struct EngineSettings {
     pub store_prompts: bool,
     /// Where prices are polled, and what earlier polls told.
     pub feeds: FeedSettings,
-    /// Where replicas count rates together; absent: each counts its share.
+    /// Where replicas count rates together and tell each other which offers rest; absent: each counts its share and
+    /// goes by its own health.
     pub counters: Option<Counters>,
 }
 

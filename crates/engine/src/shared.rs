@@ -8,6 +8,7 @@ use crate::market::Market;
 use crate::queue::{AccountLimits, Places};
 use crate::rates::{Door, LocalRates, Rates, SharedRates};
 use crate::refusing::Refusing;
+use crate::rests::Rests;
 use crate::settings::{EngineSettings, Limits, ProviderSettings};
 use crate::sharers::Sharers;
 use crate::simulation::Carrier;
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     /// What can be bought now; replaced as a whole.
     market: Mutex<Arc<Market>>,
     health: Mutex<HealthBook>,
+    /// Where replicas tell each other what they find of offers.
+    pub rests: Option<Rests>,
     /// What the books teach; replaced as a whole.
     insight: Mutex<Arc<Insight>>,
     started: Instant,
@@ -153,7 +156,7 @@ impl Shared {
             .iter()
             .map(|settings| ProviderRuntime::new(settings, &catalogue, &limits, &sharers))
             .collect::<Result<_, _>>()?;
-        let rates: Arc<dyn Rates> = match counters {
+        let rates: Arc<dyn Rates> = match counters.clone() {
             Some(counters) => Arc::new(SharedRates::new(counters, sharers.clone())),
             None => Arc::new(LocalRates::new(sharers.clone())),
         };
@@ -161,7 +164,10 @@ impl Shared {
         let market = Market::new(Arc::clone(feeds.base()), &providers);
         let fresh: [u8; 32] = blake3::hash(&random_bytes()).into();
         let secret = store.get_or_insert_meta("picture_secret", fresh.to_vec()).await?;
+        let offers: Vec<_> = market.offers.iter().zip(market.offer_providers.iter().copied()).collect();
+        let rests = counters.map(|counters| Rests::new(counters, &secret, &providers, &offers));
         Ok(Shared {
+            rests,
             health: Mutex::new(HealthBook::new(market.offers.len())),
             market: Mutex::new(Arc::new(market)),
             insight: Mutex::default(),

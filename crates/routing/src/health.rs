@@ -3,7 +3,8 @@
 //! Pure state machines: the time comes as an argument, in milliseconds of a monotonic clock. A breaker
 //! opens after consecutive failures, or when an offer fails far more often than its peers; it opens for
 //! longer each time and lets a single probe through when the rest is over. A provider's `retry-after` is
-//! a rest, not a failure.
+//! a rest, not a failure. What other replicas found comes in by [`Health::told`]; for a while a probe is
+//! the turn of one of them. Who brings it is no matter of this module.
 
 /// Failures in a row that open the breaker.
 const FAILURES_TO_OPEN: u32 = 5;
@@ -11,8 +12,10 @@ const FAILURES_TO_OPEN: u32 = 5;
 const REST_MS: u64 = 1_000;
 /// … up to this.
 const REST_MS_MAX: u64 = 60_000;
-/// Longest `retry-after` that is honoured.
-const RETRY_AFTER_MS_MAX: u64 = 600_000;
+/// Longest rest in milliseconds that is believed, of a provider's `retry-after` or of another replica.
+pub const REST_TOLD_MS_MAX: u64 = 600_000;
+/// Openings beyond which a rest grows no longer; more are believed of nobody.
+pub const OPENINGS_MAX: u32 = 16;
 /// Averages lose half their weight in this time.
 const HALF_LIFE_MS: f64 = 300_000.0;
 /// Weight that a single try has left after a quarter of an hour.
@@ -31,6 +34,15 @@ pub enum Verdict {
     Resting {
         for_ms: u64,
     },
+}
+
+/// What another replica found out about an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It shall rest: the provider asked for it (no openings), or its breaker has opened so often.
+    Rest { for_ms: u64, openings: u32 },
+    /// A try succeeded after its breaker had opened.
+    Well,
 }
 
 /// An average whose past fades with time.
@@ -73,6 +85,8 @@ pub struct Health {
     rest_until_ms: u64,
     /// A probe is under way.
     probing: bool,
+    /// Until when the probe is another replica's to make.
+    others_turn_until_ms: u64,
     latency: Decayed,
     success: Decayed,
 }
@@ -84,26 +98,66 @@ impl Health {
         }
         match (self.openings, self.probing) {
             (0, _) => Verdict::Ready,
+            (_, false) if now_ms < self.others_turn_until_ms => {
+                Verdict::Resting { for_ms: self.others_turn_until_ms - now_ms }
+            }
             (_, false) => Verdict::Probe,
             // Someone else is finding out; come back after a first rest.
             (_, true) => Verdict::Resting { for_ms: REST_MS },
         }
     }
 
-    /// Says that a try begins; after a rest it is the probe.
-    pub fn started(&mut self, now_ms: u64) {
-        if self.verdict(now_ms) == Verdict::Probe {
-            self.probing = true;
+    /// Takes over what another replica found. A rest is only ever made longer, and a success elsewhere ends no
+    /// rest that is under way: the provider may have asked for it.
+    pub fn told(&mut self, now_ms: u64, told: Told) {
+        match told {
+            Told::Rest { for_ms, openings } => {
+                self.rest_until_ms = self.rest_until_ms.max(now_ms + for_ms.min(REST_TOLD_MS_MAX));
+                self.openings = self.openings.max(openings.min(OPENINGS_MAX));
+                if openings > 0 {
+                    // They belong to what has opened it, and are no reason to open it again.
+                    self.failures_in_a_row = 0;
+                }
+            }
+            Told::Well => {
+                self.failures_in_a_row = 0;
+                self.openings = 0;
+            }
         }
     }
 
-    pub fn succeeded(&mut self, now_ms: u64, latency_ms: u64) {
+    /// Leaves the probe to another replica until then; zero: to nobody.
+    pub fn leave_probe_until(&mut self, others_turn_until_ms: u64) {
+        self.others_turn_until_ms = others_turn_until_ms;
+    }
+
+    /// Whether a probe is under way here.
+    pub fn is_probing(&self) -> bool {
+        self.probing
+    }
+
+    /// How long it rests from now, zero when it does not, and how often its breaker has opened since a success.
+    pub fn rest(&self, now_ms: u64) -> (u64, u32) {
+        (self.rest_until_ms.saturating_sub(now_ms), self.openings)
+    }
+
+    /// Says that a try begins; after a rest it is the probe. Returns whether it is.
+    pub fn started(&mut self, now_ms: u64) -> bool {
+        let is_probe = self.verdict(now_ms) == Verdict::Probe;
+        self.probing |= is_probe;
+        is_probe
+    }
+
+    /// Returns whether it was out until now.
+    pub fn succeeded(&mut self, now_ms: u64, latency_ms: u64) -> bool {
+        let was_out = self.is_out();
         self.failures_in_a_row = 0;
         self.openings = 0;
         self.probing = false;
         #[expect(clippy::cast_precision_loss, reason = "a latency; precision does not matter")]
         self.latency.add(now_ms, latency_ms as f64);
         self.success.add(now_ms, 1.0);
+        was_out
     }
 
     /// A failure of the provider. Returns the rest in milliseconds when the breaker opens.
@@ -123,7 +177,7 @@ impl Health {
     /// The provider asked for a rest.
     pub fn asked_to_wait(&mut self, now_ms: u64, wait_ms: u64) {
         self.probing = false;
-        self.rest_until_ms = self.rest_until_ms.max(now_ms + wait_ms.min(RETRY_AFTER_MS_MAX));
+        self.rest_until_ms = self.rest_until_ms.max(now_ms + wait_ms.min(REST_TOLD_MS_MAX));
     }
 
     /// Whether its breaker has opened, and no try has succeeded since.
@@ -149,7 +203,7 @@ impl Health {
     }
 
     fn open(&mut self, now_ms: u64) -> u64 {
-        let rest_ms = (REST_MS << self.openings.min(16)).min(REST_MS_MAX);
+        let rest_ms = (REST_MS << self.openings.min(OPENINGS_MAX)).min(REST_MS_MAX);
         self.openings = self.openings.saturating_add(1);
         self.failures_in_a_row = 0;
         self.rest_until_ms = now_ms + rest_ms;

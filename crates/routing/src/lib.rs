@@ -22,7 +22,7 @@ pub mod unsold;
 pub mod warnings;
 
 pub use exclusion::{Exclusion, Reason};
-pub use health::{Health, HealthBook, Verdict};
+pub use health::{Health, HealthBook, Told, Verdict};
 pub use insight::{Insight, LearnedCall};
 pub use list_price::ListPrice;
 pub use name_book::NameBook;

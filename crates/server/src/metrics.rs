@@ -90,7 +90,7 @@ impl Metrics {
 }
 
 /// How many replicas share the limits, and the server on which they count rates together where there is one.
-pub(crate) fn of_replicas(alive: u32, rates: Option<SharedState>) -> String {
+pub(crate) fn of_replicas(alive: u32, rates: Option<SharedState>, rests_heard: Option<u64>) -> String {
     let mut out = String::new();
     let mut add = |name: &str, kind: &str, help: &str, value: u64| {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
@@ -104,6 +104,10 @@ pub(crate) fn of_replicas(alive: u32, rates: Option<SharedState>) -> String {
         add("gallerist_redis_losses_total", "counter", help, losses);
         let help = "Decisions on rates that this process made for its own share.";
         add("gallerist_rates_decided_locally_total", "counter", help, decided_locally);
+    }
+    if let Some(rests_heard) = rests_heard {
+        let help = "Times that an offer rested here because another replica found that it has to.";
+        add("gallerist_rests_heard_total", "counter", help, rests_heard);
     }
     out
 }

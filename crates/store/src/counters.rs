@@ -3,7 +3,8 @@
 //!
 //! Nothing in it must survive, and nothing waits for it: who is told [`CountersAway`] decides by itself. When
 //! one was late, a task asks whether the server is there at all; while it is not, none is sent, until the task
-//! has reached it again. So an outage costs the requests that meet it one time limit, and those after it nothing. What the scripts compute
+//! has reached it again. So an outage costs the requests that meet it one time limit, and those after it nothing.
+//! What replicas tell each other beside ([`Counters::tell`]) is no request's concern. What the scripts compute
 //! stands with their callers; `url.rs` says where the server is.
 
 mod url;
@@ -28,6 +29,8 @@ const SILENCE: Duration = Duration::from_millis(200);
 const ASKED_EVERY: Duration = Duration::from_secs(5);
 /// For one attempt to connect.
 const CONNECT: Duration = Duration::from_secs(2);
+/// Of an error of the server.
+const TOLD_CHARACTERS_MAX: usize = 200;
 /// Writes by a script, as all the others do.
 const PROBE: &str = "return redis.call('SET', KEYS[1], '1', 'PX', 1000)";
 const PROBE_KEY: &str = "gallerist:probe";
@@ -48,6 +51,16 @@ impl Script {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the Redis server does not answer in time")]
 pub struct CountersAway;
+
+/// Why there is nothing of what replicas tell each other.
+#[derive(Debug, thiserror::Error)]
+pub enum NotHeard {
+    #[error(transparent)]
+    Away(#[from] CountersAway),
+    /// The server is there, but what the script found, or may do, is not what it should be.
+    #[error("the Redis server answers otherwise than expected: {0}")]
+    Otherwise(String),
+}
 
 /// How the server stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +173,36 @@ impl Counters {
     }
 }
 
+impl Counters {
+    /// Runs a script that answers the server's time in milliseconds since 1970 and a text, for which nobody
+    /// waits: it may take longer than one that counts.
+    ///
+    /// # Errors
+    /// [`NotHeard`], after at most `within`; at once while the server is known to be away.
+    pub async fn tell(
+        &self,
+        script: &Script,
+        key: &str,
+        arguments: &[String],
+        within: Duration,
+    ) -> Result<(i64, Vec<u8>), NotHeard> {
+        let (since, mut connection) = self.inner.connection().ok_or(CountersAway)?;
+        let mut invocation = script.0.prepare_invoke();
+        invocation.key(key).arg(arguments);
+        match timeout(within, invocation.invoke_async::<(i64, Vec<u8>)>(&mut connection)).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            // What one script stumbles over says nothing against the others, which count.
+            Ok(Err(error)) if !error.is_io_error() && !error.is_unrecoverable_error() => {
+                let told = error.to_string().chars().take(TOLD_CHARACTERS_MAX).collect();
+                return Err(NotHeard::Otherwise(told));
+            }
+            Ok(Err(error)) => self.inner.lose(since, &error),
+            Err(_) => self.inner.doubt(since),
+        }
+        Err(NotHeard::Away(CountersAway))
+    }
+}
+
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Link> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
@@ -219,7 +262,8 @@ impl Inner {
 }
 
 fn told_lost(url: &CountersUrl, error: &RedisError) {
-    tracing::warn!(%error, server = %url, "Redis does not answer: each replica counts its own share");
+    let so = "each replica counts its own share, and finds out itself which offers rest";
+    tracing::warn!(%error, server = %url, "Redis does not answer: {so}");
 }
 
 async fn keep_connected(inner: Arc<Inner>) {

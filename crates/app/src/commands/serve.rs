@@ -45,7 +45,7 @@ The settings file, with every entry that there is; each is optional:
   [store]
   url = \"postgres://me@db/gallerist\"  # for several gateways; else SQLite in data_dir
   [redis]
-  url = \"redis://cache\"              # for them to count rates together; else each counts its share
+  url = \"redis://cache\"              # for them to count rates together and tell which offers rest
   [credits]
   balance_minutes = 60                 # how often providers are asked what is left; 0: never
   drift_usd = \"1\"                    # a difference from the books up to this is no news

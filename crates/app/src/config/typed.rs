@@ -31,7 +31,7 @@ pub(super) struct Typed {
     pub public_url: Option<Written<String>>,
     /// Database that several gateways share: `url` of `[store]`; default SQLite in `data_dir`.
     pub store_url: Option<Written<String>>,
-    /// Redis or Valkey server on which several gateways count rates: `url` of `[redis]`; default none.
+    /// Redis or Valkey server on which several gateways count rates and tell which offers rest: `url` of `[redis]`; default none.
     pub redis_url: Option<Written<String>>,
     /// Folder of the books.
     pub data_dir: Option<Written<PathBuf>>,

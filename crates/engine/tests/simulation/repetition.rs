@@ -129,3 +129,34 @@ fn what_is_held_by_a_commit_that_nobody_answered_is_given_back_at_once() {
         });
     }
 }
+
+#[test]
+fn what_was_answered_under_a_key_while_the_store_was_away_is_answered_again_after_a_crash() {
+    let folder = folder();
+    runtime().block_on(async {
+        let (world, gateway) = house(folder.path()).await;
+        let openai = world.provider("openai");
+        let slow = json!([{"fault": "latency", "ms": 1_500, "count": 1}]);
+        openai.ctx.faults.set(&slow).expect("a valid script");
+        let wish = Wish { key: Some("once".to_owned()), ..wish("openai/gpt-image-2") };
+        // The picture is kept at the third try, and so is the end of the request.
+        let outage = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let away = [Fate::Away, Fate::Away, Fate::Kept];
+            world.next_fates.lock().expect("no holder panics").extend([away, away].concat());
+        };
+        let generate = gateway.engine.generate(incoming(&world, &wish, 0));
+        let (answer, ()) = tokio::join!(generate, outage);
+        let answer = answer.expect("it is made");
+        assert!(
+            world.next_fates.lock().expect("no holder panics").is_empty(),
+            "the answer waits for the store"
+        );
+        gateway.crash(&world);
+        let gateway = Gateway::begin(&world, folder.path()).await;
+        let again = gateway.engine.generate(incoming(&world, &wish, 1)).await.expect("it is kept");
+        assert_eq!(again.meta.request_id, answer.meta.request_id);
+        assert_eq!(bytes(&again.images[0]), bytes(&answer.images[0]));
+        assert_eq!(openai.ctx.bill.entries().len(), 1, "it was bought once");
+    });
+}

@@ -17,6 +17,7 @@
 //! - `compatible`: an upstream that speaks another kind's protocol at prices of its own
 //! - `replicas`: two gateways on one PostgreSQL
 //! - `shared_rates`: two gateways that count rates on one Redis server, and that server away
+//! - `rests`: gateways that tell each other on Redis which offers rest
 //! - `restart`: crashes in the middle of a call
 //! - `routes`: named routes, names that are gone, names that a provider sends on
 
@@ -35,6 +36,7 @@ mod overruns;
 mod repetition;
 mod replicas;
 mod restart;
+mod rests;
 mod routes;
 mod several;
 mod shared_rates;

@@ -50,8 +50,9 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Fai
 }
 
 pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
-    let store = state.engine().store();
-    let replicas = metrics::of_replicas(store.replicas_alive(), state.engine().shared_rates());
+    let engine = state.engine();
+    let store = engine.store();
+    let replicas = metrics::of_replicas(store.replicas_alive(), engine.shared_rates(), engine.rests_heard());
     let mut text = state.metrics().print(store.charged_since_opened(), &store.alerts_since_opened());
     text.push_str(&metrics::of_feeds(&state.engine().feed_states(), &state.engine().feed_book()));
     text.push_str(&replicas);

@@ -6,7 +6,7 @@ use gallerist_domain::Grants;
 use serde_json::json;
 use std::time::Duration;
 
-fn resting(house: &House, model: &str) -> Vec<String> {
+pub(super) fn resting(house: &House, model: &str) -> Vec<String> {
     let report = house.engine.quotes(&ask(model), Grants::ALL, None).expect("a known model");
     let resting = report.excluded.iter().filter(|excluded| excluded.code == "breaker_open");
     resting.map(|excluded| excluded.offer.clone()).collect()
