@@ -25,6 +25,7 @@ mod apply;
 mod counters;
 pub(crate) mod credits;
 mod found;
+mod open;
 mod resolve;
 mod tell;
 

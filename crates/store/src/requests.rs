@@ -9,6 +9,8 @@ use crate::ledger::IDEMPOTENCY_HOURS;
 use crate::words::{self, AttemptStatus, Movement, RequestStatus, micros, statements};
 use crate::{Store, StoreError};
 
+pub(crate) mod repeated;
+
 /// Rows of one page at most.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
 
@@ -178,9 +180,6 @@ macro_rules! open_columns {
     };
 }
 
-/// The stretches of the index that finds repetitions.
-const QUARTER_MICROSECONDS: i64 = 15 * 60 * 1_000_000;
-
 statements! {
     REQUEST = concat!(request_columns!(), "WHERE r.id = ?1");
     // A null filter means all. Numbers alone are no order: each replica takes them in blocks.
@@ -189,14 +188,6 @@ statements! {
             AND (?5 IS NULL OR r.tags_json LIKE ?5 ESCAPE '!')
         ORDER BY r.created_at DESC, r.number DESC LIMIT ?6");
     REQUEST_PLACE = "SELECT created_at, number FROM requests WHERE id = ?1";
-    // What failed for free is left out: it hides what was paid from a repetition that looks for it. The index is by
-    // quarter of an hour, and only then by fingerprint: what arrives at one time lies together, where an index of
-    // fingerprints alone would read and write another page of years for every request.
-    REPEATABLE = "SELECT r.id FROM requests r JOIN projects p ON p.number = r.project
-        WHERE r.created_at / 900000000 IN (?5, ?6, ?7) AND r.fingerprint = ?1 AND p.name = ?2 AND r.key_id IS NOT DISTINCT FROM ?3 AND r.created_at >= ?4
-            AND (r.status <> 'failed' OR EXISTS (SELECT 1 FROM attempts a WHERE a.request = r.number
-                AND (a.charged_ticks > 0 OR a.status = 'reserved' OR a.status = 'disputed')))
-        ORDER BY r.status = 'running' DESC, r.number DESC LIMIT 1";
     ATTEMPTS = "SELECT id, number, offer, status, reserved_ticks, charged_ticks, images, created_at, ended_at,
             basis, dispute_reason, provider_request_id, catalogue_digest, fault_json, charge_json,
             pending_json IS NOT NULL
@@ -238,34 +229,6 @@ impl Store {
     /// A page of requests, the newest first.
     pub async fn requests(&self, filter: RequestFilter) -> Result<RequestPage, StoreError> {
         self.read(move |connection| page(connection, &filter)).await
-    }
-
-    /// What a repetition by this key with this fingerprint can repeat, among the requests that were accepted
-    /// in the half hour after `since`: one that runs, else the newest that was answered or may have been charged.
-    pub async fn repeatable(
-        &self,
-        project: ProjectId,
-        key_id: Option<String>,
-        fingerprint: [u8; 32],
-        since: Timestamp,
-    ) -> Result<Option<RequestId>, StoreError> {
-        let quarter = micros(since).div_euclid(QUARTER_MICROSECONDS);
-        self.read(move |connection| {
-            connection.query_opt(
-                REPEATABLE,
-                params![
-                    fingerprint,
-                    project.as_str(),
-                    key_id,
-                    micros(since),
-                    quarter,
-                    quarter + 1,
-                    quarter + 2
-                ],
-                |row| words::request_id(row, 0),
-            )
-        })
-        .await
     }
 
     /// What this idempotency key is bound to at `now`.

@@ -128,7 +128,10 @@ impl Store {
                 writing.connection.execute(MARK, params![day, version, now])?;
                 Ok(Purged { requests: 0, has_more: true })
             }
-            Work::Delete { day } => purge(writing.connection, day, now),
+            Work::Delete { day } => {
+                writing.names.open.forget();
+                purge(writing.connection, day, now)
+            }
         })
         .await
     }

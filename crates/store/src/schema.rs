@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0012_repetitions.sql"),
     include_str!("schema/0013_list_prices.sql"),
     include_str!("schema/0014_doubtful_sums.sql"),
+    include_str!("schema/0015_fewer_pages.sql"),
 ];
 
 /// Brings the database up to date; whether it was empty before.

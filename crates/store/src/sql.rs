@@ -60,6 +60,21 @@ pub(crate) trait Sql {
         false
     }
 
+    /// Whether nobody else writes the database while this writer has it, so that it may remember what it wrote.
+    fn is_alone(&self) -> bool {
+        false
+    }
+
+    /// The running totals of a row: its four columns.
+    fn totals(&self, tally: &'static Tally, row: i64) -> Result<[i64; 4], StoreError> {
+        let mut totals = None;
+        self.query(tally.read, params![row], &mut |row| {
+            totals = Some([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]);
+            Ok(ControlFlow::Break(()))
+        })?;
+        totals.ok_or_else(|| StoreError::database("a row is missing"))
+    }
+
     /// Adds to the running totals of a row; with `within` only where its limit allows that, else false. As
     /// [`Sql::try_one`], an engine may say yes first, and add up what a whole group changes.
     fn tally(
@@ -87,10 +102,12 @@ pub(crate) trait Sql {
     fn query(&self, statement: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StoreError>;
 }
 
-/// Running totals of rows, of which many commands change the same: two statements that take the row's number
-/// as `?1` and what is added to four columns as `?2` to `?5`.
+/// Running totals of rows, of which many commands change the same: statements that take the row's number as `?1`,
+/// and those that change it what is added to four columns as `?2` to `?5`.
 #[derive(Debug)]
 pub(crate) struct Tally {
+    /// The four columns and the limit of the first three together, null where there is none.
+    pub(crate) read: &'static str,
     /// Changes nothing where the limit would be passed.
     pub(crate) within: &'static str,
     pub(crate) plain: &'static str,

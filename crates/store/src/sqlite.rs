@@ -1,9 +1,10 @@
 //! SQLite: the connection of the writer, the rules' statements on it, and the read-only ones beside it.
 //!
-//! `engine.rs` opens, locks and commits; `reader.rs` reads; the tables are `schema/`.
+//! `engine.rs` opens, locks and commits; `transaction.rs` keeps running totals meanwhile; `reader.rs` reads; the tables are `schema/`.
 
 mod engine;
 mod reader;
+mod transaction;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};

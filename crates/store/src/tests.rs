@@ -29,6 +29,7 @@ fn statements() -> Vec<String> {
         .chain(projects::STATEMENTS.iter().copied())
         .chain(reconciliations::STATEMENTS.iter().copied())
         .chain(requests::STATEMENTS.iter().copied())
+        .chain(requests::repeated::STATEMENTS.iter().copied())
         .chain(retention::STATEMENTS.iter().copied())
         .chain(room::STATEMENTS.iter().copied())
         .chain(simulation::STATEMENTS.iter().copied())

@@ -159,10 +159,11 @@ impl Writer {
         work: impl Work<T> + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let command = Box::new(Asked { work, outcome: None, reply });
+        let command = Box::new(Asked { work: Box::new(work), outcome: None, reply });
         let queue = self.queue.as_ref().expect("it is taken only by drop");
         queue.send(Message::Command(command)).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        let (outcome, _) = answer.await.map_err(|_| StoreError::Closed)?;
+        outcome
     }
 
     /// Writes without an answer but for a failure, which is told by whoever commits, or at once where nothing is

@@ -7,6 +7,7 @@ use gallerist_domain::{BudgetUnit, ProjectId, Ticks};
 use std::collections::{HashMap, HashSet};
 
 use super::counters::Counters;
+use super::open::Open;
 use crate::StoreError;
 use crate::error::Breach;
 use crate::projects::cap_reach_words;
@@ -32,10 +33,11 @@ statements! {
     MOVE_TOTALS = "UPDATE projects
         SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4, doubtful = doubtful + ?5
         WHERE number = ?1";
+    SUMS = "SELECT settled, held, disputed, doubtful, cap FROM projects WHERE number = ?1";
     TOTALS = "SELECT cap, settled, held, disputed, created_at, doubtful FROM projects WHERE number = ?1";
 }
 
-static PROJECT_TOTALS: Tally = Tally { within: HOLD_WITHIN_CAP, plain: MOVE_TOTALS };
+static PROJECT_TOTALS: Tally = Tally { read: SUMS, within: HOLD_WITHIN_CAP, plain: MOVE_TOTALS };
 
 /// A project's row number and accounts.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,7 @@ pub(crate) struct Names {
     /// Providers with credits left; `None` until somebody asks.
     pub(super) prepaid: Option<HashSet<String>>,
     pub(crate) counters: Counters,
+    pub(crate) open: Open,
 }
 
 impl Names {

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 use super::accounts::{Booking, Names, ProjectAccounts, Totals, book, hold_within_cap, move_totals};
 use super::amounts::{check_amount, sum_of_maxima};
-use super::counters::{self, Moving, Place};
+use super::counters::{self, Holding, Moving, Place, Share};
 use super::credits::{PREPAID, consume};
 use super::found::{ATTEMPT_FIND, FoundAttempt, FoundRequest, REQUEST_FIND, find_attempt, find_request};
+use super::open::Reserved as Held;
 use super::tell;
 use super::{AttemptEnd, Conclusion, End, NewAttempt, NewRequest, RequestEnd, Reservation, Reserved};
 use crate::StoreError;
@@ -71,10 +72,15 @@ pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> R
     let number = match new_request {
         Some(new) => {
             rolled::touch(connection, micros(new.accepted_at), *now)?;
-            insert_request(connection, accounts, new, *now)?
+            let number = insert_request(connection, accounts, new, *now)?;
+            if connection.is_alone() {
+                let row = (number, accounts.number, micros(new.accepted_at));
+                writing.names.open.begin(*request, row);
+            }
+            number
         }
         None => {
-            let found = find_request(connection, *request)?;
+            let found = look_up(writing, *request)?;
             if found.project != accounts.number {
                 return Err(StoreError::Invalid(format!("request {request} is not of project {project}")));
             }
@@ -91,8 +97,24 @@ pub(crate) fn reserve(writing: &mut Writing<'_>, reservation: &Reservation) -> R
         let maximum = attempt.maximum;
         book(connection, &booking, &[(accounts.available, -maximum), (accounts.held, maximum)])?;
         counters::write_shares(writing, &holding, place, row)?;
+        writing
+            .names
+            .open
+            .reserve(*request, attempt.id, || remembered(&holding, place, (row, number), attempt));
     }
     Ok(Reserved::Held)
+}
+
+/// An attempt as [`reserve`] has written it.
+fn remembered(holding: &Holding, place: usize, (row, request): (i64, i64), attempt: &NewAttempt) -> Held {
+    let found = FoundAttempt::reserved(row, request, attempt, holding.counters_of(place));
+    Held { found, shares: holding.shares_of(place).collect() }
+}
+
+/// The request, from memory where that has it.
+fn look_up(writing: &Writing<'_>, request: RequestId) -> Result<FoundRequest, StoreError> {
+    let remembered = writing.names.open.request(request);
+    remembered.map_or_else(|| find_request(writing.connection, request), Ok)
 }
 
 /// What [`reserve`] looks up. The project of a request is known from earlier ones, or looked up then.
@@ -140,12 +162,18 @@ pub(crate) fn store_pending(
 pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Result<(), StoreError> {
     let Conclusion { request, ends, finish, now } = conclusion;
     let connection = writing.connection;
-    let found = find_request(connection, *request)?;
+    let found = look_up(writing, *request)?;
     let accounts = writing.names.project_by_number(connection, found.project)?;
     rolled::touch(connection, found.created_at, *now)?;
     let mut change = Totals::default();
     let mut ended = 0;
     for end in ends {
+        if let Some(held) = writing.names.open.attempt(*request, end.attempt) {
+            end_attempt(writing, accounts, (&held.found, Some(&held.shares)), end, *now, &mut change)?;
+            writing.names.open.end(*request, end.attempt);
+            ended += 1;
+            continue;
+        }
         let attempt = find_attempt(connection, end.attempt)?;
         if attempt.request != found.number {
             return Err(StoreError::Invalid(format!("attempt {} is not of request {request}", end.attempt)));
@@ -154,7 +182,7 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
             attempt.check_same_end(end)?;
             continue;
         }
-        end_attempt(writing, accounts, &attempt, end, *now, &mut change)?;
+        end_attempt(writing, accounts, (&attempt, None), end, *now, &mut change)?;
         ended += 1;
     }
     if ended > 0 {
@@ -163,6 +191,7 @@ pub(crate) fn conclude(writing: &mut Writing<'_>, conclusion: &Conclusion) -> Re
     match finish {
         Some(end) if found.status == RequestStatus::Running => {
             finish_request(connection, *request, &found, found.open - ended, (end, *now))?;
+            writing.names.open.finish(*request);
         }
         Some(end) if found.status != end.status => return Err(StoreError::RequestFinished(*request)),
         Some(_) | None => {}
@@ -297,7 +326,7 @@ fn end_columns(end: &End) -> EndColumns<'_> {
 fn end_attempt(
     writing: &mut Writing<'_>,
     accounts: ProjectAccounts,
-    attempt: &FoundAttempt,
+    (attempt, shares): (&FoundAttempt, Option<&Vec<Share>>),
     AttemptEnd { attempt: id, end }: &AttemptEnd,
     now: Timestamp,
     change: &mut Totals,
@@ -357,7 +386,8 @@ fn end_attempt(
             End::Disputed { .. } => (Place::Disputed, false),
         };
         let moving = Moving { attempt: *id, row: attempt.row, at: now, overrun };
-        counters::move_shares(writing, &moving, Place::Held, to)?;
+        let looked_up = if shares.is_none() { counters::find_shares(connection, *id)? } else { Vec::new() };
+        counters::move_shares(writing, &moving, shares.unwrap_or(&looked_up), (Place::Held, to))?;
     }
     match end {
         End::Settled { charge, doubtful, .. } => {

@@ -26,7 +26,8 @@ statements! {
     COUNTER_FIND = "SELECT number FROM budget_counters WHERE budget = ?1 AND subject = ?2 AND window_start = ?3";
     COUNTER_OPEN = "INSERT INTO budget_counters (budget, subject, window_start, window_end)
         VALUES (?1, ?2, ?3, ?4) ON CONFLICT (budget, subject, window_start) DO NOTHING";
-    COUNTER_TOTALS = "SELECT settled, held, disputed, doubtful FROM budget_counters WHERE number = ?1";
+    COUNTER_READ = "SELECT c.settled, c.held, c.disputed, c.doubtful, b.limit_amount FROM budget_counters c
+        JOIN budgets b ON b.number = c.budget WHERE c.number = ?1";
     // The limit is asked again where it is held, since another replica may have been faster.
     COUNTER_HOLD = "UPDATE budget_counters
         SET settled = settled + ?2, held = held + ?3, disputed = disputed + ?4, doubtful = doubtful + ?5
@@ -47,7 +48,7 @@ statements! {
         /* TOGETHER LAST */";
 }
 
-static COUNTER_SUMS: Tally = Tally { within: COUNTER_HOLD, plain: COUNTER_MOVE };
+static COUNTER_SUMS: Tally = Tally { read: COUNTER_READ, within: COUNTER_HOLD, plain: COUNTER_MOVE };
 
 /// A budget as the writer remembers it.
 pub(crate) struct LiveBudget {
@@ -134,6 +135,23 @@ impl Holding {
     pub(super) fn counters_of(&self, place: usize) -> usize {
         self.shares.get(place).map_or(0, Vec::len)
     }
+
+    /// What the attempt at this place holds, once it is held.
+    pub(super) fn shares_of(&self, place: usize) -> impl Iterator<Item = Share> {
+        self.shares.get(place).into_iter().flatten().map(|(key, held)| {
+            let counter = self.wanted[key].number.expect("it is held");
+            Share { counter, held: *held, budget: key.0 }
+        })
+    }
+}
+
+/// What an attempt holds in a counter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    counter: i64,
+    held: i64,
+    /// The budget's number.
+    budget: i64,
 }
 
 /// An amount in the unit of a budget.
@@ -197,10 +215,7 @@ fn fits(connection: &dyn Sql, budget: &Budget, subject: &str, wanted: &Wanted) -
 
 /// Settled, held, disputed, and what is doubtful of the first.
 fn totals(connection: &dyn Sql, wanted: &Wanted) -> Result<[i64; 4], StoreError> {
-    let Some(number) = wanted.number else { return Ok([0; 4]) };
-    connection.query_row(COUNTER_TOTALS, params![number], |row| {
-        Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
-    })
+    wanted.number.map_or(Ok([0; 4]), |number| connection.totals(&COUNTER_SUMS, number))
 }
 
 /// The refusal of what would pass the limit.
@@ -262,8 +277,7 @@ pub(super) fn write_shares(
     place: usize,
     attempt_row: i64,
 ) -> Result<(), StoreError> {
-    for (key, held) in holding.shares.get(place).into_iter().flatten() {
-        let counter = holding.wanted[key].number.expect("it is held");
+    for Share { counter, held, .. } in holding.shares_of(place) {
         writing.connection.change_one(SHARE_INSERT, params![attempt_row, counter, held])?;
     }
     Ok(())
@@ -296,20 +310,23 @@ pub(crate) struct Moving {
     pub(super) overrun: bool,
 }
 
+/// What the attempt holds in counters, by their numbers.
+pub(super) fn find_shares(connection: &dyn Sql, attempt: AttemptId) -> Result<Vec<Share>, StoreError> {
+    connection.query_all(SHARES, params![attempt.uuid().as_bytes()], |row| {
+        Ok(Share { counter: row.get(0)?, held: row.get(1)?, budget: row.get(2)? })
+    })
+}
+
 /// Moves the shares of an attempt. [`tell_standings`] raises the alerts that follow.
 pub(super) fn move_shares(
     writing: &mut Writing<'_>,
     moving: &Moving,
-    from: Place,
-    to: Place,
+    shares: &[Share],
+    (from, to): (Place, Place),
 ) -> Result<(), StoreError> {
     let connection = writing.connection;
     let live = writing.names.counters.budgets(connection)?;
-    let shares: Vec<(i64, i64, i64)> =
-        connection.query_all(SHARES, params![moving.attempt.uuid().as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
-    for (counter, share, budget) in shares {
+    for &Share { counter, held: share, budget } in shares {
         let unit = find(&live, budget).budget.unit;
         let (settled, doubtful) = match to {
             Place::Settled(charge, images, doubtful) => {

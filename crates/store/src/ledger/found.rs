@@ -2,7 +2,7 @@
 
 use gallerist_domain::{AttemptId, RequestId, Ticks};
 
-use super::{AttemptEnd, End};
+use super::{AttemptEnd, End, NewAttempt};
 use crate::StoreError;
 use crate::sql::{Sql, params};
 use crate::words::{self, AttemptStatus, RequestStatus, statements};
@@ -33,6 +33,23 @@ pub(super) fn find_request(connection: &dyn Sql, request: RequestId) -> Result<F
             Ok(FoundRequest { number, project, status, open: row.get(3)?, created_at })
         })?
         .ok_or(StoreError::UnknownRequest(request))
+}
+
+impl FoundAttempt {
+    /// An attempt that was just reserved.
+    pub(super) fn reserved(row: i64, request: i64, attempt: &NewAttempt, counters: usize) -> FoundAttempt {
+        FoundAttempt {
+            row,
+            request,
+            provider: attempt.offer.provider.clone(),
+            status: AttemptStatus::Reserved,
+            reserved: attempt.maximum,
+            charged: Ticks::ZERO,
+            basis: None,
+            dispute_reason: None,
+            counters: u32::try_from(counters).expect("there are few budgets"),
+        }
+    }
 }
 
 pub(super) struct FoundAttempt {

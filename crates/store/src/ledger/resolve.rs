@@ -91,7 +91,8 @@ pub(crate) fn resolve(writing: &mut Writing<'_>, resolution: &Resolution) -> Res
         };
         let overrun = *charge > found.reserved;
         let moving = Moving { attempt: *attempt, row: found.row, at: *now, overrun };
-        counters::move_shares(writing, &moving, Place::Disputed, to)?;
+        let shares = counters::find_shares(connection, *attempt)?;
+        counters::move_shares(writing, &moving, &shares, (Place::Disputed, to))?;
     }
     tell::overrun(writing, *attempt, &found, (*charge, *doubtful), *now)?;
     let change =

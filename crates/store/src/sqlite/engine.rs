@@ -1,7 +1,7 @@
 //! The connection that writes: how it is opened and locked, and how a group of commands is committed.
 //!
 //! A group runs inside one `BEGIN IMMEDIATE`. No command hurts another: one that is refused before it wrote
-//! leaves nothing behind; when one fails after it wrote, the whole group is rolled back and run again with a
+//! leaves nothing behind (running totals are in memory until the end); when one fails after it wrote, the whole group is rolled back and run again with a
 //! savepoint around each. Savepoints copy every page that they may have to restore, so the usual group goes
 //! without. The data directory is locked for as long as the engine lives.
 
@@ -12,6 +12,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::STATEMENTS_CACHED;
+use super::transaction::Transaction;
 use crate::StoreError;
 use crate::ledger;
 use crate::schema;
@@ -93,7 +94,13 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
-type Apply = fn(&Connection, &mut Writing<'_>, &mut [Box<dyn Command>]) -> Result<(), Failure>;
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Store(error)
+    }
+}
+
+type Apply = fn(&Transaction<'_>, &mut Writing<'_>, &mut [Box<dyn Command>]) -> Result<(), Failure>;
 
 fn transact(
     connection: &Connection,
@@ -102,8 +109,9 @@ fn transact(
     apply: Apply,
 ) -> Result<Changed, Failure> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let mut writing = memory.writing(connection);
-    let written = apply(connection, &mut writing, group)
+    let transaction = Transaction::new(connection);
+    let mut writing = memory.writing(&transaction);
+    let written = apply(&transaction, &mut writing, group)
         .and_then(|()| ledger::tell_standings(&mut writing).map_err(Failure::Store))
         .and_then(|()| Ok(connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]))?));
     let (changed, charged) = (writing.changed, writing.charged);
@@ -119,37 +127,48 @@ fn transact(
 }
 
 fn apply_together(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     writing: &mut Writing<'_>,
     group: &mut [Box<dyn Command>],
 ) -> Result<(), Failure> {
     for command in group {
-        let changes = connection.total_changes();
+        let mark = transaction.mark();
         if command.apply(writing) {
             continue;
         }
-        let wrote = connection.total_changes() != changes;
         // Out of space or memory, the engine may have rolled everything back by itself; what follows would
         // then be committed piece by piece.
-        if wrote || connection.is_autocommit() {
+        if !transaction.undo(mark) || transaction.is_over() {
             return Err(Failure::Spoiled);
         }
     }
-    Ok(())
+    // Whose share of them cannot be written shows when each is written for itself.
+    transaction.write_totals().map_err(|_| Failure::Spoiled)
 }
 
 fn apply_apart(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     writing: &mut Writing<'_>,
     group: &mut [Box<dyn Command>],
 ) -> Result<(), Failure> {
     for command in group {
-        connection.prepare_cached("SAVEPOINT command")?.execute([])?;
-        if !command.apply(writing) {
-            connection.prepare_cached("ROLLBACK TO command")?.execute([])?;
-            writing.names.forget();
+        transaction.order("SAVEPOINT command")?;
+        let (charged, raised, moved) = (writing.charged, writing.raised.len(), writing.moved.len());
+        let mut fine = command.apply(writing);
+        if fine && let Err(error) = transaction.write_totals() {
+            writing.note_failure(&error);
+            command.refuse(error);
+            fine = false;
         }
-        connection.prepare_cached("RELEASE command")?.execute([])?;
+        if !fine {
+            transaction.order("ROLLBACK TO command")?;
+            transaction.forget();
+            writing.names.forget();
+            writing.charged = charged;
+            writing.raised.truncate(raised);
+            writing.moved.truncate(moved);
+        }
+        transaction.order("RELEASE command")?;
     }
     Ok(())
 }

@@ -58,6 +58,42 @@ fn no_statement_of_the_ledger_builds_a_table_in_memory() {
     }
 }
 
+/// Requests of nobody that failed, as many blocks of the index of repetitions have them.
+fn others(place: &Place, accepted_at: jiff::Timestamp) {
+    place.engine.run(&format!(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3000)
+        INSERT INTO requests (id, project, created_at, finished_at, model, operation, n, status, fingerprint, plan_json)
+            SELECT randomblob(16), 1, {at}, {at}, 'auto', 'generate', 1, 'failed', randomblob(32), '' FROM n",
+        at = accepted_at.as_microsecond()
+    ));
+}
+
+#[tokio::test]
+async fn a_repetition_is_found_behind_thousands_of_other_requests_and_not_beyond_its_time() {
+    let place = place();
+    let store = place.open();
+    let accepted = async |second: i64| {
+        let request = NewRequest { accepted_at: at(second), ..new_request(&project("default"), 7, None) };
+        let id = request.id;
+        // It may have waited for some minutes.
+        let reservation = first(request, vec![attempt(1, "openai", 10)]);
+        store.reserve(Reservation { now: at(second + 200), ..reservation }).await.unwrap();
+        id
+    };
+    let key_id = || payer(&project("default")).key_id.clone();
+    let find = |since| store.repeatable(project("default"), key_id(), [7; 32], at(since));
+    let old = accepted(10).await;
+    others(&place, at(20));
+    assert_eq!(find(0).await.unwrap(), Some(old));
+    others(&place, at(9_000));
+    // Written behind what was accepted later, as one that waited is.
+    let waited = accepted(8_950).await;
+    others(&place, at(9_050));
+    assert_eq!(find(8_900).await.unwrap(), Some(waited));
+    assert_eq!(find(9_000).await.unwrap(), None, "it was accepted before");
+    assert_eq!(find(11).await.unwrap(), None, "the one is too old and the other too young");
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn pictures_are_their_owners_also_in_a_folder_that_is_open_and_may_be_written_twice_at_once() {

@@ -399,3 +399,74 @@ async fn a_settlement_that_could_not_be_written_is_handed_back() {
     assert_eq!(totals(&store).await, (60, 0, 0));
     check_books(&store).await;
 }
+
+/// A command that holds the writer up, so that what is asked meanwhile becomes one group.
+async fn hold_up(store: &Store) {
+    let wait = |_: &mut crate::writer::Writing<'_>| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        Ok(())
+    };
+    store.write(wait).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_group_counts_what_its_commands_moved_and_nothing_of_those_that_it_refuses() {
+    let store = store();
+    store.set_cap(default(), Some(Ticks::new(100)), at(0)).await.unwrap();
+    let reserve = |maximum| first(new_request(&default(), 1, None), vec![attempt(1, "openai", maximum)]);
+    let ending = reserve(30);
+    let end = conclusion(ending.request, vec![(ending.attempts[0].id, settled(20, 1))], None);
+    // It finds room under the cap before it finds that its request is unknown.
+    let stray = Reservation { new_request: None, ..reserve(70) };
+    let (_, one, two, three, four, five, six, seven) = tokio::join!(
+        hold_up(&store),
+        store.reserve(ending),
+        store.reserve(stray),
+        store.reserve(reserve(71)),
+        store.reserve(reserve(70)),
+        store.conclude(end),
+        store.reserve(reserve(11)),
+        store.reserve(reserve(10)),
+    );
+    assert_eq!(one.unwrap(), Reserved::Held);
+    assert!(matches!(two, Err(StoreError::UnknownRequest(_))), "{two:?}");
+    assert!(matches!(&three, Err(StoreError::BudgetExceeded(breach)) if breach.held == 30), "{three:?}");
+    assert_eq!(four.unwrap(), Reserved::Held);
+    five.unwrap();
+    let Err(StoreError::BudgetExceeded(breach)) = six else { panic!("{six:?}") };
+    assert_eq!((breach.settled, breach.held, breach.asked), (20, 70, 11));
+    assert_eq!(seven.unwrap(), Reserved::Held);
+    assert_eq!(totals(&store).await, (20, 80, 0));
+    check_books(&store).await;
+}
+
+#[tokio::test]
+async fn a_cap_that_changes_within_a_group_counts_from_there_on() {
+    let store = store();
+    let reserve = |maximum| first(new_request(&default(), 1, None), vec![attempt(1, "openai", maximum)]);
+    let (_, before, set, after) = tokio::join!(
+        hold_up(&store),
+        store.reserve(reserve(60)),
+        store.set_cap(default(), Some(Ticks::new(70)), at(0)),
+        store.reserve(reserve(11)),
+    );
+    before.unwrap();
+    set.unwrap();
+    assert!(matches!(&after, Err(StoreError::BudgetExceeded(breach)) if breach.held == 60), "{after:?}");
+    store.reserve(reserve(10)).await.unwrap();
+    assert_eq!(totals(&store).await, (0, 70, 0));
+    check_books(&store).await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_conclusion_names_twice_ends_once() {
+    let store = store();
+    let (request, attempt) = reserved(&store, &default(), 10).await;
+    let twice = |end| conclusion(request, vec![(attempt, settled(5, 1)), (attempt, end)], None);
+    let ended = store.conclude(twice(released())).await;
+    assert!(matches!(ended, Err(StoreError::AttemptEnded { .. })), "{ended:?}");
+    assert_eq!(totals(&store).await, (0, 10, 0), "all or none");
+    store.conclude(twice(settled(5, 1))).await.unwrap();
+    assert_eq!(totals(&store).await, (5, 0, 0));
+    check_books(&store).await;
+}

@@ -52,16 +52,17 @@ pub(crate) trait Command: Send {
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-/// A command that somebody waits for.
+/// A command that somebody waits for. Its work goes back with the answer, to be let go of where it was made: what it
+/// holds is much to free for the one thread that writes.
 pub(super) struct Asked<T, W> {
-    pub(super) work: W,
+    pub(super) work: Box<W>,
     pub(super) outcome: Option<Result<T, StoreError>>,
-    pub(super) reply: oneshot::Sender<Result<T, StoreError>>,
+    pub(super) reply: oneshot::Sender<(Result<T, StoreError>, Box<W>)>,
 }
 
 impl<T: Send, W: Work<T>> Command for Asked<T, W> {
     fn apply(&mut self, writing: &mut Writing<'_>) -> bool {
-        let outcome = writing.run(&self.work);
+        let outcome = writing.run(&*self.work);
         let fine = outcome.is_ok();
         self.outcome = Some(outcome);
         fine
@@ -76,7 +77,8 @@ impl<T: Send, W: Work<T>> Command for Asked<T, W> {
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let outcome = match (committed, self.outcome) {
+        let Asked { work, outcome, reply } = *self;
+        let outcome = match (committed, outcome) {
             (Ok(()), Some(outcome)) => outcome,
             // A refusal stays the better answer when the commit of the others failed.
             (Err(_), Some(Err(refusal))) => Err(refusal),
@@ -84,7 +86,7 @@ impl<T: Send, W: Work<T>> Command for Asked<T, W> {
             (Ok(()), None) => Err(StoreError::Closed),
         };
         // A caller that has gone needs no answer.
-        let _ = self.reply.send(outcome);
+        let _ = reply.send((outcome, work));
     }
 }
 

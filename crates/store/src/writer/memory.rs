@@ -151,8 +151,9 @@ impl Writing<'_> {
         self.fullness.note(error);
     }
 
-    /// Budgets are other ones from here on.
+    /// Budgets are other ones from here on, and what is open may count in them too.
     pub(crate) fn change_budgets(&mut self) {
+        self.names.open.forget();
         self.names.counters.forget_budgets();
         self.changed.budgets = true;
     }
