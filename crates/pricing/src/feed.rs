@@ -117,6 +117,10 @@ pub struct PricePoint {
     /// believed only at a start.
     #[serde(default)]
     pub believed: Option<Timestamp>,
+    /// No word of the feed, but the instant from which nobody heard it any more: the catalogue's own price holds
+    /// again, with its own source. The quote is what that was then, for versions that know no such mark.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub let_go: bool,
 }
 
 /// When a jump is held, and what ends the holding.
@@ -179,10 +183,32 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The point that holds, where the catalogue's own price is not younger.
+    /// The point that holds, where the catalogue's own price is not younger and the feed was not let go since.
     pub fn in_force(&self, base: Base) -> Option<PricePoint> {
-        let last = self.points.last().copied();
+        self.points.last().filter(|last| !last.let_go).and_then(|_| self.told_last(base))
+    }
+
+    /// What was believed last, also of a feed that was let go since, where the catalogue's own price is not younger.
+    fn told_last(&self, base: Base) -> Option<PricePoint> {
+        let last = self.points.iter().rfind(|point| !point.let_go).copied();
         last.filter(|last| base.since.is_none_or(|since| since <= last.since))
+    }
+
+    /// The points as they make the line's history: a feed that was let go and is believed again from an earlier
+    /// instant on was never gone. What was quoted in between is settled by [`FeedBook::as_of`].
+    fn history(&self) -> Vec<PricePoint> {
+        let mut told_since: Option<Timestamp> = None;
+        let mut history = Vec::with_capacity(self.points.len());
+        for point in self.points.iter().rev() {
+            if !point.let_go {
+                told_since = Some(told_since.map_or(point.since, |since| since.min(point.since)));
+            } else if told_since.is_some_and(|since| since <= point.since) {
+                continue;
+            }
+            history.push(*point);
+        }
+        history.reverse();
+        history
     }
 }
 
@@ -211,8 +237,10 @@ pub fn observe(watch: &mut Watch, base: Base, seen: &Observation, now: Timestamp
     }
     let last = watch.in_force(base);
     let known = last.map_or(base.quote, |last| last.quote);
+    // Of a feed that was let go and is heard again, what it told then is not late, and no jump.
+    let told_last = watch.told_last(base);
     // A word that is older than our own says nothing of today, unless it says the same.
-    let since = last.map(|last| last.since).or(base.since);
+    let since = told_last.map(|last| last.since).or(base.since);
     if since.is_some_and(|since| seen.at < since) && !(last.is_none() && seen.quote.equals(known)) {
         return Decision::Late;
     }
@@ -221,7 +249,8 @@ pub fn observe(watch: &mut Watch, base: Base, seen: &Observation, now: Timestamp
         watch.held = None;
         return Decision::Same;
     }
-    if known.within(seen.quote, (guard.jump_factor.max(1), 1)) {
+    let near = |known: Quoted| known.within(seen.quote, (guard.jump_factor.max(1), 1));
+    if near(known) || told_last.is_some_and(|last| near(last.quote)) {
         return accept(watch, seen.quote, seen.at, now);
     }
     let unit = suspicion(seen.quote.price(), known.price()).filter(|why| why.contains('?'));
@@ -257,7 +286,7 @@ pub fn is_stale(watch: &Watch, allowed: SignedDuration, now: Timestamp) -> bool 
 }
 
 fn accept(watch: &mut Watch, quote: Quoted, since: Timestamp, now: Timestamp) -> Decision {
-    let point = PricePoint { quote, since, believed: Some(now) };
+    let point = PricePoint { quote, since, believed: Some(now), let_go: false };
     // Of two prices of one instant the later word counts; what was quoted by the earlier one is settled by it.
     watch.points.push(point);
     let surplus = watch.points.len().saturating_sub(POINTS_MAX);

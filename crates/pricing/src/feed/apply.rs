@@ -55,9 +55,13 @@ fn with_points(
     for id in ids {
         let target = Target { offer: format!("{kind}/{}", model.id), line: id.clone() };
         let Some(watch) = book.watches.get(&target.to_string()) else { continue };
-        for point in &watch.points {
+        for point in watch.history() {
             let sheet = sheet.get_or_insert_with(|| (*model.sheet).clone());
-            if append(sheet, id, &watch.feed, point.quote.price(), point.since) {
+            if point.let_go {
+                if restore(sheet, &model.sheet, id, point.since) {
+                    hasher.update(format!("{target} let go {}", point.since).as_bytes());
+                }
+            } else if append(sheet, id, &watch.feed, point.quote.price(), point.since) {
                 hasher.update(target.to_string().as_bytes());
                 hasher.update(format!("{} {} {}", point.quote.usd, point.quote.per, point.since).as_bytes());
             }
@@ -108,18 +112,17 @@ fn append(sheet: &mut PriceSheet, id: &str, feed: &str, price: Price, since: Tim
     let Some(index) = lines.iter().position(|line| line.id == id && line.period.contains(since)) else {
         return false;
     };
-    let old = &mut lines[index];
+    let old = &lines[index];
     // A feed tells what the hardware is rented for, whatever part of its time it works.
     let rent = price;
     let Some(price) = old.amortised(rent) else { return false };
-    let until = old.period.until;
     let source = Source {
         what: format!("its feed {feed}, {}", since.strftime("%Y-%m-%dT%H:%M:%SZ")).replace("feed ,", "feed,"),
         date: since.to_zoned(jiff::tz::TimeZone::UTC).date(),
         // A feed is somebody's word, and nobody has looked at it.
         confidence: Confidence::ThirdParty,
     };
-    let mut new = PriceLine {
+    let new = PriceLine {
         price,
         price_expected: price,
         price_max: price,
@@ -134,13 +137,33 @@ fn append(sheet: &mut PriceSheet, id: &str, feed: &str, price: Price, since: Tim
         rate: None,
         ..old.clone()
     };
+    begin(lines, index, new, since);
+    true
+}
+
+/// Ends what a feed told at `since`: the catalogue's own line is in force again, with its own source and all that
+/// belongs to it.
+fn restore(sheet: &mut PriceSheet, own: &PriceSheet, id: &str, since: Timestamp) -> bool {
+    let holds = |line: &&PriceLine| line.id == id && line.period.contains(since);
+    let Some(index) = sheet.lines.iter().position(|line| holds(&line)) else { return false };
+    let Some(own) = own.lines.iter().find(holds) else { return false };
+    // A younger price of the catalogue has ended it already.
+    if Arc::ptr_eq(&sheet.lines[index].source, &own.source) {
+        return false;
+    }
+    begin(&mut sheet.lines, index, own.clone(), since);
+    true
+}
+
+/// Puts a line in the place of another from `since` on.
+fn begin(lines: &mut Vec<PriceLine>, index: usize, mut new: PriceLine, since: Timestamp) {
+    let old = &mut lines[index];
     new.period.since = Some(since);
-    new.period.until = until;
+    new.period.until = old.period.until;
     if old.period.since == Some(since) {
         *old = new;
     } else {
         old.period.until = Some(since);
         lines.insert(index + 1, new);
     }
-    true
 }

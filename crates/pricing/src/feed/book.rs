@@ -123,8 +123,9 @@ impl FeedBook {
     }
 
     /// Lets go of what feeds told that are not configured any more: the catalogue's own price holds again from
-    /// `now` on. Where the book is `shared`, others may have feeds that this gateway has not: those go once nobody
-    /// asks them any more. Returns the lines.
+    /// `now` on, with its own source. Where the book is `shared`, others may have feeds that this gateway has not;
+    /// and who has none at all may have been started without the settings. Those feeds go once nobody asks them any
+    /// more. Returns the lines.
     pub fn leave(
         &mut self,
         configured: &[&str],
@@ -134,7 +135,7 @@ impl FeedBook {
     ) -> Vec<String> {
         let feeds = &self.feeds;
         let stays = |feed: &str| {
-            let status = feeds.get(feed).filter(|_| shared);
+            let status = feeds.get(feed).filter(|_| shared || configured.is_empty());
             configured.contains(&feed) || status.is_some_and(|status| !status.is_abandoned(now))
         };
         let gone: BTreeSet<String> = feeds.keys().filter(|feed| !stays(feed)).cloned().collect();
@@ -149,9 +150,12 @@ impl FeedBook {
                 .rsplit_once(' ')
                 .map(|(offer, line)| Target { offer: offer.to_owned(), line: line.to_owned() });
             let Some(base) = target.and_then(|target| catalogue.line_price(&target, now)) else { continue };
-            let told = watch.in_force(base).is_some_and(|point| !point.quote.equals(base.quote));
-            if told {
-                watch.points.push(PricePoint { quote: base.quote, since: now, believed: Some(now) });
+            let told = watch.in_force(base).filter(|point| !point.quote.equals(base.quote));
+            if let Some(told) = told {
+                // Its clock may be a little ahead.
+                let since = now.max(told.since);
+                let gone = PricePoint { quote: base.quote, since, believed: Some(now), let_go: true };
+                watch.points.push(gone);
                 left.push(line.clone());
             }
         }

@@ -36,7 +36,12 @@ fn poll(watch: &mut Watch, at: i64, text: &str) -> Decision {
 const AGREEING: Guard = Guard { jump_factor: JUMP_FACTOR, agreeing_polls: 1 };
 
 fn accepted(at: i64, text: &str) -> Decision {
-    Decision::Accepted(PricePoint { quote: dollars(text), since: minute(at), believed: Some(minute(at)) })
+    Decision::Accepted(PricePoint {
+        quote: dollars(text),
+        since: minute(at),
+        believed: Some(minute(at)),
+        let_go: false,
+    })
 }
 
 #[test]
@@ -277,6 +282,7 @@ fn a_spot_feed_names_its_lines() {
     assert!(matches!(read[2], Err(NotAFeed::NoLine(_))));
 }
 
+mod letting_go;
 mod lists;
 mod precedence;
 mod silence;

@@ -86,7 +86,7 @@ fn a_polled_rent_is_spread_over_the_same_time_and_leaves_the_rate() {
     // What a feed would tell is the rent, so that 1.20 is no jump from 2.20.
     assert_eq!(base.quote, Quoted { usd: usd("1.10"), per: 3_600_000_000 });
     let quote = Quoted { usd: usd("1.20"), per: 3_600_000_000 };
-    let point = PricePoint { quote, since: instant("2026-11-22T00:00:00Z"), believed: None };
+    let point = PricePoint { quote, since: instant("2026-11-22T00:00:00Z"), believed: None, let_go: false };
     let watch = Watch { points: vec![point], feed: "spot".to_owned(), ..Watch::default() };
     let book = FeedBook { watches: [(target.to_string(), watch)].into(), ..FeedBook::default() };
     let fed = catalogue.with_feeds(&book);

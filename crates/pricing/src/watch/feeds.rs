@@ -105,7 +105,7 @@ fn alert(what: &str, since: Timestamp, fact: AlertFact) -> NewAlert {
 fn held_price(line: &str, watch: &Watch, held: &Held, catalogue: &Catalogue, now: Timestamp) -> HeldNews {
     let target = line.rsplit_once(' ');
     let target = target.map(|(offer, line)| Target { offer: offer.to_owned(), line: line.to_owned() });
-    let known = watch.points.last().map(|point| point.quote);
+    let known = watch.points.last().filter(|point| !point.let_go).map(|point| point.quote);
     let known = known.or_else(|| Some(catalogue.line_price(target.as_ref()?, now)?.quote));
     let meter = target.as_ref().and_then(|target| meter(catalogue, target));
     let per = held.quote.per;
