@@ -356,6 +356,45 @@ async fn what_was_quoted_before_a_restart_is_settled_by_what_was_believed_then()
     assert_eq!(house.balance().await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_the_feed_lets_go_when_nobody_asked_for_three_pauses_and_hears_it_again_after() {
+    let fakes = stand_ins(37).await;
+    fal_moves(&fakes, "0.03", 6, 5);
+    let clock = Arc::new(FixedClock::new(SystemClock.now()));
+    let start = clock.now();
+    let at = |settings: &mut EngineSettings, feeds: Vec<Feed>| {
+        with_feeds(feeds)(settings);
+        settings.clock = Arc::clone(&clock) as Arc<dyn Clock>;
+    };
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let told = house(&fakes, &folder, |settings| at(settings, vec![fal_feed(&fakes)])).await;
+    let of_feed = expected(&told, MODEL);
+    told.leave().await;
+
+    // By mistake without the settings, as a shell that names none does.
+    let soon = House::on(Arc::clone(&fakes), Arc::clone(&folder), |settings| at(settings, Vec::new())).await;
+    assert_eq!(expected(&soon, MODEL), of_feed, "it may come back");
+    soon.leave().await;
+
+    // Due after a day, and after three more nobody has asked.
+    clock.set(start + SignedDuration::from_hours(24 * 4 + 1));
+    let gone = House::on(Arc::clone(&fakes), Arc::clone(&folder), |settings| at(settings, Vec::new())).await;
+    assert_eq!(expected(&gone, MODEL).get() * 30, of_feed.get() * 25, "the catalogue's own");
+    let target = Target { offer: MODEL.to_owned(), line: "units".to_owned() };
+    let source = |catalogue: &Catalogue| {
+        let models = &catalogue.provider("fal").expect("there").models;
+        let model = models.iter().find(|model| model.is_named("flux-1-dev")).expect("there");
+        let mut lines = model.sheet.lines.iter().filter(|line| line.id == target.line);
+        lines.find(|line| line.period.contains(clock.now())).expect("priced").source.as_ref().clone()
+    };
+    assert_eq!(source(&gone.engine.market().catalogue), source(&Catalogue::embedded()));
+    gone.leave().await;
+
+    let again = house(&fakes, &folder, |settings| at(settings, vec![fal_feed(&fakes)])).await;
+    assert_eq!(expected(&again, MODEL), of_feed, "it is heard again");
+    again.leave().await;
+}
+
 #[test]
 fn the_catalogue_has_what_these_tests_move() {
     let catalogue = Catalogue::embedded();
