@@ -59,10 +59,10 @@ impl Life {
     }
 
     /// Puts the pictures on disk first, where the client wants addresses or a replayable answer.
-    pub(super) async fn keep_if_wanted(&self, answer: Answer) -> Answer {
+    pub(super) async fn keep_if_wanted(&mut self, answer: Answer) -> Answer {
         let by_url = self.incoming.request.response_format == gallerist_domain::ResponseFormat::Url;
         let wanted = by_url || self.incoming.idempotency_key.is_some();
-        let kept = wanted && self.shared.keep(&answer).await;
+        let kept = wanted && self.shared.keep_patiently(&answer, &mut self.patience).await;
         // Where the disk is full the pictures go out in the answer itself: they are paid.
         if by_url && kept { self.shared.with_addresses(answer).await } else { answer }
     }
