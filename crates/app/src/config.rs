@@ -18,6 +18,7 @@ pub use environment::Environment;
 pub use providers::everything;
 
 use crate::failure::{Failure, Result};
+use feeds::Heard;
 use gallerist_domain::{Depth, OfferId, Ticks};
 use gallerist_engine::feeds::Feed;
 use gallerist_engine::{Limits, ProviderSettings};
@@ -120,9 +121,23 @@ impl Config {
     /// # Errors
     /// One failure that names every mistake.
     pub fn load(place: &Place, environment: &Environment) -> Result<Config> {
+        Config::read(place, environment, Heard::Configured)
+    }
+
+    /// As [`Config::load`], for whoever only wants to know prices: without configured feeds those count that told
+    /// the books of this place something, and with `catalogue_only` none at all. Changes nothing there.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_to_read(place: &Place, environment: &Environment, catalogue_only: bool) -> Result<Config> {
+        let heard = if catalogue_only { Heard::Nobody } else { Heard::Told };
+        Config::read(place, environment, heard)
+    }
+
+    fn read(place: &Place, environment: &Environment, heard: Heard) -> Result<Config> {
         let mut mistakes = Mistakes::default();
         let path = place.config.clone().or_else(|| environment.path("GALLERIST_CONFIG"));
-        let typed = path.as_deref().map_or_else(Typed::default, |path| read(path, &mut mistakes));
+        let typed = path.as_deref().map_or_else(Typed::default, |path| typed(path, &mut mistakes));
         let catalogue_dir = typed.catalogue_dir.as_ref().map(|dir| dir.value.clone());
         let origin =
             Origin { directory: catalogue_dir, described: typed.catalogue_described.unwrap_or(false) };
@@ -137,7 +152,7 @@ impl Config {
         );
         let mut remarks = Vec::new();
         let at = feeds::At { data_dir: &data_dir, store_url: store_url.as_ref() };
-        let feed_book = feeds::book(at, &feeds, &base, &mut mistakes, &mut remarks);
+        let feed_book = feeds::book(at, heard, &feeds, &base, &mut mistakes, &mut remarks);
         let catalogue = base.with_feeds(&feed_book);
         let kinds = origin.kinds();
         let providers =
@@ -213,7 +228,7 @@ fn served(catalogue: &Catalogue, providers: &[ProviderSettings]) -> Vec<Offer> {
     served_offers(catalogue, &configured.collect::<Vec<_>>())
 }
 
-fn read(path: &Path, mistakes: &mut Mistakes) -> Typed {
+fn typed(path: &Path, mistakes: &mut Mistakes) -> Typed {
     match std::fs::read_to_string(path) {
         Ok(text) => typed::read(&path.display().to_string(), &text, mistakes),
         Err(error) => {

@@ -35,27 +35,45 @@ pub struct Gateway {
     serving: JoinHandle<()>,
 }
 
+/// How the command at hand has its address said, for advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaidBy {
+    /// `--listen HOST:PORT`, GALLERIST_LISTEN, or the settings.
+    Listen,
+    /// `--port PORT`, on loopback.
+    Port,
+}
+
 /// Binds the address.
 ///
 /// # Errors
 /// With what to do, when the port is taken or not allowed.
-pub async fn bind(address: &str) -> Result<TcpListener> {
+pub async fn bind(address: &str, said_by: SaidBy) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
-        let failure = Failure::because(format!("cannot listen on {address}"), &error);
-        match error.kind() {
-            std::io::ErrorKind::AddrInUse => failure.advise(
+        let advice = match (error.kind(), said_by) {
+            (std::io::ErrorKind::AddrInUse, SaidBy::Listen) => {
                 "end what listens there (`ss -ltnp` names it), or choose another port with --listen or \
-                 GALLERIST_LISTEN, such as 127.0.0.1:8081; port 0 takes any free one",
-            ),
-            std::io::ErrorKind::PermissionDenied => failure.advise(
+                 GALLERIST_LISTEN, such as 127.0.0.1:8081; port 0 takes any free one"
+            }
+            (std::io::ErrorKind::AddrInUse, SaidBy::Port) => {
+                "end what listens there (`ss -ltnp` names it), or choose another port with --port; --port 0 takes \
+                 any free one"
+            }
+            (std::io::ErrorKind::PermissionDenied, SaidBy::Listen) => {
                 "ports below 1024 need a privilege: choose one above with --listen or GALLERIST_LISTEN, such as \
-                 127.0.0.1:8080",
-            ),
-            _ => failure.advise(
+                 127.0.0.1:8080"
+            }
+            (std::io::ErrorKind::PermissionDenied, SaidBy::Port) => {
+                "ports below 1024 need a privilege: choose one above with --port, such as 8081; --port 0 takes any \
+                 free one"
+            }
+            (_, SaidBy::Listen) => {
                 "name an address of this machine with --listen or GALLERIST_LISTEN: 127.0.0.1:8080 for this \
-                 machine alone, 0.0.0.0:8080 for others too",
-            ),
-        }
+                 machine alone, 0.0.0.0:8080 for others too"
+            }
+            (_, SaidBy::Port) => "choose another port with --port; --port 0 takes any free one",
+        };
+        Failure::because(format!("cannot listen on {address}"), &error).advise(advice)
     })
 }
 
@@ -201,4 +219,4 @@ pub fn answering(data_dir: &Path) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

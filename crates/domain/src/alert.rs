@@ -58,6 +58,11 @@ pub struct PriceMove {
     pub per: String,
     /// Signed, of the old price: `+14.33`; absent where that was nothing.
     pub percent: Option<String>,
+    /// How sure the new price is, in the words of price lines, and when it was read; absent where it is unknown.
+    pub confidence: Option<String>,
+    pub as_of: Option<Date>,
+    /// Whether that is below official, or was read long before.
+    pub doubtful: bool,
 }
 
 /// A price of a feed, or a day on which a model ends, that waits for a person.
@@ -101,6 +106,10 @@ pub struct CreditsDrift {
     /// In units, as people count them; the provider's word.
     pub told: String,
     pub booked: String,
+    /// What was entered of purchases that have not expired.
+    pub entered: String,
+    /// Whether more is told than was ever entered: then a purchase is missing, and the difference cannot be booked.
+    pub purchase_missing: bool,
     /// Signed: `told` less `booked`.
     pub difference: String,
     /// What the difference is worth at the provider's prices; signed.
@@ -142,6 +151,9 @@ pub struct CostAnomaly {
     pub usual_high: Decimal,
     /// The median of the days before.
     pub usual: Decimal,
+    /// The part of `observed` dollars that rests on prices below official, or read long before; absent for attempts.
+    #[serde(rename = "doubtful_usd")]
+    pub doubtful: Option<Ticks>,
     /// Days that the range rests on.
     pub days: u32,
     /// Delivered on that day.
@@ -191,6 +203,10 @@ pub enum AlertFact {
         offer: String,
         #[serde(rename = "maximum_usd")]
         maximum: Ticks,
+        /// The part of the maximum that rests on prices below official, or read long before; absent where the
+        /// prices that it was quoted by are not known any more.
+        #[serde(rename = "doubtful_usd")]
+        doubtful: Option<Ticks>,
         reason: String,
     },
     /// An offer in use costs something else.

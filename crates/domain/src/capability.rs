@@ -8,7 +8,11 @@ use std::sync::Arc;
 
 /// The sizes that a model makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(
+    rename_all = "snake_case",
+    deny_unknown_fields,
+    expecting = "sizes such as { listed = [\"1024x1024\"] }"
+)]
 pub enum Sizes {
     /// Exactly these.
     Listed(Vec<Size>),
@@ -30,7 +34,7 @@ pub enum Sizes {
 
 /// One row of a ratio table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with ratio and size")]
 pub struct RatioSize {
     /// `16:9`.
     pub ratio: String,
@@ -50,7 +54,7 @@ impl RatioSize {
 
 /// A whole-number limit with the value that we send when the client names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { min = 1, max = 50, default = 28 }")]
 pub struct Limit {
     pub min: u32,
     pub max: u32,
@@ -59,7 +63,7 @@ pub struct Limit {
 
 /// Limits of a picture's shape, inclusive; what is left out does not restrict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a table of limits such as { edge_max = 4096 }")]
 pub struct PictureLimits {
     pub pixels_min: Option<i64>,
     pub pixels_max: Option<i64>,
@@ -123,7 +127,7 @@ impl fmt::Display for PictureLimits {
 
 /// What a model takes. Absent means: not taken, and a request that asks for it excludes the offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table of what the model can do")]
 pub struct Capabilities {
     #[serde(default = "generate_only")]
     pub operations: Vec<Operation>,

@@ -49,6 +49,8 @@ pub struct ToldBalance {
     pub unit: String,
     /// What the open lots hold; absent: none in this unit were entered.
     pub booked_millionths: Option<i64>,
+    /// What was entered of purchases that have not expired; absent with the books.
+    pub entered_millionths: Option<i64>,
     /// What one unit counts in the provider's prices; absent with the books.
     pub list: Option<Ticks>,
     /// What may be charged already without our knowing.
@@ -61,6 +63,11 @@ impl ToldBalance {
     /// The provider's figure less ours.
     pub fn difference_millionths(&self) -> Option<i64> {
         self.left_millionths.checked_sub(self.booked_millionths?)
+    }
+
+    /// Whether more is left than was ever entered: the store books no credits that nobody has bought.
+    pub fn purchase_missing(&self) -> bool {
+        self.entered_millionths.is_some_and(|entered| self.left_millionths > entered)
     }
 
     /// What the difference is worth at the provider's prices.
@@ -229,6 +236,8 @@ fn compared(
         unit: balance.unit.to_owned(),
         booked_millionths: comparable
             .then(|| standing.iter().map(|record| record.lot.remaining_millionths).sum()),
+        entered_millionths: comparable
+            .then(|| standing.iter().map(|record| record.lot.quantity_millionths).sum()),
         list: standing.last().filter(|_| comparable).map(|record| record.lot.list),
         open,
         books: format!("{}:{outside}", newest.map_or_else(String::new, |lot| lot.to_string())),
@@ -254,6 +263,8 @@ fn drift(reading: &Reading, threshold: Ticks) -> Option<NewAlert> {
             unit: unit.to_owned(),
             told: figure(told.left_millionths),
             booked: figure(booked),
+            entered: figure(told.entered_millionths.unwrap_or_default()),
+            purchase_missing: told.purchase_missing(),
             difference: figure(difference),
             worth,
             told_at: told.at,

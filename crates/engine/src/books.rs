@@ -7,6 +7,7 @@ use gallerist_domain::{
     RequestId, Size, Ticks,
 };
 use gallerist_pricing::learned::Learned;
+use gallerist_pricing::quote::firm_maximum;
 use gallerist_pricing::{Basis, Charge, Evidence, Facts, Offer, Unpriced, settle};
 use gallerist_store::{AMOUNT_MAX, End};
 use jiff::Timestamp;
@@ -72,6 +73,20 @@ pub(crate) struct HeldCall<'a> {
     pub at: Timestamp,
     /// What past charges taught when it was quoted, for an estimate where the provider tells nothing.
     pub learned: Option<Learned>,
+}
+
+impl HeldCall<'_> {
+    fn facts(&self) -> Facts<'_> {
+        Facts { learned: self.learned, ..Facts::of(self.call) }
+    }
+
+    /// The part of what is held that rests on prices below official, or read long before; `None` where the offer
+    /// has no such price.
+    pub fn doubtful_maximum(&self) -> Option<Ticks> {
+        let firm = firm_maximum(&self.offer.model.sheet, &self.facts(), self.at)?;
+        // What an older call came to without the prompt that is not stored is known of no firm line.
+        Some(self.maximum - firm.min(self.maximum))
+    }
 }
 
 /// The arithmetic of a charge, as it is stored.
@@ -206,7 +221,7 @@ fn end(
             match fault.billed.unwrap_or_else(|| matrix.billed(fault.event())) {
                 // A picture came whole before the call failed, and is hardly a present.
                 Billed::No if pictures.made > 0 => {
-                    dispute(fault.detail.clone(), fault_json, provider_request_id)
+                    dispute(held, fault.detail.clone(), fault_json, provider_request_id)
                 }
                 Billed::No => Ended::of(End::Released { fault_json, provider_request_id }, None),
                 Billed::Yes => {
@@ -214,7 +229,7 @@ fn end(
                     let pictures = Pictures { made: held.call.n, ..pictures };
                     conclude(held, charge, fault_json, pictures, provider_request_id)
                 }
-                Billed::Unknown => dispute(fault.detail.clone(), fault_json, provider_request_id),
+                Billed::Unknown => dispute(held, fault.detail.clone(), fault_json, provider_request_id),
             }
         }
     }
@@ -230,6 +245,7 @@ fn conclude(
     match charge {
         // The ledger would refuse it, and the attempt would never end.
         Ok(charge) if charge.amount > AMOUNT_MAX => dispute(
+            held,
             format!("the charge of {} USD is beyond belief", charge.amount.short()),
             fault_json,
             provider_request_id,
@@ -249,6 +265,7 @@ fn conclude(
             Ended::of(end, Some(charge))
         }
         Err(unpriced) => dispute(
+            held,
             format!("the price of what was made is unknown: {unpriced}"),
             fault_json,
             provider_request_id,
@@ -256,13 +273,18 @@ fn conclude(
     }
 }
 
-fn dispute(reason: String, fault_json: Option<String>, provider_request_id: Option<String>) -> Ended {
-    Ended::of(End::Disputed { reason, fault_json, provider_request_id }, None)
+fn dispute(
+    held: &HeldCall<'_>,
+    reason: String,
+    fault_json: Option<String>,
+    provider_request_id: Option<String>,
+) -> Ended {
+    let doubtful = held.doubtful_maximum();
+    Ended::of(End::Disputed { reason, doubtful, fault_json, provider_request_id }, None)
 }
 
 fn price<'a>(held: &HeldCall<'a>, evidence: Evidence<'_>) -> Result<Charge, Unpriced<'a>> {
-    let facts = Facts { learned: held.learned, ..Facts::of(held.call) };
-    settle(&held.offer.model.sheet, &held.offer.provider.currencies, &facts, evidence, held.at)
+    settle(&held.offer.model.sheet, &held.offer.provider.currencies, &held.facts(), evidence, held.at)
 }
 
 /// A call that failed and was billed: by the provider's own counts, else as if it had succeeded.

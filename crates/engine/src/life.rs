@@ -129,6 +129,14 @@ impl Life {
         }
     }
 
+    /// Has a degrading budget change what is bought; returns whether that is ordered by what it charges.
+    async fn become_thrifty(&mut self, context: PlanContext<'_>) -> bool {
+        let Some(thrift) = thrift::thrifty(&self.shared, &self.incoming, context).await else { return false };
+        self.incoming.request = thrift.request;
+        self.told.extend(thrift.told);
+        thrift.by_charge
+    }
+
     /// Runs to the end. What is left in `ends`, and the returned end, is for [`Life::conclude`].
     pub(crate) async fn run(&mut self, mut events: Option<EventSink>) -> Lived {
         let (shared, market) = (Arc::clone(&self.shared), Arc::clone(&self.market));
@@ -145,15 +153,15 @@ impl Life {
             now_ms: shared.now_ms(),
             price_only: false,
         };
-        if let Some((request, told)) = thrift::thrifty(&shared, &self.incoming, context).await {
-            self.incoming.request = request;
-            self.told.push(told);
-        }
+        let by_charge = self.become_thrifty(context).await;
         let request = self.incoming.request.clone();
-        let plan = match plan(&request, context) {
+        let mut plan = match plan(&request, context) {
             Ok(plan) => plan,
             Err(error) => return self.refused(outcome::plan_refusal(error), events).await,
         };
+        if by_charge {
+            plan.order_by_charge();
+        }
         let route = plan.named.target.route();
         self.max_cost = plan.max_cost;
         self.check_depth = shared.check_depth(route);

@@ -325,6 +325,7 @@ mod tests {
             let (store, request, [one, two]) = reserved(&folder, now).await;
             let unknown = || End::Disputed {
                 reason: "it broke off".to_owned(),
+                doubtful: None,
                 fault_json: None,
                 provider_request_id: None,
             };

@@ -8,10 +8,11 @@
 
 use crate::answer::{AnswerMeta, Cost, Missing};
 use crate::books;
+use crate::feeds;
 use crate::insight;
 use crate::outcome;
 use crate::shared::Shared;
-use gallerist_domain::{AttemptId, Chunks, ImageData, RequestId};
+use gallerist_domain::{AttemptId, Chunks, ImageCall, ImageData, RequestId, Ticks};
 use gallerist_imaging::{CheckPolicy, Depth, inspect};
 use gallerist_store::{
     AttemptEnd, AttemptStatus, Conclusion, End, OpenAttempt, RequestDetail, RequestEnd, RequestStatus,
@@ -40,7 +41,7 @@ pub(crate) async fn at_start(shared: &Shared) -> Result<Vec<OpenAttempt>, StoreE
             jobs.push(attempt);
         } else {
             let reason = "the gateway stopped while the call was under way";
-            end_attempt(shared, &attempt, dispute(reason)).await?;
+            end_attempt(shared, &attempt, dispute(shared, &attempt, reason)).await?;
         }
     }
     for unfinished in shared.store.unfinished_requests().await? {
@@ -58,7 +59,7 @@ pub(crate) async fn at_stop(shared: &Shared) -> Result<(), StoreError> {
             continue;
         }
         let reason = "the gateway stopped before the provider had answered";
-        match end_attempt(shared, &attempt, dispute(reason)).await {
+        match end_attempt(shared, &attempt, dispute(shared, &attempt, reason)).await {
             // It ended by itself at the last moment.
             Ok(()) | Err(StoreError::AttemptEnded { .. }) => {}
             Err(error) => return Err(error),
@@ -149,7 +150,8 @@ async fn end_broken_off(
     for attempt in shared.store.open_attempts().await? {
         if broken_off.contains(&attempt.request) && attempt.pending_json.is_none() {
             tracing::warn!(request = %attempt.request, attempt = %attempt.id, "a request broke off");
-            end_attempt(shared, &attempt, dispute("the request broke off inside the gateway")).await?;
+            let reason = "the request broke off inside the gateway";
+            end_attempt(shared, &attempt, dispute(shared, &attempt, reason)).await?;
         }
     }
     for request in shared.store.unfinished_requests().await? {
@@ -203,8 +205,18 @@ async fn purge(shared: &Shared) {
     }
 }
 
-fn dispute(reason: &str) -> End {
-    End::Disputed { reason: reason.to_owned(), fault_json: None, provider_request_id: None }
+fn dispute(shared: &Shared, attempt: &OpenAttempt, reason: &str) -> End {
+    let doubtful = doubtful_maximum(shared, attempt);
+    End::Disputed { reason: reason.to_owned(), doubtful, fault_json: None, provider_request_id: None }
+}
+
+/// The part of what is held that rests on doubtful prices, where those that it was quoted by are still known.
+fn doubtful_maximum(shared: &Shared, attempt: &OpenAttempt) -> Option<Ticks> {
+    let market = feeds::market_of(shared, &attempt.catalogue_digest);
+    let offer = market.offers.iter().find(|offer| offer.id == attempt.offer)?;
+    let call: ImageCall = serde_json::from_str(attempt.call_json.as_deref()?).ok()?;
+    let held = jobs::held_call(shared, attempt, &market, offer, &call);
+    (market.catalogue.digest == attempt.catalogue_digest).then(|| held.doubtful_maximum())?
 }
 
 async fn end_attempt(shared: &Shared, attempt: &OpenAttempt, end: End) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@
 use crate::refusal::{Fitting, Refusal};
 use crate::request::Incoming;
 use crate::shared::Shared;
-use gallerist_domain::{Budget, BudgetUnit, ImageRequest, Objective, Payer, QualityClass, Ticks};
+use gallerist_domain::{Budget, BudgetMode, BudgetUnit, ImageRequest, Objective, Payer, QualityClass, Ticks};
 use gallerist_pricing::sheet::Confidence;
 use gallerist_routing::{PlanContext, Route, list_price, plan, target};
 use gallerist_store::{Breach, Candidate};
@@ -12,12 +12,22 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use std::sync::Arc;
 
-/// The request as a degrading budget lets it be bought, with what to tell of it; `None` where none does.
+/// How a request is bought above a degrading budget's share.
+pub(crate) struct Thrift {
+    pub request: ImageRequest,
+    /// Whether its plan is ordered by what is charged against the budget, whatever of that is paid already: credits
+    /// that were bought ahead do not spare a limit in dollars.
+    pub by_charge: bool,
+    /// What to tell of it; nothing where the route buys like that anyway.
+    pub told: Option<String>,
+}
+
+/// The request as a degrading budget lets it be bought; `None` where none does.
 pub(crate) async fn thrifty(
     shared: &Shared,
     incoming: &Incoming,
     context: PlanContext<'_>,
-) -> Option<(ImageRequest, String)> {
+) -> Option<Thrift> {
     let budget = degrading(shared, &incoming.payer, context.at).await?;
     let named = target(&incoming.request.model, context.names, context.offers, context.at).ok()?;
     degrade(&incoming.request, named.target.route()?, &budget)
@@ -35,18 +45,22 @@ async fn degrading(shared: &Shared, payer: &Payer, at: Timestamp) -> Option<Budg
     }
 }
 
-/// The request as it is bought above a degrading budget's share, with what to tell of it: the cheapest draft, or
-/// the cheapest of the class below which its route never goes. `None` where the client has named the class, since
-/// nothing is dropped silently, and where the route buys as cheaply anyway.
-fn degrade(request: &ImageRequest, route: &Route, budget: &Budget) -> Option<(ImageRequest, String)> {
+/// The request as it is bought above a degrading budget's share: the cheapest draft, or the cheapest of the class below
+/// which its route never goes. `None` where the client has named the class, since nothing is dropped silently.
+fn degrade(request: &ImageRequest, route: &Route, budget: &Budget) -> Option<Thrift> {
+    let BudgetMode::Degrade { share_percent } = budget.mode else { return None };
     let named = request.class.is_some() || request.quality.as_deref().is_some_and(|word| word != "auto");
     let least = route.class.unwrap_or(QualityClass::Draft);
     let by_cost = request.objective.or(route.objective).unwrap_or(Objective::Cost) == Objective::Cost;
-    if named || (route.class.is_some() && by_cost) {
+    if named {
         return None;
     }
+    let by_charge = budget.unit == BudgetUnit::Usd;
+    if route.class.is_some() && by_cost {
+        return Some(Thrift { request: request.clone(), by_charge, told: None });
+    }
     // The word `auto` would ask for a class of its own beside `least`.
-    let thrifty = ImageRequest {
+    let request = ImageRequest {
         class: Some(least),
         quality: None,
         objective: Some(Objective::Cost),
@@ -56,9 +70,12 @@ fn degrade(request: &ImageRequest, route: &Route, budget: &Budget) -> Option<(Im
         QualityClass::Draft => "draft".to_owned(),
         class => format!("of class {class}"),
     };
-    let told =
-        format!("the budget of {} is nearly used up, so the cheapest {bought} was bought", budget.words());
-    Some((thrifty, told))
+    // How much more it is would tell one project of a budget what the others spend.
+    let told = format!(
+        "at least {share_percent} % of the budget of {} is used or held, so the cheapest {bought} was bought",
+        budget.words()
+    );
+    Some(Thrift { request, by_charge, told: Some(told) })
 }
 
 /// Has a refusal by a limit name what would still fit.

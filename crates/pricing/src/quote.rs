@@ -5,7 +5,8 @@
 
 use crate::facts::Facts;
 use crate::quantity::{derived, estimated};
-use crate::sheet::{Factor, Factored, PriceLine, PriceSheet, Range};
+use crate::sheet::{Factor, Factored, PriceLine, PriceSheet, Range, is_doubtful};
+use crate::trust::Weakest;
 use gallerist_domain::money::divide_half_up;
 use gallerist_domain::{Meter, Price, Ticks};
 use jiff::Timestamp;
@@ -76,6 +77,20 @@ pub enum Unpriced<'a> {
 /// [`Unpriced`] when the sheet does not say what this call costs.
 pub fn bounds<'a>(sheet: &'a PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Result<Bounds, Unpriced<'a>> {
     walk(sheet, facts, at, |_| {})
+}
+
+/// The part of a call's maximum that rests on official figures that were not read long before `at`; `None` where the
+/// sheet does not say what the call costs. What is beyond it is doubtful.
+pub fn firm_maximum(sheet: &PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Option<Ticks> {
+    let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let quote = quote(sheet, facts, at).ok()?;
+    let firm = quote.lines.iter().filter(|quoted| {
+        let source = Weakest::of_amount(sheet, quoted.line, facts, at).source;
+        !is_doubtful(source.confidence, source.date, today)
+    });
+    let sum = firm.map(|quoted| quoted.amount.max).sum::<Ticks>();
+    // Lines are rounded one by one, and some give back.
+    Some(sum.max(Ticks::ZERO).min(quote.bounds.max))
 }
 
 /// The figures with their lines; lines of nothing are left out.

@@ -14,6 +14,8 @@ pub use estimate::{Estimate, EstimateForm, InputAdder, Range, TableRow};
 
 use gallerist_domain::{Billed, ChargeEvent, Decimal, Meter, Operation, Price, Ticks};
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -137,6 +139,18 @@ pub struct PriceLine {
 }
 
 impl PriceLine {
+    /// The first day of its record, where `at` lies before that: nobody has seen the price of then, and the earliest
+    /// that is known stands for it. `None` where its beginning is known, or somebody had read it by then.
+    pub fn recorded_after(&self, at: Timestamp) -> Option<Date> {
+        if self.period.since.is_some() {
+            return None;
+        }
+        let day = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
+        let read = std::iter::once(&self.source).chain(&self.also).map(|source| source.date);
+        let first = read.chain(self.period.until.map(day)).min()?;
+        (day(at) < first).then_some(first)
+    }
+
     /// What a rent comes to when it is spread over the time that the hardware works, exactly; `None` beyond what
     /// an amount can hold.
     pub fn amortised(&self, rent: Price) -> Option<Price> {

@@ -93,6 +93,15 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
+    /// Orders the offers by what they charge, the cheapest first, as if nothing of it were paid ahead: for a limit
+    /// that counts charges.
+    pub fn order_by_charge(&mut self) {
+        for planned in &mut self.offers {
+            (planned.routed, planned.marginal, planned.credit) = (planned.quote.expected, None, None);
+        }
+        sort(&mut self.offers, Objective::Cost);
+    }
+
     /// Every offer that the name speaks of and that is not in, with its reason. Found anew each time: a plan
     /// over the whole catalogue holds nothing of the hundreds that do not match.
     pub fn excluded(&self) -> impl Iterator<Item = Exclusion<'a>> {

@@ -11,6 +11,7 @@ use gallerist_pricing::bundle::Link;
 use gallerist_pricing::quote::times;
 use gallerist_pricing::trust::told;
 use gallerist_pricing::{Comparison, Facts, Offer, QuoteLine, Weakest, quote};
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -56,6 +57,10 @@ pub struct OfferQuote {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routing: Option<String>,
     pub lines: Vec<LineQuote>,
+    /// The day from which on its prices are on record, where the quote is of an earlier one: these are the earliest
+    /// that are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded_since: Option<Date>,
     /// Where the offer sells several operations as one: what they cost apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleQuote>,
@@ -164,12 +169,14 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
     let offers = plan.offers.iter().map(|planned| {
         let resolved = &planned.resolved;
         let mut lines: Vec<LineQuote> = Vec::new();
+        let mut recorded_since: Option<Date> = None;
         let mut add = |facts: &Facts<'_>, calls: i64| {
             let sheet = &planned.offer.model.sheet;
             let Ok(itemised) = quote(sheet, facts, context.at) else { return };
             for quoted in &itemised.lines {
                 let weakest = Weakest::of_amount(sheet, quoted.line, facts, context.at);
                 let times = times(sheet, quoted.line, facts, context.at);
+                recorded_since = recorded_since.max(quoted.line.recorded_after(context.at));
                 merge(&mut lines, quoted, (weakest, times), calls);
             }
         };
@@ -177,6 +184,8 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
         if resolved.rest > 0 {
             add(&Facts { n: resolved.rest, ..resolved.facts }, 1);
         }
+        let mut warnings = warnings::of(&plan.named, planned, context.at);
+        warnings.extend(recorded_since.map(|day| unrecorded(context.at, day)));
         OfferQuote {
             offer: planned.offer.id.to_string(),
             provider: planned.offer.id.provider.clone(),
@@ -194,8 +203,9 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
             routed_usd: planned.routing_reason().map(|_| planned.routed),
             routing: planned.routing_reason(),
             lines,
+            recorded_since,
             bundle: compared(planned, context.at),
-            warnings: warnings::of(&plan.named, planned, context.at),
+            warnings,
         }
     });
     // A price of an offer that is out today may begin as well.
@@ -212,6 +222,12 @@ pub fn quotes(request: &ImageRequest, context: PlanContext<'_>) -> Result<QuoteR
         excluded: plan.excluded().map(ExcludedOffer::from).collect(),
         valid_until,
     })
+}
+
+/// That a price stands for one that nobody has seen.
+fn unrecorded(at: Timestamp, recorded_since: Date) -> String {
+    let asked = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    format!("no price of {asked} is on record: this is the earliest that is known, of {recorded_since}")
 }
 
 /// What the request would cost in separate calls, where the offer bundles them.

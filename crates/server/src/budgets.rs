@@ -51,7 +51,7 @@ pub struct BudgetChangeWish {
 
 /// Whose spending counts: a name, or `*` for each one apart; absent: all together.
 #[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "scope as an object such as {\"project\": \"shop\"}")]
 struct ScopeForm {
     #[serde(skip_serializing_if = "Option::is_none")]
     project: Option<String>,

@@ -268,6 +268,10 @@ pub struct BalanceShown {
     told_at: Option<Timestamp>,
     /// Null: no credits of this unit were entered.
     booked: Option<String>,
+    /// What was entered of purchases that have not expired; null with `booked`.
+    entered: Option<String>,
+    /// Whether more is told than was ever entered: a purchase is missing, and the difference cannot be booked.
+    purchase_missing: bool,
     /// Signed: told less booked.
     difference: Option<String>,
     /// What the difference is worth at the provider's prices.
@@ -290,6 +294,8 @@ impl From<&Reading> for BalanceShown {
             told: told.map(|told| credits(told.left_millionths)),
             told_at: told.map(|told| told.at),
             booked: told.and_then(|told| told.booked_millionths).map(credits),
+            entered: told.and_then(|told| told.entered_millionths).map(credits),
+            purchase_missing: told.is_some_and(ToldBalance::purchase_missing),
             difference: told.and_then(ToldBalance::difference_millionths).map(credits),
             difference_usd: told.and_then(ToldBalance::worth),
             held_usd: told.map(|told| told.open.held),

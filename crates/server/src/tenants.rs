@@ -56,7 +56,11 @@ pub struct KeyWish {
 
 /// Limits as they are wished: null removes one, what is absent stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "limits as an object such as {\"requests_per_minute\": 60}"
+)]
 pub struct LimitsWish {
     #[serde(deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<Option<u32>>,

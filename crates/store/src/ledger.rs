@@ -130,7 +130,14 @@ pub enum End {
     /// Nothing was charged.
     Released { fault_json: Option<String>, provider_request_id: Option<String> },
     /// Nobody knows whether it was charged.
-    Disputed { reason: String, fault_json: Option<String>, provider_request_id: Option<String> },
+    Disputed {
+        reason: String,
+        /// The part of the reserved maximum that rests on prices below official, or read long before, for those who
+        /// are told of it; absent where that is not known.
+        doubtful: Option<Ticks>,
+        fault_json: Option<String>,
+        provider_request_id: Option<String>,
+    },
 }
 
 /// The end of one attempt.

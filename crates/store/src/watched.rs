@@ -23,6 +23,8 @@ pub struct ModelDay {
     /// Whole days since the start of the query.
     pub day: u32,
     pub charged: Ticks,
+    /// The part of it that rests on prices below official, or read long before.
+    pub doubtful: Ticks,
     /// Delivered.
     pub images: u64,
     /// That have ended.
@@ -34,7 +36,7 @@ statements! {
         (SELECT offer, created_at FROM attempts ORDER BY row DESC LIMIT ?2) AS newest
         WHERE newest.created_at >= ?1";
     MODEL_DAYS = "SELECT p.name, a.model, (r.created_at - ?1) / ?3, sum(a.charged_ticks), sum(a.images),
-            count(*)
+            count(*), sum(a.doubtful_ticks)
         FROM requests r JOIN attempts a ON a.request = r.number JOIN projects p ON p.number = r.project
         WHERE r.created_at >= ?1 AND r.created_at < ?2 AND a.status <> 'reserved'
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
@@ -118,5 +120,6 @@ fn model_day(row: &Row<'_>) -> Result<ModelDay, StoreError> {
         charged: words::ticks(row, 3)?,
         images: count(4)?,
         attempts: count(5)?,
+        doubtful: words::ticks(row, 6)?,
     })
 }

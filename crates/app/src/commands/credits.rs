@@ -252,6 +252,9 @@ fn print_balances(answer: &Value) {
         let remark = match (one["fault"].as_str(), one["booked"].is_null()) {
             (Some(fault), _) => fault.to_owned(),
             (None, true) => "no credits were entered".to_owned(),
+            (None, false) if one["purchase_missing"] == true => {
+                format!("a purchase is missing: {} were ever entered", text(&one["entered"]))
+            }
             (None, false) => String::new(),
         };
         table.row([
@@ -267,8 +270,15 @@ fn print_balances(answer: &Value) {
         ]);
     }
     output::line(table.render());
-    if balances.iter().any(|one| one["difference"].as_str().is_some_and(|figure| figure != "0")) {
+    let (missing, differing): (Vec<_>, Vec<_>) = balances
+        .iter()
+        .filter(|one| one["difference"].as_str().is_some_and(|figure| figure != "0"))
+        .partition(|one| one["purchase_missing"] == true);
+    if !differing.is_empty() {
         output::line("`gallerist credits balance PROVIDER --apply` corrects the books to what it says.");
+    }
+    if !missing.is_empty() {
+        output::line("`gallerist credits add PROVIDER CREDITS PRICE_USD` enters a purchase that is missing.");
     }
 }
 

@@ -11,7 +11,7 @@ mod telling;
 use crate::client::Client;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use crate::gateway::{self, Gateway};
+use crate::gateway::{self, Gateway, SaidBy};
 use crate::{first_keys, output, progress, signals};
 use clap::Args;
 use gallerist_domain::{Depth, OfferId, ProjectId, Scopes, Ticks};
@@ -66,8 +66,8 @@ pub struct DemoCommand {
     /// Only bring everything up
     #[arg(long)]
     no_images: bool,
-    /// Print the table of the documentation and exit
-    #[arg(long, hide = true)]
+    /// Print the same prompts at every offer as a table in Markdown, as in the README, and exit
+    #[arg(long, conflicts_with = "no_images")]
     markdown: bool,
 }
 
@@ -89,7 +89,11 @@ pub async fn run(command: DemoCommand, json: bool) -> Result<()> {
     if json {
         output::json(&demo.ready());
     }
+    let store = demo.gateway.engine.store().clone();
     let done = tokio::select! {
+        biased;
+        // First, because what is asked then fails for that reason alone.
+        () = broken(store) => return Err(demo.break_off().await),
         done = demo.show(&command, json, begun) => done,
         () = ended.first() => return demo.end().await,
     };
@@ -99,7 +103,7 @@ pub async fn run(command: DemoCommand, json: bool) -> Result<()> {
         }
         tokio::select! {
             () = ended.first() => {}
-            () = demo.gateway.broken() => {}
+            () = demo.gateway.broken() => return Err(demo.break_off().await),
         }
     }
     demo.end().await?;
@@ -111,10 +115,10 @@ impl Demo {
         let quick = command.no_images || command.markdown;
         let stand_ins = StandIns::start(if quick { 0 } else { LATENCY_PERCENT }).await?;
         let listener = match command.port {
-            Some(port) => gateway::bind(&format!("127.0.0.1:{port}")).await?,
-            None => match gateway::bind(crate::config::LISTEN_DEFAULT).await {
+            Some(port) => gateway::bind(&format!("127.0.0.1:{port}"), SaidBy::Port).await?,
+            None => match gateway::bind(crate::config::LISTEN_DEFAULT, SaidBy::Port).await {
                 Ok(listener) => listener,
-                Err(_) => gateway::bind("127.0.0.1:0").await?,
+                Err(_) => gateway::bind("127.0.0.1:0", SaidBy::Port).await?,
             },
         };
         let started = Timestamp::now();
@@ -263,14 +267,38 @@ impl Demo {
     }
 
     async fn end(self) -> Result<()> {
-        let data_dir = self.gateway.engine.store().data_dir();
-        let (address, keys) = (gateway::address_file(data_dir), first_keys::file(data_dir));
+        let files = self.files();
         let ended = self.gateway.end(gateway::GRACE_MS).await;
-        let _ = std::fs::remove_file(address);
-        let _ = std::fs::remove_file(keys);
+        remove(files);
         self.stand_ins.end().await;
         ended
     }
+
+    /// Ends what cannot write its books any more.
+    async fn break_off(self) -> Failure {
+        let files = self.files();
+        let failure = self.gateway.break_off(gateway::BROKEN_GRACE_MS).await;
+        remove(files);
+        self.stand_ins.end().await;
+        failure.advise("start the demo again; and report the panic that stands above")
+    }
+
+    /// What tells other commands of it.
+    fn files(&self) -> [PathBuf; 2] {
+        let data_dir = self.gateway.engine.store().data_dir();
+        [gateway::address_file(data_dir), first_keys::file(data_dir)]
+    }
+}
+
+fn remove(files: [PathBuf; 2]) {
+    for file in files {
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+/// Until the books can be written no more.
+async fn broken(store: Store) {
+    store.broken().await;
 }
 
 /// A folder of a gateway keeps its books and the file with its keys for itself.
@@ -312,5 +340,32 @@ fn config(store: &Store, stand_ins: &StandIns) -> Config {
         feeds: Vec::new(),
         feed_book: FeedBook::default(),
         remarks: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::tests::break_books;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        demo: DemoCommand,
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_demo_whose_books_break_ends_with_a_failure_that_says_so() {
+        let line = ["demo", "--no-images", "--port", "0"];
+        let demo = Demo::start(&Line::parse_from(line).demo).await.unwrap();
+        let files = demo.files();
+        assert!(files.iter().all(|file| file.exists()));
+        break_books(&demo.gateway).await;
+        let failure = demo.break_off().await;
+        assert_eq!(failure.exit, 1);
+        assert!(failure.message.contains("the books can be written no more"), "{failure}");
+        assert!(failure.advice.contains("start the demo again"), "{failure}");
+        assert!(files.iter().all(|file| !file.exists()), "no command looks for it any more");
     }
 }

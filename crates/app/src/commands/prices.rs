@@ -8,6 +8,7 @@ mod changes;
 mod import;
 mod retirements;
 mod show;
+pub mod source;
 mod sync;
 
 use crate::config::{Config, Environment, Place, everything};
@@ -19,6 +20,7 @@ use clap::{Args, Subcommand};
 use gallerist_domain::id::STANDARD_TIER;
 use gallerist_domain::{Grants, ImageRequest, Operation, QualityClass, Size};
 use gallerist_pricing::catalogue::Origin;
+use gallerist_pricing::feed::FeedBook;
 use gallerist_pricing::{Catalogue, Offer, ProviderSheet, offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::name_book::PLAIN;
@@ -26,6 +28,7 @@ use gallerist_routing::report::{OfferQuote, quotes};
 use gallerist_routing::{HealthBook, PlanContext};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use source::PriceSource;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,7 +72,7 @@ enum Action {
         #[arg(long, value_name = "WHEN", value_parser = super::instant)]
         at: Option<Timestamp>,
         #[command(flatten)]
-        place: Place,
+        source: PriceSource,
     },
     /// Every price line of a model, at each of its hosts
     #[command(after_help = "Example:\n  gallerist prices show gpt-image-2")]
@@ -77,7 +80,7 @@ enum Action {
         /// Canonical name, alias, or provider/model
         model: String,
         #[command(flatten)]
-        place: Place,
+        source: PriceSource,
     },
     /// Prices that became others, began or ended, and models that were retired, newest first
     #[command(after_help = "Example:\n  gallerist prices changes --since 2026-09-01")]
@@ -92,7 +95,7 @@ enum Action {
         #[arg(long, value_name = "KIND")]
         provider: Option<String>,
         #[command(flatten)]
-        place: Place,
+        source: PriceSource,
     },
     /// Report every mistake of the catalogue files with file and line, and which models in use end soon
     #[command(after_help = "Example:\n  gallerist prices check ./my-catalogue")]
@@ -119,28 +122,34 @@ enum Action {
 
 pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
     match &command.action {
-        Action::List { all, provider, model, at, place } => {
+        Action::List { all, provider, model, at, source } => {
             let wanted = Wanted { all: *all, provider: provider.as_deref(), model: model.as_deref() };
-            list(place, &wanted, at.unwrap_or_else(Timestamp::now), json)
+            list(&source.load()?, &wanted, at.unwrap_or_else(Timestamp::now), json)
         }
-        Action::Show { model, place } => {
-            let config = Config::load(place, &Environment::of_process())?;
+        Action::Show { model, source } => {
+            let config = source.load()?;
             let catalogue = config.whole_catalogue()?;
             let found = find(&all_offers(&catalogue, &config), model)?;
+            let now = Timestamp::now();
             if json {
-                output::json(&show::as_json(&catalogue, &found, Timestamp::now()));
+                output::json(&json!({
+                    "catalogue": catalogue.digest,
+                    "offers": show::as_json(&found, now),
+                    "feeds": source::shown(&config.feed_book),
+                }));
             } else {
-                show::print(&found, Timestamp::now());
+                show::print(&found, now);
+                tell_feeds(&config.feed_book, now);
             }
             Ok(())
         }
-        Action::Changes { since, until, provider, place } => {
-            let config = Config::load(place, &Environment::of_process())?;
+        Action::Changes { since, until, provider, source } => {
+            let config = source.load()?;
             let catalogue = config.whole_catalogue()?;
             if let Some(kind) = provider.as_deref().filter(|kind| catalogue.provider(kind).is_none()) {
                 return Err(unknown_kind(&catalogue, kind));
             }
-            changes::run(&catalogue, (*since, *until), provider.as_deref(), json)
+            changes::run(&catalogue, &config.feed_book, (*since, *until), provider.as_deref(), json)
         }
         Action::Check { dir, place } => check(dir.as_deref(), place, json),
         Action::Sync(command) => sync::run(command, json),
@@ -148,6 +157,13 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
             let config = Config::load(place, &Environment::of_process())?;
             import::run(list, &config.whole_catalogue()?, json)
         }
+    }
+}
+
+/// Says in a line of its own that prices of feeds are among those above.
+fn tell_feeds(book: &FeedBook, now: Timestamp) {
+    if let Some(told) = source::told(book, now) {
+        output::line(format!("\n{told}"));
     }
 }
 
@@ -173,13 +189,12 @@ impl Wanted<'_> {
     }
 }
 
-fn list(place: &Place, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Result<()> {
-    let config = Config::load(place, &Environment::of_process())?;
+fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Result<()> {
     let catalogue = config.whole_catalogue()?;
     if let Some(kind) = wanted.provider.filter(|kind| catalogue.provider(kind).is_none()) {
         return Err(unknown_kind(&catalogue, kind));
     }
-    let every = all_offers(&catalogue, &config);
+    let every = all_offers(&catalogue, config);
     if let Some(name) = wanted.model.filter(|name| !every.iter().any(|offer| offer.model.is_named(name))) {
         filters::note("model", name, every.iter().map(|offer| offer.model.id.clone()).collect());
     }
@@ -187,9 +202,13 @@ fn list(place: &Place, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Res
     let everything = as_json && !wanted.all && wanted.provider.is_none() && wanted.model.is_none();
     let found: Vec<&Offer> = every.iter().filter(|offer| everything || wanted.takes(offer, at)).collect();
     let rows = found.iter().map(|offer| (*offer, default_picture(offer, None, at)));
+    let mut unrecorded = 0;
     if as_json {
         let models: Vec<Value> = rows.map(|(offer, quote)| model_json(offer, quote.as_ref(), at)).collect();
-        output::json(&json!({"instant": at, "catalogue": catalogue.digest, "models": models}));
+        let feeds = source::shown(&config.feed_book);
+        output::json(
+            &json!({"instant": at, "catalogue": catalogue.digest, "models": models, "feeds": feeds}),
+        );
         return Ok(());
     }
     let mut table = Table::new()
@@ -205,6 +224,7 @@ fn list(place: &Place, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Res
     for (offer, quote) in rows {
         let quote = quote.as_ref();
         let trust = quote.and_then(|quote| super::quote::weakest(&quote.lines));
+        unrecorded += usize::from(quote.is_some_and(|quote| quote.recorded_since.is_some()));
         table.row([
             named_with_tier(offer),
             offer.id.provider.clone(),
@@ -226,6 +246,14 @@ fn list(place: &Place, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Res
         "\n{} offers.{more} `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
         found.len()
     ));
+    if unrecorded > 0 {
+        let (day, verb) = (output::day(at), if unrecorded == 1 { "has" } else { "have" });
+        output::line(format!(
+            "\n{unrecorded} of them {verb} no price of {day} on record: what is shown is the earliest that is known \
+             (`recorded_since` with --json)."
+        ));
+    }
+    tell_feeds(&config.feed_book, Timestamp::now());
     Ok(())
 }
 
@@ -290,6 +318,7 @@ fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value
         "as_of": offer.provider.as_of,
         "confidence": trust.map(|line| line.confidence),
         "price_as_of": trust.map(|line| &line.as_of),
+        "recorded_since": quote.and_then(|quote| quote.recorded_since),
         "retired": offer.is_retired(at),
         "deprecated_on": lifecycle.deprecated_on,
         "retires_on": lifecycle.retires_on,
@@ -329,16 +358,25 @@ fn find(offers: &[Offer], name: &str) -> Result<Vec<Offer>> {
     }
 }
 
-/// What was read: of the folder, and in all.
-fn tell_counts(catalogue: &Catalogue, dir: Option<&Path>) {
+/// What was read: of the folder, and in all. Files of models that are only described are read with a folder, whose
+/// files may speak of them; whoever does not switch them on has fewer.
+fn tell_counts(catalogue: &Catalogue, origin: &Origin) {
     let all = Counts::of(catalogue.providers.iter());
-    let Some(dir) = dir else {
+    let Some(dir) = origin.directory.as_deref() else {
         return output::line(format!("{all}, no mistake."));
+    };
+    let usual = Origin { described: false, ..origin.clone() }.whole().ok();
+    let usual = usual.filter(|_| origin.described).map(|usual| Counts::of(usual.providers.iter()));
+    let with_built_in = match usual {
+        Some(usual) => {
+            format!("{usual}; and with those that `catalogue_described = true` switches on: {all}")
+        }
+        None => all.to_string(),
     };
     let own = Counts::of(
         catalogue.providers.iter().filter(|sheet| dir.join(format!("{}.toml", sheet.kind)).exists()),
     );
-    output::line(format!("{}: {own}, no mistake. With the built-in files: {all}.", dir.display()));
+    output::line(format!("{}: {own}, no mistake. With the built-in files: {with_built_in}.", dir.display()));
 }
 
 /// How much a part of the catalogue holds.
@@ -408,7 +446,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
         return Err(Failure::failed(format!("{count} {noun} in the catalogue")));
     };
     if !as_json {
-        tell_counts(&catalogue, dir);
+        tell_counts(&catalogue, &origin);
         retirements::print(&ending);
         for remark in &remarks {
             output::remark(format!("Note: {remark}"));

@@ -3,8 +3,9 @@
 //! It plans with what the catalogue and the settings say and asks nobody: neither a provider nor a running
 //! gateway, whose measured latencies and breakers it therefore does not know.
 
+use super::prices::source::{self, FeedShown, PriceSource, shown};
 use crate::ask::{self, Ask};
-use crate::config::{Config, Environment, Place, everything};
+use crate::config::{Config, everything};
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
@@ -17,6 +18,7 @@ use gallerist_routing::report::{BundleQuote, ExcludedOffer, LineQuote, OfferQuot
 use gallerist_routing::unsold::draws_lines;
 use gallerist_routing::{HealthBook, NameBook, PlanContext, PlanError};
 use jiff::Timestamp;
+use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -54,12 +56,11 @@ pub struct QuoteCommand {
     #[arg(short, long)]
     verbose: bool,
     #[command(flatten)]
-    place: Place,
+    source: PriceSource,
 }
 
 pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
-    let config = Config::load(&command.place, &Environment::of_process())?;
-    output::notes(&config.remarks);
+    let config = command.source.load()?;
     let request = request(command)?;
     let mut offered = config.offers();
     if command.all {
@@ -76,18 +77,29 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
     let report = report(&request, &offered, &config.names, at, command.all)
         .map_err(|failure| sold_elsewhere(&request, &config, at).unwrap_or(failure))?;
     if json {
-        output::json(&report);
+        output::json(&QuoteShown { report: &report, feeds: shown(&config.feed_book) });
     } else {
         let on = config.offers().into_iter().map(|offer| offer.id.to_string()).collect();
         // A body is corrected in its own words.
         let told: Told = if command.body.is_some() { str::to_owned } else { words::in_flags };
         print(&report, &on, command.verbose, told);
+        if let Some(feeds) = source::told(&config.feed_book, Timestamp::now()) {
+            output::line(feeds);
+        }
     }
     match report.offers.is_empty() {
         true => Err(Failure::failed("no offer can make this")
             .advise("change what the table names, or ask with --all")),
         false => Ok(()),
     }
+}
+
+/// What `POST /v1/quotes` answers, and which feeds' prices are in it.
+#[derive(Serialize)]
+struct QuoteShown<'a> {
+    #[serde(flatten)]
+    report: &'a QuoteReport,
+    feeds: Vec<FeedShown<'a>>,
 }
 
 /// A model that nobody who is on sells may be sold by others.

@@ -271,6 +271,7 @@ fn print_request(request: &Value) {
             .collect()
     };
     output::line(format!("\n{}", planned(&names("offers"))));
+    ordered(rows(plan, "offers")).iter().for_each(output::line);
     print_excluded(rows(plan, "excluded"));
     let mut table = Table::new().text("booked").text("account").figure("amount").text("movement");
     for entry in rows(request, "entries") {
@@ -318,6 +319,21 @@ fn planned(offers: &[String]) -> String {
         0 => format!("Plan: {first}"),
         more => format!("Plan: {first}, and {more} more (--json has them)"),
     }
+}
+
+/// By what the first offers of the plan are ordered, where that is not the expected cost of all of them: an offer of
+/// hardware that is paid anyway, or of credits that would be lost, comes before one that looks cheaper.
+fn ordered(offers: &[Value]) -> Vec<String> {
+    let shown = &offers[..offers.len().min(PLANNED_MAX)];
+    if shown.iter().all(|offer| offer["routing"].is_null()) {
+        return Vec::new();
+    }
+    let by = |offer: &Value| {
+        let expected = || format!("expected {}", output::dollars_of(&offer["expected_usd"]));
+        let by = offer["routing"].as_str().map_or_else(expected, str::to_owned);
+        format!("  {}: {by}", text(&offer["offer"]))
+    };
+    shown.iter().map(by).collect()
 }
 
 /// The codes with their offers, in the order of the plan.
@@ -402,4 +418,27 @@ fn print_next_step(request: &str, attempt: &Value) {
          gallerist requests resolve {request} {} --charged-usd AMOUNT",
         text(&attempt["number"]),
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_a_marginal_cost_ordered_says_so_beside_the_others() {
+        let own = json!({"offer": "automatic1111/sdxl", "expected_usd": "0.0053152326",
+            "routed_usd": "0.0002087437", "routing": "ordered by its marginal cost of 0.0002087437 instead of \
+            0.0053152326: the hardware is paid anyway"});
+        let other = json!({"offer": "fal/sdxl", "expected_usd": "0.0030000000"});
+        assert_eq!(
+            ordered(&[own, other.clone()]),
+            [
+                "  automatic1111/sdxl: ordered by its marginal cost of 0.0002087437 instead of 0.0053152326: the \
+                 hardware is paid anyway",
+                "  fal/sdxl: expected $0.003",
+            ]
+        );
+        assert_eq!(ordered(&[other]), [] as [String; 0], "by cost, as everywhere");
+        assert_eq!(ordered(&[]), [] as [String; 0]);
+    }
 }

@@ -7,7 +7,7 @@ use super::quote;
 use crate::config::{Config, Environment, Place};
 use crate::failure::{Failure, Result};
 use crate::first_keys::{self, FirstKeys};
-use crate::gateway::{self, BROKEN_GRACE_MS, GRACE_MS, Gateway};
+use crate::gateway::{self, BROKEN_GRACE_MS, GRACE_MS, Gateway, SaidBy};
 use crate::{output, signals};
 use clap::Args;
 use gallerist_domain::{ImageRequest, ProjectId, QualityClass, Ticks};
@@ -101,7 +101,7 @@ pub async fn run(command: ServeCommand, json: bool) -> Result<()> {
         return Err(nothing_on(&config));
     }
     let mut ended = signals::Ended::listen()?;
-    let listener = gateway::bind(&config.listen).await?;
+    let listener = gateway::bind(&config.listen, SaidBy::Listen).await?;
     let now = Timestamp::now();
     let store = gateway::open_store(config.store_options(now))?;
     let on_terminal = std::io::stdout().is_terminal() && !json;

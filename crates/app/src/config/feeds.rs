@@ -2,6 +2,7 @@
 
 use super::typed::{TypedFeed, Written};
 use super::{Environment, Mistakes};
+use crate::gateway::answering;
 use gallerist_domain::Decimal;
 use gallerist_engine::feeds::{Feed, FeedFault, FeedSettings, KeptBook, in_order, read_file};
 use gallerist_pricing::Catalogue;
@@ -26,7 +27,10 @@ const BYTES_MAX: usize = 32 << 20;
 
 /// One entry of a feed's `prices`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { offer = \"bfl/flux-1.1-pro\", line = \"picture\", pointer = \"/cents\" }"
+)]
 pub(super) struct TypedMapping {
     /// `kind/model`.
     offer: String,
@@ -209,20 +213,61 @@ pub(super) struct At<'a> {
     pub(super) store_url: Option<&'a StoreUrl>,
 }
 
-/// What earlier polls left, for whoever only wants to know prices, also beside a gateway; nothing where no feed is
-/// configured.
+impl At<'_> {
+    /// Whether a gateway of this folder keeps its books somewhere that the settings at hand do not tell.
+    fn is_elsewhere(self) -> bool {
+        let local = self.store_url.is_some() || self.data_dir.join("gallerist.sqlite").exists();
+        !local && answering(self.data_dir).is_some()
+    }
+}
+
+/// Which feeds are heard beside the catalogue's own files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Those that the settings name, and no others.
+    Configured,
+    /// Where the settings name none, all that told these books something: for whoever only wants to know the prices
+    /// of a gateway whose settings are not at hand.
+    Told,
+    /// None at all.
+    Nobody,
+}
+
+/// What earlier polls left, for whoever only wants to know prices, also beside a gateway.
 pub(super) fn book(
     at: At<'_>,
+    heard: Heard,
     feeds: &[Feed],
     base: &Catalogue,
     mistakes: &mut Mistakes,
     remarks: &mut Vec<String>,
 ) -> FeedBook {
-    if feeds.is_empty() {
+    if heard == Heard::Nobody || (heard == Heard::Configured && feeds.is_empty()) {
         return FeedBook::default();
     }
-    let mut book = kept(at, mistakes, remarks);
-    fit(&mut book, feeds, base, at.store_url.is_some(), Timestamp::now());
+    let mut book = kept(at, remarks).unwrap_or_else(|unread| {
+        // It is in nobody's way who has configured no feed.
+        match feeds.is_empty() {
+            true => remarks.push(format!(
+                "{} {}; these are the catalogue's own prices",
+                unread.path.display(),
+                unread.why
+            )),
+            false => mistakes.add(unread.path.display(), unread.why),
+        }
+        FeedBook::default()
+    });
+    if heard == Heard::Told && at.is_elsewhere() {
+        remarks.push(
+            "a gateway runs here whose books are in a database: name its settings with --config, or set \
+             GALLERIST_STORE_URL, to have what its feeds told"
+                .to_owned(),
+        );
+    }
+    // Whoever names no feeds knows of none that has fallen silent or is gone: the gateway left the book as it holds.
+    if !feeds.is_empty() {
+        fit(&mut book, feeds, base, at.store_url.is_some(), Timestamp::now());
+    }
     book
 }
 
@@ -237,29 +282,32 @@ pub fn fit(book: &mut FeedBook, feeds: &[Feed], base: &Catalogue, shared: bool, 
     }
 }
 
-fn kept(at: At<'_>, mistakes: &mut Mistakes, remarks: &mut Vec<String>) -> FeedBook {
+/// A file of an earlier version that is no book.
+struct Unread {
+    path: PathBuf,
+    why: String,
+}
+
+fn kept(at: At<'_>, remarks: &mut Vec<String>) -> Result<FeedBook, Unread> {
     let parts = peek_feed_parts(at.data_dir, at.store_url).map_err(FeedFault::from);
     match parts.and_then(|parts| KeptBook::of_parts(parts.unwrap_or_default())) {
-        Ok(kept) if !kept.is_new() => return FeedBook::clone(&kept.book),
+        Ok(kept) if !kept.is_new() => return Ok(FeedBook::clone(&kept.book)),
         Ok(_) => {}
         Err(error) => {
             let failure = crate::failure::Failure::because("what feeds told cannot be read", &error);
             remarks.push(format!("{}; these are the catalogue's own prices", failure.message));
-            return FeedBook::default();
+            return Ok(FeedBook::default());
         }
     }
     let path = file(at.data_dir);
-    read_file(&path).map(Option::unwrap_or_default).unwrap_or_else(|error| {
-        mistakes.add(
-            path.display(),
-            match error {
-                FeedFault::File { source, .. } => format!("cannot be read: {source}"),
-                FeedFault::Unreadable(error) => {
-                    format!("is no book of feeds ({error}); remove it to forget what feeds told")
-                }
-                other => other.to_string(),
-            },
-        );
-        FeedBook::default()
+    read_file(&path).map(Option::unwrap_or_default).map_err(|error| {
+        let why = match error {
+            FeedFault::File { source, .. } => format!("cannot be read: {source}"),
+            FeedFault::Unreadable(error) => {
+                format!("is no book of feeds ({error}); remove it to forget what feeds told")
+            }
+            other => other.to_string(),
+        };
+        Unread { path, why }
     })
 }

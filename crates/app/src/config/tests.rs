@@ -98,6 +98,20 @@ fn with_own_kind(text: &str, environment: Environment) -> Config {
 }
 
 #[test]
+fn a_list_of_the_wrong_things_is_told_with_what_belongs_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gallerist.toml");
+    let feed = "[[feeds]]\nkind = \"json\"\nurl = \"https://prices.example\"\nprices = [5]\n";
+    std::fs::write(&file, format!("{feed}[routes.cheap]\nproviders = 5\n")).unwrap();
+    let place = Place { config: Some(file), data_dir: Some(folder.path().to_owned()) };
+    let failure = Config::load(&place, &Environment::default()).unwrap_err();
+    assert!(failure.message.contains("gallerist.toml:4: prices: "), "{failure}");
+    assert!(failure.message.contains("expected a table such as { offer = "), "{failure}");
+    assert!(failure.message.contains("expected a table such as { only = "), "{failure}");
+    assert!(!failure.message.contains("struct"), "{failure}");
+}
+
+#[test]
 fn a_kind_of_ones_own_is_configured_like_any_other() {
     let address = "http://10.0.0.8:8000/v1";
     let environment = Environment::from([("GALLERIST_VLLM_BASE_URL", address), ("OPENAI_API_KEY", "sk-1")]);

@@ -94,7 +94,11 @@ pub(super) struct TypedRoute {
 
 /// `{ only = [...], exclude = [...] }`, as in a request.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table such as { only = [\"bfl\"] } or { exclude = [\"fal\"] }"
+)]
 pub(super) struct TypedChoice {
     /// Empty for all.
     pub only: Vec<String>,

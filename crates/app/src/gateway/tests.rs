@@ -31,14 +31,14 @@ async fn gateway(fakes: &Fakes, folder: &Path) -> (Gateway, Client) {
     let fresh = new_key();
     let record = fresh.record(ProjectId::default_project(), "test", Scopes::USUAL, None);
     store.create_key(record, Timestamp::now()).await.unwrap();
-    let listener = bind("127.0.0.1:0").await.unwrap();
+    let listener = bind("127.0.0.1:0", SaidBy::Listen).await.unwrap();
     let gateway = Gateway::start(&config, store, listener).await.unwrap();
     let client = Client::new(&gateway.origin(), fresh.secret);
     (gateway, client)
 }
 
 /// Has whoever commits panic: what is called there when a command fails does.
-async fn break_books(gateway: &Gateway) {
+pub async fn break_books(gateway: &Gateway) {
     for _ in 0..100 {
         let nothing = Conclusion {
             request: RequestId::generate(),

@@ -39,6 +39,17 @@ fn once_makes_pictures_at_several_providers_and_the_books_balance() {
 }
 
 #[test]
+fn a_port_that_is_taken_is_told_with_the_flags_that_a_demo_has() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ran = run(gallerist(home.path()).args(["demo", "--once", "--port", &port]));
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{}", ran.err);
+    assert!(ran.err.contains("--port 0 takes any free one") && !ran.err.contains("--listen"), "{}", ran.err);
+}
+
+#[test]
 fn stays_up_with_bills_that_survive_the_failover() {
     let home = tempfile::tempdir().unwrap();
     let mut demo = Running::start(gallerist(home.path()).args(["demo", "--json", "--port", "0"]));

@@ -378,7 +378,7 @@ fn credits_are_entered_and_forecast_without_a_gateway() {
         "{moved}"
     );
     let refused = run(world.gallerist().args(["credits", "balance", "openrouter", "1000000"]));
-    assert!(refused.code != 0 && refused.err.contains("ever bought"), "{}", refused.err);
+    assert!(refused.code != 0 && refused.err.contains("ever entered"), "{}", refused.err);
     let refused = run(world.gallerist().args(["credits", "add", "nobody", "1", "1"]));
     assert_eq!(refused.code, 2, "{}", refused.err);
     let refused = run(world.gallerist().args(["credits", "add", "bfl", "1", "1", "--currency", "neuron"]));

@@ -18,9 +18,10 @@ fn quote(home: &Path, arguments: &[&str]) -> Value {
 fn a_quote_has_the_form_of_the_api_without_keys_and_server() {
     let home = tempfile::tempdir().unwrap();
     let report = quote(home.path(), &["a kite", "--size", "1024x1024", "--at", "2026-11-25T00:00:00Z"]);
+    // The last one is the command's own: whose prices are in it beside the catalogue's.
     assert_eq!(
         members(&report),
-        ["instant", "requested_model", "route", "offers", "excluded", "valid_until"]
+        ["instant", "requested_model", "route", "offers", "excluded", "valid_until", "feeds"]
     );
     let offers = report["offers"].as_array().unwrap();
     assert!(offers.len() >= 5);
@@ -38,6 +39,20 @@ fn a_quote_has_the_form_of_the_api_without_keys_and_server() {
         assert!(!report["excluded"][0][name].is_null());
     }
     assert!(!home.path().join(".local").exists(), "quoting makes no books");
+}
+
+#[test]
+fn prices_of_a_day_before_the_record_are_told_as_the_earliest_that_are_known() {
+    let home = tempfile::tempdir().unwrap();
+    let list = |at: &str, flags: &[&str]| {
+        let list = ["prices", "list", "--model", "flux-2-pro", "--provider", "bfl", "--at", at];
+        run(gallerist(home.path()).args(list).args(flags))
+    };
+    assert!(list("2020-01-01", &[]).out.contains("1 of them has no price of 2020-01-01 on record"));
+    assert!(list("2020-01-01", &["--json"]).json()["models"][0]["recorded_since"].is_string());
+    assert!(!list("2026-11-25", &[]).out.contains("on record"));
+    let report = quote(home.path(), &["a kite", "--model", "bfl/flux-2-pro", "--at", "2020-01-01"]);
+    assert!(report["offers"][0]["recorded_since"].is_string(), "{report}");
 }
 
 #[test]
@@ -107,6 +122,10 @@ fn checking_prices_reports_every_planted_mistake_with_its_line() {
     std::fs::create_dir(&folder).unwrap();
     let sound = run(gallerist(home.path()).args(["prices", "check", "catalogue"]));
     assert_eq!(sound.code, 0, "{}", sound.err);
+    // Both ways of asking count the same: what is only described is counted apart.
+    let built_in = run(gallerist(home.path()).args(["prices", "check"])).out;
+    let counts = built_in.strip_suffix(", no mistake.\n").expect("they are sound");
+    assert!(sound.out.contains(&format!("With the built-in files: {counts}; and with")), "{}", sound.out);
     std::fs::write(
         folder.join("mine.toml"),
         "kind = \"mine\"\ntitle = 3\nas_of = \"soon\"\nsurprise = true\n",

@@ -56,11 +56,32 @@ fn sync(home: &Path, arguments: &[&str]) -> Value {
     told["prices"].as_array().unwrap().first().cloned().unwrap_or(Value::Null)
 }
 
+const QUOTE: [&str; 6] = ["quote", "a kite", "--model", "bfl/flux-1.1-pro", "--all", "--json"];
+
 fn price(home: &Path) -> String {
-    let quote =
-        ["quote", "a kite", "--model", "bfl/flux-1.1-pro", "--config", "settings.toml", "--all", "--json"];
-    let report = run(gallerist(home).args(quote)).json();
+    let report = run(gallerist(home).args(QUOTE).args(["--config", "settings.toml"])).json();
     report["offers"][0]["expected_usd"].as_str().unwrap().to_owned()
+}
+
+/// As `price`, from another shell: nobody names the settings, and nobody is asked. With the feeds that are in it.
+fn price_elsewhere(home: &Path, flags: &[&str]) -> (String, Vec<String>) {
+    let names = |told: &Value| {
+        let feeds = told["feeds"].as_array().unwrap().iter();
+        feeds.map(|feed| feed["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let quoted = run(gallerist(home).args(QUOTE).args(flags)).json();
+    let list = ["prices", "list", "--provider", "bfl", "--model", "flux-1.1-pro", "--json"];
+    let listed = run(gallerist(home).args(list).args(flags)).json();
+    let price = quoted["offers"][0]["expected_usd"].as_str().unwrap().to_owned();
+    assert_eq!(listed["models"][0]["expected_usd"], price, "{listed}");
+    let show = ["prices", "show", "bfl/flux-1.1-pro", "--json"];
+    let shown = run(gallerist(home).args(show).args(flags)).json();
+    assert_eq!(shown["catalogue"], listed["catalogue"]);
+    let changes = run(gallerist(home).args(["prices", "changes", "--json"]).args(flags)).json();
+    for other in [&quoted, &shown, &changes] {
+        assert_eq!(names(other), names(&listed));
+    }
+    (price, names(&listed))
 }
 
 #[test]
@@ -132,6 +153,13 @@ fn a_running_gateway_is_asked_to_poll_and_to_believe() {
     sync(home.path(), &[]);
     cents("0.06");
     assert_eq!(sync(home.path(), &[])["decision"], "accepted");
+    let elsewhere = price_elsewhere(home.path(), &[]);
+    assert_eq!(elsewhere, ("0.0600000000".to_owned(), vec!["spot".to_owned()]), "as the gateway believes");
+    let files = price_elsewhere(home.path(), &["--catalogue-only"]);
+    assert_eq!(files, ("0.0400000000".to_owned(), vec![]), "the catalogue's own");
+    let text = run(gallerist(home.path()).args(["prices", "list", "--model", "flux-1.1-pro"]));
+    assert!(text.out.contains("With what the feed spot told until 20"), "{}", text.out);
+    assert!(!text.out.contains("nobody has asked since"), "{}", text.out);
     cents("0.90");
     let held = sync(home.path(), &[]);
     assert_eq!((&held["decision"], &held["old_usd"]), (&json!("held"), &json!("0.0600000000")), "{held}");
@@ -141,6 +169,40 @@ fn a_running_gateway_is_asked_to_poll_and_to_believe() {
         (&json!("confirmed"), &json!("0.9000000000"))
     );
     assert_eq!(price(home.path()), "0.9000000000", "it is kept beside the books too");
+}
+
+/// Prices are for looking at: whoever has no feed loses nothing by a book that is spoilt, and is told of it.
+#[test]
+fn an_old_book_that_is_none_is_remarked_where_no_feed_is_configured() {
+    let home = tempfile::tempdir().unwrap();
+    let listed = |flags: &[&str]| {
+        let list = ["prices", "list", "--data-dir", ".", "--json"];
+        let ran = run(gallerist(home.path()).args(list).args(flags));
+        (ran.json()["feeds"].clone(), ran.err)
+    };
+    assert_eq!(listed(&[]), (json!([]), String::new()), "no books are no news");
+    std::fs::write(home.path().join("feeds.json"), "{").unwrap();
+    let (feeds, err) = listed(&[]);
+    assert_eq!(feeds, json!([]));
+    assert!(err.contains("feeds.json is no book of feeds") && err.contains("the catalogue's own"), "{err}");
+    assert_eq!(listed(&["--catalogue-only"]).1, "");
+    let settings = "[[feeds]]\nkind = \"spot\"\nurl = \"https://prices.example\"\n";
+    std::fs::write(home.path().join("settings.toml"), settings).unwrap();
+    let list = ["prices", "list", "--data-dir", ".", "--config", "settings.toml"];
+    let ran = run(gallerist(home.path()).args(list));
+    assert!(ran.code == 2 && ran.err.contains("feeds.json: is no book"), "{}", ran.err);
+}
+
+#[test]
+fn a_gateway_whose_books_lie_elsewhere_is_remarked() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::fs::write(home.path().join("gallerist.address"), address).unwrap();
+    let remarked = || run(gallerist(home.path()).args(["prices", "changes", "--data-dir", "."])).err;
+    assert!(remarked().contains("GALLERIST_STORE_URL"), "{}", remarked());
+    drop(listener);
+    assert_eq!(remarked(), "", "it runs no more");
 }
 
 #[test]

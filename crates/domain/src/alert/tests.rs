@@ -42,6 +42,7 @@ fn anomaly(observed: i128) -> AlertFact {
         usual_low: Decimal::new(1_000, 3),
         usual_high: Decimal::new(1_150, 3),
         usual: Decimal::new(1_050, 3),
+        doubtful: None,
         days: 14,
         images: 20,
         attempts: 52,
@@ -80,6 +81,20 @@ fn drift() -> AlertFact {
     }
 }
 
+fn credits_drift(told_at: Timestamp) -> CreditsDrift {
+    CreditsDrift {
+        provider: "bfl".to_owned(),
+        unit: "credits".to_owned(),
+        told: "90".to_owned(),
+        booked: "120.5".to_owned(),
+        entered: "1000".to_owned(),
+        purchase_missing: false,
+        difference: "-30.5".to_owned(),
+        worth: Ticks::new(-3_050_000_000),
+        told_at,
+    }
+}
+
 fn one_of_each() -> Vec<AlertFact> {
     let attempt = AttemptId::from_uuid(uuid::Uuid::nil());
     let at: Timestamp = "2026-11-23T10:20:30Z".parse().unwrap();
@@ -90,6 +105,9 @@ fn one_of_each() -> Vec<AlertFact> {
         new: Ticks::new(450_000_000),
         per: "1".to_owned(),
         percent: Some("+50.00".to_owned()),
+        confidence: Some("official".to_owned()),
+        as_of: Some("2026-11-20".parse().unwrap()),
+        doubtful: false,
     };
     let (offer, maximum) = ("bfl/flux-2-pro".to_owned(), Ticks::new(300_000_000));
     vec![
@@ -98,7 +116,13 @@ fn one_of_each() -> Vec<AlertFact> {
         AlertFact::BudgetRefused(refusal(60_000_000_000, BudgetUnit::Usd)),
         AlertFact::BudgetOverrun { attempt, standing: standing(BudgetUnit::Images) },
         overrun(attempt),
-        AlertFact::Disputed { attempt, offer: offer.clone(), maximum, reason: "timeout".to_owned() },
+        AlertFact::Disputed {
+            attempt,
+            offer: offer.clone(),
+            maximum,
+            doubtful: Some(Ticks::new(50_000_000)),
+            reason: "timeout".to_owned(),
+        },
         AlertFact::PriceChanged(price.clone()),
         AlertFact::PriceSpike(price),
         retirement(7),
@@ -111,15 +135,7 @@ fn one_of_each() -> Vec<AlertFact> {
             loss: Ticks::new(10_000_000_000),
         },
         AlertFact::CreditsRunOut { provider: "bfl".to_owned(), run_out_at: at, days_left: 0, left: maximum },
-        AlertFact::CreditsDrift(CreditsDrift {
-            provider: "bfl".to_owned(),
-            unit: "credits".to_owned(),
-            told: "90".to_owned(),
-            booked: "120.5".to_owned(),
-            difference: "-30.5".to_owned(),
-            worth: Ticks::new(-3_050_000_000),
-            told_at: at,
-        }),
+        AlertFact::CreditsDrift(credits_drift(at)),
         anomaly(2_600),
         AlertFact::FeedHeld(HeldNews {
             feed: "gpu".to_owned(),
@@ -176,11 +192,17 @@ fn every_fact_has_its_kind_and_a_sentence() {
         "{}",
         told(&facts[4])
     );
-    assert!(told(&facts[6]).contains("first_megapixel was 0.03 USD and is 0.045 USD (+50.00 %)"));
+    assert!(
+        told(&facts[5]).contains("timeout. 0.03 USD (~0.005 USD of it) stay held"),
+        "{}",
+        told(&facts[5])
+    );
+    assert!(told(&facts[6]).ends_with("first_megapixel was 0.03 USD and is 0.045 USD (+50.00 %)."));
     let drift = told(&facts[11]);
     assert!(
         drift.contains("bfl says that 90 credits are left, the books say 120.5 (-30.5, worth -0.305 USD)")
     );
+    assert!(drift.contains("`gallerist credits balance bfl --apply` books the difference"), "{drift}");
     let held = told(&facts[13]);
     assert!(
         held.contains("costs 0.30 USD instead of 0.03 USD (+900.00 %). It is held, because more"),
@@ -209,6 +231,35 @@ fn money_is_written_as_decimal_strings_under_names_with_units() {
         let json = serde_json::to_string(&fact).unwrap();
         assert!(json.starts_with('{') && !json.contains("e+"), "{json}");
     }
+}
+
+/// The command refuses to book credits that nobody has bought, so the alert does not advise it.
+#[test]
+fn more_credits_than_were_ever_entered_are_a_purchase() {
+    let AlertFact::CreditsDrift(drift) = one_of_each().remove(11) else { panic!("another order") };
+    let beyond = CreditsDrift { told: "1500".to_owned(), purchase_missing: true, ..drift };
+    let told = AlertFact::CreditsDrift(beyond).message();
+    let advice = "more than the 1000 that were ever entered: enter the purchase that is missing with `gallerist \
+                  credits add bfl CREDITS PRICE_USD`.";
+    assert!(told.ends_with(advice) && !told.contains("--apply"), "{told}");
+}
+
+#[test]
+fn what_rests_on_doubtful_prices_is_marked() {
+    let AlertFact::PriceSpike(spike) = one_of_each().remove(7) else { panic!("another order") };
+    let hearsay = PriceMove { confidence: Some("third_party".to_owned()), doubtful: true, ..spike };
+    let told = AlertFact::PriceSpike(hearsay).message();
+    assert!(
+        told.ends_with("is ~0.045 USD (+50.00 %); the new price is third party, read on 2026-11-20."),
+        "{told}"
+    );
+    let AlertFact::CostAnomaly(tries) = anomaly(2_600) else { panic!("it is one") };
+    let cost =
+        CostAnomaly { figure: WatchedFigure::CostPerImage, doubtful: Some(Ticks::new(300_000_000)), ..tries };
+    let json = serde_json::to_value(&cost).unwrap();
+    assert_eq!(json["doubtful_usd"], "0.0300000000");
+    let told = AlertFact::CostAnomaly(cost).message();
+    assert!(told.contains("2.60 USD (~0.03 USD of it) on 2026-11-28"), "{told}");
 }
 
 #[test]

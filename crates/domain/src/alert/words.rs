@@ -1,7 +1,8 @@
 //! The sentences that people read.
 
 use super::{
-    AlertFact, BudgetRefusal, BudgetStanding, CostAnomaly, FeedSilence, HeldNews, PriceMove, WatchedFigure,
+    AlertFact, BudgetRefusal, BudgetStanding, CostAnomaly, CreditsDrift, FeedSilence, HeldNews, PriceMove,
+    WatchedFigure,
 };
 use crate::budget::BudgetUnit;
 use crate::money::{Decimal, Ticks};
@@ -41,10 +42,10 @@ impl AlertFact {
                 doubted(*charge, *doubtful),
                 maximum.short()
             ),
-            AlertFact::Disputed { attempt, offer, maximum, reason } => format!(
-                "Nobody knows whether {offer} charged attempt {attempt}: {reason}. {} USD stay held until it \
-                 is resolved.",
-                maximum.short()
+            AlertFact::Disputed { attempt, offer, maximum, doubtful, reason } => format!(
+                "Nobody knows whether {offer} charged attempt {attempt}: {reason}. {} stay held until it is \
+                 resolved.",
+                doubted(*maximum, doubtful.unwrap_or(Ticks::ZERO))
             ),
             AlertFact::PriceDrift { offer, line, attempts, predicted, doubtful, billed, .. } => format!(
                 "The price line {line} of {offer} told {} for {attempts} attempts, and the invoice says {} \
@@ -99,17 +100,7 @@ impl AlertFact {
                 in_days(*days_left),
                 left.short()
             ),
-            AlertFact::CreditsDrift(drift) => format!(
-                "{} says that {} {} are left, the books say {} ({}, worth {} USD). `gallerist credits balance \
-                 {} --apply` books the difference.",
-                drift.provider,
-                drift.told,
-                drift.unit,
-                drift.booked,
-                drift.difference,
-                drift.worth.short(),
-                drift.provider
-            ),
+            AlertFact::CreditsDrift(drift) => drift.words(),
             _ => String::new(),
         }
     }
@@ -203,12 +194,38 @@ impl BudgetRefusal {
     }
 }
 
+impl CreditsDrift {
+    fn words(&self) -> String {
+        let CreditsDrift { provider, unit, told, booked, entered, difference, .. } = self;
+        let advice = match self.purchase_missing {
+            true => format!(
+                "That is more than the {entered} that were ever entered: enter the purchase that is missing with \
+                 `gallerist credits add {provider} CREDITS PRICE_USD`."
+            ),
+            false => format!("`gallerist credits balance {provider} --apply` books the difference."),
+        };
+        format!(
+            "{provider} says that {told} {unit} are left, the books say {booked} ({difference}, worth {} USD). \
+             {advice}",
+            self.worth.short()
+        )
+    }
+}
+
 impl PriceMove {
     fn words(&self, what: &str) -> String {
-        let PriceMove { offer, line, old, new, per, percent } = self;
+        let PriceMove { offer, line, old, new, per, percent, confidence, as_of, doubtful } = self;
         let percent = percent.as_ref().map_or_else(String::new, |percent| format!(" ({percent} %)"));
         let per = if per == "1" { String::new() } else { format!(" per {per}") };
-        format!("{offer} {what}: {line} was {} USD and is {} USD{per}{percent}.", old.short(), new.short())
+        let sure = match (confidence, as_of) {
+            (Some(confidence), Some(read)) if *doubtful => {
+                format!("; the new price is {}, read on {read}", confidence.replace('_', " "))
+            }
+            _ => String::new(),
+        };
+        let (old, new) = (old.short(), new.short());
+        let mark = if *doubtful { "~" } else { "" };
+        format!("{offer} {what}: {line} was {old} USD and is {mark}{new} USD{per}{percent}{sure}.")
     }
 }
 
@@ -240,8 +257,12 @@ impl CostAnomaly {
             WatchedFigure::AttemptsPerImage => ("The number of attempts per delivered image", ""),
         };
         let least = if self.images == 0 { "at least " } else { "" };
+        let doubtful = match self.doubtful {
+            Some(part) if !part.is_zero() => format!(" (~{} USD of it)", part.short()),
+            _ => String::new(),
+        };
         format!(
-            "{what} of {} left its usual range: {least}{}{unit} on {}, usually {} to {}{unit} (median {} over \
+            "{what} of {} left its usual range: {least}{}{unit}{doubtful} on {}, usually {} to {}{unit} (median {} over \
              {} days; {} images from {} attempts on that day).",
             self.model,
             short(self.observed),

@@ -67,6 +67,16 @@ fn a_difference_is_told_once_until_it_doubles_or_something_is_booked() {
 }
 
 #[test]
+fn more_than_was_ever_entered_is_a_purchase_that_is_missing() {
+    let lots = [lot(500, "credit", None), lot(7, "credit", Some("2026-11-28T12:00:00Z"))];
+    let beyond = told(1_001, &lots);
+    assert_eq!(beyond.entered_millionths, Some(1_000 * MILLIONTHS), "what is over does not count");
+    assert!(beyond.purchase_missing());
+    assert!(!told(1_000, &lots).purchase_missing(), "all of it may have come back");
+    assert!(!told(1_001, &[]).purchase_missing(), "nothing was entered, so nothing is compared");
+}
+
+#[test]
 fn a_call_under_way_explains_what_is_missing() {
     let open = OpenAmounts { held: "1".parse().unwrap(), disputed: "0.5".parse().unwrap() };
     let lots = [lot(500, "credit", None)];

@@ -23,7 +23,10 @@ const FIELD_BYTES_MAX: usize = 4_096;
 
 /// Which columns of a CSV file say what. Names are compared without regard to case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "columns as an object such as {\"time\": \"Date\", \"amount\": \"Cost\"}"
+)]
 pub struct Mapping {
     /// An instant, a date, or seconds since 1970; without a zone it is UTC.
     pub time: String,

@@ -86,7 +86,7 @@ async fn look_up(shared: &Shared, attempt: &OpenAttempt) -> Result<(), StoreErro
 
 /// Ends a request that has waited for a job in vain. The job goes on being asked for, as a disputed one.
 async fn give_up(shared: &Shared, attempt: &OpenAttempt, reason: &str) -> Result<(), StoreError> {
-    end_attempt(shared, attempt, dispute(reason)).await?;
+    end_attempt(shared, attempt, dispute(shared, attempt, reason)).await?;
     finish_request_of(shared, attempt).await
 }
 
@@ -189,17 +189,7 @@ impl<'a> Job<'a> {
         brought: &Brought,
     ) -> Result<(), StoreError> {
         let attempt = self.attempt;
-        let facts = Facts::of(&self.call);
-        let held = HeldCall {
-            request: attempt.request,
-            attempt: attempt.id,
-            offer: self.offer,
-            call: &self.call,
-            maximum: attempt.reserved,
-            digest: &self.market.catalogue.digest,
-            at: attempt.request_created_at,
-            learned: shared.insight().learned(&self.offer.id, &facts),
-        };
+        let held = held_call(shared, attempt, self.market, self.offer, &self.call);
         let ended = books::close(held, result, brought, Some(&self.pending.job));
         let disputed = ended.disputed;
         if self.reserved() {
@@ -220,6 +210,26 @@ impl<'a> Job<'a> {
         let Some(resolution) = found else { return Ok(None) };
         let answer_json = late_answer(shared, self.attempt, &resolution).await?;
         Ok(Some(Resolution { answer_json, ..resolution }))
+    }
+}
+
+/// What was held for an attempt that nobody lives for any more.
+pub(super) fn held_call<'a>(
+    shared: &Shared,
+    attempt: &OpenAttempt,
+    market: &'a Market,
+    offer: &'a Offer,
+    call: &'a ImageCall,
+) -> HeldCall<'a> {
+    HeldCall {
+        request: attempt.request,
+        attempt: attempt.id,
+        offer,
+        call,
+        maximum: attempt.reserved,
+        digest: &market.catalogue.digest,
+        at: attempt.request_created_at,
+        learned: shared.insight().learned(&offer.id, &Facts::of(call)),
     }
 }
 

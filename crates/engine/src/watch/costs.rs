@@ -57,5 +57,5 @@ pub(super) async fn look(
 }
 
 fn figures(day: &ModelDay) -> DayFigures {
-    DayFigures { charged: day.charged, images: day.images, attempts: day.attempts }
+    DayFigures { charged: day.charged, doubtful: day.doubtful, images: day.images, attempts: day.attempts }
 }

@@ -6,7 +6,8 @@ use gallerist_engine::{Engine, EngineSettings, Incoming, Limits, ProviderSetting
 use gallerist_fakes::{Fakes, FakesOptions};
 use gallerist_pricing::Catalogue;
 use gallerist_store::{
-    AttemptRecord, AttemptStatus, RequestDetail, RequestFilter, RequestStatus, Store, StoreOptions,
+    AlertFilter, AttemptRecord, AttemptStatus, RequestDetail, RequestFilter, RequestStatus, Store,
+    StoreOptions,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -97,6 +98,15 @@ impl House {
         let page = self.store.requests(filter).await.expect("the store reads");
         let id = page.requests.first().expect("there is a request").id;
         self.store.request(id).await.expect("the store reads").expect("it is listed")
+    }
+
+    /// The facts of what is told about attempts of which nobody knows whether they were charged, newest first.
+    pub async fn disputes_told(&self) -> Vec<serde_json::Value> {
+        let filter =
+            AlertFilter { limit: 100, kind: Some("attempt.disputed".to_owned()), ..AlertFilter::default() };
+        let page = self.store.alerts(filter).await.expect("the store reads");
+        let facts = page.alerts.iter().map(|alert| serde_json::from_str(&alert.fact_json));
+        facts.collect::<Result<_, _>>().expect("facts are JSON")
     }
 
     /// The newest request once it is finished: the settlement follows the answer.

@@ -83,9 +83,16 @@ impl Reader<'_> {
         match T::deserialize(ValueDeserializer::from(value)) {
             Ok(entry) => Some(entry),
             Err(error) => {
-                self.mistake(error.span().unwrap_or(span), error.message());
+                self.mistake(error.span().unwrap_or(span), told(&error));
                 None
             }
         }
     }
+}
+
+/// What is wrong, and with which entry inside of what was read: the error says that below its message alone.
+fn told(error: &toml::de::Error) -> String {
+    let (text, message) = (error.to_string(), error.message());
+    let keys = text.trim_end().strip_prefix(message).and_then(|rest| rest.trim_start().strip_prefix("in "));
+    keys.map_or_else(|| message.to_owned(), |keys| format!("{keys}: {message}"))
 }

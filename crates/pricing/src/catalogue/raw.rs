@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { what = \"the page\", date = \"2026-11-22\", confidence = \"official\" }"
+)]
 pub struct RawSource {
     pub what: String,
     pub date: Spanned<String>,
@@ -19,7 +22,10 @@ pub struct RawSource {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { code = \"credit\", usd = \"0.01\", source = \"page\" }"
+)]
 pub struct RawCurrency {
     pub code: String,
     pub usd: Spanned<String>,
@@ -29,7 +35,7 @@ pub struct RawCurrency {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with at least id, latency_ms and source")]
 pub struct RawModel {
     pub id: Spanned<String>,
     /// The vendor's id where it differs.
@@ -71,7 +77,10 @@ pub struct RawModel {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { to = \"newer-model\", since = \"2026-11-22T00:00:00Z\", source = \"page\" }"
+)]
 pub struct RawRedirect {
     pub to: String,
     pub quality: Option<String>,
@@ -80,14 +89,17 @@ pub struct RawRedirect {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { tier = \"batch\", latency_ms = 60000 }")]
 pub struct RawTier {
     pub tier: String,
     pub latency_ms: Option<u32>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { class = \"high\", quality = \"hd\", source = \"page\" }"
+)]
 pub struct RawClass {
     pub class: QualityClass,
     pub quality: Option<Spanned<String>>,
@@ -96,7 +108,10 @@ pub struct RawClass {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { line = \"picture\", meter = \"images\", amount = \"0.04\", source = \"page\" }"
+)]
 pub struct RawLine {
     pub line: Spanned<String>,
     pub meter: Meter,
@@ -145,7 +160,10 @@ pub struct RawLine {
 
 /// Decimal texts: dollars for an hour, or what the hardware draws and what a kilowatt-hour costs.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table: { usd_per_hour = \"0.15\" }, or { kilowatts = \"0.45\", usd_per_kwh = \"0.30\" }"
+)]
 pub struct RawMarginal {
     pub usd_per_hour: Option<Spanned<String>>,
     pub kilowatts: Option<Spanned<String>>,
@@ -153,7 +171,10 @@ pub struct RawMarginal {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { amount = \"0.04\", since = \"2026-11-22T00:00:00Z\" }"
+)]
 pub struct RawPoint {
     pub amount: Spanned<String>,
     pub amount_max: Option<Spanned<String>>,
@@ -163,7 +184,10 @@ pub struct RawPoint {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { outputs = \"sequence\", min = 1, source = \"page\" }"
+)]
 pub struct RawOutputs {
     pub outputs: Spanned<String>,
     pub min: u32,
@@ -178,7 +202,7 @@ pub struct RawOutputs {
 
 /// A pool of the whole file; sheets that share in it name it.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with allowance, amount, per and source")]
 pub struct RawAllowance {
     pub allowance: Spanned<String>,
     pub amount: Spanned<String>,
@@ -191,7 +215,7 @@ pub struct RawAllowance {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with operation and chain")]
 pub struct RawBundle {
     pub operation: Operation,
     pub chain: Vec<Operation>,
@@ -206,7 +230,7 @@ fn yes() -> bool {
 }
 
 #[derive(Clone, Deserialize, Default, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table of conditions such as { qualities = [\"high\"] }")]
 pub struct RawCondition {
     #[serde(default)]
     pub operations: Vec<Operation>,
@@ -250,7 +274,7 @@ pub struct RawCondition {
 }
 
 #[derive(Clone, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { from = \"02:00\", until = \"06:00\" }")]
 pub struct RawWindow {
     /// IANA name; UTC when left out.
     pub zone: Option<Spanned<String>>,
@@ -262,7 +286,10 @@ pub struct RawWindow {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { factor = \"batch\", numerator = 1, denominator = 2, source = \"page\" }"
+)]
 pub struct RawFactor {
     pub factor: Spanned<String>,
     pub numerator: i64,
@@ -276,7 +303,7 @@ pub struct RawFactor {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with meter, each, form and source")]
 pub struct RawEstimate {
     pub meter: Spanned<Meter>,
     pub each: Each,
@@ -290,7 +317,11 @@ pub struct RawEstimate {
 
 /// One of the estimators, by its name.
 #[derive(Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(
+    rename_all = "snake_case",
+    deny_unknown_fields,
+    expecting = "an estimator such as { fixed = { min = 1, expected = 1, max = 2 } }"
+)]
 pub enum RawForm {
     Fixed {
         min: i64,
@@ -359,7 +390,7 @@ pub enum RawForm {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { size = \"1024x1024\", quantity = 1756 }")]
 pub struct RawTableRow {
     pub quality: Option<String>,
     pub size: Option<Size>,
@@ -386,3 +417,57 @@ fn whole() -> i64 {
 }
 
 pub type RawOutcomes = BTreeMap<ChargeEvent, Billed>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sheet::InputAdder;
+    use gallerist_domain::{Capabilities, RatioSize, Sizes};
+
+    /// What is said where a number stands in an entry's place.
+    fn told<T: serde::de::DeserializeOwned>() -> String {
+        match toml::Value::Integer(5).try_into::<T>() {
+            Ok(_) => panic!("a number is no entry"),
+            Err(error) => error.message().to_owned(),
+        }
+    }
+
+    #[test]
+    fn no_message_speaks_of_the_types_of_the_program() {
+        let all = [
+            told::<RawSource>(),
+            told::<RawCurrency>(),
+            told::<RawModel>(),
+            told::<RawRedirect>(),
+            told::<RawTier>(),
+            told::<RawClass>(),
+            told::<RawLine>(),
+            told::<RawMarginal>(),
+            told::<RawPoint>(),
+            told::<RawOutputs>(),
+            told::<RawAllowance>(),
+            told::<RawBundle>(),
+            told::<RawCondition>(),
+            told::<RawWindow>(),
+            told::<RawFactor>(),
+            told::<RawEstimate>(),
+            told::<RawForm>(),
+            told::<RawTableRow>(),
+            told::<InputAdder>(),
+            told::<Capabilities>(),
+            told::<PictureLimits>(),
+            told::<RatioSize>(),
+            told::<Sizes>(),
+        ];
+        for message in all {
+            assert!(!message.contains("struct") && !message.contains("Raw"), "{message}");
+        }
+        // A form's own entries too.
+        let form: toml::Table = toml::from_str("fixed = 5").expect("it is TOML");
+        let message = match form.try_into::<RawForm>() {
+            Ok(_) => panic!("a number is no form"),
+            Err(error) => error.message().to_owned(),
+        };
+        assert!(!message.contains("struct") && !message.contains("Raw"), "{message}");
+    }
+}

@@ -69,7 +69,7 @@ impl FeedStatus {
     }
 
     /// Whether nobody asks it any more: three times in a row nobody did when it was due.
-    fn is_abandoned(&self, now: Timestamp) -> bool {
+    pub fn is_abandoned(&self, now: Timestamp) -> bool {
         let (Some(tried), Some(due)) = (self.tried, self.due) else { return true };
         now.duration_since(due) > due.duration_since(tried) * MISSED_POLLS_MAX
     }

@@ -48,7 +48,7 @@ pub struct Estimate {
 
 /// What a picture that is sent in counts besides, by its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { quantity = 129 }")]
 pub struct InputAdder {
     /// The shape that the picture has; any when left out.
     #[serde(default)]

@@ -26,6 +26,8 @@ const DISTANCE_PART: i128 = 10;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DayFigures {
     pub charged: Ticks,
+    /// The part of it that rests on prices below official, or read long before.
+    pub doubtful: Ticks,
     /// Delivered.
     pub images: u64,
     /// That have ended, however.
@@ -36,11 +38,14 @@ impl DayFigures {
     /// In ticks or thousandths of an attempt. Where nothing was delivered, what a first picture would have had:
     /// the figure is then at least that.
     fn of(&self, figure: WatchedFigure) -> i64 {
-        let per_image = |sum: i128| divide_half_up(sum, i128::from(self.images.max(1)));
-        let value = match figure {
-            WatchedFigure::CostPerImage => per_image(i128::from(self.charged.get())),
-            WatchedFigure::AttemptsPerImage => per_image(i128::from(self.attempts) * 1_000),
-        };
+        match figure {
+            WatchedFigure::CostPerImage => self.per_image(i128::from(self.charged.get())),
+            WatchedFigure::AttemptsPerImage => self.per_image(i128::from(self.attempts) * 1_000),
+        }
+    }
+
+    fn per_image(&self, sum: i128) -> i64 {
+        let value = divide_half_up(sum, i128::from(self.images.max(1)));
         value.and_then(|value| i64::try_from(value).ok()).unwrap_or(i64::MAX)
     }
 }
@@ -98,9 +103,10 @@ pub fn anomalies(model: &str, day: Date, past: &[DayFigures], today: &DayFigures
         let observed = today.of(figure);
         // Without a picture the figure is a least one, which says nothing about being low.
         let low = observed < range.low && today.images > 0;
-        let digits = match figure {
-            WatchedFigure::CostPerImage => 10,
-            WatchedFigure::AttemptsPerImage => 3,
+        let doubtful = Ticks::new(today.per_image(i128::from(today.doubtful.get())));
+        let (digits, doubtful) = match figure {
+            WatchedFigure::CostPerImage => (10, Some(doubtful)),
+            WatchedFigure::AttemptsPerImage => (3, None),
         };
         let shown = |value: i64| Decimal::new(i128::from(value), digits);
         (low || observed > range.high).then(|| CostAnomaly {
@@ -111,6 +117,7 @@ pub fn anomalies(model: &str, day: Date, past: &[DayFigures], today: &DayFigures
             usual_low: shown(range.low),
             usual_high: shown(range.high),
             usual: shown(range.median),
+            doubtful,
             days: range.days,
             images: today.images,
             attempts: today.attempts,
@@ -125,7 +132,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn day(cents: i64, images: u64, attempts: u64) -> DayFigures {
-        DayFigures { charged: Ticks::new(cents * 100_000_000), images, attempts }
+        let charged = Ticks::new(cents * 100_000_000);
+        DayFigures { charged, doubtful: Ticks::new(charged.get() / 4), images, attempts }
     }
 
     fn judged(past: &[DayFigures], today: DayFigures) -> Vec<CostAnomaly> {
@@ -153,9 +161,10 @@ mod tests {
         assert_eq!((dearer[0].figure, dearer[0].is_below()), (WatchedFigure::CostPerImage, false));
         assert_eq!(dearer[0].observed.to_string(), "0.0600000000");
         assert_eq!(dearer[0].usual_high.to_string(), "0.0440000000");
+        assert_eq!(dearer[0].doubtful, Some(Ticks::new(150_000_000)), "a quarter of it");
         let failing = judged(&past, day(200, 50, 90));
         assert_eq!(failing.len(), 1);
-        assert_eq!(failing[0].figure, WatchedFigure::AttemptsPerImage);
+        assert_eq!((failing[0].figure, failing[0].doubtful), (WatchedFigure::AttemptsPerImage, None));
         assert_eq!(
             (failing[0].observed.to_string(), failing[0].usual.to_string()),
             ("1.800".to_owned(), "1.040".to_owned())
@@ -203,7 +212,9 @@ mod tests {
             past in prop::collection::vec((0_i64..i64::MAX, any::<u64>(), any::<u64>()), 0..12),
             today in (0_i64..i64::MAX, any::<u64>(), any::<u64>()),
         ) {
-            let figures = |(charged, images, attempts)| DayFigures { charged: Ticks::new(charged), images, attempts };
+            let figures = |(charged, images, attempts)| DayFigures {
+                charged: Ticks::new(charged), doubtful: Ticks::new(charged / 2), images, attempts,
+            };
             let past: Vec<_> = past.into_iter().map(figures).collect();
             for found in judged(&past, figures(today)) {
                 prop_assert!(found.is_below() || found.observed.mantissa() > found.usual_high.mantissa());

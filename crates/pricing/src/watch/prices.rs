@@ -4,9 +4,12 @@
 use crate::Offer;
 use crate::changes::{moved, percent};
 use crate::quote::display_quantity;
+use crate::sheet::{PriceLine, is_doubtful};
 use gallerist_domain::alert::PriceMove;
 use gallerist_domain::{Price, Ticks};
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// Smaller moves are kept for later, so that they are told when they have added up: 1 %.
@@ -63,14 +66,25 @@ pub fn compare(offer: &Offer, known: &[KnownPrice], at: Timestamp) -> Compared {
         }
         compared
             .moves
-            .push((told(offer, before, &now, basis_points), basis_points >= SPIKE_FROM_BASIS_POINTS));
+            .push((told(offer, (before, &now), basis_points, at), basis_points >= SPIKE_FROM_BASIS_POINTS));
         compared.remembered.push(now);
     }
     compared
 }
 
-fn told(offer: &Offer, before: &KnownPrice, now: &KnownPrice, basis_points: i64) -> PriceMove {
-    let line = offer.model.sheet.lines.iter().find(|line| line.id == now.line);
+fn told(
+    offer: &Offer,
+    (before, now): (&KnownPrice, &KnownPrice),
+    basis_points: i64,
+    at: Timestamp,
+) -> PriceMove {
+    let is_it = |line: &&PriceLine| line.id == now.line && line.period.contains(at);
+    let line = offer.model.sheet.lines.iter().find(is_it);
+    let weakest = |line: &PriceLine| match &line.rate {
+        Some(rate) if rate.is_weaker_than(&line.source) => (rate.confidence, rate.date),
+        _ => (line.source.confidence, line.source.date),
+    };
+    let trust = line.map(weakest);
     // Per as many units as the new price is.
     let old = before.usd.scaled(now.per, before.per).unwrap_or(before.usd);
     PriceMove {
@@ -80,13 +94,21 @@ fn told(offer: &Offer, before: &KnownPrice, now: &KnownPrice, basis_points: i64)
         new: now.usd,
         per: line.map_or_else(|| now.per.to_string(), |line| display_quantity(line.meter, now.per)),
         percent: (basis_points != i64::MAX).then(|| percent(basis_points)),
+        confidence: trust.map(|(confidence, _)| confidence.as_str().to_owned()),
+        as_of: trust.map(|(_, read)| read),
+        doubtful: trust.is_some_and(|(confidence, read)| is_doubtful(confidence, read, day(at))),
     }
+}
+
+fn day(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Catalogue, ConfiguredProvider, served_offers};
+    use jiff::SignedDuration;
 
     fn at() -> Timestamp {
         "2026-11-28T12:00:00Z".parse().unwrap()
@@ -97,6 +119,11 @@ mod tests {
             served_offers(&Catalogue::embedded(), &[ConfiguredProvider::new("stability", "stability")]);
         let several = offers.into_iter().find(|offer| !known_prices(offer, at()).is_empty());
         several.expect("something at Stability has a price")
+    }
+
+    fn line_of<'o>(offer: &'o Offer, id: &str) -> &'o PriceLine {
+        let mut lines = offer.model.sheet.lines.iter();
+        lines.find(|line| line.id == id && line.period.contains(at())).unwrap()
     }
 
     fn times(known: &[KnownPrice], numerator: i64, denominator: i64) -> Vec<KnownPrice> {
@@ -123,6 +150,15 @@ mod tests {
             "{dearer:?}"
         );
         assert_eq!(dearer.moves[0].0.new, now[0].usd);
+        for (told, _) in &dearer.moves {
+            let source = &line_of(&offer, &told.line).source;
+            assert_eq!(told.confidence.as_deref(), Some(source.confidence.as_str()));
+            assert_eq!(told.as_of, Some(source.date));
+            assert_eq!(told.doubtful, is_doubtful(source.confidence, source.date, day(at())));
+        }
+        let years_later = at() + SignedDuration::from_hours(24 * 700);
+        let stale = compare(&offer, &times(&now, 2, 3), years_later);
+        assert!(stale.moves.iter().all(|(told, _)| told.doubtful), "what was read long before is");
         assert_eq!(compare(&offer, &dearer.remembered, at()).moves, []);
 
         let cheaper = compare(&offer, &times(&now, 2, 1), at());

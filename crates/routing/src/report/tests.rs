@@ -47,6 +47,24 @@ fn a_quote_is_good_for_an_hour_unless_something_dated_changes() {
     }
 }
 
+/// The promotion of October has a beginning; before anybody read the prices, the earliest known stand for them.
+#[test]
+fn a_quote_of_a_day_before_the_record_says_so() {
+    let quoted = |at: &str| report(&ask("bfl/flux-2-pro"), instant(at)).offers.remove(0);
+    let told = |offer: &OfferQuote| offer.warnings.iter().any(|warning| warning.contains("on record"));
+    let today = quoted("2026-11-25T12:00:00Z");
+    assert_eq!((today.recorded_since, told(&today)), (None, false));
+    let as_of: Date = today.lines[0].as_of.parse().expect("a day");
+    let before = quoted("2020-01-01T00:00:00Z");
+    assert_eq!(before.expected_usd, today.expected_usd);
+    assert_eq!(before.recorded_since, Some(as_of));
+    let warning =
+        format!("no price of 2020-01-01 is on record: this is the earliest that is known, of {as_of}");
+    assert!(before.warnings.contains(&warning), "{:?}", before.warnings);
+    let first = as_of.to_zoned(jiff::tz::TimeZone::UTC).expect("a day").timestamp();
+    assert_eq!(quoted(&first.to_string()).recorded_since, None, "that day is part of the record");
+}
+
 #[test]
 fn a_buyer_is_warned_of_a_retirement() {
     let warned = report(&ask("openai/gpt-image-1.5"), now());

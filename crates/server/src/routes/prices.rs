@@ -22,6 +22,9 @@ use serde::Serialize;
 struct List<'a> {
     object: &'static str,
     catalogue_digest: &'a str,
+    /// The instant that was asked for: only lines and factors that hold then are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instant: Option<Timestamp>,
     data: Vec<Model<'a>>,
     /// How the configured feeds stand.
     feeds: Vec<Feed>,
@@ -107,6 +110,10 @@ struct Line<'a> {
     when: String,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
+    /// The day from which on it is on record, where it was asked for an earlier one: the price of then is unknown,
+    /// and this is the earliest that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded_since: Option<Date>,
     source: &'a str,
     source_date: Date,
     confidence: &'static str,
@@ -117,10 +124,11 @@ struct Line<'a> {
     rate_confidence: Option<&'static str>,
 }
 
-/// `?provider=` a kind, `?model=` a name or alias.
+/// `?provider=` a kind, `?model=` a name or alias, `?at=` an instant: what holds then, else all that is on record.
 pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
     auth::authenticate(&state, &parts.headers)?;
-    let parameters = Parameters::of(&parts, &["provider", "model"])?;
+    let parameters = Parameters::of(&parts, &["provider", "model", "at"])?;
+    let instant = parameters.instant("at")?;
     let catalogue = state.whole_catalogue().await;
     let fits = |provider: &ProviderSheet, model: &ModelSheet| {
         parameters.text("provider").is_none_or(|kind| kind == provider.kind)
@@ -130,13 +138,15 @@ pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<
         .providers
         .iter()
         .flat_map(|provider| provider.models.iter().map(move |model| (provider, model)));
-    let data =
-        all.filter(|(provider, model)| fits(provider, model)).map(|(provider, model)| entry(provider, model));
+    let data = all
+        .filter(|(provider, model)| fits(provider, model))
+        .map(|(provider, model)| entry(provider, model, instant));
     let engine = state.engine();
     let book = engine.feed_book();
     let list = List {
         object: "list",
         catalogue_digest: &catalogue.digest,
+        instant,
         data: data.collect(),
         feeds: engine.feed_states().into_iter().map(Feed::from).collect(),
         held: book.held(),
@@ -198,7 +208,9 @@ struct History {
     data: Vec<ChangeReport>,
 }
 
-fn entry<'a>(provider: &'a ProviderSheet, model: &'a ModelSheet) -> Model<'a> {
+fn entry<'a>(provider: &'a ProviderSheet, model: &'a ModelSheet, at: Option<Timestamp>) -> Model<'a> {
+    let holds = |period: Period| at.is_none_or(|at| period.contains(at));
+    let sheet = &model.sheet;
     Model {
         provider: &provider.kind,
         model: &model.id,
@@ -209,10 +221,9 @@ fn entry<'a>(provider: &'a ProviderSheet, model: &'a ModelSheet) -> Model<'a> {
         retires_on: model.lifecycle.retires_on,
         successors: &model.lifecycle.successors,
         switched_off: model.lifecycle.switched_off.as_deref(),
-        lines: model.sheet.lines.iter().map(Line::from).collect(),
-        factors: model.sheet.factors.iter().map(FactorRow::from).collect(),
-        marginal: model
-            .sheet
+        lines: sheet.lines.iter().filter(|line| holds(line.period)).map(|line| row(line, at)).collect(),
+        factors: sheet.factors.iter().filter(|factor| holds(factor.period)).map(FactorRow::from).collect(),
+        marginal: sheet
             .marginal
             .iter()
             .map(|rate| Marginal { line: &rate.line, usd_per_hour: rate.price.amount })
@@ -237,24 +248,23 @@ impl<'a> From<&'a Factor> for FactorRow<'a> {
     }
 }
 
-impl<'a> From<&'a PriceLine> for Line<'a> {
-    fn from(line: &'a PriceLine) -> Line<'a> {
-        Line {
-            line: &line.id,
-            meter: line.meter.name(),
-            price_usd: line.price.amount,
-            price_max_usd: line.price_max.amount,
-            per: gallerist_pricing::quote::display_quantity(line.meter, line.price.per),
-            written: &line.written,
-            utilisation_percent: Some(line.utilisation_percent).filter(|percent| *percent < 100),
-            when: line.when.told(Period::default()),
-            since: line.period.since,
-            until: line.period.until,
-            source: &line.source.what,
-            source_date: line.source.date,
-            confidence: line.source.confidence.as_str(),
-            rate_source: line.rate.as_ref().map(|source| source.what.as_str()),
-            rate_confidence: line.rate.as_ref().map(|source| source.confidence.as_str()),
-        }
+fn row(line: &PriceLine, at: Option<Timestamp>) -> Line<'_> {
+    Line {
+        line: &line.id,
+        meter: line.meter.name(),
+        price_usd: line.price.amount,
+        price_max_usd: line.price_max.amount,
+        per: gallerist_pricing::quote::display_quantity(line.meter, line.price.per),
+        written: &line.written,
+        utilisation_percent: Some(line.utilisation_percent).filter(|percent| *percent < 100),
+        when: line.when.told(Period::default()),
+        since: line.period.since,
+        until: line.period.until,
+        recorded_since: at.and_then(|at| line.recorded_after(at)),
+        source: &line.source.what,
+        source_date: line.source.date,
+        confidence: line.source.confidence.as_str(),
+        rate_source: line.rate.as_ref().map(|source| source.what.as_str()),
+        rate_confidence: line.rate.as_ref().map(|source| source.confidence.as_str()),
     }
 }

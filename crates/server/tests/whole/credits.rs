@@ -127,8 +127,14 @@ async fn what_a_provider_says_is_left_stands_beside_the_books_and_is_booked_when
     assert!(audit.to_string().contains("as bfl said on "), "{audit}");
     // More than was ever bought is a purchase that nobody entered.
     house.fakes.get("bfl").unwrap().ctx.bill.charge("refund", "submit", "flux-2-pro", -100_000_000_000);
+    // The alert and the command say the same.
+    let more = of(&ask(json!({"provider": "bfl"})).await.1, "bfl");
+    assert_eq!((&more["entered"], &more["purchase_missing"]), (&json!("1000000"), &json!(true)), "{more}");
+    let alerts = house.admin("GET", "/v1/alerts?kind=credits.drift", &Value::Null).await.json();
+    let told = alerts["data"][0]["message"].as_str().expect("a sentence");
+    assert!(told.contains("enter the purchase that is missing") && !told.contains("--apply"), "{told}");
     let (status, refused) = ask(json!({"provider": "bfl", "apply": true})).await;
-    assert!(status == 400 && refused.to_string().contains("enter the rest as a purchase"), "{refused}");
+    assert!(status == 400 && refused.to_string().contains("enter the purchase that is missing"), "{refused}");
     let (status, _) = ask(json!({"provider": "openai"})).await;
     assert_eq!(status, 400, "it has no balance");
     house.close().await;

@@ -214,6 +214,9 @@ fn native() -> Vec<Row> {
             json!({"provider": "bfl", "credits": 1, "price_usd": "1", "expires_at": "2001-01-01"}),
         ),
         admin("", "/v1/credits", json!({"provider": "bfl", "credits": 1})),
+        admin("", "/v1/keys", json!({"limits": 5})),
+        admin("", "/v1/budgets", json!({"limit_usd": "1", "scope": 5})),
+        admin("", "/v1/reconciliations", json!({"provider": "bfl", "bill": "x", "columns": 5})),
         admin("role", "/v1/keys", json!({"role": "king"})),
         admin("project", "/v1/keys", json!({"project": "../x"})),
         admin("name", "/v1/keys", json!({"name": "a\r\nb"})),
@@ -256,6 +259,7 @@ fn check(row: &Row, reply: &Reply, ids: &mut BTreeSet<String>) -> Option<String>
         !message.is_empty() && message.len() < 4_000 && !message.contains(['\r', '\0']),
         "{name}: {message:?}"
     );
+    assert!(!message.contains("struct "), "{name}: a word of the program: {message}");
     assert!(!said.contains("sk-wrong"), "{name}: the key is repeated");
     for injected in ["set-cookie", "x"] {
         assert!(reply.header(injected).is_none(), "{name}: {injected}");

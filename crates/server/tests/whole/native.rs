@@ -155,5 +155,19 @@ async fn usage_adds_up_and_pages_follow_each_other() {
     assert_eq!(client::call(house.address, "GET", "/readyz", None, &[], b"").await.status, 200);
     let prices = house.get("/v1/prices?provider=bfl").await.json();
     assert!(prices["data"][0]["lines"][0]["price_usd"].is_string());
+    assert!(prices["data"][0]["lines"][0].get("recorded_since").is_none(), "no instant was asked for");
+    // Nobody has read a price of 2020.
+    let path = "/v1/prices?provider=bfl&model=flux-2-pro";
+    let all = house.get(path).await.json();
+    let then = house.get(&format!("{path}&at=2020-01-01")).await.json();
+    assert_eq!(then["instant"], "2020-01-01T00:00:00Z");
+    let lines = |answer: &Value| answer["data"][0]["lines"].as_array().unwrap().clone();
+    assert!(!lines(&then).is_empty() && lines(&then).len() <= lines(&all).len());
+    let line = lines(&then).remove(0);
+    assert_eq!(line["recorded_since"], line["source_date"]);
+    assert!(lines(&then).iter().all(|line| line["since"].is_null()), "{then}");
+    let today = house.get(&format!("{path}&at=2026-11-25")).await.json();
+    assert!(lines(&today)[0].get("recorded_since").is_none(), "{today}");
+    assert_eq!(house.get("/v1/prices?at=yesterday").await.status, 400);
     house.close().await;
 }

@@ -105,7 +105,8 @@ fn wanted(provider: &str, lots: &[Lot], adjustment: Adjustment) -> Result<(&'sta
             refuse(format!("only {} credits of {provider} are left", credits(left)))
         }
         Adjustment::Balance(balance) if balance > bought => refuse(format!(
-            "only {} credits of {provider} were ever bought; enter the rest as a purchase",
+            "only {} credits of {provider} were ever entered; enter the purchase that is missing first: \
+             `gallerist credits add {provider} CREDITS PRICE_USD`, or POST /v1/credits",
             credits(bought)
         )),
         Adjustment::Use(used) => Ok(("use", used)),

@@ -313,7 +313,7 @@ fn end_columns(end: &End) -> EndColumns<'_> {
             provider_request_id: provider_request_id.as_deref(),
             ..EndColumns::default()
         },
-        End::Disputed { reason, fault_json, provider_request_id } => EndColumns {
+        End::Disputed { reason, fault_json, provider_request_id, .. } => EndColumns {
             fault_json: fault_json.as_deref(),
             dispute_reason: Some(reason),
             provider_request_id: provider_request_id.as_deref(),
@@ -394,7 +394,9 @@ fn end_attempt(
             tell::overrun(writing, *id, attempt, (*charge, *doubtful), now)
         }
         End::Released { .. } => Ok(()),
-        End::Disputed { reason, .. } => tell::dispute(writing, *id, attempt, reason, now),
+        End::Disputed { reason, doubtful, .. } => {
+            tell::dispute(writing, *id, attempt, (*doubtful, reason), now)
+        }
     }
 }
 

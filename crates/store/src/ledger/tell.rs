@@ -42,12 +42,12 @@ pub(super) fn dispute(
     writing: &mut Writing<'_>,
     id: AttemptId,
     attempt: &FoundAttempt,
-    reason: &str,
+    (doubtful, reason): (Option<Ticks>, &str),
     at: Timestamp,
 ) -> Result<(), StoreError> {
     let (offer, project) = where_and_whose(writing, attempt)?;
     let (maximum, reason) = (attempt.reserved, reason.to_owned());
-    let fact = AlertFact::Disputed { attempt: id, offer, maximum, reason };
+    let fact = AlertFact::Disputed { attempt: id, offer, maximum, doubtful, reason };
     raise(writing, format!("dispute:{id}"), project, at, fact)
 }
 

@@ -136,6 +136,7 @@ pub fn released() -> End {
 pub fn disputed() -> End {
     End::Disputed {
         reason: "timeout".to_owned(),
+        doubtful: Some(Ticks::new(3)),
         fault_json: None,
         provider_request_id: Some("theirs".to_owned()),
     }

@@ -95,6 +95,7 @@ async fn a_dispute_and_an_overrun_are_told_by_the_transaction_that_ends_the_atte
     assert_eq!(kinds, ["attempt.disputed", "charge.overrun", "charge.overrun"]);
     assert!(page.alerts.iter().all(|alert| alert.project == Some(shop.clone())));
     assert!(page.alerts[2].message.contains("openai/openai-model"), "{page:?}");
+    assert!(page.alerts[2].message.contains("(~0.0000000003 USD of it) stay held"), "{page:?}");
     assert_eq!(pending(&store, &hook).await, 3);
     let counts = store.alerts_since_opened();
     assert_eq!((counts["attempt.disputed"], counts["charge.overrun"]), (1, 2));
@@ -232,8 +233,9 @@ async fn days_of_models_and_offers_in_use_come_from_the_attempts() {
     let day = |days: i64| jiff::Timestamp::from_second(midnight + days * 86_400).unwrap();
     let days = store.model_days(day(-1), day(1)).await.unwrap();
     assert_eq!(days.len(), 1);
-    let ModelDay { day: number, charged, images, attempts, .. } = &days[0];
+    let ModelDay { day: number, charged, doubtful, images, attempts, .. } = &days[0];
     assert_eq!((*number, charged.get(), *images, *attempts), (1, 80, 3, 4));
+    assert_eq!(doubtful.get(), 10 + 16, "a third of each charge");
     assert_eq!(store.model_days(day(-1), day(0)).await.unwrap(), []);
     assert_eq!(store.offers_in_use(at(0)).await.unwrap(), ["openai/openai-model"]);
     assert_eq!(store.offers_in_use(at(1)).await.unwrap(), Vec::<String>::new());

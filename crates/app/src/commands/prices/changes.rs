@@ -1,10 +1,12 @@
 //! `gallerist prices changes`: the history of the catalogue, newest first, and what is announced.
 
+use super::source::shown;
 use crate::failure::Result;
 use crate::output;
 use crate::table::Table;
 use gallerist_pricing::Catalogue;
 use gallerist_pricing::changes::{ChangeReport, changes};
+use gallerist_pricing::feed::FeedBook;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -47,9 +49,10 @@ fn named(hosts: &[&str]) -> String {
     }
 }
 
-/// Prints the events between two instants.
+/// Prints the events between two instants, of a catalogue with what feeds told in this book.
 pub fn run(
     catalogue: &Catalogue,
+    book: &FeedBook,
     (since, until): (Option<Timestamp>, Option<Timestamp>),
     provider: Option<&str>,
     as_json: bool,
@@ -61,7 +64,8 @@ pub fn run(
     let of_provider = found.iter().filter(|change| provider.is_none_or(|kind| kind == change.kind));
     let reports: Vec<ChangeReport> = of_provider.map(ChangeReport::from).collect();
     if as_json {
-        output::json(&json!({"since": since, "until": until, "changes": reports}));
+        let feeds = shown(book);
+        output::json(&json!({"since": since, "until": until, "changes": reports, "feeds": feeds}));
         return Ok(());
     }
     let mut table = Table::new()
@@ -94,5 +98,6 @@ pub fn run(
     }
     output::line(table.render());
     output::line(format!("\n{} changes since {}.", reports.len(), since.strftime("%Y-%m-%d")));
+    super::tell_feeds(book, now);
     Ok(())
 }

@@ -5,8 +5,8 @@ use crate::output;
 use crate::table::{Table, wrap};
 use console::Term;
 use gallerist_domain::{Operation, Price};
+use gallerist_pricing::Offer;
 use gallerist_pricing::sheet::{Each, Estimate, Factor, MarginalRate, Period, PriceLine, PriceSheet, Source};
-use gallerist_pricing::{Catalogue, Offer};
 use gallerist_routing::report::BundleQuote;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -201,7 +201,7 @@ fn count(units: i64) -> String {
     if units == MEGAPIXEL { "2^20".to_owned() } else { units.to_string() }
 }
 
-pub fn as_json(catalogue: &Catalogue, found: &[Offer], at: Timestamp) -> Value {
+pub fn as_json(found: &[Offer], at: Timestamp) -> Value {
     let offers: Vec<Value> = found
         .iter()
         .map(|offer| {
@@ -227,7 +227,7 @@ pub fn as_json(catalogue: &Catalogue, found: &[Offer], at: Timestamp) -> Value {
             })
         })
         .collect();
-    json!({"catalogue": catalogue.digest, "offers": offers})
+    offers.into()
 }
 
 fn line_json(line: &PriceLine) -> Value {
@@ -298,8 +298,8 @@ mod tests {
         let text = told(&found, day(), 200);
         let apart = "generate and classify in separate calls cost $0.033625";
         assert!(text.contains(apart) && text.contains("at best $0.0089"), "{text}");
-        let json = as_json(&catalogue, &found, day());
-        let compared = &json["offers"][0]["bundles"][0]["compared"];
+        let json = as_json(&found, day());
+        let compared = &json[0]["bundles"][0]["compared"];
         assert_eq!(compared["chain"][1]["operation"], "classify");
         assert_eq!(compared["saving_max_percent"], "25.11");
     }
@@ -336,8 +336,8 @@ mod tests {
         assert!(text.contains("official, 2026-05-19: github.com/cloudflare/cloudflare-docs"), "{text}");
         assert!(text.contains("estimated until the answer tells: image output tokens ["), "{text}");
         assert!(text.contains("derived, 2026-11-22: community.openai.com"), "{text}");
-        let json = as_json(&catalogue, &of("openrouter/flux-2-pro"), day());
-        let factor = &json["offers"][0]["factors"][0];
+        let json = as_json(&of("openrouter/flux-2-pro"), day());
+        let factor = &json[0]["factors"][0];
         assert_eq!((&factor["numerator"], &factor["denominator"]), (&json!(1055), &json!(1000)));
         assert_eq!(factor["source"]["confidence"], "official");
     }

@@ -139,6 +139,9 @@ async fn each_end_user_is_stopped_alone() {
     assert_eq!(house.balance().await, 0);
 }
 
+/// What is told once one per cent is used, whatever more it is.
+const SHARE_USED: &str = "at least 1 % of the budget of ";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn above_its_share_a_degrading_budget_buys_drafts_and_says_so() {
     let house = House::open(64).await;
@@ -150,7 +153,7 @@ async fn above_its_share_a_degrading_budget_buys_drafts_and_says_so() {
     let thrifty = house.engine.generate(incoming(again)).await.expect("drafts are had");
     let (thrifty_usd, dear_usd) = (thrifty.meta.cost.charged_usd, dear.meta.cost.charged_usd);
     assert!(thrifty_usd + thrifty_usd < dear_usd, "{:?}", thrifty.meta);
-    assert!(thrifty.meta.warnings.iter().any(|warning| warning.contains("nearly used up")));
+    assert!(thrifty.meta.warnings.iter().any(|warning| warning.contains(SHARE_USED)));
     // A class that the client has named is not taken away.
     let mut named = ask("auto");
     (named.prompt, named.class) = ("a third fish".to_owned(), Some(QualityClass::Standard));
@@ -171,7 +174,7 @@ async fn a_degrading_budget_buys_drafts_for_quality_auto_as_for_none() {
     let mode = BudgetMode::Degrade { share_percent: 1 };
     house.store.create_budget(budget(BudgetScope::default(), usd("0.5"), mode)).await.expect("it is made");
     let thrifty = house.engine.generate(auto("another fish")).await.expect("drafts are had");
-    assert!(thrifty.meta.warnings.iter().any(|warning| warning.contains("nearly used up")));
+    assert!(thrifty.meta.warnings.iter().any(|warning| warning.contains(SHARE_USED)));
     let (thrifty_usd, dear_usd) = (thrifty.meta.cost.charged_usd, dear.meta.cost.charged_usd);
     assert!(thrifty_usd + thrifty_usd < dear_usd, "{:?}", thrifty.meta);
     assert_eq!(house.balance().await, 0);

@@ -20,6 +20,11 @@ async fn a_charge_beyond_what_the_ledger_takes_becomes_a_dispute() {
     assert_eq!(detail.attempts[0].status, AttemptStatus::Disputed);
     let reason = detail.attempts[0].dispute_reason.clone().expect("it has one");
     assert!(reason.contains("3000000"), "{reason}");
+    let told = house.disputes_told().await;
+    assert_eq!(
+        (&told[0]["maximum_usd"], &told[0]["doubtful_usd"]),
+        (&json!("0.0300000000"), &json!("0.0000000000"))
+    );
     house.engine.shut_down(10_000).await;
     let books = house.store.books().await.expect("it reads");
     assert!(books.balance() && books.open_reservations == 0, "{books:?}");

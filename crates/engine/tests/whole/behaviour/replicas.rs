@@ -101,6 +101,7 @@ async fn take_for_gone(house: &House) {
         attempt,
         end: End::Disputed {
             reason: "the request broke off inside the gateway".to_owned(),
+            doubtful: None,
             fault_json: None,
             provider_request_id: None,
         },

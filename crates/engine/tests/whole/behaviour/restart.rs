@@ -187,6 +187,10 @@ fn a_call_without_a_job_is_disputed_with_a_reason() {
         assert!(attempt.dispute_reason.as_deref().is_some_and(|reason| reason.contains("stopped")));
         assert_eq!(detail.request.disputed, attempt.reserved);
         world.runtime.block_on(async {
+            // No price of these is official.
+            let told = house.disputes_told().await;
+            let reserved = json!(attempt.reserved);
+            assert_eq!((&told[0]["maximum_usd"], &told[0]["doubtful_usd"]), (&reserved, &reserved));
             let again = Incoming { retry_count: 1, ..incoming(ask(model)) };
             let refusal = house.engine.generate(again).await.expect_err("it may have been charged");
             assert!(refusal.may_have_charged());

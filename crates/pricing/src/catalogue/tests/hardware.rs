@@ -94,6 +94,8 @@ fn each_bad_value_is_named_with_the_remedy() {
         ("marginal = { kilowatts = \"x\", usd_per_kwh = \"0.3\" }", "`kilowatts` is decimal text"),
         ("marginal = { kilowatts = \"0.4\", usd_per_kwh = \"0,3\" }", "`usd_per_kwh` is decimal text"),
         ("marginal = { usd_per_hour = 0.15 }", "expected a string"),
+        ("marginal = 0.15", "expected a table: { usd_per_hour = \"0.15\" }, or { kilowatts"),
+        ("marginal = 0.15", "`marginal`: invalid type"),
         ("marginal = { watts = \"450\" }", "unknown field `watts`"),
         ("marginal = { usd_per_hour = \"99999999999\" }", "beyond what an amount can hold"),
     ] {

@@ -97,6 +97,12 @@ fn hardware_that_is_paid_anyway_comes_first_and_no_price_changes() {
     let told =
         "ordered by its marginal cost of 0.0002087437 instead of 0.0053152326: the hardware is paid anyway";
     assert_eq!(reason, told);
+    // Whoever must save on charges orders by them.
+    let mut charged = plan(&request, of(&marginal)).expect("a route");
+    charged.order_by_charge();
+    assert_eq!(own(&charged), own(&before));
+    assert!(charged.offers.is_sorted_by_key(|planned| planned.quote.expected));
+    assert!(charged.offers.iter().all(|planned| planned.routing_reason().is_none()));
     let quoted = |plan: &Plan<'_>| {
         let figures = |planned: &PlannedOffer<'_>| {
             (planned.offer.id.to_string(), planned.quote, planned.call_quote, planned.rest_quote)
