@@ -3,6 +3,7 @@
 use super::Life;
 use crate::answer::{Answer, AnswerMeta, AnsweredList, Cost, CostLines, Missing};
 use crate::outcome;
+use crate::unknown;
 use gallerist_domain::Ticks;
 use gallerist_routing::{ListPrice, Named, PlannedOffer};
 use gallerist_store::{RequestEnd, RequestStatus};
@@ -51,10 +52,11 @@ impl Life {
         Answer { images: self.images.clone(), meta: Arc::new(meta) }
     }
 
-    /// What the offer warns of, and what was told on the way to it.
+    /// What the offer warns of, what was told on the way to it, and what of the request nobody here knows.
     fn warnings(&self, named: &Named<'_>, served: &PlannedOffer<'_>) -> Vec<String> {
         let mut warnings = gallerist_routing::warnings::of(named, served, self.incoming.accepted_at);
         warnings.extend(self.told.iter().cloned());
+        warnings.extend(unknown::warnings(&self.incoming.request, &self.market));
         warnings
     }
 
