@@ -83,6 +83,11 @@ struct Demo {
 }
 
 pub async fn run(command: DemoCommand, json: bool) -> Result<()> {
+    if command.markdown && json {
+        return Err(
+            Failure::usage("--markdown and --json are two forms of one output").advise("leave one out")
+        );
+    }
     let ended = signals::Ended::listen()?;
     let begun = Instant::now();
     let demo = Demo::start(&command).await?;
