@@ -145,11 +145,11 @@ fn sold_elsewhere(
     Some(Failure::failed(message).advise(advice.join("; ")))
 }
 
-/// What switches a provider on: the variable of its key, or the entry of an engine that asks for none.
+/// The variable that switches a provider on: that of its key, or of the address of an engine of one's own.
 fn switch(sheet: &ProviderSheet) -> String {
-    match sheet.key_variables[..] {
-        [] => format!("an entry of [[providers]] with kind = \"{}\" in the settings", sheet.kind),
-        _ => sheet.key_variables.join(" or "),
+    match sheet.self_hosted {
+        true => format!("GALLERIST_{}_BASE_URL", sheet.kind.to_uppercase()),
+        false => sheet.key_variables.join(" or "),
     }
 }
 
