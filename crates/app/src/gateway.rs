@@ -153,6 +153,11 @@ impl Gateway {
         origin(self.listening)
     }
 
+    /// Whether others than this machine reach it, at whichever of its addresses.
+    pub fn listens_everywhere(&self) -> bool {
+        self.listening.ip().is_unspecified()
+    }
+
     /// Stops accepting, lets requests finish for `grace_ms`, closes the books.
     ///
     /// # Errors

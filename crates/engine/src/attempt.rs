@@ -242,7 +242,8 @@ impl Surroundings<'_> {
                 Some((_, _, Blame::Provider)) => book.failed(planned.index, now_ms).map(|rest_ms| {
                     tracing::warn!(offer = %planned.offer.id, rest_ms, "an offer failed repeatedly and rests");
                     Found::Failed
-                }),
+                    // What the provider did not answer may be the fault of this replica's own network.
+                }).filter(|_| fault.is_some_and(|fault| fault.status.is_some())),
                 Some(_) => {
                     health.ended_neutrally();
                     None
@@ -250,7 +251,7 @@ impl Surroundings<'_> {
             }
         };
         if let (Some(rests), Some(found)) = (&self.shared.rests, found) {
-            rests.found(planned.index, found);
+            rests.found(planned.index, found, now_ms);
         }
     }
 }

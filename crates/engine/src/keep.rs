@@ -1,23 +1,33 @@
 //! Pictures in our own store: kept for clients that went away, for addresses, and for replays.
 
 use crate::answer::{Answer, AnswerMeta, DeliveredImage};
-use crate::persist::AWAITED_PAUSES;
+use crate::persist::Patience;
 use crate::shared::Shared;
 use gallerist_domain::{Chunks, ImageData, RequestId};
 use gallerist_imaging::decode_base64;
-use gallerist_store::{NewPicture, Picture, StoreError};
+use gallerist_store::{IDEMPOTENCY_HOURS, NewPicture, Picture, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
-use tokio::time::sleep;
 
 impl Shared {
     /// Puts the pictures of an answer on disk for a while. Whether all of them are there.
     pub(crate) async fn keep(&self, answer: &Answer) -> bool {
-        self.keep_from(answer.meta.request_id, 0, &answer.images).await
+        self.keep_patiently(answer, &mut Patience::default()).await
+    }
+
+    /// As [`Shared::keep`], while a client waits that has waited already.
+    pub(crate) async fn keep_patiently(&self, answer: &Answer, patience: &mut Patience) -> bool {
+        self.keep_from(answer.meta.request_id, 0, &answer.images, patience).await
     }
 
     /// Puts pictures of a request on disk for a while, numbered from `first`. Whether all of them are there.
-    pub(crate) async fn keep_from(&self, request: RequestId, first: u32, images: &[DeliveredImage]) -> bool {
+    pub(crate) async fn keep_from(
+        &self,
+        request: RequestId,
+        first: u32,
+        images: &[DeliveredImage],
+        patience: &mut Patience,
+    ) -> bool {
         let now = self.clock.now();
         let expires_at = self.kept_until(request, now).await;
         let mut all = true;
@@ -35,7 +45,7 @@ impl Shared {
                 ImageData::Url(_) => continue,
             };
             let picture = NewPicture { request, index, format: image.format, data, expires_at, now };
-            if let Err(error) = self.put_picture(picture).await {
+            if let Err(error) = self.put_picture(picture, patience).await {
                 tracing::error!(%request, %error, "a picture could not be kept");
                 all = false;
             }
@@ -45,12 +55,12 @@ impl Shared {
 
     /// Puts a picture on disk; a database that is restarted is waited for a little, because whoever repeats the
     /// request is promised the same pictures.
-    async fn put_picture(&self, picture: NewPicture) -> Result<(), StoreError> {
-        let mut pauses = AWAITED_PAUSES.iter();
+    async fn put_picture(&self, picture: NewPicture, patience: &mut Patience) -> Result<(), StoreError> {
         loop {
-            match (self.store.put_picture(picture.clone()).await, pauses.next()) {
-                (Err(StoreError::Away(_) | StoreError::Unanswered(_)), Some(pause)) => sleep(*pause).await,
-                (written, _) => return written,
+            let written = self.store.put_picture(picture.clone()).await;
+            let away = matches!(written, Err(StoreError::Away(_) | StoreError::Unanswered(_)));
+            if !away || !patience.pause().await {
+                return written;
             }
         }
     }
@@ -58,14 +68,11 @@ impl Shared {
     /// Until when a picture stays: a while, and as long as an idempotency key promises to replay it.
     async fn kept_until(&self, request: RequestId, now: Timestamp) -> Timestamp {
         let lifetime = SignedDuration::from_mins(self.limits.kept_picture_minutes);
-        let a_while = now.checked_add(lifetime).unwrap_or(now);
-        match self.store.bound_until(request).await {
-            Ok(bound_until) => bound_until.map_or(a_while, |bound_until| bound_until.max(a_while)),
-            Err(error) => {
-                tracing::error!(%request, %error, "whether a key is bound to a request could not be read");
-                a_while
-            }
+        let bound_until = self.store.bound_until(request).await;
+        if let Err(error) = &bound_until {
+            tracing::error!(%request, %error, "whether a key is bound to a request could not be read");
         }
+        stays_until(bound_until, lifetime, now)
     }
 
     /// Gives each kept picture its signed address, which lives as long as the picture.
@@ -131,5 +138,32 @@ impl Shared {
         // What is stored may have lost them: prompts are not kept, and what a crash left has none.
         meta.revised_prompts.resize(delivered.len(), None);
         Ok(Some(Answer { images: delivered, meta: Arc::new(meta) }))
+    }
+}
+
+/// What may be bound to a key is kept as long as what is.
+fn stays_until(
+    bound_until: Result<Option<Timestamp>, StoreError>,
+    lifetime: SignedDuration,
+    now: Timestamp,
+) -> Timestamp {
+    let after = |time: SignedDuration| now.checked_add(time).unwrap_or(Timestamp::MAX);
+    let bound_until =
+        bound_until.unwrap_or_else(|_| Some(after(SignedDuration::from_hours(IDEMPOTENCY_HOURS))));
+    bound_until.into_iter().chain([after(lifetime)]).max().unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_bound_to_a_key_stays_as_long_as_what_is() {
+        let (now, hour) = (Timestamp::UNIX_EPOCH, SignedDuration::from_hours(1));
+        let hours = |hours| now.checked_add(SignedDuration::from_hours(hours)).expect("an instant");
+        assert_eq!(stays_until(Ok(None), hour, now), hours(1));
+        assert_eq!(stays_until(Ok(Some(hours(23))), hour, now), hours(23));
+        assert_eq!(stays_until(Ok(Some(hours(0))), hour, now), hours(1));
+        assert_eq!(stays_until(Err(StoreError::Closed), hour, now), hours(24));
     }
 }

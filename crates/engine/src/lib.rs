@@ -46,6 +46,7 @@ mod shared;
 mod tasks;
 mod thrift;
 mod transport;
+mod unknown;
 mod watch;
 
 pub use answer::{

@@ -12,7 +12,7 @@ use crate::events::EventSink;
 use crate::joining::Ending;
 use crate::market::Market;
 use crate::outcome;
-use crate::persist;
+use crate::persist::{self, Patience};
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::refusing;
 use crate::request::Incoming;
@@ -70,6 +70,7 @@ pub(crate) struct Life {
     over_cap: Option<OverCap>,
     /// What the answer warns of beside what its offer does.
     told: Vec<String>,
+    patience: Patience,
 }
 
 struct OverCap {
@@ -126,6 +127,7 @@ impl Life {
             avoided: Vec::new(),
             over_cap: None,
             told: Vec::new(),
+            patience: Patience::default(),
         }
     }
 
@@ -441,7 +443,7 @@ impl Life {
             self.ends = conclusion.ends;
             return;
         }
-        persist::before_the_answer(&self.shared, conclusion, error).await;
+        persist::before_the_answer(&self.shared, conclusion, error, &mut self.patience).await;
     }
 
     /// As [`Life::conclude`], without waiting: the commit follows within milliseconds, shared with others.

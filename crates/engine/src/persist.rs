@@ -26,9 +26,8 @@ const PAUSES: &[Duration] = &[
     Duration::from_secs(10),
 ];
 
-/// Pauses before each further try while a client waits for what it will be told: about as long as a database takes
-/// that is restarted, and less than the patience of those who ask.
-pub(crate) const AWAITED_PAUSES: &[Duration] = &[
+/// Pauses of a [`Patience`]: in all about as long as a database takes that is restarted, and less than clients wait.
+const AWAITED_PAUSES: &[Duration] = &[
     Duration::from_millis(100),
     Duration::from_millis(400),
     Duration::from_millis(1_500),
@@ -39,15 +38,39 @@ pub(crate) const AWAITED_PAUSES: &[Duration] = &[
 /// Pause between two tries after these.
 const LONG_PAUSE: Duration = Duration::from_secs(3);
 
-/// Goes on trying to write a conclusion whose first try failed with `error`, for as long as a client may wait for
-/// that; then in the background.
-pub(crate) async fn before_the_answer(shared: &Arc<Shared>, conclusion: Conclusion, error: StoreError) {
-    let Shared { store, clock, .. } = &**shared;
-    let written =
-        persevere_within(AWAITED_PAUSES, error, || write(store, &**clock, conclusion.clone())).await;
-    if let Err(error) = written {
-        in_background(shared, conclusion, error);
+/// How long a client is made to wait for a database that is away, before it is told what should be on disk by then:
+/// 10 s of pauses for everything that is written for it.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    paused: usize,
+}
+
+impl Patience {
+    /// Waits a little for the next try; false, at once, where it is at its end.
+    pub(crate) async fn pause(&mut self) -> bool {
+        let Some(pause) = AWAITED_PAUSES.get(self.paused) else { return false };
+        self.paused += 1;
+        sleep(*pause).await;
+        true
     }
+}
+
+/// Goes on trying to write a conclusion whose first try failed with `error`, for as long as the client has patience;
+/// then in the background.
+pub(crate) async fn before_the_answer(
+    shared: &Arc<Shared>,
+    conclusion: Conclusion,
+    mut error: StoreError,
+    patience: &mut Patience,
+) {
+    let Shared { store, clock, .. } = &**shared;
+    while error.may_pass() && patience.pause().await {
+        match write(store, &**clock, conclusion.clone()).await {
+            Ok(()) => return,
+            Err(again) => error = again,
+        }
+    }
+    in_background(shared, conclusion, error);
 }
 
 /// Goes on trying to write a conclusion whose first try failed with `error`. Must be called inside tokio.
@@ -70,24 +93,12 @@ async fn persevere<F>(pauses: &[Duration], error: StoreError, write: impl Fn() -
 where
     F: Future<Output = Result<(), StoreError>>,
 {
-    let mut written = persevere_within(pauses, error, &write).await;
+    let mut written = if error.may_pass() { persist(pauses, error, &write).await } else { write().await };
     while written.as_ref().is_err_and(StoreError::may_pass) {
         sleep(LONG_PAUSE).await;
         written = write().await;
     }
     written
-}
-
-/// As [`persevere`], with no more pauses than these.
-async fn persevere_within<F>(
-    pauses: &[Duration],
-    error: StoreError,
-    write: impl Fn() -> F,
-) -> Result<(), StoreError>
-where
-    F: Future<Output = Result<(), StoreError>>,
-{
-    if error.may_pass() { persist(pauses, error, write).await } else { write().await }
 }
 
 /// Writes a conclusion of which others may have ended parts. Doing it twice is doing it once.

@@ -19,6 +19,7 @@ use gallerist_store::counters::{Counters, NotHeard, Script};
 use lines::{ID_DIGITS, Line, REPLICA_DIGITS, TURN_MS, Why};
 use secrecy::ExposeSecret;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ const SCRIPT: &str = include_str!("rests/exchange.lua");
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Pause after each, however much there is to tell.
 const PAUSE: Duration = Duration::from_millis(20);
+/// For how long a recovery is news; one that could not be told sooner says nothing of what others found since.
+const RECOVERY_TOLD_MS: u64 = 60_000;
 /// For one exchange; no request waits for it.
 const WITHIN: Duration = Duration::from_secs(1);
 
@@ -38,7 +41,8 @@ const WITHIN: Duration = Duration::from_secs(1);
 pub(crate) enum Found {
     /// The provider asked to be left alone.
     AskedToWait,
-    /// Its breaker opened.
+    /// Its breaker opened, by what the provider answered. What never reached it is not told: that may be this
+    /// replica's own network.
     Failed,
     /// It succeeded after its breaker had opened.
     Recovered,
@@ -56,8 +60,8 @@ pub(crate) struct Rests {
     ids: Vec<String>,
     /// As people know them.
     names: Vec<String>,
-    /// What is to be told, the last finding of each offer.
-    findings: Mutex<BTreeMap<usize, Found>>,
+    /// What is to be told, the last finding of each offer, and when it was made by the clock of the book.
+    findings: Mutex<BTreeMap<usize, (Found, u64)>>,
     news: Notify,
     heard: AtomicU64,
 }
@@ -82,8 +86,9 @@ impl Rests {
         offers: &[(&Offer, usize)],
     ) -> Rests {
         let secret = blake3::derive_key("gallerist 2026-11-29 rests of offers", secret);
+        let me = uuid::Uuid::new_v4().simple().to_string()[..REPLICA_DIGITS].to_owned();
         let of = |(offer, provider): &(&Offer, usize)| {
-            identity(&secret, &offer.id.to_string(), &providers[*provider])
+            identity(&secret, &me, &offer.id.to_string(), &providers[*provider])
         };
         let ids: Vec<String> = offers.iter().map(of).collect();
         let installation = blake3::keyed_hash(&secret, b"installation").to_hex();
@@ -91,7 +96,7 @@ impl Rests {
             counters,
             script: Script::new(SCRIPT),
             key: format!("gallerist:rests:{}", &installation[..REPLICA_DIGITS]),
-            me: uuid::Uuid::new_v4().simple().to_string()[..REPLICA_DIGITS].to_owned(),
+            me,
             offers: ids.iter().cloned().zip(0..).collect(),
             ids,
             names: offers.iter().map(|(offer, _)| offer.id.to_string()).collect(),
@@ -102,8 +107,8 @@ impl Rests {
     }
 
     /// Puts a finding down for the others.
-    pub(crate) fn found(&self, offer: usize, found: Found) {
-        self.findings().insert(offer, found);
+    pub(crate) fn found(&self, offer: usize, found: Found, now_ms: u64) {
+        self.findings().insert(offer, (found, now_ms));
         self.news.notify_one();
     }
 
@@ -117,7 +122,7 @@ impl Rests {
         self.heard.load(Ordering::Relaxed)
     }
 
-    fn findings(&self) -> MutexGuard<'_, BTreeMap<usize, Found>> {
+    fn findings(&self) -> MutexGuard<'_, BTreeMap<usize, (Found, u64)>> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,7 +143,7 @@ impl Rests {
                 ear.complain(wrong > 0, || format!("{wrong} lines in {} are not of a replica", self.key));
                 self.take_over(&mut book(), ear, (server_ms, now_ms()), &lines);
                 if ear.told_since.replace(since) != Some(since) {
-                    self.tell_anew(&book(), now_ms(), &lines);
+                    self.tell_anew(&book(), ear, now_ms(), &lines);
                 }
             }
             Err(not_heard) => {
@@ -155,16 +160,22 @@ impl Rests {
     }
 
     /// What the script is told.
-    fn arguments(&self, book: &HealthBook, findings: &BTreeMap<usize, Found>, now_ms: u64) -> Vec<String> {
+    fn arguments(
+        &self,
+        book: &HealthBook,
+        findings: &BTreeMap<usize, (Found, u64)>,
+        now_ms: u64,
+    ) -> Vec<String> {
         let mut arguments = vec![self.me.clone(), TURN_MS.to_string(), REST_TOLD_MS_MAX.to_string()];
         let mut tell = |word: &str, offer: usize, (for_ms, openings): (u64, u32)| {
             let numbers = [for_ms.min(REST_TOLD_MS_MAX), u64::from(openings.min(OPENINGS_MAX))];
             arguments.extend([word.to_owned(), self.ids[offer].clone()]);
             arguments.extend(numbers.map(|number| number.to_string()));
         };
-        for (offer, found) in findings {
+        for (offer, (found, found_ms)) in findings {
             let rest = book.offers[*offer].rest(now_ms);
             match found {
+                Found::Recovered if now_ms.saturating_sub(*found_ms) > RECOVERY_TOLD_MS => {}
                 Found::Recovered => tell(Why::Well.as_str(), *offer, (0, 0)),
                 // It is over, and says nothing about the next try.
                 Found::AskedToWait if rest == (0, 0) => {}
@@ -193,11 +204,16 @@ impl Rests {
             let health = &mut book.offers[offer];
             let is_news = ear.lines.insert(offer, line.at_ms) != Some(line.at_ms);
             let for_ms = line.rests_until_ms.saturating_sub(server_ms);
-            if is_news && line.teller != self.me {
-                let told = match line.why {
-                    Why::Well => Told::Well,
-                    Why::Asked | Why::Failed => Told::Rest { for_ms, openings: line.openings },
-                };
+            let told = match line.why {
+                Why::Well => Told::Well,
+                Why::Asked | Why::Failed => Told::Rest { for_ms, openings: line.openings },
+            };
+            if is_news && line.teller == self.me {
+                // What others had told before is merged into the rest that this replica told.
+                if line.why != Why::Well {
+                    health.told(now_ms, told);
+                }
+            } else if is_news {
                 health.told(now_ms, told);
                 let why = line.why.as_str();
                 if line.why != Why::Well && (for_ms, line.openings) != (0, 0) {
@@ -211,18 +227,19 @@ impl Rests {
         }
     }
 
-    /// A server that comes back may have forgotten everything: what it does not speak of is told again.
-    fn tell_anew(&self, book: &HealthBook, now_ms: u64, lines: &[Line<'_>]) {
+    /// A server that comes back may have forgotten everything: what was told and it does not speak of is told again.
+    fn tell_anew(&self, book: &HealthBook, ear: &Ear, now_ms: u64, lines: &[Line<'_>]) {
         let spoken_of: HashSet<&str> = lines.iter().map(|line| line.id).collect();
         let mut findings = self.findings();
         for (offer, health) in book.offers.iter().enumerate() {
             let found = match health.rest(now_ms) {
                 (0, _) => continue,
+                _ if !ear.lines.contains_key(&offer) => continue,
                 _ if spoken_of.contains(self.ids[offer].as_str()) => continue,
                 (_, 0) => Found::AskedToWait,
                 _ => Found::Failed,
             };
-            findings.entry(offer).or_insert(found);
+            findings.entry(offer).or_insert((found, now_ms));
             self.news.notify_one();
         }
     }
@@ -263,14 +280,23 @@ pub(crate) async fn keep_telling(shared: Arc<Shared>, mut ear: Ear) {
     }
 }
 
-/// What replicas call an offer: the same where it is bought from the same account.
-fn identity(secret: &[u8; 32], offer: &str, provider: &ProviderSettings) -> String {
+/// What replicas call an offer: the same where it is bought from the same account. An engine that asks for no key on
+/// this very machine is another one on each, and nobody else's.
+fn identity(secret: &[u8; 32], me: &str, offer: &str, provider: &ProviderSettings) -> String {
     let mut hasher = blake3::Hasher::new_keyed(secret);
-    let address = provider.base_url.trim_end_matches('/');
-    for part in [offer, &provider.kind, &provider.region, address, provider.key.expose_secret()] {
+    let (address, key) = (provider.base_url.trim_end_matches('/'), provider.key.expose_secret());
+    let own = if key.is_empty() && is_this_machine(address) { me } else { "" };
+    for part in [offer, &provider.kind, &provider.region, address, key, own] {
         hasher.update(&part.len().to_le_bytes()).update(part.as_bytes());
     }
     hasher.finalize().to_hex()[..ID_DIGITS].to_owned()
+}
+
+fn is_this_machine(address: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(address) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let named = host == "localhost" || host.ends_with(".localhost");
+    named || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
 #[cfg(test)]

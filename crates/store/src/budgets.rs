@@ -214,7 +214,8 @@ impl Store {
         .await
     }
 
-    /// The degrading budget whose share is used up for this payer at `now`, if there is one.
+    /// The degrading budget whose share is used up for this payer at `now`, if there is one; of several one in
+    /// dollars, which asks for more.
     pub async fn degraded(&self, payer: &Payer, now: Timestamp) -> Result<Option<Budget>, StoreError> {
         let degrading = {
             let live = &self.inner.budgets.degrading;
@@ -234,16 +235,21 @@ impl Store {
             return Ok(None);
         }
         self.read(move |connection| {
+            let mut in_pictures = None;
             for (place, subject, start) in asked {
                 let LiveBudget { number, budget, .. } = &degrading[place];
                 let found = connection.query_opt(COUNTER, params![number, subject, start], counter)?;
                 let used = found.map_or(0, |counter| counter.used());
                 let BudgetMode::Degrade { share_percent } = budget.mode else { continue };
-                if i128::from(used) * 100 >= i128::from(budget.limit) * i128::from(share_percent) {
+                if i128::from(used) * 100 < i128::from(budget.limit) * i128::from(share_percent) {
+                    continue;
+                }
+                if budget.unit == BudgetUnit::Usd {
                     return Ok(Some(budget.clone()));
                 }
+                in_pictures.get_or_insert_with(|| budget.clone());
             }
-            Ok(None)
+            Ok(in_pictures)
         })
         .await
     }

@@ -83,18 +83,33 @@ struct Demo {
 }
 
 pub async fn run(command: DemoCommand, json: bool) -> Result<()> {
-    let mut ended = signals::Ended::listen()?;
+    if command.markdown && json {
+        return Err(
+            Failure::usage("--markdown and --json are two forms of one output").advise("leave one out")
+        );
+    }
+    let ended = signals::Ended::listen()?;
     let begun = Instant::now();
-    let mut demo = Demo::start(&command).await?;
+    let demo = Demo::start(&command).await?;
     if json {
         output::json(&demo.ready());
     }
+    go_on(demo, &command, json, (begun, ended)).await
+}
+
+/// Shows what there is to show and waits for the end, as long as the books can be written.
+async fn go_on(
+    mut demo: Demo,
+    command: &DemoCommand,
+    json: bool,
+    (begun, mut ended): (Instant, signals::Ended),
+) -> Result<()> {
     let store = demo.gateway.engine.store().clone();
     let done = tokio::select! {
         biased;
         // First, because what is asked then fails for that reason alone.
         () = broken(store) => return Err(demo.break_off().await),
-        done = demo.show(&command, json, begun) => done,
+        done = demo.show(command, json, begun) => done,
         () = ended.first() => return demo.end().await,
     };
     if done.is_ok() && !command.once && !command.markdown {
@@ -358,11 +373,13 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_demo_whose_books_break_ends_with_a_failure_that_says_so() {
         let line = ["demo", "--no-images", "--port", "0"];
-        let demo = Demo::start(&Line::parse_from(line).demo).await.unwrap();
+        let command = Line::parse_from(line).demo;
+        let demo = Demo::start(&command).await.unwrap();
         let files = demo.files();
         assert!(files.iter().all(|file| file.exists()));
         break_books(&demo.gateway).await;
-        let failure = demo.break_off().await;
+        let ended = signals::Ended::listen().unwrap();
+        let failure = go_on(demo, &command, false, (Instant::now(), ended)).await.unwrap_err();
         assert_eq!(failure.exit, 1);
         assert!(failure.message.contains("the books can be written no more"), "{failure}");
         assert!(failure.advice.contains("start the demo again"), "{failure}");

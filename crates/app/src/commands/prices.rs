@@ -59,7 +59,7 @@ enum Action {
         after_help = "Examples:\n  gallerist prices list --at 2027-01-01\n  gallerist prices list --all --model flux-2-pro"
     )]
     List {
-        /// Also what is priced only, retired or switched off
+        /// Also what is priced only, retired or switched off; always with --json
         #[arg(long)]
         all: bool,
         /// Only this kind of provider
@@ -123,7 +123,8 @@ enum Action {
 pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
     match &command.action {
         Action::List { all, provider, model, at, source } => {
-            let wanted = Wanted { all: *all, provider: provider.as_deref(), model: model.as_deref() };
+            // Machines get everything that is named; they can filter.
+            let wanted = Wanted { all: *all || json, provider: provider.as_deref(), model: model.as_deref() };
             list(&source.load()?, &wanted, at.unwrap_or_else(Timestamp::now), json)
         }
         Action::Show { model, source } => {
@@ -179,13 +180,16 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
+    fn names(&self, offer: &Offer) -> bool {
+        self.provider.is_none_or(|kind| kind == offer.provider.kind)
+            && self.model.is_none_or(|name| offer.model.is_named(name))
+    }
+
     fn takes(&self, offer: &Offer, at: Timestamp) -> bool {
-        let named = self.provider.is_none_or(|kind| kind == offer.provider.kind)
-            && self.model.is_none_or(|name| offer.model.is_named(name));
         let sold = offer.serves(Operation::Generate)
             && !offer.is_retired(at)
             && offer.model.lifecycle.switched_off.is_none();
-        named && (self.all || sold)
+        self.names(offer) && (self.all || sold)
     }
 }
 
@@ -198,9 +202,7 @@ fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> R
     if let Some(name) = wanted.model.filter(|name| !every.iter().any(|offer| offer.model.is_named(name))) {
         filters::note("model", name, every.iter().map(|offer| offer.model.id.clone()).collect());
     }
-    // Machines get everything; they can filter.
-    let everything = as_json && !wanted.all && wanted.provider.is_none() && wanted.model.is_none();
-    let found: Vec<&Offer> = every.iter().filter(|offer| everything || wanted.takes(offer, at)).collect();
+    let found: Vec<&Offer> = every.iter().filter(|offer| wanted.takes(offer, at)).collect();
     let rows = found.iter().map(|offer| (*offer, default_picture(offer, None, at)));
     let mut unrecorded = 0;
     if as_json {
@@ -238,9 +240,10 @@ fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> R
         ]);
     }
     output::line(table.render());
-    let more = match every.len() - found.len() {
+    let more = match every.iter().filter(|offer| wanted.names(offer)).count() - found.len() {
         0 => String::new(),
-        count => format!(" {count} more are priced only, retired, or not asked for: --all."),
+        1 => " 1 more is priced only, retired or switched off: --all.".to_owned(),
+        count => format!(" {count} more are priced only, retired or switched off: --all."),
     };
     output::line(format!(
         "\n{} offers.{more} `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
@@ -407,6 +410,12 @@ impl std::fmt::Display for Counts {
     }
 }
 
+/// Whether there is anything to check; a folder that cannot be read is told as one.
+fn holds_catalogue(path: &Path) -> bool {
+    let is_file = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|end| end == "toml");
+    std::fs::read_dir(path).map_or(true, |mut entries| entries.any(|entry| entry.is_ok_and(is_file)))
+}
+
 fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
     if let Some(path) = dir.filter(|path| !path.is_dir()) {
         let advice = "name the folder that holds KIND.toml files";
@@ -419,7 +428,11 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
     };
     let of_dir = || Origin { directory: dir.map(Path::to_owned), described: true };
     let origin = config.as_ref().map_or_else(of_dir, |config| config.origin.clone());
-    let remarks = config.as_ref().map(|config| config.remarks.clone()).unwrap_or_default();
+    let mut remarks = config.as_ref().map(|config| config.remarks.clone()).unwrap_or_default();
+    if let Some(path) = dir.filter(|path| !holds_catalogue(path)) {
+        remarks
+            .push(format!("{} holds no KIND.toml file: these are the built-in ones alone", path.display()));
+    }
     let ending =
         config.map(|config| retirements::retirements(&config, place, Timestamp::now())).unwrap_or_default();
     let dir = origin.directory.as_deref();

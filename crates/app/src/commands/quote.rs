@@ -12,7 +12,7 @@ use crate::table::Table;
 use crate::words;
 use clap::Args;
 use gallerist_domain::{Grants, ImageRequest, Ticks};
-use gallerist_pricing::{Offer, offers, served_offers};
+use gallerist_pricing::{Offer, ProviderSheet, offers, served_offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::report::{BundleQuote, ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
 use gallerist_routing::unsold::draws_lines;
@@ -75,7 +75,7 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
     check_providers(&request, &config, &offered)?;
     let at = command.at.unwrap_or_else(Timestamp::now);
     let report = report(&request, &offered, &config.names, at, command.all)
-        .map_err(|failure| sold_elsewhere(&request, &config, at).unwrap_or(failure))?;
+        .map_err(|failure| sold_elsewhere(&request, &config, &offered, at).unwrap_or(failure))?;
     if json {
         output::json(&QuoteShown { report: &report, feeds: shown(&config.feed_book) });
     } else {
@@ -102,8 +102,17 @@ struct QuoteShown<'a> {
     feeds: Vec<FeedShown<'a>>,
 }
 
-/// A model that nobody who is on sells may be sold by others.
-fn sold_elsewhere(request: &ImageRequest, config: &Config, at: Timestamp) -> Option<Failure> {
+/// A model that nobody who was asked sells may be sold by others.
+fn sold_elsewhere(
+    request: &ImageRequest,
+    config: &Config,
+    offered: &[Offer],
+    at: Timestamp,
+) -> Option<Failure> {
+    if gallerist_routing::target(&request.model, &config.names, offered, at).is_ok() {
+        // Something else is wrong.
+        return None;
+    }
     let whole = config.whole_catalogue().ok()?;
     let all = offers(&whole, &everything(&whole, &config.providers));
     let target = gallerist_routing::target(&request.model, &config.names, &all, at).ok()?.target;
@@ -115,7 +124,7 @@ fn sold_elsewhere(request: &ImageRequest, config: &Config, at: Timestamp) -> Opt
         in_pixels |= !draws_lines(&offer.model);
         let (list, text) = match sheet.serves.is_empty() {
             true => (&mut priced, sheet.kind.clone()),
-            false => (&mut with_key, format!("{} ({})", sheet.kind, sheet.key_variables.join(" or "))),
+            false => (&mut with_key, format!("{} ({})", sheet.kind, switch(sheet))),
         };
         if !list.contains(&text) {
             list.push(text);
@@ -123,7 +132,7 @@ fn sold_elsewhere(request: &ImageRequest, config: &Config, at: Timestamp) -> Opt
     }
     let mut advice = Vec::new();
     if !with_key.is_empty() {
-        advice.push(format!("set the key of {}", with_key.join(" or ")));
+        advice.push(format!("switch on {}", with_key.join(" or ")));
     }
     if !priced.is_empty() {
         advice.push(format!("known by price alone: {}", priced.join(", ")));
@@ -136,6 +145,14 @@ fn sold_elsewhere(request: &ImageRequest, config: &Config, at: Timestamp) -> Opt
     Some(Failure::failed(message).advise(advice.join("; ")))
 }
 
+/// The variable that switches a provider on: that of its key, or of the address of an engine of one's own.
+fn switch(sheet: &ProviderSheet) -> String {
+    match sheet.self_hosted {
+        true => format!("GALLERIST_{}_BASE_URL", sheet.kind.to_uppercase()),
+        false => sheet.key_variables.join(" or "),
+    }
+}
+
 /// A provider that is named, but has no offers here, is a slip or one that is not on.
 fn check_providers(request: &ImageRequest, config: &Config, offered: &[Offer]) -> Result<()> {
     for name in &request.providers_only {
@@ -144,7 +161,7 @@ fn check_providers(request: &ImageRequest, config: &Config, offered: &[Offer]) -
         }
         return Err(match config.catalogue.provider(name) {
             Some(sheet) => Failure::usage(format!("provider {name} is not on"))
-                .advise(format!("set {}, or ask with --all", sheet.key_variables.join(" or "))),
+                .advise(format!("set {}, or ask with --all", switch(sheet))),
             None => {
                 let known = everything(&config.catalogue, &config.providers);
                 unknown_provider(name, known.iter().map(|one| one.name.clone()).collect())

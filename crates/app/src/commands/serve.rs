@@ -185,7 +185,10 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
             "keys_file": keys.file,
         }));
     } else {
-        output::line(format!("Gallerist listens on {base_url}"));
+        output::line(match gateway.listens_everywhere() {
+            true => format!("Gallerist listens on {base_url} and every other address of this machine"),
+            false => format!("Gallerist listens on {base_url}"),
+        });
         output::line(format!("  providers on: {}", providers.join(", ")));
         let routes: Vec<&str> = config.names.routes().iter().map(|route| route.name.as_str()).collect();
         if routes.len() > 1 {

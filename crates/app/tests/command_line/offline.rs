@@ -103,6 +103,13 @@ fn prices_are_listed_and_shown() {
     let home = tempfile::tempdir().unwrap();
     let list = run(gallerist(home.path()).args(["prices", "list", "--json"])).json();
     assert!(list["models"].as_array().unwrap().len() > 30);
+    let azure = run(gallerist(home.path()).args(["prices", "list", "--provider", "azure", "--json"])).json();
+    assert!(!azure["models"].as_array().unwrap().is_empty(), "also what is priced only");
+    let table = run(gallerist(home.path()).args(["prices", "list", "--provider", "azure"])).out;
+    let count = azure["models"].as_array().unwrap().len();
+    assert!(table.contains(&format!("{count} more are priced only")), "of that provider alone: {table}");
+    let best = run(gallerist(home.path()).args(["quote", "a kite", "--quality", "best"]));
+    assert!(best.code != 0 && best.err.contains("no quality of a route"), "{}", best.err);
     let shown = run(gallerist(home.path()).args(["prices", "show", "flux-2-pro", "--json"])).json();
     assert!(shown["offers"].as_array().unwrap().len() >= 2, "several hosts");
     assert!(shown["offers"][0]["lines"][0]["source"].is_string());
@@ -122,6 +129,7 @@ fn checking_prices_reports_every_planted_mistake_with_its_line() {
     std::fs::create_dir(&folder).unwrap();
     let sound = run(gallerist(home.path()).args(["prices", "check", "catalogue"]));
     assert_eq!(sound.code, 0, "{}", sound.err);
+    assert!(sound.err.contains("catalogue holds no KIND.toml file"), "{}", sound.err);
     // Both ways of asking count the same: what is only described is counted apart.
     let built_in = run(gallerist(home.path()).args(["prices", "check"])).out;
     let counts = built_in.strip_suffix(", no mistake.\n").expect("they are sound");

@@ -3,6 +3,7 @@
 use super::Life;
 use crate::answer::{Answer, AnswerMeta, AnsweredList, Cost, CostLines, Missing};
 use crate::outcome;
+use crate::unknown;
 use gallerist_domain::Ticks;
 use gallerist_routing::{ListPrice, Named, PlannedOffer};
 use gallerist_store::{RequestEnd, RequestStatus};
@@ -51,18 +52,19 @@ impl Life {
         Answer { images: self.images.clone(), meta: Arc::new(meta) }
     }
 
-    /// What the offer warns of, and what was told on the way to it.
+    /// What the offer warns of, what was told on the way to it, and what of the request nobody here knows.
     fn warnings(&self, named: &Named<'_>, served: &PlannedOffer<'_>) -> Vec<String> {
         let mut warnings = gallerist_routing::warnings::of(named, served, self.incoming.accepted_at);
         warnings.extend(self.told.iter().cloned());
+        warnings.extend(unknown::warnings(&self.incoming.request, &self.market));
         warnings
     }
 
     /// Puts the pictures on disk first, where the client wants addresses or a replayable answer.
-    pub(super) async fn keep_if_wanted(&self, answer: Answer) -> Answer {
+    pub(super) async fn keep_if_wanted(&mut self, answer: Answer) -> Answer {
         let by_url = self.incoming.request.response_format == gallerist_domain::ResponseFormat::Url;
         let wanted = by_url || self.incoming.idempotency_key.is_some();
-        let kept = wanted && self.shared.keep(&answer).await;
+        let kept = wanted && self.shared.keep_patiently(&answer, &mut self.patience).await;
         // Where the disk is full the pictures go out in the answer itself: they are paid.
         if by_url && kept { self.shared.with_addresses(answer).await } else { answer }
     }

@@ -11,7 +11,7 @@ use crate::exchange::{Asked, Exchange};
 use crate::feeds;
 use crate::market::Market;
 use crate::outcome;
-use crate::persist;
+use crate::persist::{self, Patience};
 use crate::queue::Caller;
 use crate::shared::{ProviderRuntime, Shared};
 use futures_util::StreamExt as _;
@@ -257,7 +257,7 @@ async fn keep_pictures(
     let accounted = detail.attempts.iter().map(|attempt| attempt.images).sum();
     let first = detail.request.images_delivered.max(kept.min(accounted));
     let images: Vec<DeliveredImage> = brought.images.iter().map(|(_, image)| image.clone()).collect();
-    Ok(shared.keep_from(attempt.request, first, &images).await)
+    Ok(shared.keep_from(attempt.request, first, &images, &mut Patience::default()).await)
 }
 
 /// What a request that had failed answers, now that there is a picture.

@@ -56,7 +56,10 @@ for n = 4, #ARGV, 4 do
       ids[#ids + 1] = id
     end
     local at = math.max(now, row and row.at + 1 or 0)
-    if word == 'well' then
+    if word == 'well' and row and row.why == 'asked' and row.rest > now then
+      -- The breaker is closed; what the provider asked for stands.
+      word, rest, openings = 'asked', row.rest, 0
+    elseif word == 'well' then
       rest, openings = now + WELL, 0
     elseif row and row.why ~= 'well' then
       rest, openings = math.max(rest, row.rest), math.max(openings, row.openings)

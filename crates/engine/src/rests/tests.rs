@@ -61,7 +61,7 @@ impl Replica {
 
     async fn asked_to_wait(&mut self, offer: usize, wait_ms: u64) {
         self.book.lock().expect("whole").offers[offer].asked_to_wait(self.now_ms, wait_ms);
-        self.rests.found(offer, Found::AskedToWait);
+        self.rests.found(offer, Found::AskedToWait, self.now_ms);
         self.exchange().await;
     }
 
@@ -69,14 +69,14 @@ impl Replica {
     async fn fails(&mut self, offer: usize) -> u64 {
         let fail = || self.book.lock().expect("whole").offers[offer].failed(self.now_ms);
         let rest_ms = std::iter::repeat_with(fail).find_map(|opened| opened).expect("it opens");
-        self.rests.found(offer, Found::Failed);
+        self.rests.found(offer, Found::Failed, self.now_ms);
         self.exchange().await;
         rest_ms
     }
 
     async fn succeeds(&mut self, offer: usize) {
         if self.book.lock().expect("whole").offers[offer].succeeded(self.now_ms, 5) {
-            self.rests.found(offer, Found::Recovered);
+            self.rests.found(offer, Found::Recovered, self.now_ms);
         }
         self.exchange().await;
     }
@@ -189,6 +189,62 @@ async fn another_account_or_another_database_is_another_offer() {
     assert!(!of(b"of the database", url, "another key").await);
     assert!(!of(b"of the database", "https://api.eu.example/v1", "a key").await);
     assert!(!of(b"of another database", url, "a key").await);
+}
+
+#[tokio::test]
+async fn an_engine_of_the_own_machine_is_nobody_elses() {
+    let Some(server) = Server::start() else { return };
+    for (url, key, is_shared) in [
+        ("http://127.0.0.1:7860", "", false),
+        ("http://localhost:7860/", "", false),
+        ("http://[::1]:7860", "", false),
+        ("http://127.0.0.1:7860", "a key", true),
+        ("http://10.0.0.7:7860", "", true),
+    ] {
+        let mut one = replica_of(&server, b"of the database", provider("bfl", url, key)).await;
+        let mut two = replica_of(&server, b"of the database", provider("bfl", url, key)).await;
+        one.asked_to_wait(0, 30_000).await;
+        two.exchange().await;
+        assert_eq!(two.verdict(0) != Verdict::Ready, is_shared, "{url} {key}");
+    }
+}
+
+#[tokio::test]
+async fn what_several_tell_of_one_offer_is_kept_by_all_of_them() {
+    let Some(server) = Server::start() else { return };
+    let (mut one, mut two) = (replica(&server).await, replica(&server).await);
+    // The shorter wait, told later and by who has not heard of the longer one.
+    one.asked_to_wait(1, 300_000).await;
+    two.asked_to_wait(1, 1_000).await;
+    assert!(resting_ms(two.verdict(1)) > 300_000 - BUSY_MS, "the server has merged them");
+    assert_eq!(two.rests.heard(), 0, "it is a line of its own");
+    // A recovery elsewhere ends no rest that a provider asked for.
+    one.fails(2).await;
+    one.asked_to_wait(2, 300_000).await;
+    two.book.lock().unwrap().offers[2].asked_to_wait(two.now_ms, 1);
+    two.rests.found(2, Found::Recovered, two.now_ms);
+    two.exchange().await;
+    let mut fresh = replica(&server).await;
+    fresh.exchange().await;
+    assert!(resting_ms(fresh.verdict(2)) > 300_000 - BUSY_MS);
+    assert!(!fresh.book.lock().unwrap().offers[2].is_out(), "its breaker is closed");
+}
+
+#[tokio::test]
+async fn a_recovery_that_could_not_be_told_in_time_is_not_told() {
+    let Some(server) = Server::start() else { return };
+    let (mut one, mut two) = (replica(&server).await, replica(&server).await);
+    one.fails(0).await;
+    let found_ms = two.now_ms;
+    two.now_ms += RECOVERY_TOLD_MS + 1;
+    two.rests.found(0, Found::Recovered, found_ms);
+    two.exchange().await;
+    one.exchange().await;
+    assert!(one.book.lock().unwrap().offers[0].is_out());
+    two.rests.found(0, Found::Recovered, two.now_ms);
+    two.exchange().await;
+    one.exchange().await;
+    assert!(!one.book.lock().unwrap().offers[0].is_out());
 }
 
 #[tokio::test]

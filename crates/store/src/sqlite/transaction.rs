@@ -135,11 +135,13 @@ impl<'a> Transaction<'a> {
         let mut totals = self.totals.borrow_mut();
         let before = self.connection.total_changes();
         for ((_, row), sums) in &mut totals.rows {
-            let [one, two, three, four] = std::mem::take(&mut sums.added);
-            if [one, two, three, four] != [0; 4] {
+            let [one, two, three, four] = sums.added;
+            if sums.added != [0; 4] {
                 Sql::put(self.connection, sums.tally.plain, params![row, one, two, three, four], Some(1))?;
+                sums.added = [0; 4];
             }
         }
+        // Only where all are written: else the rows that were count as the command's, which cannot be taken back.
         totals.rows_written += self.connection.total_changes() - before;
         totals.written += totals.added.len();
         totals.added.clear();

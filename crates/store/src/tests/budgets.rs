@@ -310,10 +310,16 @@ async fn a_degrading_budget_says_when_its_share_is_used() {
     let store = store();
     let mode = BudgetMode::Degrade { share_percent: 60 };
     let degrading = budget(BudgetScope::default(), 100, BudgetWindow::Day, mode);
+    let mode = BudgetMode::Degrade { share_percent: 2 };
+    let pictures = Budget { id: BudgetId::generate(), mode, unit: BudgetUnit::Images, ..degrading.clone() };
+    store.create_budget(pictures.clone()).await.unwrap();
     store.create_budget(degrading.clone()).await.unwrap();
     let payer = payer_with(None, None);
-    try_reserve(&store, asked(&payer, "bfl", 59, 1, at(0))).await.unwrap();
+    try_reserve(&store, asked(&payer, "bfl", 58, 1, at(0))).await.unwrap();
     assert_eq!(store.degraded(&payer, at(0)).await.unwrap(), None);
+    try_reserve(&store, asked(&payer, "bfl", 1, 1, at(0))).await.unwrap();
+    assert_eq!(store.degraded(&payer, at(0)).await.unwrap().map(|budget| budget.id), Some(pictures.id));
+    // What is asked for under a limit in dollars goes further than under one in pictures.
     try_reserve(&store, asked(&payer, "bfl", 1, 1, at(0))).await.unwrap();
     assert_eq!(store.degraded(&payer, at(0)).await.unwrap().map(|budget| budget.id), Some(degrading.id));
     assert_eq!(store.degraded(&payer, at(86_400)).await.unwrap(), None);

@@ -7,11 +7,11 @@
 use super::default_picture;
 use crate::ask;
 use crate::books::{Books, RequestQuestion};
-use crate::config::{Config, Place};
+use crate::config::{Config, Place, everything};
 use crate::output;
 use crate::table::Table;
 use gallerist_domain::{Grants, ImageRequest, Ticks};
-use gallerist_pricing::Offer;
+use gallerist_pricing::{Offer, served_offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
 use gallerist_routing::{HealthBook, ModelName, NameBook, Named, PlanContext, Route, Target, target};
@@ -68,11 +68,13 @@ struct Used {
     asked: BTreeMap<String, Vec<(String, Value)>>,
 }
 
-/// Everything of the configured providers that retires soon or is deprecated; of what was used, if that is known.
+/// Everything that retires soon or is deprecated: of what was used, if that is known, else of the configured providers.
 pub fn retirements(config: &Config, place: &Place, now: Timestamp) -> Vec<Retirement> {
     let horizon = now.checked_add(SignedDuration::from_hours(24 * AHEAD_DAYS)).unwrap_or(now);
     let until = horizon.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let offers = config.offers();
+    let on = config.offers();
+    // What the books tell of was ordered, also where the keys are not at hand.
+    let offers = served_offers(&config.catalogue, &everything(&config.catalogue, &config.providers));
     let ends = |offer: &&Offer| {
         let life = &offer.model.lifecycle;
         let soon = life.retires_on.is_some_and(|day| day <= until) || life.deprecated_on.is_some();
@@ -80,8 +82,10 @@ pub fn retirements(config: &Config, place: &Place, now: Timestamp) -> Vec<Retire
     };
     let ending: Vec<&Offer> = offers.iter().filter(ends).collect();
     let used = if ending.is_empty() { None } else { used(place, &ending, now) };
-    let in_use =
-        |offer: &&&Offer| used.as_ref().is_none_or(|used| used.images.contains_key(&offer.id.to_string()));
+    let in_use = |offer: &&&Offer| match &used {
+        Some(used) => used.images.contains_key(&offer.id.to_string()),
+        None => on.iter().any(|on| on.id == offer.id),
+    };
     let one = |offer: &&Offer| retirement(offer, &offers, used.as_ref(), &config.names, now);
     ending.iter().filter(in_use).map(one).collect()
 }

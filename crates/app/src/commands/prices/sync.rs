@@ -173,8 +173,11 @@ fn print(told: &[Value], command: &SyncCommand) {
     if told.len() > same {
         output::line(table.render());
     }
-    output::line(format!("{same} lines are as they were known."));
-    if command.dry_run {
+    output::line(match same {
+        1 => "1 line is as it was known.".to_owned(),
+        _ => format!("{same} lines are as they were known."),
+    });
+    if command.dry_run && told.iter().any(|row| row["decision"] == "accepted") {
         output::line("Nothing was changed: leave out --dry-run to believe it.");
     }
     if told.iter().any(|row| row["decision"] == "held") {
