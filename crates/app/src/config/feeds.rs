@@ -272,7 +272,7 @@ pub(super) fn book(
 }
 
 /// Lets a book be as the settings have it: what was told too long ago is known to be old, whether or not a gateway
-/// ran to notice it; what a feed told that is not configured any more holds no longer.
+/// ran to notice it; what a feed told that is not configured any more is let go (`FeedBook::leave` says when).
 pub fn fit(book: &mut FeedBook, feeds: &[Feed], base: &Catalogue, shared: bool, now: Timestamp) {
     let names: Vec<&str> = feeds.iter().map(|feed| feed.rules.name.as_str()).collect();
     book.leave(&names, base, shared, now);

@@ -107,7 +107,7 @@ async fn read_again(shared: &Arc<Shared>) -> Result<(), FeedFault> {
 
 /// Takes over the file of an earlier version, and lets the book be as the settings have it: what was told too long
 /// ago is known to be old, whether or not a gateway ran to notice it, and what a feed told that is not configured any
-/// more holds no longer.
+/// more is let go ([`FeedBook::leave`] says when).
 ///
 /// # Errors
 /// When the store fails.
@@ -173,7 +173,8 @@ async fn hear(shared: &Arc<Shared>) -> Result<(), FeedFault> {
     change(shared, false, |_, _, _| ()).await
 }
 
-/// Lets go of feeds that others had and nobody asks any more.
+/// Lets go of feeds that others, or this one before it was started without its settings, had and nobody asks any
+/// more.
 async fn tidy(shared: &Arc<Shared>) {
     let desk = &shared.feeds;
     let book = desk.book();
