@@ -152,6 +152,7 @@ impl Config {
         );
         let mut remarks = Vec::new();
         let at = feeds::At { data_dir: &data_dir, store_url: store_url.as_ref() };
+        feeds::note_unknown_lines(&feeds, &base, &origin, Timestamp::now(), &mut remarks);
         let feed_book = feeds::book(at, heard, &feeds, &base, &mut mistakes, &mut remarks);
         let catalogue = base.with_feeds(&feed_book);
         let kinds = origin.kinds();

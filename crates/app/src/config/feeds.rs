@@ -6,6 +6,7 @@ use crate::gateway::answering;
 use gallerist_domain::Decimal;
 use gallerist_engine::feeds::{Feed, FeedFault, FeedSettings, KeptBook, in_order, read_file};
 use gallerist_pricing::Catalogue;
+use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::{
     FeedBook, FeedForm, FeedRules, Guard, JUMP_FACTOR, MISSED_POLLS_MAX, Mapping, Target,
 };
@@ -310,4 +311,33 @@ fn kept(at: At<'_>, remarks: &mut Vec<String>) -> Result<FeedBook, Unread> {
         };
         Unread { path, why }
     })
+}
+
+/// Notes which lines of the mappings the catalogue does not have: the feed would be asked for ever, and believed never.
+pub(super) fn note_unknown_lines(
+    feeds: &[Feed],
+    base: &Catalogue,
+    origin: &Origin,
+    now: Timestamp,
+    remarks: &mut Vec<String>,
+) {
+    // Read only where something is not among what can be ordered.
+    let whole = std::cell::OnceCell::new();
+    let is_known = |target: &Target| {
+        base.line_price(target, now).is_some()
+            || whole
+                .get_or_init(|| origin.whole().ok())
+                .as_ref()
+                .is_none_or(|whole| whole.line_price(target, now).is_some())
+    };
+    for feed in feeds {
+        let FeedForm::Json(mappings) = &feed.rules.form else { continue };
+        for Mapping { target, .. } in mappings.iter().filter(|mapping| !is_known(&mapping.target)) {
+            remarks.push(format!(
+                "the feed {} tells {target}, and the catalogue has no such line now: `gallerist prices show {}` has \
+                 those that there are",
+                feed.rules.name, target.offer
+            ));
+        }
+    }
 }

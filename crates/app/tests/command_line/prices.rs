@@ -85,6 +85,27 @@ fn price_elsewhere(home: &Path, flags: &[&str]) -> (String, Vec<String>) {
 }
 
 #[test]
+fn a_feed_of_a_line_that_nobody_has_is_told_without_being_asked() {
+    let home = tempfile::tempdir().unwrap();
+    let of = |offer: &str, line: &str| {
+        let settings = format!(
+            "[[feeds]]\nkind = \"json\"\nname = \"house\"\nurl = \"http://127.0.0.1:1/prices\"\n\
+             prices = [{{ offer = \"{offer}\", line = \"{line}\", pointer = \"/usd\" }}]\n"
+        );
+        std::fs::write(home.path().join("settings.toml"), settings).unwrap();
+        let ran = run(gallerist(home.path()).args(QUOTE).args(["--config", "settings.toml"]));
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.err
+    };
+    let told = "the feed house tells bfl/flux-1.1-pro pictre, and the catalogue has no such line now";
+    let slip = of("bfl/flux-1.1-pro", "pictre");
+    assert!(slip.contains(told), "{slip}");
+    assert!(!of("bfl/flux-1.1-pro", "picture").contains("no such line"));
+    let priced_only = of("azure/gpt-image-2", "image-out");
+    assert!(!priced_only.contains("no such line"), "{priced_only}");
+}
+
+#[test]
 fn a_polled_price_counts_from_its_instant_and_a_jump_waits() {
     let home = tempfile::tempdir().unwrap();
     let fakes = Running::start(gallerist(home.path()).args(["fakes", "--json"]));
