@@ -239,11 +239,12 @@ impl Surroundings<'_> {
                     health.asked_to_wait(now_ms, wait_ms);
                     Some(Found::AskedToWait)
                 }
-                Some((_, _, Blame::Provider)) => book.failed(planned.index, now_ms).map(|rest_ms| {
+                Some((_, _, Blame::Provider)) => book.failed(planned.index, now_ms).and_then(|rest_ms| {
                     tracing::warn!(offer = %planned.offer.id, rest_ms, "an offer failed repeatedly and rests");
-                    Found::Failed
                     // What the provider did not answer may be the fault of this replica's own network.
-                }).filter(|_| fault.is_some_and(|fault| fault.status.is_some())),
+                    let answered = fault.is_some_and(|fault| fault.status.is_some());
+                    answered.then_some(Found::Failed)
+                }),
                 Some(_) => {
                     health.ended_neutrally();
                     None

@@ -2,9 +2,9 @@
 //!
 //! A client that sent an `Idempotency-Key` waits for it a little, because what it is told must be on disk for whoever
 //! repeats the request. Beyond that it happens in a task of the engine, while no client waits: soon at first, then
-//! again and again for as long as the database fails. What waits for long is taken for broken off by a sweep (`recover.rs`), here or at
-//! another replica, which disputes it because nobody else knows how it ended. Here it is known: such a dispute is
-//! resolved by the end that was to be written.
+//! again and again for as long as the database fails. What waits for long is taken for broken off by a sweep
+//! (`recover.rs`), here or at another replica, which disputes it because nobody else knows how it ended. Here it is
+//! known: such a dispute is resolved by the end that was to be written.
 
 use crate::shared::Shared;
 use gallerist_domain::{AttemptId, Clock, Ticks};
