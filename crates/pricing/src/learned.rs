@@ -11,7 +11,7 @@
 //! It refuses to choose the observations: whoever has the books brings those of one offer, operation, size and
 //! steps, and where guidance decides how long it takes, of one guidance.
 
-use crate::sheet::{Each, Estimate, EstimateForm, PriceSheet, Range};
+use crate::sheet::{Each, Estimate, EstimateForm, PriceSheet, Range, Terms};
 use gallerist_domain::Meter;
 use gallerist_domain::money::divide_half_up;
 
@@ -60,7 +60,8 @@ impl Lesson {
         let guided = of_meter
             .clone()
             .any(|estimate| matches!(estimate.form, EstimateForm::WorkTime { guided: true, .. }));
-        let alike = of_meter.all(|estimate| estimate.each == each && estimate.when.is_of_canvas());
+        let of_canvas = |estimate: &Estimate| estimate.when.terms().is_none_or(Terms::are_of_canvas);
+        let alike = of_meter.all(|estimate| estimate.each == each && of_canvas(estimate));
         alike.then_some(Lesson { meter, each, guided, of_work: true })
     }
 
@@ -113,10 +114,25 @@ mod tests {
             change(&mut sheet.estimates[0]);
             Lesson::of(&sheet)
         };
-        assert!(with(&|estimate| estimate.when.steps_min = Some(10)).is_some());
-        assert!(with(&|estimate| estimate.when.tiers = vec!["spot".to_owned()]).is_some());
-        assert_eq!(with(&|estimate| estimate.when.qualities = vec!["a100".to_owned()]), None);
-        assert_eq!(with(&|estimate| estimate.when.options_absent = vec!["styles".to_owned()]), None);
+        assert!(
+            with(&|estimate| estimate.when = Terms { steps_min: Some(10), ..Terms::default() }.into())
+                .is_some()
+        );
+        assert!(
+            with(&|estimate| estimate.when =
+                Terms { tiers: vec!["spot".to_owned()], ..Terms::default() }.into())
+            .is_some()
+        );
+        assert_eq!(
+            with(&|estimate| estimate.when =
+                Terms { qualities: vec!["a100".to_owned()], ..Terms::default() }.into()),
+            None
+        );
+        assert_eq!(
+            with(&|estimate| estimate.when =
+                Terms { options_absent: vec!["styles".to_owned()], ..Terms::default() }.into()),
+            None
+        );
         assert_eq!(with(&|estimate| estimate.each = Each::Call), None);
     }
 

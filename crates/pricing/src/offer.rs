@@ -51,8 +51,9 @@ impl Offer {
 
     /// Whether the model is gone at `at`.
     pub fn is_retired(&self, at: Timestamp) -> bool {
-        let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
-        self.model.lifecycle.retires_on.is_some_and(|day| day <= today)
+        let today = || at.to_zoned(jiff::tz::TimeZone::UTC).date();
+        // Most never retire, and need no calendar.
+        self.model.lifecycle.retires_on.is_some_and(|day| day <= today())
     }
 
     /// The model that the provider serves at `at` to those who name this one, where it is another.

@@ -9,7 +9,7 @@ mod condition;
 mod estimate;
 mod told;
 
-pub use condition::{Condition, CountRange, OptionCondition, Period, Window};
+pub use condition::{Condition, CountRange, OptionCondition, Period, Terms, Window};
 pub use estimate::{Estimate, EstimateForm, InputAdder, Range, TableRow};
 
 use gallerist_domain::{Billed, ChargeEvent, Decimal, Meter, Operation, Price, Ticks};

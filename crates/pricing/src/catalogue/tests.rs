@@ -3,6 +3,7 @@ mod words;
 
 use super::origin::EMBEDDED;
 use super::*;
+use crate::sheet::Condition;
 use crate::testing::{self, CATALOGUE, default_call, price, some_sizes};
 use gallerist_domain::{Billed, ChargeEvent, Size, Sizes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -233,11 +234,11 @@ fn words_of_conditions_exist_in_the_shapes() {
         };
         let conditions = model.sheet.lines.iter().map(|line| &line.when);
         let conditions = conditions.chain(model.sheet.estimates.iter().map(|estimate| &estimate.when));
-        for condition in conditions {
-            for word in &condition.resolutions {
+        for terms in conditions.filter_map(Condition::terms) {
+            for word in &terms.resolutions {
                 assert!(known.contains(&word.as_str()), "{}/{}: {word}", provider.kind, model.id);
             }
-            for word in &condition.qualities {
+            for word in &terms.qualities {
                 let known = &model.capabilities.qualities;
                 assert!(known.contains(word), "{}/{}: {word}", provider.kind, model.id);
             }

@@ -3,7 +3,7 @@
 use super::check;
 use super::raw::{RawCondition, RawCurrency};
 use super::read::Reader;
-use crate::sheet::{Condition, CountRange, Currency, OptionCondition, Period, Source};
+use crate::sheet::{Condition, CountRange, Currency, OptionCondition, Period, Source, Terms};
 use gallerist_domain::money::MoneyError;
 use gallerist_domain::{Decimal, Ticks};
 use jiff::Timestamp;
@@ -115,8 +115,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn condition(&mut self, raw: RawCondition) -> Condition {
-        Condition {
-            unrestricted: raw == RawCondition::default(),
+        Condition::from(Terms {
             operations: raw.operations,
             qualities: raw.qualities,
             sizes: raw.sizes,
@@ -141,6 +140,6 @@ impl Reader<'_> {
             mask_per_mille_max: raw.mask_per_mille_max,
             options: raw.options.into_iter().map(|(name, values)| OptionCondition { name, values }).collect(),
             window: raw.window.and_then(|window| check::window(self, window)),
-        }
+        })
     }
 }

@@ -322,7 +322,8 @@ fn rate(model: &ModelSheet, row: &Row, call: &ImageCall, at: Timestamp) -> Resul
     let facts = Facts::of(call);
     let line = line_at(model, row, &facts, at)?;
     let tiered = model.sheet.factors.iter().filter(|factor| {
-        !factor.when.tiers.is_empty() && factor.period.contains(at) && factor.when.matches(&facts, at)
+        let of_tiers = factor.when.terms().is_some_and(|terms| !terms.tiers.is_empty());
+        of_tiers && factor.period.contains(at) && factor.when.matches(&facts, at)
     });
     let mut ours = line.price_expected;
     for factor in tiered {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::settle::{Evidence, settle};
-use crate::sheet::Condition;
+use crate::sheet::{Condition, Terms};
 use crate::testing::{CATALOGUE, active, default_call, now, resize, some_sizes};
 use gallerist_domain::{ImageCall, Ingredients, OptionWord, Size};
 use proptest::prelude::*;
@@ -12,10 +12,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The words that the conditions of a sheet compare with, so that a random call meets them.
-fn words(sheet: &PriceSheet, of: impl Fn(&Condition) -> Vec<String>) -> Vec<String> {
+fn words(sheet: &PriceSheet, of: impl Fn(&Terms) -> Vec<String>) -> Vec<String> {
     let lines = sheet.lines.iter().map(|line| &line.when);
     let conditions = lines.chain(sheet.factors.iter().map(|factor| &factor.when));
-    let mut found: BTreeSet<String> = conditions.flat_map(of).collect();
+    let mut found: BTreeSet<String> = conditions.filter_map(Condition::terms).flat_map(of).collect();
     found.insert(String::new());
     found.into_iter().collect()
 }
@@ -43,12 +43,12 @@ prop_compose! {
             let span = usize::try_from(limit.max - limit.min).expect("small") + 1;
             call.steps = limit.min + u32::try_from(picks[3].index(span)).expect("small");
         }
-        call.region = picks[4].get(&words(&model.sheet, |when| when.regions.clone())).clone();
+        call.region = picks[4].get(&words(&model.sheet, |terms| terms.regions.clone())).clone();
         let mut tiers: Vec<String> = model.tiers.iter().map(|row| row.tier.clone()).collect();
         tiers.push(call.tier.clone());
         call.tier = picks[5].get(&tiers).clone();
-        let options = words(&model.sheet, |when| {
-            when.options.iter().flat_map(|o| o.values.iter().map(|v| format!("{}={v}", o.name))).collect()
+        let options = words(&model.sheet, |terms| {
+            terms.options.iter().flat_map(|o| o.values.iter().map(|v| format!("{}={v}", o.name))).collect()
         });
         if let Some((name, value)) = picks[6].get(&options).split_once('=') {
             call.option_words.push(OptionWord { name: name.to_owned(), value: value.to_owned() });

@@ -486,7 +486,7 @@ proptest! {
         let mut turns = periods.flat_map(|period| [period.since, period.until]).flatten();
         let turned = turns.any(|turn| first < turn && turn <= last);
         // No price that is sold today depends on the time of the day.
-        prop_assert!(sheet.lines.iter().all(|line| line.when.window.is_none()));
+        prop_assert!(sheet.lines.iter().filter_map(|line| line.when.terms()).all(|terms| terms.window.is_none()));
         if !turned {
             prop_assert_eq!(then, today);
         } else if model.id == "flux-3-image" {

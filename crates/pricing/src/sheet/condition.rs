@@ -3,6 +3,7 @@
 use crate::facts::Facts;
 use gallerist_domain::{Operation, OutputFormat, PictureLimits, Size};
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// A half-open span of time; the price instant (acceptance of the request) is tested against it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl Period {
 }
 
 /// A recurring window of the clock, such as 02:00–06:00 UTC from Monday to Friday.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     pub zone: jiff::tz::TimeZone,
     /// Empty: every day.
@@ -58,12 +59,20 @@ impl Window {
     }
 }
 
-/// When a line or a factor applies. Empty lists and absent limits do not restrict.
+/// When a line or a factor applies. Most do always; their condition is one empty word, so that a quote of the
+/// whole catalogue goes past them without looking further.
 #[derive(Clone, Debug, Default)]
-pub struct Condition {
-    /// That nothing below restricts, as of most lines; known when the file is read, so that a quote of the whole
-    /// catalogue need not look at each part of it. `false` says nothing.
-    pub unrestricted: bool,
+pub struct Condition(Option<Arc<Terms>>);
+
+impl From<Terms> for Condition {
+    fn from(terms: Terms) -> Condition {
+        Condition((terms != Terms::default()).then(|| Arc::new(terms)))
+    }
+}
+
+/// What must hold for a condition to. Empty lists and absent limits do not restrict.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
     pub operations: Vec<Operation>,
     pub qualities: Vec<String>,
     pub sizes: Vec<Size>,
@@ -98,26 +107,6 @@ pub struct Condition {
     /// None of these may be given.
     pub options_absent: Vec<String>,
     pub window: Option<Window>,
-}
-
-impl Condition {
-    /// Whether nothing but operation, size, steps, tier and region decides whether it holds.
-    pub fn is_of_canvas(&self) -> bool {
-        let counts = [self.loras, self.controls, self.ip_adapters];
-        self.qualities.is_empty()
-            && self.resolutions.is_empty()
-            && self.formats.is_empty()
-            && self.stream.is_none()
-            && self.inputs_min.is_none()
-            && self.inputs_max.is_none()
-            && self.each_input == PictureLimits::default()
-            && counts.iter().all(|count| *count == CountRange::default())
-            && self.mask_per_mille_min.is_none()
-            && self.mask_per_mille_max.is_none()
-            && self.options.is_empty()
-            && self.options_absent.is_empty()
-            && self.window.is_none()
-    }
 }
 
 /// A number within limits, inclusive; without limits any.
@@ -155,23 +144,49 @@ fn holds_word(allowed: &[String], value: &str) -> bool {
 }
 
 impl Condition {
-    pub fn matches(&self, facts: &Facts<'_>, at: Timestamp) -> bool {
-        self.unrestricted || self.each_part_matches(facts, at)
+    /// `None` where it always holds.
+    pub fn terms(&self) -> Option<&Terms> {
+        self.0.as_deref()
     }
 
-    fn each_part_matches(&self, facts: &Facts<'_>, at: Timestamp) -> bool {
+    pub fn matches(&self, facts: &Facts<'_>, at: Timestamp) -> bool {
+        self.terms().is_none_or(|terms| terms.hold(facts, at))
+    }
+}
+
+impl Terms {
+    /// Whether nothing but operation, size, steps, tier and region decides whether they hold.
+    pub fn are_of_canvas(&self) -> bool {
+        let counts = [self.loras, self.controls, self.ip_adapters];
+        self.qualities.is_empty()
+            && self.resolutions.is_empty()
+            && self.formats.is_empty()
+            && self.stream.is_none()
+            && self.inputs_min.is_none()
+            && self.inputs_max.is_none()
+            && self.each_input == PictureLimits::default()
+            && counts.iter().all(|count| *count == CountRange::default())
+            && self.mask_per_mille_min.is_none()
+            && self.mask_per_mille_max.is_none()
+            && self.options.is_empty()
+            && self.options_absent.is_empty()
+            && self.window.is_none()
+    }
+
+    /// Numbers before words: most lines of a table are told apart by them, and comparing them is a single step.
+    fn hold(&self, facts: &Facts<'_>, at: Timestamp) -> bool {
         let pixels = facts.size.pixels();
         holds(&self.operations, &facts.operation)
-            && holds_word(&self.qualities, facts.quality)
             && holds(&self.sizes, &facts.size)
-            && holds_word(&self.resolutions, facts.resolution)
-            && holds(&self.formats, &facts.output_format)
-            && holds_word(&self.tiers, facts.tier)
             && self.pixels_min.is_none_or(|min| pixels >= min)
             && self.pixels_max.is_none_or(|max| pixels <= max)
             && self.steps_min.is_none_or(|min| facts.steps >= min)
             && self.steps_max.is_none_or(|max| facts.steps <= max)
             && self.stream.is_none_or(|stream| stream == facts.stream)
+            && holds(&self.formats, &facts.output_format)
+            && holds_word(&self.qualities, facts.quality)
+            && holds_word(&self.resolutions, facts.resolution)
+            && holds_word(&self.tiers, facts.tier)
             && holds_word(&self.regions, facts.region)
             && !self.regions_absent.iter().any(|word| word == facts.region)
             && self.inputs_min.is_none_or(|min| facts.input_count() >= i64::from(min))

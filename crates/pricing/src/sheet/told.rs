@@ -1,6 +1,6 @@
 //! When a line or a factor applies, in words for people and for those who list prices.
 
-use super::{Condition, CountRange, Period, Window};
+use super::{Condition, CountRange, Period, Terms, Window};
 use std::fmt::Display;
 
 impl Condition {
@@ -8,6 +8,17 @@ impl Condition {
     /// nothing.
     pub fn told(&self, period: Period) -> String {
         let mut parts = Parts::default();
+        if let Some(terms) = self.terms() {
+            terms.tell(&mut parts);
+        }
+        parts.word("since", &period.since.map(|at| at.to_string()).unwrap_or_default());
+        parts.word("until", &period.until.map(|at| at.to_string()).unwrap_or_default());
+        if parts.0.is_empty() { "always".to_owned() } else { parts.0.join(", ") }
+    }
+}
+
+impl Terms {
+    fn tell(&self, parts: &mut Parts) {
         parts.any("operation", &self.operations);
         parts.any("quality", &self.qualities);
         parts.any("size", &self.sizes);
@@ -33,9 +44,6 @@ impl Condition {
         }
         parts.word("streamed", self.stream.map_or("", |stream| if stream { "yes" } else { "no" }));
         parts.word("daily", &self.window.as_ref().map(daily).unwrap_or_default());
-        parts.word("since", &period.since.map(|at| at.to_string()).unwrap_or_default());
-        parts.word("until", &period.until.map(|at| at.to_string()).unwrap_or_default());
-        if parts.0.is_empty() { "always".to_owned() } else { parts.0.join(", ") }
     }
 }
 
