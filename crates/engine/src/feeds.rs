@@ -420,26 +420,11 @@ fn log(told: &[Told]) {
 /// A person believes what is held.
 pub(crate) async fn confirm_held(shared: &Arc<Shared>, wanted: &[String]) -> Result<Vec<Told>, FeedFault> {
     let (by_task, wanted) = (Arc::clone(shared), wanted.to_vec());
+    let believe =
+        move |shared: &Shared, book: &mut FeedBook, now| book.confirm(&wanted, shared.feeds.known(), now);
     // The caller may go away; what is kept is in force all the same.
-    let confirming = shared
-        .tasks
-        .spawn(async move { change(&by_task, false, move |_, book, now| confirm(book, &wanted, now)).await });
+    let confirming = shared.tasks.spawn(async move { change(&by_task, false, believe).await });
     confirming.await.unwrap_or(Err(FeedFault::CutOff))
-}
-
-/// Believes what is held of the wanted lines, for whoever has no engine.
-pub fn confirm(book: &mut FeedBook, wanted: &[String], now: Timestamp) -> Vec<Told> {
-    let told = |(line, old, new): (String, Option<gallerist_pricing::feed::Quoted>, _)| {
-        let point: Option<gallerist_pricing::feed::PricePoint> = new;
-        Told {
-            old_usd: old.map(|old| old.usd),
-            new_usd: point.map(|point| point.quote.usd),
-            per: point.map(|point| point.quote.per),
-            since: point.map(|point| point.since),
-            ..Told::new("", &line, "confirmed")
-        }
-    };
-    book.confirm(wanted, now).into_iter().map(told).collect()
 }
 
 /// Polls once without an engine: the book changes, and nothing is kept.

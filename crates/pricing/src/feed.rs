@@ -58,6 +58,12 @@ pub struct Target {
     pub line: String,
 }
 
+impl Target {
+    pub fn new(offer: &str, line: &str) -> Target {
+        Target { offer: offer.to_owned(), line: line.to_owned() }
+    }
+}
+
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.offer, self.line)
@@ -78,6 +84,17 @@ impl Quoted {
 
     pub fn price(self) -> Price {
         Price { amount: self.usd, per: self.per }
+    }
+
+    /// Both amounts for the same number of base units, exactly, and that number; `None` beyond what an amount can
+    /// hold.
+    fn beside(self, other: Quoted) -> Option<(Ticks, Ticks, i64)> {
+        let (mut gcd, mut rest) = (self.per, other.per);
+        while rest > 0 {
+            (gcd, rest) = (rest, gcd % rest);
+        }
+        let per = (self.per / gcd).checked_mul(other.per)?;
+        Some((self.usd.checked_mul(per / self.per)?, other.usd.checked_mul(per / other.per)?, per))
     }
 
     /// Equal worth, whatever it is per.

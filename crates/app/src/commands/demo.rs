@@ -112,6 +112,9 @@ async fn go_on(
         done = demo.show(command, json, begun) => done,
         () = ended.first() => return demo.end().await,
     };
+    if command.once && command.no_images && !json {
+        telling::came_up(&demo.gateway.origin());
+    }
     if done.is_ok() && !command.once && !command.markdown {
         if !json {
             telling::stay(&demo);

@@ -148,7 +148,10 @@ fn a_spot_feed_needs_no_mapping_and_a_feed_that_is_gone_changes_nothing() {
     std::fs::write(home.path().join("settings.toml"), settings).unwrap();
     assert_eq!(sync(home.path(), &[])["decision"], "accepted");
     drop(fakes);
-    assert_eq!(sync(home.path(), &[])["decision"], "unreachable");
+    let gone = run(gallerist(home.path()).args(["prices", "sync", "--config", "settings.toml", "--json"]));
+    let told: Value = serde_json::from_str(&gone.out).expect("what there is to tell comes first");
+    assert_eq!((&told["prices"][0]["decision"], gone.code), (&json!("unreachable"), 1));
+    assert!(gone.err.contains("the feed spot is unreachable"), "{}", gone.err);
     assert_eq!(price(home.path()), "0.0500000000", "the last known good price stays");
 }
 
@@ -184,11 +187,13 @@ fn a_running_gateway_is_asked_to_poll_and_to_believe() {
     cents("0.90");
     let held = sync(home.path(), &[]);
     assert_eq!((&held["decision"], &held["old_usd"]), (&json!("held"), &json!("0.0600000000")), "{held}");
+    assert_eq!((&held["meter"], &held["units"]), (&json!("images"), &json!("1")), "{held}");
     let confirmed = sync(home.path(), &["--confirm", "bfl/flux-1.1-pro", "picture"]);
     assert_eq!(
         (&confirmed["decision"], &confirmed["new_usd"]),
         (&json!("confirmed"), &json!("0.9000000000"))
     );
+    assert_eq!((&confirmed["old_usd"], &confirmed["percent"]), (&json!("0.0600000000"), &json!("+1400.00")));
     assert_eq!(price(home.path()), "0.9000000000", "it is kept beside the books too");
 }
 

@@ -3,7 +3,7 @@
 use super::{Base, FeedBook, Quoted, Silence, Target, Watch};
 use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet, spread};
 use crate::sheet::{Confidence, PriceLine, PriceSheet, Source};
-use gallerist_domain::Price;
+use gallerist_domain::{Meter, Price};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -15,6 +15,13 @@ impl Catalogue {
         let mut lines = model.sheet.lines.iter().filter(|line| line.id == target.line);
         let line = lines.find(|line| line.period.contains(at))?;
         Some(Base { quote: Quoted::of(line.rent_of(line.price_expected)), since: line.period.since })
+    }
+
+    /// What the line of a target counts; `None` where there never was such a line.
+    pub fn line_meter(&self, target: &Target) -> Option<Meter> {
+        let (kind, model) = target.offer.split_once('/')?;
+        let model = self.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
+        model.sheet.lines.iter().find(|line| line.id == target.line).map(|line| line.meter)
     }
 
     /// The catalogue with the accepted prices of feeds: each holds from its instant until the next one. What

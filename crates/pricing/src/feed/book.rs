@@ -1,7 +1,7 @@
 //! Everything that feeds have told, and what is said of each feed: what is kept between polls.
 
 use super::{
-    AHEAD_MAX, EndWatch, MISSED_POLLS_MAX, POINTS_MAX, PricePoint, Quoted, Silence, Target, Watch, confirm,
+    AHEAD_MAX, EndWatch, MISSED_POLLS_MAX, POINTS_MAX, PricePoint, Silence, Target, Told, Watch, confirm,
     is_stale,
 };
 use crate::catalogue::Catalogue;
@@ -261,27 +261,27 @@ impl FeedBook {
     }
 
     /// A person believes at `now` what is held of these: an `OFFER`, an `OFFER LINE`; all of it where none is
-    /// named. Returns the lines with the prices that were in force before, where feeds had told any, and the new.
-    pub fn confirm(
-        &mut self,
-        wanted: &[String],
-        now: Timestamp,
-    ) -> Vec<(String, Option<Quoted>, Option<PricePoint>)> {
+    /// named. Returns the lines with the prices that were in force before, and the new.
+    pub fn confirm(&mut self, wanted: &[String], catalogue: &Catalogue, now: Timestamp) -> Vec<Told> {
         let asked = |line: &str| {
             let offer = line.rsplit_once(' ').map_or(line, |(offer, _)| offer);
             wanted.is_empty() || wanted.iter().any(|name| name == line || name == offer)
         };
         let mut confirmed = Vec::new();
         for (line, watch) in self.watches.iter_mut().filter(|(line, _)| asked(line)) {
-            let old = watch.points.last().map(|point| point.quote);
+            let target = line.rsplit_once(' ').map(|(offer, line)| Target::new(offer, line));
+            let base = target.as_ref().and_then(|target| catalogue.line_price(target, now));
+            let old = base.map(|base| watch.in_force(base).map_or(base.quote, |point| point.quote));
             if let Some(point) = confirm(watch, now) {
-                confirmed.push((line.clone(), old, Some(point)));
+                let told = Told { since: Some(point.since), ..Told::new("", line, "confirmed") };
+                let meter = target.and_then(|target| catalogue.line_meter(&target));
+                confirmed.push(told.of_prices(old, point.quote, meter));
             }
         }
         for (offer, watch) in &mut self.ends {
             let line = format!("{offer} {RETIRES_ON}");
             if asked(&line) && watch.confirm() {
-                confirmed.push((line, None, None));
+                confirmed.push(Told { retires_on: watch.on, ..Told::new("", &line, "confirmed") });
             }
         }
         confirmed

@@ -2,9 +2,10 @@
 
 use super::book::RETIRES_ON;
 use super::lists::{self, End};
-use super::{Decision, FeedBook, FeedForm, Guard, NotAFeed, Observation, Silence, Target, observe};
+use super::{Decision, FeedBook, FeedForm, Guard, NotAFeed, Observation, Quoted, Silence, Target, observe};
 use crate::catalogue::Catalogue;
 use crate::changes::{moved, percent};
+use crate::quote::display_quantity;
 use crate::sheet::Confidence;
 use gallerist_domain::{Meter, Ticks};
 use jiff::civil::Date;
@@ -69,8 +70,11 @@ pub struct Told {
     pub line: String,
     pub old_usd: Option<Ticks>,
     pub new_usd: Option<Ticks>,
-    /// Base units of the meter that the amounts buy.
+    /// Base units of the meter that either amount buys.
     pub per: Option<i64>,
+    /// The meter, and that number as people count it: `seconds` come by the one, not by the million.
+    pub meter: Option<&'static str>,
+    pub units: Option<String>,
     /// Signed, of the old price: `+14.33`.
     pub percent: Option<String>,
     /// The day that a model ends, where that is what was told.
@@ -93,11 +97,31 @@ impl Told {
             old_usd: None,
             new_usd: None,
             per: None,
+            meter: None,
+            units: None,
             percent: None,
             retires_on: None,
             since: None,
             decision: decision.to_owned(),
             why: None,
+        }
+    }
+
+    /// With what was, what is told, and how far that moves it; both for the same number of units.
+    pub(super) fn of_prices(self, old: Option<Quoted>, new: Quoted, meter: Option<Meter>) -> Told {
+        let (old_usd, new_usd, per) = match old.map(|old| old.beside(new)) {
+            Some(Some((old_usd, new_usd, per))) => (Some(old_usd), new_usd, per),
+            _ => (None, new.usd, new.per),
+        };
+        let points = old.and_then(|old| moved(old.price(), new.price()));
+        Told {
+            old_usd,
+            new_usd: Some(new_usd),
+            per: Some(per),
+            meter: meter.map(Meter::name),
+            units: meter.map(|meter| display_quantity(meter, per)),
+            percent: points.filter(|points| *points != 0).map(percent),
+            ..self
         }
     }
 
@@ -129,7 +153,7 @@ pub fn take_in(
     catalogue: &Catalogue,
     now: Timestamp,
 ) -> Vec<Told> {
-    let meter_of = |target: &Target| meter(catalogue, target);
+    let meter_of = |target: &Target| catalogue.line_meter(target);
     let mut ends = Vec::new();
     let seen = match &rules.form {
         FeedForm::Json(mappings) => super::json(body, mappings, now, meter_of),
@@ -204,12 +228,8 @@ fn decided(
     let known = book.watches.get(&line).and_then(|watch| watch.in_force(base));
     let old = known.map_or(base.quote, |point| point.quote);
     let figures = Told {
-        old_usd: Some(old.usd),
-        new_usd: Some(seen.quote.usd),
-        per: Some(seen.quote.per),
-        percent: moved(old.price(), seen.quote.price()).filter(|points| *points != 0).map(percent),
         since: Some(seen.at),
-        ..blank
+        ..blank.of_prices(Some(old), seen.quote, catalogue.line_meter(&seen.target))
     };
     let official = line_confidence(catalogue, &seen.target, now) == Some(Confidence::Official);
     if rules.form.is_hearsay() && official && !rules.names(&seen.target.offer) {
@@ -280,12 +300,6 @@ fn ended(book: &mut FeedBook, rules: &FeedRules, end: &End, now: Timestamp) -> T
     watch.feed.clone_from(&rules.name);
     let (decision, why) = watch.observe(end.ours, end.on, now).words();
     Told { retires_on: end.on, why, ..Told::new(&rules.name, &line, decision) }
-}
-
-fn meter(catalogue: &Catalogue, target: &Target) -> Option<Meter> {
-    let (kind, model) = target.offer.split_once('/')?;
-    let model = catalogue.provider(kind)?.models.iter().find(|sheet| sheet.id == model)?;
-    model.sheet.lines.iter().find(|line| line.id == target.line).map(|line| line.meter)
 }
 
 fn line_confidence(catalogue: &Catalogue, target: &Target, at: Timestamp) -> Option<Confidence> {

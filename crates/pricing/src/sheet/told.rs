@@ -4,7 +4,7 @@ use super::{Condition, CountRange, Period, Terms, Window};
 use std::fmt::Display;
 
 impl Condition {
-    /// Everything that must hold, and the time in which it counts: `quality low, at least 1 LoRAs`; `always` for
+    /// Everything that must hold, and the time in which it counts: `quality low, at least 1 LoRA`; `always` for
     /// nothing.
     pub fn told(&self, period: Period) -> String {
         let mut parts = Parts::default();
@@ -73,8 +73,8 @@ impl Parts {
     fn range(&mut self, name: &str, min: Option<i64>, max: Option<i64>) {
         match (min, max) {
             (None, None) => {}
-            (Some(min), None) => self.0.push(format!("at least {min} {name}")),
-            (None, Some(max)) => self.0.push(format!("at most {max} {name}")),
+            (Some(min), None) => self.0.push(format!("at least {min} {}", counted(min, name))),
+            (None, Some(max)) => self.0.push(format!("at most {max} {}", counted(max, name))),
             (Some(min), Some(max)) => self.0.push(format!("{min} to {max} {name}")),
         }
     }
@@ -82,6 +82,11 @@ impl Parts {
     fn count(&mut self, name: &str, range: CountRange) {
         self.range(name, range.min.map(i64::from), range.max.map(i64::from));
     }
+}
+
+/// One LoRA, two LoRAs.
+fn counted(count: i64, name: &str) -> &str {
+    if count == 1 { name.strip_suffix('s').unwrap_or(name) } else { name }
 }
 
 #[cfg(test)]
@@ -96,12 +101,12 @@ mod tests {
 
     #[test]
     fn conditions_are_told_whole() {
-        assert_eq!(of("fal", "flux-1-dev-lora", "units"), "at least 1 LoRAs");
-        assert_eq!(of("fireworks", "sdxl", "steps-with-controlnet"), "at least 1 ControlNets");
+        assert_eq!(of("fal", "flux-1-dev-lora", "units"), "at least 1 LoRA");
+        assert_eq!(of("fireworks", "sdxl", "steps-with-controlnet"), "at least 1 ControlNet");
         assert_eq!(of("recraft", "recraft-v4.1", "picture"), "always");
         assert_eq!(
             of("seedream", "seedream-5-pro", "china-first-picture-sent-in"),
-            "region cn, at most 1 inputs"
+            "region cn, at most 1 input"
         );
         let (_, flux) = find("bfl", "flux-3-image");
         let launch = &flux.sheet.factors[0];

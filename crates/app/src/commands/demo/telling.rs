@@ -45,6 +45,14 @@ pub fn begin(origin: &str) {
     ));
 }
 
+/// Of a demo that makes no pictures and does not stay.
+pub fn came_up(origin: &str) {
+    output::line(format!(
+        "Stand-ins of six providers came up, and the gateway before them at {origin}/v1. All of it ends here, as \
+         --once asks."
+    ));
+}
+
 /// Prompts × offers: what each would have cost, with the chosen one marked.
 pub fn table(pictures: &[Picture], all: bool) -> Table {
     let mut table = Table::new().text("offer");

@@ -6,6 +6,7 @@ use crate::table::{Table, wrap};
 use console::Term;
 use gallerist_domain::{Operation, Price};
 use gallerist_pricing::Offer;
+use gallerist_pricing::quote::display_quantity;
 use gallerist_pricing::sheet::{Each, Estimate, Factor, MarginalRate, Period, PriceLine, PriceSheet, Source};
 use gallerist_routing::report::BundleQuote;
 use jiff::Timestamp;
@@ -165,15 +166,19 @@ fn price(line: &PriceLine) -> String {
     }
 }
 
+/// What a price buys: so many, as [`display_quantity`] says, of a meter of this name.
+pub fn units(count: &str, meter: &str) -> String {
+    let meter = meter.replace('_', " ");
+    match count.parse::<i64>() {
+        Ok(1) => meter.strip_suffix('s').unwrap_or(&meter).to_owned(),
+        Ok(MEGAPIXEL) => format!("2^20 {meter}"),
+        Ok(units) if units % 1_000_000 == 0 => format!("{}M {meter}", units / 1_000_000),
+        _ => format!("{count} {meter}").trim().to_owned(),
+    }
+}
+
 fn per(line: &PriceLine) -> String {
-    let meter = line.meter.name().replace('_', " ");
-    let units = line.rent_of(line.price).per / line.meter.base_units_per_unit();
-    let mut text = match units {
-        ..=1 => meter,
-        MEGAPIXEL => format!("2^20 {meter}"),
-        units if units % 1_000_000 == 0 => format!("{}M {meter}", units / 1_000_000),
-        units => format!("{units} {meter}"),
-    };
+    let mut text = units(&display_quantity(line.meter, line.rent_of(line.price).per), line.meter.name());
     if line.each == Each::Call {
         text.push_str(" a call");
     }

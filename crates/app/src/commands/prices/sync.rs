@@ -3,6 +3,7 @@
 //! Where a gateway has the books open, it polls and puts in force itself; else this process does, in the books, of
 //! which other gateways hear. Fetching is the engine's, deciding is `gallerist_pricing::feed`; this prints.
 
+use super::show;
 use crate::books::Books;
 use crate::client::Client;
 use crate::commands::block_on;
@@ -13,7 +14,7 @@ use crate::output;
 use crate::table::Table;
 use clap::Args;
 use gallerist_domain::Ticks;
-use gallerist_engine::feeds::{FeedFault, KeptBook, confirm, poll, take_in_file};
+use gallerist_engine::feeds::{FeedFault, KeptBook, poll, take_in_file};
 use gallerist_pricing::feed::{FeedBook, Told};
 use gallerist_store::Store;
 use jiff::Timestamp;
@@ -57,11 +58,31 @@ pub fn run(command: &SyncCommand, as_json: bool) -> Result<()> {
         }
     };
     if as_json {
-        output::json(&json!({"feeds": config.feeds.len(), "prices": told}));
+        output::json(&json!({"prices": told}));
     } else {
         print(&told, command);
     }
-    Ok(())
+    silent(&told)
+}
+
+/// What every feed told is shown before one that told nothing makes the command fail.
+fn silent(told: &[Value]) -> Result<()> {
+    let nothing = |row: &&Value| {
+        row["decision"] == "unreachable" || row["decision"] == "unreadable" && row["line"] == ""
+    };
+    let faults: Vec<String> = told
+        .iter()
+        .filter(nothing)
+        .map(|row| {
+            let text = |name: &str| row[name].as_str().unwrap_or_default();
+            format!("the feed {} is {}: {}", text("feed"), text("decision"), text("why"))
+        })
+        .collect();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let stays = "its last prices stay in force; mend its url, key or form in [[feeds]], or ask again later";
+    Err(Failure::failed(faults.join("\n  and: ")).advise(stays))
 }
 
 fn ask(client: &Client, command: &SyncCommand, confirmed: Option<&[String]>) -> Result<Vec<Value>> {
@@ -116,7 +137,7 @@ async fn tell(
     confirmed: Option<&[String]>,
 ) -> Result<Vec<Told>> {
     if let Some(lines) = confirmed {
-        let told = confirm(book, lines, Timestamp::now());
+        let told = book.confirm(lines, &config.whole_base()?, Timestamp::now());
         if told.is_empty() && !lines.is_empty() {
             return Err(Failure::usage(book.nothing_held(lines)));
         }
@@ -145,6 +166,7 @@ fn print(told: &[Value], command: &SyncCommand) {
         .text("line")
         .figure("old")
         .figure("new")
+        .optional("per")
         .figure("%")
         .optional("since")
         .text("decision")
@@ -163,6 +185,7 @@ fn print(told: &[Value], command: &SyncCommand) {
             text(row, "line"),
             dollars("old_usd"),
             new,
+            show::units(&text(row, "units"), &text(row, "meter")),
             text(row, "percent"),
             text(row, "since").chars().take(16).collect::<String>().replace('T', " "),
             text(row, "decision"),

@@ -128,7 +128,7 @@ fn a_feed_that_is_configured_again_is_believed_again() {
 fn what_a_person_confirmed_of_a_feed_is_no_jump_when_it_comes_back() {
     let mut book = FeedBook::default();
     assert_eq!(poll(&mut book, "0.17", 10, 15), "held");
-    assert_eq!(book.confirm(&[], minute(16)).len(), 1);
+    assert_eq!(book.confirm(&[], &CATALOGUE, minute(16)).len(), 1);
     book.leave(&[], &CATALOGUE, false, minute(300));
     let mut jump = book.clone();
     assert_eq!(poll(&mut jump, "0.60", 10, 310), "held", "the guard stands");

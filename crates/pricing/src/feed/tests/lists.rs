@@ -141,7 +141,7 @@ fn openais_list_tells_when_models_end() {
     assert_eq!(told(&mut book, &rules, &body("\"2026-01-01\""))[line].decision, "held");
     assert_eq!(ends(&CATALOGUE.with_feeds(&book)), Some(jiff::civil::date(2027, 3, 1)), "the model stays");
     assert_eq!(book.held()[0].line, line);
-    assert_eq!(book.confirm(&[line.to_owned()], now()).len(), 1);
+    assert_eq!(book.confirm(&[line.to_owned()], &CATALOGUE, now()).len(), 1);
     assert_eq!(ends(&CATALOGUE.with_feeds(&book)), Some(jiff::civil::date(2026, 1, 1)));
 
     let mut taken_back = FeedBook::default();
