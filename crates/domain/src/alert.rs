@@ -80,6 +80,11 @@ pub struct HeldNews {
     pub per: Option<String>,
     /// Signed, of the old price: `+900.00`.
     pub percent: Option<String>,
+    /// How sure the price in force is, in the words of price lines, and when it was read; absent where it is unknown.
+    pub old_confidence: Option<String>,
+    pub old_as_of: Option<Date>,
+    /// Whether that is below official, or was read long before.
+    pub old_doubtful: bool,
     /// The day, where that is what is held.
     pub retires_on: Option<Date>,
     pub why: String,

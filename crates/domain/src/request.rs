@@ -240,6 +240,8 @@ pub struct ImageRequest {
     pub providers_only: Vec<String>,
     pub providers_exclude: Vec<String>,
     pub tier: TierChoice,
+    /// Only accounts of this region, deployment or plan; for prices alone, also what is not configured at that region.
+    pub region: Option<String>,
     pub seed: Option<u64>,
     pub steps: Option<u32>,
     /// Guidance in thousandths (3.5 is 3500).
@@ -283,6 +285,7 @@ impl ImageRequest {
             providers_only: Vec::new(),
             providers_exclude: Vec::new(),
             tier: TierChoice::Auto,
+            region: None,
             seed: None,
             steps: None,
             guidance_milli: None,

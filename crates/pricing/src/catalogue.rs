@@ -11,6 +11,7 @@ mod lines;
 mod models;
 mod origin;
 mod raw;
+mod reach;
 mod read;
 mod shapes;
 mod words;
@@ -68,12 +69,16 @@ pub struct ModelSheet {
     pub aliases: Vec<String>,
     /// Pinned versions: name after the `@`, upstream id.
     pub versions: Vec<(String, String)>,
+    /// The offer `kind/model` of another file whose prices it has, with what the reseller adds.
+    pub resale_of: Option<String>,
     /// Whether this provider is the model's maker, whose price is the baseline.
     pub maker: bool,
     pub lifecycle: Lifecycle,
     pub capabilities: Arc<Capabilities>,
     pub classes: Vec<ClassRow>,
     pub sheet: Arc<PriceSheet>,
+    /// Regions, deployments and plans that its prices speak of, in the order of the file; none for most models.
+    pub regions: Vec<String>,
     pub outcomes: Arc<Outcomes>,
     /// Service tiers besides the standard one.
     pub tiers: Vec<TierRow>,

@@ -32,7 +32,7 @@ pub mod watch;
 pub use bundle::Comparison;
 pub use catalogue::{Catalogue, ModelSheet, ProviderSheet, makes_size};
 pub use facts::Facts;
-pub use offer::{ConfiguredProvider, Offer, offers, served_offers};
+pub use offer::{ConfiguredProvider, Offer, everything, offers, served_offers};
 pub use quote::{Bounds, Quote, QuoteLine, Unpriced, bounds, quote};
 pub use settle::{Basis, Charge, ChargeLine, Evidence, settle};
 pub use trust::Weakest;

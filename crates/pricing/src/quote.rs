@@ -59,6 +59,8 @@ pub struct Quote<'a> {
 pub enum Unpriced<'a> {
     #[error("no price line applies")]
     NoLine,
+    #[error("the price lines that apply come to nothing")]
+    Nothing,
     #[error("no price of {0:?} applies to this combination of parameters")]
     NoChoice(&'a str),
     #[error("the quantity of {meter} for line {line:?} has no estimate")]
@@ -85,8 +87,8 @@ pub fn firm_maximum(sheet: &PriceSheet, facts: &Facts<'_>, at: Timestamp) -> Opt
     let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
     let quote = quote(sheet, facts, at).ok()?;
     let firm = quote.lines.iter().filter(|quoted| {
-        let source = Weakest::of_amount(sheet, quoted.line, facts, at).source;
-        !is_doubtful(source.confidence, source.date, today)
+        let weakest = Weakest::of_amount(sheet, quoted.line, facts, at);
+        !is_doubtful(weakest.source.confidence, weakest.oldest, today)
     });
     let sum = firm.map(|quoted| quoted.amount.max).sum::<Ticks>();
     // Lines are rounded one by one, and some give back.
@@ -120,7 +122,7 @@ pub(crate) fn walk<'a>(
     let scale = Scale::of(&sheet.factors, facts, at).ok_or(Unpriced::OutOfRange)?;
     let pictures = sheet.pictures(facts, at);
     let mut selection = Selection::new(sheet);
-    let mut any = false;
+    let (mut any, mut free) = (false, false);
     let mut total = Bounds::default();
     for line in &sheet.lines {
         if line.only_reported || !selection.takes(line, facts, at) {
@@ -133,6 +135,7 @@ pub(crate) fn walk<'a>(
         let quantity = line.billed_for(quantity, pictures);
         let amount = scale.amounts(line, quantity).ok_or(Unpriced::OutOfRange)?;
         total = total.plus(amount).ok_or(Unpriced::OutOfRange)?;
+        free |= quantity.max > 0 && scale.gives_away(line);
         visit(QuoteLine { line, quantity, amount });
     }
     selection.complete()?;
@@ -146,6 +149,10 @@ pub(crate) fn walk<'a>(
             total = total.plus(amount).ok_or(Unpriced::OutOfRange)?;
             visit(QuoteLine { line, quantity: Range::exact(1), amount });
         }
+    }
+    // A sheet gives something away in so many words, or a line that should apply does not, or its amount is a mistake.
+    if total.max.is_zero() && !free {
+        return Err(Unpriced::Nothing);
     }
     // How much of a pool is left is known to the provider alone: it lowers neither what is expected nor the most.
     for allowance in &sheet.allowances {
@@ -269,6 +276,11 @@ impl Scale {
             }
         }
         Some(scale)
+    }
+
+    /// Whether the line costs nothing because the sheet says so.
+    fn gives_away(&self, line: &PriceLine) -> bool {
+        line.price_max.amount.is_zero() || self.product(line).numerator == 0
     }
 
     /// What the line's amount is multiplied by, as `1055/1000`; `None` where that is one.

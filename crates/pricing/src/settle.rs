@@ -164,7 +164,7 @@ fn charge_line(
         times,
         amount,
         source: told(line, weakest),
-        trust: Some((weakest.source.confidence, weakest.source.date)),
+        trust: Some((weakest.source.confidence, weakest.oldest)),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::facts::Facts;
 use crate::quantity::{derived, estimate_of, is_learned};
 use crate::sheet::{PriceLine, PriceSheet, Source};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use std::fmt;
 
 /// Which part of an amount a source speaks of.
@@ -28,6 +29,8 @@ pub enum Part<'a> {
 pub struct Weakest<'a> {
     pub part: Part<'a>,
     pub source: &'a Source,
+    /// When the part that was read first was: a figure is as old as its oldest part, whichever is the least sure.
+    pub oldest: Date,
 }
 
 impl<'a> Weakest<'a> {
@@ -38,7 +41,7 @@ impl<'a> Weakest<'a> {
         facts: &Facts<'_>,
         at: Timestamp,
     ) -> Weakest<'a> {
-        let mut weakest = Weakest { part: Part::Price, source: &line.source };
+        let mut weakest = Weakest { part: Part::Price, source: &line.source, oldest: line.source.date };
         if let Some(rate) = &line.rate {
             weakest.consider(Part::Rate, rate);
         }
@@ -72,8 +75,9 @@ impl<'a> Weakest<'a> {
 
     /// Less sure is worse, then older; what is as good changes nothing.
     fn consider(&mut self, part: Part<'a>, source: &'a Source) {
+        self.oldest = self.oldest.min(source.date);
         if source.is_weaker_than(self.source) {
-            *self = Weakest { part, source };
+            (self.part, self.source) = (part, source);
         }
     }
 }

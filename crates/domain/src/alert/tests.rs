@@ -144,6 +144,9 @@ fn one_of_each() -> Vec<AlertFact> {
             new: Some(Ticks::new(3_000_000_000)),
             per: Some("1".to_owned()),
             percent: Some("+900.00".to_owned()),
+            old_confidence: Some("third_party".to_owned()),
+            old_as_of: Some(jiff::civil::date(2026, 5, 6)),
+            old_doubtful: true,
             retires_on: None,
             why: "more than 3 times off the last known price".to_owned(),
         }),
@@ -205,10 +208,10 @@ fn every_fact_has_its_kind_and_a_sentence() {
     assert!(drift.contains("`gallerist credits balance bfl --apply` books the difference"), "{drift}");
     let held = told(&facts[13]);
     assert!(
-        held.contains("costs 0.30 USD instead of 0.03 USD (+900.00 %). It is held, because more"),
+        held.contains("costs 0.30 USD instead of 0.03 USD (third party, read on 2026-05-06) (+900.00 %). It is held: more"),
         "{held}"
     );
-    assert!(told(&facts[14]).contains("told nothing: it answered 500. It last answered before this"));
+    assert!(told(&facts[14]).contains("told nothing: it answered 500. It has never told"));
     assert!(
         told(&facts[16])
             .contains("bfl/flux-1.1-pro picture is unknown: the feed \"gpu\" last told it on 2026")

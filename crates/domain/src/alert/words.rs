@@ -109,8 +109,11 @@ impl AlertFact {
     fn feed_message(&self) -> String {
         match self {
             AlertFact::FeedHeld(news) => news.words(),
+            AlertFact::FeedFailing { feed, why, last_told_at: None } => format!(
+                "The feed {feed:?} told nothing: {why}. It has never told anything here; the catalogue's prices stay."
+            ),
             AlertFact::FeedFailing { feed, why, last_told_at } => format!(
-                "The feed {feed:?} told nothing: {why}. {}; its last prices stay.",
+                "The feed {feed:?} told nothing: {why}. {}; for now its last prices stay.",
                 last_told("It last answered", *last_told_at)
             ),
             AlertFact::FeedStale(silence) => format!(
@@ -231,12 +234,14 @@ impl PriceMove {
 
 impl HeldNews {
     fn words(&self) -> String {
-        let HeldNews { feed, line, old, new, per, percent, retires_on, why } = self;
+        let HeldNews { feed, line, old, new, per, percent, retires_on, why, .. } = self;
         let told = match (new, retires_on) {
             (Some(new), _) => {
                 let per = per.as_ref().filter(|per| *per != "1");
                 let per = per.map_or_else(String::new, |per| format!(" per {per}"));
-                let old = old.map_or_else(String::new, |old| format!(" instead of {} USD", old.short()));
+                let old = old.map_or_else(String::new, |old| {
+                    format!(" instead of {} USD{}", old.short(), self.doubt())
+                });
                 let percent = percent.as_ref().map_or_else(String::new, |moved| format!(" ({moved} %)"));
                 format!("{line} costs {} USD{per}{old}{percent}", new.short())
             }
@@ -244,9 +249,21 @@ impl HeldNews {
             (None, None) => format!("{line} is no day any more"),
         };
         format!(
-            "The feed {feed:?} says that {told}. It is held, because {why}; until `gallerist prices sync \
+            "The feed {feed:?} says that {told}. It is held: {why}; until `gallerist prices sync \
              --confirm '{line}'` what was known stays in force."
         )
+    }
+}
+
+impl HeldNews {
+    /// What is to be known of the price in force, in brackets; empty where nothing is.
+    fn doubt(&self) -> String {
+        match (&self.old_confidence, self.old_as_of) {
+            (Some(confidence), Some(read)) if self.old_doubtful => {
+                format!(" ({}, read on {read})", confidence.replace('_', " "))
+            }
+            _ => String::new(),
+        }
     }
 }
 

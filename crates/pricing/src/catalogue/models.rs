@@ -70,10 +70,15 @@ impl Reader<'_> {
             id,
             aliases: raw.aliases,
             versions: raw.versions.into_iter().collect(),
+            resale_of: base.and_then(|base| {
+                let (kind, _) = raw.resale_of.as_ref()?.get_ref().split_once('/')?;
+                Some(format!("{kind}/{}", base.id))
+            }),
             maker: raw.maker,
             lifecycle,
             capabilities: capabilities?,
             classes,
+            regions: sheet.as_ref().map(|sheet| regions(sheet)).unwrap_or_default(),
             sheet: sheet?,
             outcomes: Arc::new(Outcomes { usual: usual?, by_operation, by_region }),
             tiers: tiers.collect(),
@@ -88,11 +93,15 @@ impl Reader<'_> {
         None
     }
 
+    /// A model of another file, by `kind/model`.
+    pub(super) fn model_of(&self, name: &str) -> Option<Arc<ModelSheet>> {
+        let (kind, model) = name.split_once('/')?;
+        let provider = self.known.iter().find(|provider| provider.kind == kind)?;
+        provider.models.iter().find(|sheet| sheet.is_named(model)).cloned()
+    }
+
     fn resold(&mut self, name: &Spanned<String>) -> Option<Arc<ModelSheet>> {
-        let found = name.get_ref().split_once('/').and_then(|(kind, model)| {
-            let provider = self.known.iter().find(|provider| provider.kind == kind)?;
-            provider.models.iter().find(|sheet| sheet.is_named(model)).cloned()
-        });
+        let found = self.model_of(name.get_ref());
         let base_file = name.get_ref().split_once('/').map(|(kind, _)| format!("{kind}.toml"));
         let base_is_broken = base_file.is_some_and(|file| self.broken.contains(&file));
         if found.is_none() && !base_is_broken {
@@ -128,6 +137,21 @@ impl Reader<'_> {
         let (since, source) = (self.instant(&raw.since), self.source(&raw.source));
         Some(Redirect { to: raw.to, quality: raw.quality, since: since?, source: source? })
     }
+}
+
+/// The regions that conditions of a sheet name.
+fn regions(sheet: &PriceSheet) -> Vec<String> {
+    let whens = sheet.lines.iter().map(|line| &line.when);
+    let whens = whens.chain(sheet.factors.iter().map(|factor| &factor.when));
+    let mut found: Vec<String> = Vec::new();
+    for terms in whens.filter_map(|when| when.terms()) {
+        for region in terms.regions.iter().chain(&terms.regions_absent) {
+            if !region.is_empty() && !found.contains(region) {
+                found.push(region.clone());
+            }
+        }
+    }
+    found
 }
 
 /// The prices of a model with what a reseller adds: factors on them, and fees of its own.

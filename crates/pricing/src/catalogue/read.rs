@@ -3,6 +3,7 @@
 use super::entries::Table;
 use super::models::Named;
 use super::raw::*;
+use super::reach::Reach;
 use super::{Mistake, ModelSheet, ProviderSheet, check};
 use crate::sheet::*;
 use gallerist_domain::Operation;
@@ -105,8 +106,9 @@ impl Reader<'_> {
             })
             .collect();
         let shapes = self.shapes(&mut table);
-        let (sheets, empty) = self.sheets(&mut table);
         let raw_models = self.list::<RawModel>(&mut table, "models");
+        let (sheets, empty) =
+            self.sheets(&mut table, |reader, sheet| Reach::of(sheet, &raw_models, &shapes, reader));
         for (name, span) in empty {
             // What is added to another's prices may be factors alone.
             let added = |raw: &RawModel| raw.sheet.as_ref().is_some_and(|sheet| *sheet.get_ref() == name);
@@ -166,7 +168,11 @@ impl Reader<'_> {
     }
 
     /// The sheets by name, and those that hold no price line with their places.
-    fn sheets(&mut self, table: &mut Table<'_>) -> (BTreeMap<String, Arc<PriceSheet>>, EmptySheets) {
+    fn sheets(
+        &mut self,
+        table: &mut Table<'_>,
+        reach_of: impl Fn(&Self, &str) -> Option<Reach>,
+    ) -> (BTreeMap<String, Arc<PriceSheet>>, EmptySheets) {
         let mut out = BTreeMap::new();
         let mut empty = Vec::new();
         for (name, value) in self.entries(table, "sheets") {
@@ -207,6 +213,9 @@ impl Reader<'_> {
             // A sheet whose entries are wrong would be accused of gaps that it does not have.
             let whole = self.mistakes.len() == found_before;
             check::sheet(self, &name, &sheet, &spans, whole);
+            if let Some(reach) = reach_of(self, &name).filter(|_| whole) {
+                reach.sheet(self, &name, &sheet, (&spans, &span));
+            }
             empty.extend(sheet.lines.is_empty().then(|| (name.clone(), span)).filter(|_| whole));
             out.insert(name, Arc::new(sheet));
         }

@@ -2,7 +2,7 @@
 
 use super::{Base, FeedBook, Quoted, Silence, Target, Watch};
 use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet, spread};
-use crate::sheet::{Confidence, PriceLine, PriceSheet, Source};
+use crate::sheet::{Confidence, Factored, PriceLine, PriceSheet, Source};
 use gallerist_domain::{Meter, Price};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -15,6 +15,14 @@ impl Catalogue {
         let mut lines = model.sheet.lines.iter().filter(|line| line.id == target.line);
         let line = lines.find(|line| line.period.contains(at))?;
         Some(Base { quote: Quoted::of(line.rent_of(line.price_expected)), since: line.period.since })
+    }
+
+    /// Who says what the line of a target costs at `at`.
+    pub fn line_source(&self, target: &Target, at: Timestamp) -> Option<&Source> {
+        let (kind, model) = target.offer.split_once('/')?;
+        let model = self.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
+        let mut lines = model.sheet.lines.iter();
+        lines.find(|line| line.id == target.line && line.period.contains(at)).map(|line| &*line.source)
     }
 
     /// What the line of a target counts; `None` where there never was such a line.
@@ -57,11 +65,15 @@ fn with_points(
     hasher: &mut blake3::Hasher,
 ) -> Option<ModelSheet> {
     let mut sheet: Option<PriceSheet> = None;
-    let mut ids: Vec<&String> = model.sheet.lines.iter().map(|line| &line.id).collect();
-    ids.dedup();
-    for id in ids {
-        let target = Target { offer: format!("{kind}/{}", model.id), line: id.clone() };
-        let Some(watch) = book.watches.get(&target.to_string()) else { continue };
+    let mut lines: Vec<&PriceLine> = model.sheet.lines.iter().collect();
+    lines.dedup_by_key(|line| &line.id);
+    for line in lines {
+        let id = &line.id;
+        let target = Target::new(&format!("{kind}/{}", model.id), id);
+        // A maker's new price is that of whoever resells it too; a reseller's fees are its own.
+        let base = model.resale_of.as_ref().filter(|_| line.factored != Factored::Never);
+        let told = |target: &Target| book.watches.get(&target.to_string());
+        let Some(watch) = told(&target).or_else(|| told(&Target::new(base?, id))) else { continue };
         for point in watch.history() {
             let sheet = sheet.get_or_insert_with(|| (*model.sheet).clone());
             if point.let_go {

@@ -191,7 +191,10 @@ pub fn take_in(
             }
             Ok(seen) => told.push(decided(book, rules, &seen, catalogue, now)),
             Err(fault) => {
-                told.push(Told { why: Some(fault.to_string()), ..Told::new(&rules.name, "", "unreadable") });
+                told.push(Told {
+                    why: Some(fault.to_string()),
+                    ..Told::new(&rules.name, &fault.line(), "unreadable")
+                });
             }
         }
     }
@@ -231,7 +234,8 @@ fn decided(
         since: Some(seen.at),
         ..blank.of_prices(Some(old), seen.quote, catalogue.line_meter(&seen.target))
     };
-    let official = line_confidence(catalogue, &seen.target, now) == Some(Confidence::Official);
+    let source = catalogue.line_source(&seen.target, now);
+    let official = source.is_some_and(|source| source.confidence == Confidence::Official);
     if rules.form.is_hearsay() && official && !rules.names(&seen.target.offer) {
         let decision = if seen.quote.equals(old) { "same" } else { "kept" };
         let why = (decision == "kept")
@@ -300,11 +304,4 @@ fn ended(book: &mut FeedBook, rules: &FeedRules, end: &End, now: Timestamp) -> T
     watch.feed.clone_from(&rules.name);
     let (decision, why) = watch.observe(end.ours, end.on, now).words();
     Told { retires_on: end.on, why, ..Told::new(&rules.name, &line, decision) }
-}
-
-fn line_confidence(catalogue: &Catalogue, target: &Target, at: Timestamp) -> Option<Confidence> {
-    let (kind, model) = target.offer.split_once('/')?;
-    let model = catalogue.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
-    let mut lines = model.sheet.lines.iter();
-    lines.find(|line| line.id == target.line && line.period.contains(at)).map(|line| line.source.confidence)
 }

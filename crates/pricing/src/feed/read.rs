@@ -94,6 +94,18 @@ pub enum NotAFeed {
     Nothing,
 }
 
+impl NotAFeed {
+    /// The line that it is about, `OFFER LINE`; empty where it is about the answer.
+    pub(super) fn line(&self) -> String {
+        match self {
+            NotAFeed::NoAmount { target, .. }
+            | NotAFeed::NoInstant { target, .. }
+            | NotAFeed::NoLine(target) => target.to_string(),
+            _ => String::new(),
+        }
+    }
+}
+
 /// Reads a JSON document. `meter_of` knows the meter of a line.
 pub fn json(
     body: &str,

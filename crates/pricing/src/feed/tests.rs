@@ -241,8 +241,13 @@ fn an_accepted_price_holds_from_its_instant_and_not_before() {
     assert_eq!(price(&fed.sheet, minute(9)), before, "the past stays");
     assert_eq!(price(&fed.sheet, minute(10)), before.checked_mul(2).expect("small"));
     let history = crate::changes::changes(&catalogue, minute(5), minute(15));
-    assert_eq!(history.len(), 1, "it is part of the history");
-    assert_eq!(history[0].turn.code(), "price");
+    assert!(history.iter().all(|change| change.turn.code() == "price" && change.model.id == model.id));
+    let kinds: Vec<&str> = history.iter().map(|change| change.kind).collect();
+    assert_eq!(
+        kinds,
+        ["bfl", "litellm", "portkey", "vercel"],
+        "it is part of the history, also of those who resell it"
+    );
 }
 
 #[test]
@@ -286,3 +291,22 @@ mod letting_go;
 mod lists;
 mod precedence;
 mod silence;
+
+/// Who resells it takes the maker's price, whoever told it; what it adds is its own.
+#[test]
+fn a_makers_new_price_is_that_of_its_resellers() {
+    let mut watch = Watch::default();
+    assert!(matches!(poll(&mut watch, 1, "0.05"), Decision::Accepted(_)));
+    let mut book = FeedBook::default();
+    book.watches.insert(real().to_string(), watch.clone());
+    let price = |book: &FeedBook, kind: &str| {
+        let fed = CATALOGUE.with_feeds(book);
+        let offer = format!("{kind}/flux-1.1-pro");
+        fed.line_price(&Target::new(&offer, &real().line), minute(2)).expect("a line").quote.usd
+    };
+    assert_eq!(["bfl", "litellm", "portkey"].map(|kind| price(&book, kind)), [usd("0.05"); 3]);
+    let mut own = Watch::default();
+    assert!(matches!(poll(&mut own, 1, "0.06"), Decision::Accepted(_)));
+    book.watches.insert(Target::new("litellm/flux-1.1-pro", &real().line).to_string(), own);
+    assert_eq!(["bfl", "litellm"].map(|kind| price(&book, kind)), [usd("0.05"), usd("0.06")]);
+}

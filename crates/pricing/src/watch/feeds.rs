@@ -7,8 +7,9 @@ use crate::Catalogue;
 use crate::changes::{moved, percent};
 use crate::feed::{FeedBook, Held, RETIRES_ON, Target, Watch};
 use crate::quote::display_quantity;
+use crate::sheet::is_doubtful;
 use gallerist_domain::alert::{FeedSilence, HeldNews};
-use gallerist_domain::{AlertFact, Meter, NewAlert, Ticks};
+use gallerist_domain::{AlertFact, NewAlert, Ticks};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
@@ -49,6 +50,9 @@ pub fn troubles(
             new: None,
             per: None,
             percent: None,
+            old_confidence: None,
+            old_as_of: None,
+            old_doubtful: false,
             retires_on: held.on,
             why: held.why.clone(),
         };
@@ -104,10 +108,12 @@ fn alert(what: &str, since: Timestamp, fact: AlertFact) -> NewAlert {
 
 fn held_price(line: &str, watch: &Watch, held: &Held, catalogue: &Catalogue, now: Timestamp) -> HeldNews {
     let target = line.rsplit_once(' ');
-    let target = target.map(|(offer, line)| Target { offer: offer.to_owned(), line: line.to_owned() });
+    let target = target.map(|(offer, line)| Target::new(offer, line));
     let known = watch.points.last().filter(|point| !point.let_go).map(|point| point.quote);
     let known = known.or_else(|| Some(catalogue.line_price(target.as_ref()?, now)?.quote));
-    let meter = target.as_ref().and_then(|target| meter(catalogue, target));
+    let meter = target.as_ref().and_then(|target| catalogue.line_meter(target));
+    let source = target.as_ref().and_then(|target| catalogue.line_source(target, now));
+    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let per = held.quote.per;
     let change = known.and_then(|known| moved(known.price(), held.quote.price()));
     let old: Option<Ticks> = known.and_then(|known| known.usd.scaled(per, known.per));
@@ -118,15 +124,12 @@ fn held_price(line: &str, watch: &Watch, held: &Held, catalogue: &Catalogue, now
         new: Some(held.quote.usd),
         per: Some(meter.map_or_else(|| per.to_string(), |meter| display_quantity(meter, per))),
         percent: change.map(percent),
+        old_confidence: source.map(|source| source.confidence.as_str().to_owned()),
+        old_as_of: source.map(|source| source.date),
+        old_doubtful: source.is_some_and(|source| is_doubtful(source.confidence, source.date, today)),
         retires_on: None,
         why: held.why.clone(),
     }
-}
-
-fn meter(catalogue: &Catalogue, target: &Target) -> Option<Meter> {
-    let (kind, model) = target.offer.split_once('/')?;
-    let model = catalogue.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
-    model.sheet.lines.iter().find(|line| line.id == target.line).map(|line| line.meter)
 }
 
 #[cfg(test)]

@@ -73,6 +73,8 @@ fn a_price_may_depend_on_the_shape_of_each_picture_that_goes_in() {
 
 #[test]
 fn the_model_may_decide_how_many_pictures_come() {
+    let able = "format_default = \"png\"\noperations = [\"generate\", \"layerize\"]\noptions = [\"set\"]\n";
+    let with_sheet = |entries: &str| with_sheet(entries).replace("format_default = \"png\"\n", able);
     let rule = |rest: &str| format!("outputs = [{{ outputs = \"set\", {rest}, source = \"page\" }}]");
     let layers = model(&with_sheet(&rule("min = 1, max = 17, when = { operations = [\"layerize\"] }")));
     assert_eq!(price(&layers, |_| {}), ["0.04", "0.04", "0.04"]);
@@ -91,6 +93,34 @@ fn the_model_may_decide_how_many_pictures_come() {
     assert_eq!(wrong, "`max` is at least 1, and at least `min`");
     let wrong = mistake(&with_sheet(&rule("min = 1, max_includes_inputs = true")));
     assert_eq!(wrong, "`max_includes_inputs` needs a `max` that includes them");
+}
+
+#[test]
+fn a_word_that_no_model_of_the_sheet_has_is_a_mistake_at_its_line() {
+    let with = |when: &str| {
+        let mut text = SOUND.to_owned();
+        let line = format!(
+            "{{ line = \"picture\", meter = \"images\", amount = \"4\", currency = \"credit\", when = {{ {when} }}, source = \"page\" }}"
+        );
+        plant(&mut text, LINE, &format!("    {line},\n]"));
+        text
+    };
+    for (when, told) in [
+        ("qualities = [\"hgh\"]", "\"hgh\" of `qualities`"),
+        ("tiers = [\"batch\"]", "\"batch\" of `tiers`, so it never applies; known are standard"),
+        ("operations = [\"edit\"]", "\"edit\" of `operations`, so it never applies; known are generate"),
+        ("sizes = [\"512x512\"]", "\"512x512\" of `sizes`"),
+        ("options = { style = [\"ink\"] }", "\"style\" of `options`"),
+        ("options_absent = [\"style\"]", "\"style\" of `options`"),
+    ] {
+        let text = with(when);
+        let mistakes = read(&text).expect_err(when);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].message.contains(told), "{}", mistakes[0].message);
+        let line = text.lines().position(|line| line.contains(when)).expect("it is planted") + 1;
+        assert_eq!(mistakes[0].line, line, "{}", mistakes[0].message);
+    }
+    assert!(read(&with("tiers = [\"standard\"], qualities = [\"\"], sizes = [\"1024x1024\"]")).is_ok());
 }
 
 #[test]
