@@ -51,15 +51,18 @@ pub struct Ask {
     /// exact, or aspect: also models that know only ratios
     #[arg(long, value_name = "WORD")]
     pub size_match: Option<String>,
-    /// Width to height such as 3:2, with --size-match aspect
+    /// Width to height such as 3:2 instead of a size
     #[arg(long, value_name = "W:H")]
     pub aspect_ratio: Option<String>,
-    /// Resolution class such as 2K, where the model has them
+    /// Resolution class such as 2K, where the model has them, with --aspect-ratio or --size-match aspect
     #[arg(long, value_name = "WORD")]
     pub resolution: Option<String>,
     /// Service tier: auto, batch, standard, priority
     #[arg(long, value_name = "TIER")]
     pub tier: Option<String>,
+    /// Region, deployment or plan of the account, where prices depend on it
+    #[arg(long, value_name = "WORD")]
+    pub region: Option<String>,
     /// Refuse what is expected to take longer, in milliseconds
     #[arg(long, value_name = "MS")]
     pub max_latency_ms: Option<u64>,
@@ -91,6 +94,7 @@ impl Ask {
         set(&mut extension, "aspect_ratio", &self.aspect_ratio);
         set(&mut extension, "resolution", &self.resolution);
         set(&mut extension, "tier", &self.tier);
+        set(&mut extension, "region", &self.region);
         set(&mut extension, "max_latency_ms", &self.max_latency_ms);
         if !self.providers.is_empty() {
             extension.insert("providers".to_owned(), json!({"only": self.providers}));

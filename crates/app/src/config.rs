@@ -24,7 +24,7 @@ use gallerist_engine::feeds::Feed;
 use gallerist_engine::{Limits, ProviderSettings};
 use gallerist_pricing::catalogue::Origin;
 use gallerist_pricing::feed::FeedBook;
-use gallerist_pricing::{Catalogue, ConfiguredProvider, Offer, served_offers};
+use gallerist_pricing::{Catalogue, Offer, served_offers};
 use gallerist_routing::NameBook;
 use gallerist_store::counters::CountersUrl;
 use gallerist_store::{RETENTION_DAYS_MIN, StoreOptions, StoreUrl};
@@ -221,12 +221,8 @@ impl Config {
 }
 
 fn served(catalogue: &Catalogue, providers: &[ProviderSettings]) -> Vec<Offer> {
-    let configured = providers.iter().map(|provider| ConfiguredProvider {
-        name: provider.name.clone(),
-        kind: provider.kind.clone(),
-        region: provider.region.clone(),
-    });
-    served_offers(catalogue, &configured.collect::<Vec<_>>())
+    let configured: Vec<_> = providers.iter().map(ProviderSettings::configured).collect();
+    served_offers(catalogue, &configured)
 }
 
 fn typed(path: &Path, mistakes: &mut Mistakes) -> Typed {

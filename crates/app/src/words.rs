@@ -18,6 +18,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("gallerist.steps", "--steps"),
     ("gallerist.seed", "--seed"),
     ("gallerist.tier", "--tier"),
+    ("gallerist.region", "--region"),
     ("output_format", "--format"),
     ("leave out quality", "leave out --quality"),
 ];

@@ -178,6 +178,11 @@ impl FeedDesk {
         })
     }
 
+    /// Everything that has a price, as feeds told it.
+    pub(crate) fn everything(&self) -> Catalogue {
+        self.known().with_feeds(&self.book())
+    }
+
     /// What is wrong with the feeds, by the book.
     pub(crate) fn troubles(&self, catalogue: &Catalogue, now: Timestamp) -> Vec<NewAlert> {
         let feeds = self.feeds.iter().map(|desk| &desk.feed);
@@ -383,10 +388,15 @@ fn take_answer(
     }
     let unknown = feed.rules.form.is_volatile();
     let (lines, all) = book.mark_silence(name, feed.stale_after, unknown, now);
-    told.extend(lines.iter().map(|line| Told::new(name, line, "stale")));
-    if all {
-        told.push(Told::new(name, "", "stale"));
-    }
+    let minutes = feed.stale_after.as_mins();
+    let stale = |line: &str| Told {
+        why: Some(format!(
+            "the feed has not told it for longer than the {minutes} minutes that it may be silent"
+        )),
+        ..Told::new(name, line, "stale")
+    };
+    told.extend(lines.iter().map(|line| stale(line)));
+    told.extend(all.then(|| stale("")));
     let whole = book.feeds.get(name).is_some_and(|status| status.fault.is_none());
     let every = SignedDuration::try_from(feed.every).unwrap_or(SignedDuration::MAX);
     book.note_poll(name, asked, every, whole);

@@ -13,7 +13,8 @@ use gallerist_pricing::sheet::{Each, Range};
 use gallerist_pricing::{Basis, Offer};
 use gallerist_routing::insight::LearnedOffer;
 use gallerist_routing::{Insight, LearnedCall};
-use gallerist_store::{SettledCharge, StoreError};
+use gallerist_store::{Experience, LookBack, SettledCharge, StoreError};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// The newest attempts, of which the settled ones teach.
@@ -29,40 +30,42 @@ pub(crate) async fn refresh(shared: &Shared) {
 
 async fn read(shared: &Shared) -> Result<Insight, StoreError> {
     let (store, now) = (&shared.store, shared.clock.now());
-    let mut insight = Insight::default();
-    let lots = store.lots().await?;
-    if lots.iter().any(|record| record.lot.remaining_millionths > 0 && record.lot.is_expired(now)) {
+    let market = shared.market();
+    let experience = store.experience(look_back(&market.offers), now).await?;
+    let mut lots = experience.lots.iter();
+    if lots.any(|record| record.lot.remaining_millionths > 0 && record.lot.is_expired(now)) {
         let expired = store.expire_lots(now).await?;
         tracing::warn!(lots = expired.lots, loss_usd = %expired.loss, "credits expired unused");
     }
-    if lots.iter().any(|record| record.lot.is_open(now)) {
-        let charges = store.daily_charges(RECENT_DAYS, now).await?;
-        for one in forecasts(&lots, &charges, now) {
-            if let Some(routing) = one.forecast.routing {
-                insight.credits.insert(one.provider.to_owned(), routing);
-            }
+    Ok(taught(&experience, &market.offers, now))
+}
+
+/// What is to be read of the books to learn about these offers.
+pub fn look_back(offers: &[Offer]) -> LookBack {
+    let learning = offers.iter().filter(|offer| Lesson::of(&offer.model.sheet).is_some());
+    let offers = learning.map(|offer| offer.id.to_string()).collect();
+    LookBack { days: RECENT_DAYS, offers, attempts_max: ATTEMPTS_MAX }
+}
+
+/// What the books teach about these offers.
+pub fn taught(experience: &Experience, offers: &[Offer], now: Timestamp) -> Insight {
+    let mut insight = Insight::default();
+    for one in forecasts(&experience.lots, &experience.charges, now) {
+        if let Some(routing) = one.forecast.routing {
+            insight.credits.insert(one.provider.to_owned(), routing);
         }
     }
-    let market = shared.market();
-    let learning: Vec<_> = market
-        .offers
-        .iter()
-        .filter_map(|offer| Lesson::of(&offer.model.sheet).map(|lesson| (offer, lesson)))
-        .collect();
-    if learning.is_empty() {
-        return Ok(insight);
-    }
-    let names = learning.iter().map(|(offer, _)| offer.id.to_string()).collect();
-    let charges = store.settled_charges(names, ATTEMPTS_MAX).await?;
+    let learning = offers.iter().filter_map(|offer| Some((offer, Lesson::of(&offer.model.sheet)?)));
     for (offer, lesson) in learning {
         let name = offer.id.to_string();
-        let own: Vec<&SettledCharge> = charges.iter().filter(|charge| charge.offer == name).collect();
+        let charges = experience.settled.iter();
+        let own: Vec<&SettledCharge> = charges.filter(|charge| charge.offer == name).collect();
         let calls = distributions(offer, lesson, &own);
         if !calls.is_empty() {
             insight.learned.insert(offer.id.clone(), LearnedOffer { lesson, calls });
         }
     }
-    Ok(insight)
+    insight
 }
 
 /// One range for each kind of call that was seen often enough.

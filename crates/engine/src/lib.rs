@@ -28,7 +28,7 @@ mod books;
 mod deliver;
 mod events;
 mod exchange;
-mod insight;
+pub mod insight;
 mod joining;
 mod keep;
 mod life;
@@ -62,8 +62,9 @@ use balances::Reading;
 use feeds::{FeedFault, FeedState};
 use gallerist_domain::{Allowance, Clock, Grants, ImageRequest, Payer, RequestId, WebhookId};
 use gallerist_pricing::feed::{FeedBook, Told};
+use gallerist_pricing::{Offer, everything, offers};
 use gallerist_routing::report::QuoteReport;
-use gallerist_routing::{NameBook, PlanContext};
+use gallerist_routing::{HealthBook, NameBook, PlanContext};
 use gallerist_store::{Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use queue::Standing;
@@ -151,17 +152,49 @@ impl Engine {
         grants: &Grants,
         at: Option<Timestamp>,
     ) -> Result<QuoteReport, Refusal> {
-        let health = self.shared.health().clone();
-        let (insight, market) = (self.shared.insight(), self.shared.market());
+        let (health, market) = (self.shared.health().clone(), self.shared.market());
+        self.quotes_among((&market.offers, &health), request, (grants, at, false))
+    }
+
+    /// As [`Engine::quotes`], of everything that has a price: also of providers that are not configured, and of what
+    /// this gateway cannot order. It reads files the first time.
+    ///
+    /// # Errors
+    /// As [`Engine::quotes`].
+    pub fn quotes_of_everything(
+        &self,
+        request: &ImageRequest,
+        grants: &Grants,
+        at: Option<Timestamp>,
+    ) -> Result<QuoteReport, Refusal> {
+        let market = self.shared.market();
+        let catalogue = self.shared.feeds.everything();
+        let configured: Vec<_> = self.shared.configured.iter().map(ProviderSettings::configured).collect();
+        let offers = offers(&catalogue, &everything(&catalogue, &configured));
+        let mut health = HealthBook::new(offers.len());
+        for (known, own) in market.offers.iter().zip(&self.shared.health().offers) {
+            if let Some(place) = offers.iter().position(|offer| offer.id == known.id) {
+                health.offers[place] = *own;
+            }
+        }
+        self.quotes_among((&offers, &health), request, (grants, at, true))
+    }
+
+    fn quotes_among(
+        &self,
+        (offers, health): (&[Offer], &HealthBook),
+        request: &ImageRequest,
+        (grants, at, price_only): (&Grants, Option<Timestamp>, bool),
+    ) -> Result<QuoteReport, Refusal> {
         let context = PlanContext {
-            offers: &market.offers,
-            health: &health,
-            insight: &insight,
+            offers,
+            health,
+            insight: &self.shared.insight(),
             names: &self.shared.names,
             grants,
             at: at.unwrap_or_else(|| self.shared.clock.now()),
             now_ms: self.shared.now_ms(),
-            price_only: false,
+            price_only,
         };
         gallerist_routing::report::quotes(request, context).map_err(outcome::plan_refusal)
     }

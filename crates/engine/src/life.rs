@@ -192,7 +192,10 @@ impl Life {
             let refusal = outcome::failure(&failed, &plan);
             return self.refused(refusal, events).await;
         };
-        let answer = self.answer(&plan.named, &plan.offers[served], list, spent);
+        let served = &plan.offers[served];
+        let at_once = self.failed.is_empty() && self.disputed.is_zero();
+        let list = list.map(|baseline| baseline.beside(served, spent, at_once));
+        let answer = self.answer(&plan.named, served, list, spent);
         let answer = self.keep_if_wanted(answer).await;
         let mut end = Some(self.request_end(&answer, list));
         if self.incoming.idempotency_key.is_some() {

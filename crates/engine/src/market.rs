@@ -22,14 +22,7 @@ pub struct Market {
 
 impl Market {
     pub(crate) fn new(catalogue: Arc<Catalogue>, providers: &[ProviderSettings]) -> Market {
-        let configured: Vec<ConfiguredProvider> = providers
-            .iter()
-            .map(|settings| ConfiguredProvider {
-                name: settings.name.clone(),
-                kind: settings.kind.clone(),
-                region: settings.region.clone(),
-            })
-            .collect();
+        let configured: Vec<_> = providers.iter().map(ProviderSettings::configured).collect();
         let offers = served_offers(&catalogue, &configured);
         let provider_of =
             |offer: &Offer| providers.iter().position(|settings| settings.name == offer.id.provider);

@@ -6,7 +6,7 @@ use crate::market::Market;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
 use crate::shared::Shared;
 use gallerist_domain::{
-    BudgetUnit, Fault, FaultKind, Grants, ImageRequest, Meter, Metered, RequestId, Ticks,
+    BudgetUnit, Fault, FaultKind, Grants, ImageRequest, Meter, Metered, OfferId, RequestId, Ticks,
 };
 use gallerist_pricing::Offer;
 use gallerist_routing::insight::NOTHING;
@@ -14,7 +14,7 @@ use gallerist_routing::plan::plan_named;
 use gallerist_routing::report::ExcludedOffer;
 use gallerist_routing::{
     Exclusion, Forbidden, HealthBook, ListPrice, ModelName, NameBook, Named, Plan, PlanContext, PlanError,
-    Reason, Route, Target,
+    PlannedOffer, Route, Target,
 };
 use gallerist_store::{Breach, StoreError};
 use jiff::Timestamp;
@@ -52,7 +52,7 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
 pub(crate) fn no_offer(plan: &Plan<'_>) -> Refusal {
     let excluded: Vec<Exclusion<'_>> = plan.excluded().collect();
     let cheapest = cheapest(&excluded);
-    let unknown = excluded.iter().any(|exclusion| matches!(exclusion.reason, Reason::PriceUnknown(_)));
+    let unknown = excluded.iter().any(|exclusion| exclusion.reason.code() == "price_unknown");
     let refusal = if let (Some(cheapest), Some(limit)) = (cheapest, plan.max_cost) {
         // The lower limit is in force; whose it is stands in the reasons.
         let mut over = excluded.iter().filter(|exclusion| exclusion.quote_over_limit().is_some());
@@ -190,6 +190,13 @@ fn said(failed: &[FailedAttempt]) -> String {
 /// `more` where something may have been charged before.
 pub(crate) fn store_refusal(error: &StoreError, more: bool) -> Refusal {
     let nothing = if more { "nothing more" } else { "nothing" };
+    // Whoever may have paid already is not asked to pay once more.
+    let advice = match more {
+        true => {
+            "What was tried before may have been charged: look at the request before it is asked for again."
+        }
+        false => "Ask again soon.",
+    };
     let unreached = |said: String| {
         let refusal = Refusal::new(RefusalKind::Overloaded, said);
         Refusal { retry_after_ms: Some(STORE_AWAY_MS), ..refusal }
@@ -199,16 +206,12 @@ pub(crate) fn store_refusal(error: &StoreError, more: bool) -> Refusal {
         // Nothing can be held, or nobody knows whether it is, so nothing is bought; a moment later it may be back.
         StoreError::Away(_) | StoreError::Unanswered(_) => {
             tracing::error!(error = error as &dyn std::error::Error, "the store cannot be reached");
-            unreached(format!(
-                "The ledger cannot be reached at the moment; {nothing} was bought. Ask again soon."
-            ))
+            unreached(format!("The ledger cannot be reached at the moment; {nothing} was bought. {advice}"))
         }
         // The disk is full, or the database refuses to write: nothing is held, so nothing is bought.
         StoreError::Closed | StoreError::Database(_) | StoreError::File { .. } => {
             tracing::error!(error = error as &dyn std::error::Error, "the books cannot be written");
-            unreached(format!(
-                "The ledger cannot be written at the moment; {nothing} was bought. Ask again soon."
-            ))
+            unreached(format!("The ledger cannot be written at the moment; {nothing} was bought. {advice}"))
         }
         error => {
             tracing::error!(%error, "the store refused a reservation");
@@ -234,6 +237,25 @@ fn budget_refusal(breach: &Breach) -> Refusal {
     refusal
 }
 
+/// What one would have bought, and what it would have cost.
+pub(crate) struct Baseline {
+    pub list: ListPrice,
+    offer: OfferId,
+    quality: String,
+}
+
+impl Baseline {
+    /// The list price beside what was bought. Where the baseline itself made the pictures, in one go, they cost there
+    /// what they cost: a saving would be nothing but the error of the estimate.
+    pub(crate) fn beside(&self, served: &PlannedOffer<'_>, spent: Ticks, at_once: bool) -> ListPrice {
+        let is_it = at_once && served.offer.id == self.offer && served.resolved.facts.quality == self.quality;
+        match is_it {
+            true => ListPrice { amount: spent, doubtful: self.list.doubtful.min(spent), ..self.list },
+            false => self.list,
+        }
+    }
+}
+
 /// What the request would have cost at the baseline, if that could serve it: what was saved is told against it.
 pub(crate) fn list_price(
     shared: &Shared,
@@ -241,7 +263,7 @@ pub(crate) fn list_price(
     request: &ImageRequest,
     named: &Named<'_>,
     at: Timestamp,
-) -> Option<ListPrice> {
+) -> Option<Baseline> {
     let offer = match named.target {
         Target::Route(route) => route.baseline.as_ref().or(shared.baseline.as_ref()).and_then(|id| {
             let known = market.offers.iter().chain(&market.maker_offers);
@@ -260,7 +282,7 @@ fn price_at(
     request: &ImageRequest,
     named: &Named<'_>,
     at: Timestamp,
-) -> Option<ListPrice> {
+) -> Option<Baseline> {
     // Where the maker serves another model under this name, that one is among its offers.
     let offers = match offer.redirect(at) {
         Some(_) => &market.maker_offers,
@@ -291,7 +313,12 @@ fn price_at(
         None => Target::Model(ModelName::parse(&id)),
     };
     let plan = plan_named(&unrestricted, Named { target, ..*named }, context).ok()?;
-    plan.offers.first().and_then(|planned| gallerist_routing::list_price::of(planned, at))
+    let planned = plan.offers.first()?;
+    Some(Baseline {
+        list: gallerist_routing::list_price::of(planned, at)?,
+        offer: planned.offer.id.clone(),
+        quality: planned.resolved.facts.quality.to_owned(),
+    })
 }
 
 /// The route that a stored plan is one of.
@@ -399,7 +426,8 @@ pub(crate) fn token_usage(usage: &[Metered]) -> Option<TokenUsage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gallerist_domain::{OfferId, QualityClass};
+    use gallerist_domain::QualityClass;
+    use gallerist_routing::Reason;
 
     #[test]
     fn many_reasons_are_grouped_and_the_rest_is_counted() {

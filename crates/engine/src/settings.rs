@@ -5,6 +5,7 @@ use gallerist_domain::money::TICKS_PER_DOLLAR;
 use gallerist_domain::{Clock, OfferId, Ticks};
 use gallerist_imaging::Depth;
 use gallerist_pricing::Catalogue;
+use gallerist_pricing::ConfiguredProvider;
 use gallerist_providers::Endpoint;
 use gallerist_routing::NameBook;
 use gallerist_store::Store;
@@ -31,6 +32,11 @@ pub struct ProviderSettings {
 }
 
 impl ProviderSettings {
+    /// What of it decides about offers and prices.
+    pub fn configured(&self) -> ConfiguredProvider {
+        ConfiguredProvider { name: self.name.clone(), kind: self.kind.clone(), region: self.region.clone() }
+    }
+
     /// Where its adapter calls, and with what key.
     pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint {

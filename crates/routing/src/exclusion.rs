@@ -126,6 +126,15 @@ pub enum Reason<'a> {
         expected_ms: u64,
     },
     PriceUnknown(Unpriced<'a>),
+    /// No price without a region, deployment or plan; these have one.
+    RegionMissing {
+        known: &'a [String],
+    },
+    /// The account is of another region, or no price of it speaks of this one.
+    RegionUnavailable {
+        asked: &'a str,
+        known: &'a [String],
+    },
     OverMaxCost {
         quote_max: Ticks,
     },
@@ -171,7 +180,8 @@ impl Reason<'_> {
             Reason::OptionMissing { .. } => "option_missing",
             Reason::TierUnavailable { .. } => "tier_unavailable",
             Reason::TooSlow { .. } => "too_slow",
-            Reason::PriceUnknown(_) => "price_unknown",
+            Reason::PriceUnknown(_) | Reason::RegionMissing { .. } => "price_unknown",
+            Reason::RegionUnavailable { .. } => "region_unavailable",
             Reason::OverMaxCost { .. } => "over_max_cost",
             Reason::BreakerOpen { .. } => "breaker_open",
             Reason::SentOn { .. } => "sent_on",
@@ -243,6 +253,10 @@ impl Reason<'_> {
             },
             Reason::TooSlow { expected_ms } => format!("raise gallerist.max_latency_ms to {expected_ms}"),
             Reason::PriceUnknown(_) => "add the price to the catalogue".into(),
+            Reason::RegionUnavailable { known: [], .. } => "leave out gallerist.region".into(),
+            Reason::RegionMissing { known } | Reason::RegionUnavailable { known, .. } => {
+                format!("set gallerist.region to {}", known.join(" or "))
+            }
             Reason::OverMaxCost { quote_max } => {
                 format!("raise gallerist.max_cost_usd to {}", quote_max.short())
             }
@@ -316,6 +330,10 @@ impl fmt::Display for Reason<'_> {
             Reason::TierUnavailable { .. } => f.write_str("it is not sold at this tier"),
             Reason::TooSlow { expected_ms } => write!(f, "it is expected to take {expected_ms} ms"),
             Reason::PriceUnknown(why) => write!(f, "its price is not known: {why}"),
+            Reason::RegionMissing { .. } => f.write_str(
+                "its price is not known: it depends on the region, deployment or plan of the account",
+            ),
+            Reason::RegionUnavailable { asked, .. } => write!(f, "it has no region or plan {asked:?}"),
             Reason::OverMaxCost { quote_max } => write!(f, "it could cost {} USD", quote_max.short()),
             Reason::BreakerOpen { for_ms } => write!(f, "it failed repeatedly and rests for {for_ms} ms"),
             Reason::SentOn { to } => write!(f, "its provider serves {to} in its place"),

@@ -2,7 +2,7 @@
 
 use crate::plan::PlannedOffer;
 use gallerist_domain::Ticks;
-use gallerist_pricing::sheet::{Confidence, Source, is_doubtful};
+use gallerist_pricing::sheet::{Confidence, is_doubtful};
 use gallerist_pricing::{Facts, Weakest, quote};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -13,7 +13,7 @@ pub struct ListPrice {
     pub amount: Ticks,
     /// The part of it that rests on figures below official, or read long before.
     pub doubtful: Ticks,
-    /// How sure the least sure of all that it rests on is, and when that was read; absent where it costs nothing
+    /// How sure the least sure of all that it rests on is, and when the oldest of it was read; absent where it costs nothing
     /// because no line speaks of it.
     pub trust: Option<(Confidence, Date)>,
 }
@@ -24,22 +24,23 @@ pub fn of(planned: &PlannedOffer<'_>, at: Timestamp) -> Option<ListPrice> {
     let (sheet, resolved) = (&planned.offer.model.sheet, &planned.resolved);
     let rest = (resolved.rest > 0).then_some((Facts { n: resolved.rest, ..resolved.facts }, 1));
     let mut doubtful = Ticks::ZERO;
-    let mut weakest: Option<&Source> = None;
+    let mut trust: Option<(Confidence, Date)> = None;
     for (facts, calls) in [(resolved.facts, i64::from(resolved.full_calls))].into_iter().chain(rest) {
         for quoted in quote(sheet, &facts, at).ok()?.lines {
-            let source = Weakest::of_amount(sheet, quoted.line, &facts, at).source;
-            if is_doubtful(source.confidence, source.date, today) {
+            let weakest = Weakest::of_amount(sheet, quoted.line, &facts, at);
+            let (confidence, read) = (weakest.source.confidence, weakest.oldest);
+            if is_doubtful(confidence, read, today) {
                 doubtful += quoted.amount.expected.scaled(calls, 1)?;
             }
-            if weakest.is_none_or(|known| source.is_weaker_than(known)) {
-                weakest = Some(source);
-            }
+            trust = Some(
+                trust.map_or((confidence, read), |(worst, oldest)| (worst.max(confidence), oldest.min(read))),
+            );
         }
     }
     let amount = planned.quote.expected;
     // Lines are rounded one by one, and some give back.
     let doubtful = doubtful.max(Ticks::ZERO).min(amount);
-    Some(ListPrice { amount, doubtful, trust: weakest.map(|source| (source.confidence, source.date)) })
+    Some(ListPrice { amount, doubtful, trust })
 }
 
 #[cfg(test)]
@@ -65,10 +66,10 @@ mod tests {
                     });
                     assert_eq!(list.doubtful, doubtful.map(|line| line.amount_usd).sum(), "{}", told.offer);
                     let (confidence, as_of) = list.trust.expect("something is charged for");
-                    let is_named = |line: &crate::report::LineQuote| {
-                        line.confidence == confidence.as_str() && line.as_of == as_of.to_string()
-                    };
-                    assert!(told.lines.iter().any(is_named), "{}: {list:?}", told.offer);
+                    let is_least = |line: &crate::report::LineQuote| line.confidence == confidence.as_str();
+                    assert!(told.lines.iter().any(is_least), "{}: {list:?}", told.offer);
+                    let oldest = told.lines.iter().map(|line| read(&line.as_of)).min();
+                    assert_eq!(oldest, Some(as_of), "{}: {list:?}", told.offer);
                 }
             }
         }

@@ -311,6 +311,9 @@ impl<'a> Asking<'a> {
         }
         let Demands { target, least, max_cost, length } = demands;
         let mut resolved = resolve(request, &target, least, length, offer, sent_on, context.at)?;
+        if let Some(asked) = &request.region {
+            resolved.facts.region = region(asked, offer, context.price_only)?;
+        }
         let insight = context.insight;
         if !insight.learned.is_empty() {
             resolved.facts.learned = insight.learned(&offer.id, &resolved.facts);
@@ -325,7 +328,8 @@ impl<'a> Asking<'a> {
             return Err(Reason::TooSlow { expected_ms: latency_ms });
         }
         let sheet = &offer.model.sheet;
-        let call_quote = bounds(sheet, &resolved.facts, context.at).map_err(Reason::PriceUnknown)?;
+        let call_quote =
+            bounds(sheet, &resolved.facts, context.at).map_err(|why| unpriced(why, offer, &resolved))?;
         let rest_facts = match resolved.rest {
             0 => None,
             n => Some(Facts { n, ..resolved.facts }),
@@ -365,6 +369,27 @@ impl<'a> Asking<'a> {
             latency_ms,
         };
         Ok((planned, verdict))
+    }
+}
+
+/// The region that is priced, of those that the request allows. An account has its own; where there is none, because
+/// it is only about prices, any that the prices speak of.
+fn region<'a>(asked: &'a str, offer: &'a Offer, price_only: bool) -> Result<&'a str, Reason<'a>> {
+    let known = &offer.model.regions;
+    let any = price_only && offer.region.is_empty();
+    match offer.region == asked || (any && known.iter().any(|region| region == asked)) {
+        true => Ok(asked),
+        false => Err(Reason::RegionUnavailable { asked, known: if any { known } else { &[] } }),
+    }
+}
+
+/// A price that is missing may be missing for want of a region.
+fn unpriced<'a>(why: Unpriced<'a>, offer: &'a Offer, resolved: &Resolved<'_>) -> Reason<'a> {
+    let known = &offer.model.regions;
+    let for_want = matches!(why, Unpriced::NoLine | Unpriced::NoChoice(_) | Unpriced::Nothing);
+    match for_want && resolved.facts.region.is_empty() && !known.is_empty() {
+        true => Reason::RegionMissing { known },
+        false => Reason::PriceUnknown(why),
     }
 }
 

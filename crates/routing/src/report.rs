@@ -271,7 +271,7 @@ fn merge(
         amount_max_usd: of_all(quoted.amount.max),
         source: told(line, weakest),
         confidence: weakest.source.confidence.as_str(),
-        as_of: weakest.source.date.to_string(),
+        as_of: weakest.oldest.to_string(),
     });
 }
 

@@ -189,9 +189,10 @@ fn choose_size<'a>(choice: &'a SizeChoice, able: &'a Capabilities) -> Result<Cho
     }
 }
 
-/// A resolution word is the provider's own: where it has none, or not this one, it cannot be honoured.
+/// A resolution word is the provider's own, `2K` here and `2k` there: where it has none, or not this one, it cannot be
+/// honoured.
 fn check_resolution<'a>(able: &'a Capabilities, ratio: (u32, u32), asked: &'a str) -> Result<(), Reason<'a>> {
-    match resolutions(&able.sizes, ratio).any(|word| word == asked) {
+    match resolutions(&able.sizes, ratio).any(|word| word.eq_ignore_ascii_case(asked)) {
         true => Ok(()),
         false => Err(Reason::ResolutionUnsupported { asked, ratio, sizes: &able.sizes }),
     }
@@ -211,7 +212,9 @@ fn aspect_size(able: &Capabilities, ratio: (u32, u32), resolution: Option<&str>)
             let default =
                 rows.iter().find(|row| row.size == able.size_default).map_or("", |row| &row.resolution);
             let wanted = resolution.unwrap_or(default);
-            rows.iter().find(|row| row.is_ratio(ratio) && row.resolution == wanted).map(|row| row.size)
+            let is_wanted =
+                |row: &&RatioSize| row.is_ratio(ratio) && row.resolution.eq_ignore_ascii_case(wanted);
+            rows.iter().find(is_wanted).map(|row| row.size)
         }
         Sizes::Free { multiple, .. } => {
             // The largest multiple of the reduced ratio that does not pass the default number of pixels.
@@ -225,7 +228,7 @@ fn aspect_size(able: &Capabilities, ratio: (u32, u32), resolution: Option<&str>)
     }
 }
 
-/// On a model that is named, quality is the vendor's own word.
+/// On a model that is named, quality is the vendor's own word, whichever of its letters are capitals.
 fn named_quality<'a>(
     request: &'a ImageRequest,
     able: &'a Capabilities,
@@ -237,7 +240,8 @@ fn named_quality<'a>(
     let label_of = |able: &'a Capabilities| match asked {
         None => Ok(able.quality_default.as_str()),
         Some(asked) => {
-            let known = able.qualities.iter().find(|label| *label == asked).map(String::as_str);
+            let known =
+                able.qualities.iter().find(|label| label.eq_ignore_ascii_case(asked)).map(String::as_str);
             known.ok_or(Reason::QualityUnsupported { asked, known: &able.qualities })
         }
     };

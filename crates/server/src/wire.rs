@@ -216,8 +216,8 @@ fn size(value: &RawValue, faults: &mut Faults) -> Option<Size> {
 
 fn quality(value: &RawValue, faults: &mut Faults) -> Option<String> {
     let text = read::text("quality", value, faults)?;
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    // Some vendors write their words in capitals.
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if (1..=QUALITY_CHARACTERS_MAX).contains(&text.len()) && text.bytes().all(allowed) {
         return Some(text.into_owned());
     }

@@ -134,7 +134,7 @@ impl Store {
 
     /// All lots, also those that are used or lost: by provider, what expires first in front.
     pub async fn lots(&self) -> Result<Vec<LotRecord>, StoreError> {
-        self.read(|connection| connection.query_all(LOTS, params![], record)).await
+        self.read(all_lots).await
     }
 
     /// What a provider may have charged already without our knowing.
@@ -160,7 +160,15 @@ impl Store {
     }
 }
 
-fn daily(connection: &dyn Sql, days: u32, now: Timestamp) -> Result<Vec<DailyCharges>, StoreError> {
+pub(crate) fn all_lots(connection: &dyn Sql) -> Result<Vec<LotRecord>, StoreError> {
+    connection.query_all(LOTS, params![], record)
+}
+
+pub(crate) fn daily(
+    connection: &dyn Sql,
+    days: u32,
+    now: Timestamp,
+) -> Result<Vec<DailyCharges>, StoreError> {
     let midnight = now.as_second() - now.as_second().rem_euclid(86_400);
     let today = Timestamp::from_second(midnight).expect("it lies a day before an instant at most");
     let since = today - SignedDuration::from_hours(24 * (i64::from(days.max(1)) - 1));

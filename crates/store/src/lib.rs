@@ -64,7 +64,7 @@ pub use deliveries::{Claimed, DeliveryEnd, DeliveryHold};
 pub use error::{Breach, StoreError};
 pub use feed_books::{FeedPart, FeedVersions, peek_feed_parts};
 pub use keys::{GrantsChange, KeyChange, KeyRecord, LimitsChange, NewKey, NewSecret};
-pub use learning::SettledCharge;
+pub use learning::{Experience, LookBack, SettledCharge, peek_experience};
 pub use ledger::adjust::Adjustment;
 pub use ledger::{
     AMOUNT_MAX, AttemptEnd, Conclusion, End, IDEMPOTENCY_HOURS, ListPrice, NewAttempt, NewRequest,

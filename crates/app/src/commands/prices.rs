@@ -225,7 +225,7 @@ fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> R
         .flexible("state");
     for (offer, quote) in rows {
         let quote = quote.as_ref();
-        let trust = quote.and_then(|quote| super::quote::weakest(&quote.lines));
+        let trust = quote.and_then(|quote| super::quote::trust(&quote.lines));
         unrecorded += usize::from(quote.is_some_and(|quote| quote.recorded_since.is_some()));
         table.row([
             named_with_tier(offer),
@@ -234,8 +234,8 @@ fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> R
             quote.map(|quote| format!("{} {}", quote.size, quote.quality)).unwrap_or_default(),
             quote.map_or_else(String::new, |quote| output::rounded(quote.expected_usd)),
             quote.map_or_else(String::new, |quote| output::rounded(quote.max_usd)),
-            trust.map(|line| line.confidence.replace('_', " ")).unwrap_or_default(),
-            trust.map_or_else(|| offer.provider.as_of.to_string(), |line| line.as_of.clone()),
+            trust.as_ref().map(|trust| trust.confidence.replace('_', " ")).unwrap_or_default(),
+            trust.map_or_else(|| offer.provider.as_of.to_string(), |trust| trust.as_of.to_owned()),
             state(offer, at),
         ]);
     }
@@ -303,7 +303,7 @@ fn default_picture(offer: &Offer, operation: Option<Operation>, at: Timestamp) -
 
 fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value {
     let lifecycle = &offer.model.lifecycle;
-    let trust = quote.and_then(|quote| super::quote::weakest(&quote.lines));
+    let trust = quote.and_then(|quote| super::quote::trust(&quote.lines));
     json!({
         "offer": offer.id.to_string(),
         "provider": offer.id.provider,
@@ -319,8 +319,8 @@ fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value
         "expected_usd": quote.map(|quote| quote.expected_usd),
         "max_usd": quote.map(|quote| quote.max_usd),
         "as_of": offer.provider.as_of,
-        "confidence": trust.map(|line| line.confidence),
-        "price_as_of": trust.map(|line| &line.as_of),
+        "confidence": trust.as_ref().map(|trust| trust.confidence),
+        "price_as_of": trust.map(|trust| trust.as_of),
         "recorded_since": quote.and_then(|quote| quote.recorded_since),
         "retired": offer.is_retired(at),
         "deprecated_on": lifecycle.deprecated_on,

@@ -1,7 +1,8 @@
 //! `gallerist quote`: the table of offers with their prices, offline.
 //!
-//! It plans with what the catalogue and the settings say and asks nobody: neither a provider nor a running
-//! gateway, whose measured latencies and breakers it therefore does not know.
+//! It plans with what the catalogue, the settings and the books say (what feeds told, credits that were bought, what
+//! past charges teach) and asks nobody: neither a provider nor a running gateway, whose measured latencies and
+//! breakers it therefore does not know.
 
 use super::prices::source::{self, FeedShown, PriceSource, shown};
 use crate::ask::{self, Ask};
@@ -13,13 +14,11 @@ use crate::words;
 use clap::Args;
 use gallerist_domain::{Grants, ImageRequest, Ticks};
 use gallerist_pricing::{Offer, ProviderSheet, offers, served_offers};
-use gallerist_routing::insight::NOTHING;
 use gallerist_routing::report::{BundleQuote, ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
 use gallerist_routing::unsold::draws_lines;
-use gallerist_routing::{HealthBook, NameBook, PlanContext, PlanError};
+use gallerist_routing::{HealthBook, Insight, NameBook, PlanContext, PlanError};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -74,7 +73,8 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
     }
     check_providers(&request, &config, &offered)?;
     let at = command.at.unwrap_or_else(Timestamp::now);
-    let report = report(&request, &offered, &config.names, at, command.all)
+    let insight = command.source.insight(&config, &offered);
+    let report = report(&request, (&offered, &insight), &config.names, at, command.all)
         .map_err(|failure| sold_elsewhere(&request, &config, &offered, at).unwrap_or(failure))?;
     if json {
         output::json(&QuoteShown { report: &report, feeds: shown(&config.feed_book) });
@@ -88,6 +88,9 @@ pub fn run(command: &QuoteCommand, json: bool) -> Result<()> {
         }
     }
     match report.offers.is_empty() {
+        true if command.all => {
+            Err(Failure::failed("no offer can make this").advise("change what the table names"))
+        }
         true => Err(Failure::failed("no offer can make this")
             .advise("change what the table names, or ask with --all")),
         false => Ok(()),
@@ -122,9 +125,11 @@ fn sold_elsewhere(
     for offer in all.iter().filter(|offer| target.speaks_of(offer)) {
         let sheet = &offer.provider;
         in_pixels |= !draws_lines(&offer.model);
-        let (list, text) = match sheet.serves.is_empty() {
-            true => (&mut priced, sheet.kind.clone()),
-            false => (&mut with_key, format!("{} ({})", sheet.kind, switch(sheet))),
+        let is_on = config.providers.iter().any(|one| one.kind == sheet.kind);
+        let (list, text) = match (sheet.serves.is_empty(), is_on) {
+            (true, _) => (&mut priced, sheet.kind.clone()),
+            (false, false) => (&mut with_key, format!("{} ({})", sheet.kind, switch(sheet))),
+            (false, true) => (&mut priced, offer.id.to_string()),
         };
         if !list.contains(&text) {
             list.push(text);
@@ -187,7 +192,7 @@ pub(super) fn unknown_provider(name: &str, known: Vec<String>) -> Failure {
 /// An unknown model, with the nearest names, or an unknown quality word.
 pub fn report(
     request: &ImageRequest,
-    offered: &[Offer],
+    (offered, insight): (&[Offer], &Insight),
     names: &NameBook,
     at: Timestamp,
     price_only: bool,
@@ -196,7 +201,7 @@ pub fn report(
     let context = PlanContext {
         offers: offered,
         health: &health,
-        insight: &NOTHING,
+        insight,
         names,
         grants: Grants::ALL,
         at,
@@ -377,7 +382,7 @@ fn offer_table(report: &QuoteReport, on: &BTreeSet<String>) -> Table {
     let chosen = report.offers.iter().position(|offer| mark_of(offer, on).is_empty());
     for (at, offer) in report.offers.iter().enumerate() {
         let mark = if Some(at) == chosen { "→" } else { mark_of(offer, on) };
-        let weakest = weakest(&offer.lines);
+        let trust = trust(&offer.lines);
         table.row([
             mark.to_owned(),
             offer.offer.clone(),
@@ -388,8 +393,8 @@ fn offer_table(report: &QuoteReport, on: &BTreeSet<String>) -> Table {
             output::rounded(offer.expected_usd),
             output::rounded(offer.max_usd),
             format!("{}.{} s", offer.latency_ms / 1_000, offer.latency_ms % 1_000 / 100),
-            weakest.map(|line| line.confidence.replace('_', " ")).unwrap_or_default(),
-            weakest.map(|line| line.as_of.clone()).unwrap_or_default(),
+            trust.as_ref().map(|trust| trust.confidence.replace('_', " ")).unwrap_or_default(),
+            trust.map(|trust| trust.as_of.to_owned()).unwrap_or_default(),
         ]);
     }
     table
@@ -458,9 +463,16 @@ pub(super) fn apart(bundle: &BundleQuote) -> String {
     text
 }
 
-/// The line that one should trust least: the least sure, and of those the one that was read first.
-pub(super) fn weakest(lines: &[LineQuote]) -> Option<&LineQuote> {
+/// How far to trust a price: as the least sure of its lines says, read when the oldest of them was.
+pub(super) struct Trust<'a> {
+    pub confidence: &'a str,
+    pub as_of: &'a str,
+}
+
+/// `None` where no line says anything.
+pub(super) fn trust(lines: &[LineQuote]) -> Option<Trust<'_>> {
     const ORDER: [&str; 4] = ["official", "third_party", "derived", "unverified"];
-    let sureness = |line: &&LineQuote| ORDER.iter().position(|word| *word == line.confidence);
-    lines.iter().max_by_key(|line| (sureness(line), Reverse(line.as_of.clone())))
+    let sureness = |word: &&str| ORDER.iter().position(|known| known == word);
+    let confidence = lines.iter().map(|line| line.confidence).max_by_key(sureness)?;
+    Some(Trust { confidence, as_of: lines.iter().map(|line| line.as_of.as_str()).min()? })
 }

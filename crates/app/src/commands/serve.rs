@@ -3,14 +3,13 @@
 //! Nothing that takes time stands before listening: the first keys are shown and the cheapest picture is
 //! quoted afterwards. The data directory says where the gateway listens, so that other commands find it.
 
-use super::quote;
 use crate::config::{Config, Environment, Place};
 use crate::failure::{Failure, Result};
 use crate::first_keys::{self, FirstKeys};
 use crate::gateway::{self, BROKEN_GRACE_MS, GRACE_MS, Gateway, SaidBy};
-use crate::{output, signals};
+use crate::{doubt, output, signals};
 use clap::Args;
-use gallerist_domain::{ImageRequest, ProjectId, QualityClass, Ticks};
+use gallerist_domain::{Grants, ImageRequest, ProjectId, QualityClass, Ticks};
 use gallerist_routing::report::OfferQuote;
 use gallerist_store::Store;
 use jiff::Timestamp;
@@ -203,7 +202,7 @@ fn announce(config: &Config, gateway: &Gateway, keys: &FirstKeys, cap: Option<Ti
         output::line(match &cheapest {
             Some(quote) => format!(
                 "  the cheapest standard picture costs {} now, at {} ({})",
-                output::rounded(quote.expected_usd),
+                doubt::with(output::rounded(quote.expected_usd), doubt_of(quote).as_ref()),
                 quote.offer,
                 quote.size
             ),
@@ -253,6 +252,11 @@ fn baseline_example(gateway: &Gateway) -> String {
     if standing.iter().any(|offer| offer == USUAL) { USUAL.to_owned() } else { middle.to_owned() }
 }
 
+/// What is to be known of the price of an offer.
+fn doubt_of(quote: &OfferQuote) -> Option<String> {
+    doubt::of_lines(&serde_json::to_value(&quote.lines).expect("plain data"), Timestamp::now())
+}
+
 fn cheapest(gateway: &Gateway) -> Option<OfferQuote> {
     standard_pictures(gateway).into_iter().next()
 }
@@ -263,6 +267,6 @@ fn standard_pictures(gateway: &Gateway) -> Vec<OfferQuote> {
     let mut request = ImageRequest::new("auto", "a picture of nothing in particular");
     // Whatever the settings make of `auto`.
     request.class = Some(QualityClass::Standard);
-    let report = quote::report(&request, &engine.market().offers, engine.names(), Timestamp::now(), false);
+    let report = engine.quotes(&request, Grants::ALL, None);
     report.map(|report| report.offers).unwrap_or_default()
 }

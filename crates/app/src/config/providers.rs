@@ -14,12 +14,8 @@ use std::path::Path;
 
 /// Every kind of the catalogue, as if it were configured; and what is configured under another name.
 pub fn everything(catalogue: &Catalogue, configured: &[ProviderSettings]) -> Vec<ConfiguredProvider> {
-    let kinds = catalogue.providers.iter().map(|sheet| (&sheet.kind, &sheet.kind));
-    let others = configured.iter().filter(|one| catalogue.provider(&one.name).is_none());
-    kinds
-        .chain(others.map(|one| (&one.name, &one.kind)))
-        .map(|(name, kind)| ConfiguredProvider::new(name, kind))
-        .collect()
+    let configured: Vec<_> = configured.iter().map(ProviderSettings::configured).collect();
+    gallerist_pricing::everything(catalogue, &configured)
 }
 
 /// The providers that are on, those of the file first. `kinds` are all that there are, also those whose prices

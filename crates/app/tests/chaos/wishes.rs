@@ -217,9 +217,14 @@ impl Answer {
                     self.retry_after.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
                 Verdict::Again(Duration::from_millis((seconds * 1_000).clamp(100, 2_000)))
             }
-            502 | 504 => {
+            502..=504 => {
                 let (charged, disputed) = (amount("charged_usd"), amount("disputed_usd"));
-                Verdict::Final(Outcome::Told { charged, disputed })
+                match self.status == 503 && (charged + disputed).is_zero() {
+                    // A full house and a store that is away end by themselves: only money that may have gone out is a
+                    // reason not to ask again.
+                    true => wrong("a wait that may not be waited for"),
+                    false => Verdict::Final(Outcome::Told { charged, disputed }),
+                }
             }
             _ => wrong("unexpected"),
         }

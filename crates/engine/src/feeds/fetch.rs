@@ -28,10 +28,20 @@ pub enum FetchFault {
     Unreachable(String),
     #[error("it answered {0}")]
     Status(u16),
+    #[error(
+        "it answered {0}, which sends elsewhere, and that is not followed: name the address that it leads to"
+    )]
+    Redirected(u16),
     #[error("its answer is larger than {0} bytes")]
     TooLarge(usize),
     #[error("the answer is no text")]
     NoText,
+}
+
+impl FetchFault {
+    fn of_status(status: u16) -> FetchFault {
+        if (300..400).contains(&status) { FetchFault::Redirected(status) } else { FetchFault::Status(status) }
+    }
 }
 
 /// What a feed calls its answer, to ask whether it is still the same.
@@ -90,7 +100,7 @@ impl Fetcher {
                 Ok(Fetched::New { body: words(&reply)?, validators })
             }
             304 => Ok(Fetched::Unchanged),
-            status => Err(FetchFault::Status(status)),
+            status => Err(FetchFault::of_status(status)),
         }
     }
 
@@ -118,7 +128,7 @@ impl Fetcher {
                     pages.extend([first, second]);
                 }
                 400 | 404 | 422 => {}
-                status => return Err(FetchFault::Status(status)),
+                status => return Err(FetchFault::of_status(status)),
             }
             if body.len() > feed.bytes_max {
                 return Err(FetchFault::TooLarge(feed.bytes_max));

@@ -257,8 +257,69 @@ fn an_aspect_admits_who_knows_only_ratios_and_says_the_pixels() {
     }
     request.size = aspect((16, 9), Some("2K"));
     let plan = planned(&request);
-    assert!(!plan.offers.is_empty());
-    assert!(plan.offers.iter().all(|planned| planned.resolved.facts.resolution == "2K"));
+    let words: Vec<&str> = plan.offers.iter().map(|planned| planned.resolved.facts.resolution).collect();
+    assert!(
+        words.contains(&"2K") && words.contains(&"2k"),
+        "each is sent its vendor's own spelling: {words:?}"
+    );
+    assert!(words.iter().all(|word| word.eq_ignore_ascii_case("2k")), "{words:?}");
+    let spelled = |word: &str| order(&ImageRequest { size: aspect((16, 9), Some(word)), ..ask("auto") });
+    assert_eq!(spelled("2K"), spelled("2k"));
+}
+
+/// What has a price alone is priced at the region or plan that is asked for; an account has its own.
+#[test]
+fn a_region_prices_what_has_one_and_leaves_out_accounts_of_others() {
+    let catalogue = gallerist_pricing::Catalogue::embedded();
+    let mut accounts = gallerist_pricing::everything(&catalogue, &[]);
+    let own = accounts.iter_mut().find(|account| account.kind == "azure").expect("it is in the catalogue");
+    own.region = "datazone".to_owned();
+    let offers = gallerist_pricing::offers(&catalogue, &accounts);
+    let health = crate::HealthBook::new(offers.len());
+    let of = |request: &ImageRequest| {
+        let context = crate::PlanContext {
+            offers: &offers,
+            health: &health,
+            price_only: true,
+            ..crate::testing::context(now())
+        };
+        let plan = crate::plan(request, context).expect("a known name");
+        let prices: Vec<_> = plan.offers.iter().map(|planned| planned.quote.expected).collect();
+        let why: Vec<_> = plan.excluded().map(|out| (out.reason.code(), out.change())).collect();
+        (prices, why)
+    };
+    let at = |model: &str, region: Option<&str>| {
+        of(&ImageRequest {
+            region: region.map(str::to_owned),
+            class: Some(QualityClass::Draft),
+            ..ask(model)
+        })
+    };
+    let (prices, why) = at("gpu-cloud/sdxl#serverless", None);
+    assert!(prices.is_empty() && why[0].0 == "price_unknown", "{why:?}");
+    let known = why[0].1.strip_prefix("set gallerist.region to ").expect("it names the regions");
+    let priced =
+        known.split(" or ").filter(|region| at("gpu-cloud/sdxl#serverless", Some(region)).0.len() == 1);
+    assert!(priced.count() > 1, "{known}");
+    let (prices, why) = at("gpu-cloud/sdxl#serverless", Some("moon"));
+    assert!(prices.is_empty() && why[0].0 == "region_unavailable", "{why:?}");
+    // The account's region counts, asked for or not; another one is not this account's.
+    assert_eq!(at("azure/gpt-image-2", None).0, at("azure/gpt-image-2", Some("datazone")).0);
+    let (prices, why) = at("azure/gpt-image-2", Some("global"));
+    assert!(
+        prices.is_empty() && why[0] == ("region_unavailable", "leave out gallerist.region".to_owned()),
+        "{why:?}"
+    );
+}
+
+#[test]
+fn capitals_of_a_vendors_word_are_nobodys_mistake() {
+    let label = |word: &str| {
+        let request = ImageRequest { quality: Some(word.to_owned()), ..ask("openai/gpt-image-2") };
+        planned(&request).offers.first().map(|planned| planned.resolved.facts.quality.to_owned())
+    };
+    assert_eq!([label("high"), label("HIGH")], [Some("high".to_owned()), Some("high".to_owned())]);
+    assert_eq!(label("hgh"), None);
 }
 
 #[test]

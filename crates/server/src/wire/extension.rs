@@ -23,13 +23,14 @@ pub(super) const PARTS_MAX: usize = 16;
 const PROVIDERS_MAX: usize = 64;
 const NAME_CHARACTERS_MAX: usize = 64;
 /// The members of the object.
-pub(super) const KNOWN: [&str; 20] = [
+pub(super) const KNOWN: [&str; 21] = [
     "tags",
     "objective",
     "max_cost_usd",
     "max_latency_ms",
     "providers",
     "tier",
+    "region",
     "class",
     "seed",
     "steps",
@@ -94,6 +95,10 @@ fn read_choice(name: &str, value: &RawValue, request: &mut ImageRequest, faults:
             let words = TierChoice::words();
             let tier = read::word("gallerist.tier", value, TierChoice::from_word, &words, faults);
             request.tier = tier.unwrap_or(TierChoice::Auto);
+        }
+        "region" => {
+            let text = read::label("gallerist.region", value, NAME_CHARACTERS_MAX, faults);
+            request.region = text.filter(|text| !text.is_empty());
         }
         "tags" => request.tags = tags(value, faults),
         "class" => {

@@ -2,9 +2,13 @@
 //! of these books, also where the settings at hand name no feed. They look, and change nothing.
 
 use crate::config::{Config, Environment, Place};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output;
+use gallerist_engine::insight::{look_back, taught};
+use gallerist_pricing::Offer;
 use gallerist_pricing::feed::FeedBook;
+use gallerist_routing::Insight;
+use gallerist_store::peek_experience;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -14,7 +18,7 @@ const NAMES_MAX: usize = 4;
 /// Flags of the commands that show prices.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PriceSource {
-    /// Leave out what price feeds told the gateway of these books
+    /// Leave out what the gateway of these books was told by price feeds, and what its books teach
     #[arg(long)]
     catalogue_only: bool,
     #[command(flatten)]
@@ -30,6 +34,25 @@ impl PriceSource {
         let config = Config::load_to_read(&self.place, &Environment::of_process(), self.catalogue_only)?;
         output::notes(&config.remarks);
         Ok(config)
+    }
+}
+
+impl PriceSource {
+    /// What the books teach about these offers, for their order: credits that were bought, and what past charges tell.
+    /// Nothing where there are no books.
+    pub fn insight(&self, config: &Config, offers: &[Offer]) -> Insight {
+        if self.catalogue_only {
+            return Insight::default();
+        }
+        let (back, now) = (look_back(offers), Timestamp::now());
+        match peek_experience(&config.data_dir, config.store_url.as_ref(), &back, now) {
+            Ok(experience) => taught(&experience.unwrap_or_default(), offers, now),
+            Err(error) => {
+                let failure = Failure::because("what the books teach cannot be read", &error);
+                output::remark(&format!("{}; offers are ordered without it", failure.message));
+                Insight::default()
+            }
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use gallerist_pricing::feed::{FeedBook, Told};
 use gallerist_store::Store;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Times that what feeds told is taken anew because a gateway was faster.
 const TRIES_MAX: u32 = 8;
@@ -67,17 +68,22 @@ pub fn run(command: &SyncCommand, as_json: bool) -> Result<()> {
 
 /// What every feed told is shown before one that told nothing makes the command fail.
 fn silent(told: &[Value]) -> Result<()> {
-    let nothing = |row: &&Value| {
-        row["decision"] == "unreachable" || row["decision"] == "unreadable" && row["line"] == ""
-    };
-    let faults: Vec<String> = told
-        .iter()
-        .filter(nothing)
-        .map(|row| {
-            let text = |name: &str| row[name].as_str().unwrap_or_default();
-            format!("the feed {} is {}: {}", text("feed"), text("decision"), text("why"))
-        })
-        .collect();
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let mut faults: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for row in told {
+        let decision = text(row, "decision");
+        let fault = faults.entry(text(row, "feed")).or_insert_with(|| Some(String::new()));
+        match decision.as_str() {
+            "unreachable" | "unreadable" => {
+                if let Some(why) = fault.as_mut().filter(|why| why.is_empty()) {
+                    *why = format!("the feed {} is {decision}: {}", text(row, "feed"), text(row, "why"));
+                }
+            }
+            "stale" => {}
+            _ => *fault = None,
+        }
+    }
+    let faults: Vec<String> = faults.into_values().flatten().filter(|why| !why.is_empty()).collect();
     if faults.is_empty() {
         return Ok(());
     }
@@ -147,8 +153,13 @@ async fn tell(
     let mut feeds = config.feeds.clone();
     feeds.retain(|feed| asked(&feed.rules.name));
     if feeds.is_empty() {
-        return Err(Failure::usage("no such feeds are configured")
-            .advise("add [[feeds]] to the settings; docs/pricing.md has an example"));
+        let names: Vec<&str> = config.feeds.iter().map(|feed| feed.rules.name.as_str()).collect();
+        return Err(match (&command.feed, names.is_empty()) {
+            (Some(name), false) => Failure::usage(format!("there is no feed {name:?}"))
+                .advise(format!("--feed with {}", names.join(" or "))),
+            _ => Failure::usage("no feeds are configured")
+                .advise("add [[feeds]] to the settings; docs/pricing.md has an example"),
+        });
     }
     // A list may speak of more than can be ordered.
     let base = config.whole_base()?;
