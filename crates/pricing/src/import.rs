@@ -1,18 +1,26 @@
 //! Other people's price lists, read into neutral rows: for each entry exact prices, or why there are none.
 //!
 //! One file a format reads the words of its list; [`compare`] holds the rows against our catalogue and finds
-//! mistaken units; [`write`] makes catalogue files of what is sound. Figures are read from their digits. This
-//! room opens no file and refuses to guess: what it does not understand of an entry is said beside it.
+//! mistaken units; [`write`] makes catalogue files of what is sound, and [`plan`] tells beforehand what of it would
+//! be new. Figures are read from their digits. This room opens no file and refuses to guess: what it does not
+//! understand of an entry is said beside it.
 
 pub mod compare;
+mod draft;
+mod form;
 pub(crate) mod json;
+mod known;
 mod litellm;
 mod openrouter;
+pub mod plan;
 mod portkey;
 pub mod write;
 
+pub use form::NotAList;
+
 use gallerist_domain::{Decimal, Meter, Price, Size, Ticks};
 use jiff::civil::Date;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Pixels of a megapixel where a host counts whole ones of 1024 × 1024.
@@ -73,9 +81,22 @@ pub struct Row {
     pub field: String,
     /// What the list books for a whole picture where nobody counted its tokens; not added to them.
     pub typical: bool,
+    /// Qualities that the list prices in rows of their own, where this one names none: it is not their price.
+    pub besides: BTreeSet<String>,
 }
 
 impl Row {
+    /// One at its face: of what the meter counts, and of nothing else.
+    fn new(meter: Meter, price: Price, key: Key, field: &str) -> Row {
+        let (field, besides) = (field.to_owned(), BTreeSet::new());
+        Row { meter, price, round_up: 1, key, field, typical: false, besides }
+    }
+
+    /// Whether it is the price of a whole picture, or of its pixels.
+    pub fn of_picture(&self) -> bool {
+        matches!(self.meter, Meter::Images | Meter::OutputPixels)
+    }
+
     /// The price of one picture of this many pixels, where that is what the row prices.
     pub fn picture(&self, pixels: i64) -> Option<Ticks> {
         let quantity = match self.meter {
@@ -141,12 +162,19 @@ pub enum Reason {
     OpaqueKey(String),
     #[error("it makes no pictures")]
     NoPictures,
+    #[error("{field} is negative: {text}")]
+    Negative { field: String, text: String },
+    #[error("{field} is not a number: {text}")]
+    NotANumber { field: String, text: String },
     #[error("{field} is {text}, which is no amount that can be held exactly")]
-    Unreadable { field: String, text: String },
+    TooFine { field: String, text: String },
+    #[error("currency is {0}, not USD")]
+    Currency(String),
     #[error("{0} is a price that this reader does not know")]
     UnknownField(String),
-    #[error("the entry is not of the form that the list has")]
-    Malformed,
+    /// A field that every entry has is missing or is something else; names it.
+    #[error("{0}")]
+    Malformed(String),
 }
 
 impl Reason {
@@ -159,37 +187,51 @@ impl Reason {
             Reason::Retired(_) => "retired",
             Reason::OpaqueKey(_) => "opaque_key",
             Reason::NoPictures => "no_pictures",
-            Reason::Unreadable { .. } => "unreadable",
+            Reason::Negative { .. } | Reason::NotANumber { .. } | Reason::TooFine { .. } => "unreadable",
+            Reason::Currency(_) => "currency",
             Reason::UnknownField(_) => "unknown_field",
-            Reason::Malformed => "malformed",
+            Reason::Malformed(_) => "malformed",
         }
     }
-}
-
-/// The text is no list of this format at all.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is no price list in the format {format}: {detail}")]
-pub struct NotAList {
-    pub format: &'static str,
-    pub detail: String,
 }
 
 /// Reads a whole list. `provider` is whose prices they are, where the list itself does not say (Portkey has a
 /// file a provider); what is retired on `today` has no price.
 ///
 /// # Errors
-/// When the text as a whole is not of this format; single entries that are not are listed as such.
+/// When the text as a whole is not of this format, or no entry of it can be understood; single entries that cannot
+/// be are listed as such.
 pub fn read(format: Format, text: &str, provider: &str, today: Date) -> Result<Vec<Entry>, NotAList> {
     let entries = match format {
         Format::Litellm => litellm::read(text, today),
         Format::Openrouter => openrouter::read(text),
         Format::Portkey => portkey::read(text, provider),
     };
-    entries.map_err(|error| NotAList { format: format.name(), detail: error.to_string() })
+    let mut entries =
+        entries.and_then(form::understood).map_err(|detail| NotAList::of(format, text, detail))?;
+    tell_apart(&mut entries);
+    Ok(entries)
 }
 
-/// Our kind of a provider as the lists name them.
-fn kind_of(provider: &str) -> Option<String> {
+/// Tells each price that names no quality which qualities of its model the list prices in rows of their own.
+fn tell_apart(entries: &mut [Entry]) {
+    let mut named: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for entry in entries.iter() {
+        let qualities = entry.rows().iter().filter(|row| row.of_picture());
+        let of_model = named.entry((entry.provider.clone(), entry.model.clone())).or_default();
+        of_model.extend(qualities.filter_map(|row| row.key.quality.clone()));
+    }
+    for entry in entries {
+        let Some(qualities) = named.get(&(entry.provider.clone(), entry.model.clone())) else { continue };
+        let Verdict::Priced(rows) = &mut entry.verdict else { continue };
+        for row in rows.iter_mut().filter(|row| row.of_picture() && row.key.quality.is_none()) {
+            row.besides = qualities.clone();
+        }
+    }
+}
+
+/// Our kind of a provider as the lists name them; `None` where they name one that we have no prices of.
+pub fn kind_of(provider: &str) -> Option<String> {
     let kind = match provider {
         "black_forest_labs" => "bfl",
         "fal_ai" | "fal-ai" => "fal",
@@ -197,12 +239,16 @@ fn kind_of(provider: &str) -> Option<String> {
         "gemini" | "google" | "vertex_ai" | "vertex-ai" | "vertex_ai-language-models" => "google",
         "dashscope" | "qwencloud" | "qwen_ai_platform" => "qwen",
         "azure-openai" => "azure",
+        "mistral-ai" => "mistral",
+        "open-ai" => "openai",
+        "workers-ai" => "cloudflare",
         "stability-ai" => "stability",
         "together-ai" | "together_ai" => "together",
         "recraft-ai" => "recraft",
         "x-ai" => "xai",
-        "azure" | "bedrock" | "openai" | "openrouter" | "recraft" | "replicate" | "stability"
-        | "together" | "xai" | "runware" | "ideogram" => provider,
+        "azure" | "bedrock" | "bfl" | "cloudflare" | "fal" | "fireworks" | "ideogram" | "mistral"
+        | "openai" | "openrouter" | "qwen" | "recraft" | "replicate" | "runware" | "stability"
+        | "together" | "xai" => provider,
         _ => return None,
     };
     Some(kind.to_owned())

@@ -6,6 +6,7 @@
 mod agreement;
 mod demo;
 mod gateway;
+mod imports;
 mod interrupted;
 mod log;
 mod offline;

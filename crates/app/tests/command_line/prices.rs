@@ -1,53 +1,8 @@
-//! Prices from elsewhere: lists that are imported, feeds that are polled.
+//! Prices from elsewhere: feeds that are polled.
 
 use crate::support::{Running, gallerist, http, run};
 use serde_json::{Value, json};
 use std::path::Path;
-
-const LIST: &str = r#"{
-    "black_forest_labs/flux-pro-1.1": {"litellm_provider": "black_forest_labs", "mode": "image_generation", "output_cost_per_image": 0.05},
-    "black_forest_labs/flux-dev": {"litellm_provider": "black_forest_labs", "mode": "image_generation", "output_cost_per_image": 2.5},
-    "aiml/paint": {"litellm_provider": "aiml", "mode": "image_generation", "output_cost_per_image": 5e-03},
-    "aiml/free": {"litellm_provider": "aiml", "mode": "image_generation"}}"#;
-
-fn import(home: &Path, arguments: &[&str]) -> Value {
-    std::fs::write(home.join("list.json"), LIST).unwrap();
-    let list = ["prices", "import", "list.json", "--format", "litellm", "--json"];
-    run(gallerist(home).args(list).args(arguments)).json()
-}
-
-#[test]
-fn a_foreign_list_is_compared_without_writing_anything() {
-    let home = tempfile::tempdir().unwrap();
-    let report = import(home.path(), &["--compare", "--at", "2026-11-25"]);
-    assert_eq!(report["entries"].as_array().unwrap().len(), 4);
-    let of = |entry: &str| {
-        let findings = report["findings"].as_array().unwrap();
-        findings.iter().find(|finding| finding["entry"] == entry).unwrap().clone()
-    };
-    let dearer = of("black_forest_labs/flux-pro-1.1");
-    assert_eq!((&dearer["standing"], &dearer["percent"]), (&json!("dearer"), &json!("+25.00")));
-    assert_eq!(of("black_forest_labs/flux-dev")["standing"], "held");
-    assert_eq!(of("aiml/paint")["standing"], "only_there");
-    assert_eq!(of("aiml/free")["standing"], "unpriced");
-}
-
-#[test]
-fn an_import_says_what_it_would_write_and_writes_a_sound_catalogue() {
-    let home = tempfile::tempdir().unwrap();
-    let would = import(home.path(), &["--prefer-imported"]);
-    assert_eq!(would["written"], false);
-    assert!(!home.path().join("made").exists());
-    let written = import(home.path(), &["--prefer-imported", "--write", "made"]);
-    assert_eq!(would["entries"], written["entries"]);
-    assert_eq!(written["entries"], json!(["aiml/paint", "black_forest_labs/flux-pro-1.1"]));
-    assert_eq!(written["files"], json!(["litellm-aiml.toml", "litellm-black-forest-labs.toml"]));
-    assert_eq!(run(gallerist(home.path()).args(["prices", "check", "made"])).code, 0);
-    std::fs::write(home.path().join("settings.toml"), "catalogue_dir = \"made\"\n").unwrap();
-    let show = ["prices", "show", "litellm-aiml/paint", "--config", "settings.toml"];
-    let shown = run(gallerist(home.path()).args(show));
-    assert!(shown.out.contains("0.005"), "{}{}", shown.out, shown.err);
-}
 
 fn sync(home: &Path, arguments: &[&str]) -> Value {
     let told =

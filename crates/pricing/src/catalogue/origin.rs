@@ -55,6 +55,18 @@ impl Origin {
         Catalogue::read(&files, digest)
     }
 
+    /// As [`Origin::whole`] would be if these files, by name and text, were in the directory too.
+    ///
+    /// # Errors
+    /// As [`Origin::whole`].
+    pub fn whole_with(&self, added: &[(String, String)]) -> Result<Catalogue, Vec<Mistake>> {
+        let (mut files, _) = self.files()?;
+        files.retain(|(name, _)| added.iter().all(|(other, _)| other != name));
+        files.extend_from_slice(added);
+        files.sort();
+        Catalogue::from_files(files)
+    }
+
     /// The kinds that the gateway can order from, and every file of the directory.
     ///
     /// # Errors

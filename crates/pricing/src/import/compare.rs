@@ -1,18 +1,15 @@
 //! A foreign list against our catalogue: same, cheaper, dearer, unknown here, only here; and mistaken units.
 //!
-//! Like is compared with like: a rate with the line of the same meter, a picture with our quote of that picture
-//! without its prompt, both before what a reseller adds. A figure that is about 100, 1,000 or 10^6 times what
-//! is known is taken for cents, thousands or millions and held, and so is anything else ten times off: nothing
+//! Which of our prices a row is held against is [`super::known`]'s. A figure that is about 100, 1,000 or 10^6 times
+//! what is known is taken for cents, thousands or millions and held, and so is anything else ten times off: nothing
 //! that is held is ever written.
 
-use super::{Entry, Key, Row, Verdict};
+pub(crate) use super::known::line_of;
+use super::known::{Known, trust, worth};
+use super::{Entry, Row, Verdict};
 use crate::catalogue::{Catalogue, ModelSheet};
 use crate::changes::{moved, percent};
-use crate::facts::Facts;
-use crate::quote::quote;
-use crate::sheet::{Confidence, PriceLine};
-use gallerist_domain::id::STANDARD_TIER;
-use gallerist_domain::{ImageCall, Meter, Operation, Price, Size, Sizes, Ticks};
+use gallerist_domain::{Meter, Price, Ticks};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -25,6 +22,8 @@ pub enum Standing {
     Held,
     Dearer,
     Cheaper,
+    /// Within what our sources leave open: no news.
+    Within,
     Same,
     /// We know the model, and cannot say what ours costs there.
     NotComparable,
@@ -37,10 +36,11 @@ pub enum Standing {
 }
 
 impl Standing {
-    pub const ALL: [Standing; 8] = [
+    pub const ALL: [Standing; 9] = [
         Standing::Held,
         Standing::Dearer,
         Standing::Cheaper,
+        Standing::Within,
         Standing::Same,
         Standing::NotComparable,
         Standing::OnlyThere,
@@ -53,6 +53,7 @@ impl Standing {
             Standing::Held => "held",
             Standing::Dearer => "dearer",
             Standing::Cheaper => "cheaper",
+            Standing::Within => "within",
             Standing::Same => "same",
             Standing::NotComparable => "not comparable",
             Standing::OnlyThere => "only there",
@@ -74,7 +75,7 @@ pub struct Finding {
     pub what: String,
     pub meter: Option<Meter>,
     pub list_usd: Option<Ticks>,
-    /// Base units of the meter that `list_usd` buys.
+    /// Base units of the meter that `list_usd` buys; `ours_per` is the same where there is one.
     pub list_per: Option<i64>,
     pub ours_usd: Option<Ticks>,
     pub ours_per: Option<i64>,
@@ -82,6 +83,9 @@ pub struct Finding {
     pub percent: Option<String>,
     /// The worst confidence among our lines behind the figure.
     pub ours_confidence: Option<&'static str>,
+    /// The worst behind the picture that our model makes where nothing is asked for: whether the model as a whole
+    /// is priced from official sources.
+    pub offer_confidence: Option<&'static str>,
     pub why: Option<String>,
 }
 
@@ -92,11 +96,11 @@ pub fn compare(entries: &[Entry], catalogue: &Catalogue, at: Timestamp) -> Vec<F
     for entry in entries {
         let ours = ours(entry, catalogue);
         if let Some(model) = ours {
-            seen.insert((entry.kind.clone().unwrap_or_default(), model.id.clone()));
+            seen.insert((kind(entry).to_owned(), model.id.clone()));
         }
         match &entry.verdict {
             Verdict::Unpriced(reason) => {
-                let blank = Finding::blank(Standing::Unpriced, entry, ours);
+                let blank = Finding::blank(Standing::Unpriced, entry, ours, at);
                 findings.push(Finding { why: Some(reason.to_string()), ..blank });
             }
             Verdict::Priced(rows) => {
@@ -104,7 +108,7 @@ pub fn compare(entries: &[Entry], catalogue: &Catalogue, at: Timestamp) -> Vec<F
             }
         }
     }
-    let kinds: BTreeSet<&str> = entries.iter().filter_map(|entry| entry.kind.as_deref()).collect();
+    let kinds: BTreeSet<&str> = entries.iter().map(kind).collect();
     for provider in catalogue.providers.iter().filter(|provider| kinds.contains(provider.kind.as_str())) {
         let missing =
             provider.models.iter().filter(|model| !seen.contains(&(provider.kind.clone(), model.id.clone())));
@@ -113,9 +117,14 @@ pub fn compare(entries: &[Entry], catalogue: &Catalogue, at: Timestamp) -> Vec<F
     findings
 }
 
+/// Our kind of an entry's provider, which may bear our name for it.
+fn kind(entry: &Entry) -> &str {
+    entry.kind.as_deref().unwrap_or(&entry.provider)
+}
+
 /// The model of ours that an entry speaks of.
 pub fn ours<'c>(entry: &Entry, catalogue: &'c Catalogue) -> Option<&'c ModelSheet> {
-    let provider = catalogue.provider(entry.kind.as_deref()?)?;
+    let provider = catalogue.provider(kind(entry))?;
     let named = |model: &ModelSheet| {
         model.upstream == entry.model
             || model.is_named(&entry.model)
@@ -138,17 +147,17 @@ fn finding(
     catalogue: &Catalogue,
     at: Timestamp,
 ) -> Finding {
-    let blank = Finding::of_row(entry, row, ours);
+    let blank = Finding::of_row(entry, row, ours, at);
     let Some(model) = ours else {
-        let known = elsewhere(entry, catalogue).filter_map(|model| Known::of(model, row, at).ok());
-        let mut known = known.filter(|known| suspicion(known.list, known.ours).is_some()).peekable();
+        let blank = Finding { standing: Standing::OnlyThere, ..blank };
+        let known: Vec<Known> =
+            elsewhere(entry, catalogue).filter_map(|model| Known::of(model, row, at).ok()).collect();
         // One host may sell at another price; a wrong unit is wrong against all of them.
-        let all = elsewhere(entry, catalogue).filter(|model| Known::of(model, row, at).is_ok()).count();
-        return match known.peek().cloned() {
-            Some(first) if known.count() == all => {
-                Finding { standing: Standing::OnlyThere, ..blank }.held(&first)
+        return match known.first() {
+            Some(first) if known.iter().all(|known| suspicion(known.list, known.ours).is_some()) => {
+                blank.held(first)
             }
-            _ => Finding { standing: Standing::OnlyThere, ..blank },
+            _ => blank,
         };
     };
     let known = match Known::of(model, row, at) {
@@ -168,20 +177,26 @@ fn finding(
     if suspicion(known.list, known.ours).is_some() {
         return finding.held(&known);
     }
+    let open = known.left_open();
     let standing = match moved {
         _ if known.agrees() => Standing::Same,
+        _ if open.is_some() => Standing::Within,
         Some(..0) => Standing::Cheaper,
         Some(0) if worth(known.list, known.ours) < worth(known.ours, known.list) => Standing::Cheaper,
         Some(_) => Standing::Dearer,
         None => Standing::NotComparable,
     };
-    Finding { standing, why: known.left_open(), ..finding }
+    let open = open.filter(|_| standing == Standing::Within);
+    let why: Vec<String> = known.apart.into_iter().chain(open).collect();
+    Finding { standing, why: (!why.is_empty()).then(|| why.join("; ")), ..finding }
 }
 
 impl Finding {
-    fn blank(standing: Standing, entry: &Entry, ours: Option<&ModelSheet>) -> Finding {
-        let kind = entry.kind.as_deref().unwrap_or_default();
-        Finding::about(standing, entry.id.clone(), ours.map(|model| format!("{kind}/{}", model.id)))
+    fn blank(standing: Standing, entry: &Entry, ours: Option<&ModelSheet>, at: Timestamp) -> Finding {
+        let kind = kind(entry);
+        let offer = ours.map(|model| format!("{kind}/{}", model.id));
+        let offer_confidence = ours.and_then(|model| trust(model, at)).map(|trust| trust.as_str());
+        Finding { offer_confidence, ..Finding::about(standing, entry.id.clone(), offer) }
     }
 
     /// A finding without any figures.
@@ -198,17 +213,18 @@ impl Finding {
             ours_per: None,
             percent: None,
             ours_confidence: None,
+            offer_confidence: None,
             why: None,
         }
     }
 
-    fn of_row(entry: &Entry, row: &Row, ours: Option<&ModelSheet>) -> Finding {
+    fn of_row(entry: &Entry, row: &Row, ours: Option<&ModelSheet>, at: Timestamp) -> Finding {
         Finding {
             what: format!("{} {}", row.field, row.key).trim_end().to_owned(),
             meter: Some(row.meter),
             list_usd: Some(row.price.amount),
             list_per: Some(row.price.per),
-            ..Finding::blank(Standing::NotComparable, entry, ours)
+            ..Finding::blank(Standing::NotComparable, entry, ours, at)
         }
     }
 
@@ -221,201 +237,6 @@ impl Finding {
         let why = suspicion(known.list, known.ours);
         Finding { standing: Standing::Held, why, ..self }
     }
-}
-
-/// A price of the list and ours, per the same thing.
-#[derive(Clone, Debug)]
-struct Known {
-    list: Price,
-    ours: Price,
-    confidence: Confidence,
-    /// How far the figures may lie apart only because one of them is rounded.
-    rounding: Ticks,
-    /// The least that a picture of ours may cost, where our sources leave that open.
-    open_from: Option<Ticks>,
-}
-
-impl Known {
-    fn of(model: &ModelSheet, row: &Row, at: Timestamp) -> Result<Known, String> {
-        let call = probe(model, &row.key)?;
-        if matches!(row.meter, Meter::Images | Meter::OutputPixels) {
-            picture(model, row, &call, at)
-        } else {
-            rate(model, row, &call, at)
-        }
-    }
-
-    /// Why the list's lower figure is no news: it is one of those that our sources tell.
-    fn left_open(&self) -> Option<String> {
-        let from = self.open_from?;
-        let known =
-            worth(self.list, self.ours) >= i128::from(from.get()) && self.list.amount < self.ours.amount;
-        known.then(|| format!("ours leaves {from} to {} open, and expects the higher", self.ours.amount))
-    }
-
-    /// Whether they are the same but for rounding.
-    fn agrees(&self) -> bool {
-        let (list, ours) = (worth(self.list, self.ours), worth(self.ours, self.list));
-        (list - ours).abs() <= i128::from(self.rounding.get())
-    }
-}
-
-/// Half of what the last digit of the list's figure stands for, where it is a rounded one: a picture beside our
-/// estimate of its tokens, or a price per pixel of so many digits that it was divided.
-fn rounding(row: &Row, pixels: i64, estimated: bool) -> Ticks {
-    let amount = row.price.amount.get();
-    let mut unit = 1i64;
-    while amount != 0 && amount % (unit * 10) == 0 {
-        unit *= 10;
-    }
-    match row.meter {
-        Meter::Images if estimated => Ticks::new(unit / 2),
-        Meter::OutputPixels if row.round_up == 1 && amount / unit >= 100_000 => {
-            Ticks::new(unit).scaled(pixels, row.price.per.saturating_mul(2)).unwrap_or(Ticks::ZERO)
-        }
-        _ => Ticks::ZERO,
-    }
-}
-
-/// The line of ours that a row is the price of, and the row's price in base units of its meter: of the same
-/// meter, without anything that a tier or a conversion does to it.
-pub(crate) fn line_of<'m>(
-    model: &'m ModelSheet,
-    row: &Row,
-    at: Timestamp,
-) -> Result<(&'m PriceLine, Price), String> {
-    if row.key.tier.is_some() {
-        return Err("tiers are factors of ours".to_owned());
-    }
-    let call = probe(model, &row.key)?;
-    let facts = Facts::of(&call);
-    let line = line_at(model, row, &facts, at)?;
-    if row.meter == Meter::Images {
-        // The price of a picture is that of a line only where no other line adds to it.
-        let quote = quote(&model.sheet, &facts, at).map_err(|unpriced| unpriced.to_string())?;
-        let mut others = quote.lines.iter().map(|priced| priced.line).filter(|line| !is_of_prompt(line));
-        if others.any(|other| other.id != line.id) {
-            return Err("ours is the sum of several lines".to_owned());
-        }
-    }
-    Ok((line, list_price(row)))
-}
-
-fn line_at<'m>(
-    model: &'m ModelSheet,
-    row: &Row,
-    facts: &Facts<'_>,
-    at: Timestamp,
-) -> Result<&'m PriceLine, String> {
-    let mut lines = model.sheet.lines.iter().filter(|line| line.meter == row.meter);
-    let line = lines.find(|line| line.period.contains(at) && line.when.matches(facts, at));
-    line.ok_or_else(|| format!("ours has no price of {}", row.meter.name()))
-}
-
-/// Ours is per base units (microseconds, say), the list's per what people count.
-fn list_price(row: &Row) -> Price {
-    Price { per: row.price.per.saturating_mul(row.meter.base_units_per_unit()), ..row.price }
-}
-
-/// A rate against the line of the same meter.
-fn rate(model: &ModelSheet, row: &Row, call: &ImageCall, at: Timestamp) -> Result<Known, String> {
-    let facts = Facts::of(call);
-    let line = line_at(model, row, &facts, at)?;
-    let tiered = model.sheet.factors.iter().filter(|factor| {
-        let of_tiers = factor.when.terms().is_some_and(|terms| !terms.tiers.is_empty());
-        of_tiers && factor.period.contains(at) && factor.when.matches(&facts, at)
-    });
-    let mut ours = line.price_expected;
-    for factor in tiered {
-        let too_large = || "ours is beyond what an amount can hold".to_owned();
-        ours.amount = Ticks::new(ours.amount.get().checked_mul(factor.numerator_max).ok_or_else(too_large)?);
-        ours.per = ours.per.checked_mul(factor.denominator).ok_or_else(too_large)?;
-    }
-    Ok(Known {
-        list: list_price(row),
-        ours,
-        confidence: line.source.confidence,
-        rounding: Ticks::ZERO,
-        open_from: None,
-    })
-}
-
-/// A picture against our quote of it, without the prompt.
-fn picture(model: &ModelSheet, row: &Row, call: &ImageCall, at: Timestamp) -> Result<Known, String> {
-    let facts = Facts::of(call);
-    let quote = quote(&model.sheet, &facts, at).map_err(|unpriced| unpriced.to_string())?;
-    let list =
-        row.picture(facts.size.pixels()).ok_or("the list's figure is beyond what an amount can hold")?;
-    let of_picture = quote.lines.iter().filter(|priced| !is_of_prompt(priced.line));
-    let (mut ours, mut least) = (Ticks::ZERO, Ticks::ZERO);
-    let (mut confidence, mut estimated) = (Confidence::Official, false);
-    for priced in of_picture {
-        // Without factors: the list has no fee of a reseller in it.
-        let sum = |so_far: Ticks, price: Price, quantity: i64| {
-            let amount = price.times(quantity).and_then(|amount| so_far.checked_add(amount));
-            amount.ok_or("ours is beyond what an amount can hold")
-        };
-        ours = sum(ours, priced.line.price_expected, priced.quantity.expected)?;
-        least = sum(least, priced.line.price, priced.quantity.min)?;
-        confidence = confidence.max(priced.line.source.confidence);
-        estimated |= priced.line.meter.is_tokens();
-    }
-    let per = |amount| Price { amount, per: 1 };
-    Ok(Known {
-        list: per(list),
-        ours: per(ours),
-        confidence,
-        rounding: rounding(row, facts.size.pixels(), estimated),
-        open_from: (least < ours).then_some(least),
-    })
-}
-
-fn is_of_prompt(line: &PriceLine) -> bool {
-    matches!(line.meter, Meter::TextInputTokens | Meter::TextInputCachedTokens | Meter::ThinkingTokens)
-        || matches!(line.meter, Meter::InputImages | Meter::ImageInputTokens | Meter::InputPixels)
-}
-
-/// The call whose price the key means, with every default of the model.
-fn probe(model: &ModelSheet, key: &Key) -> Result<ImageCall, String> {
-    let shape = &model.capabilities;
-    let wanted = key.size.unwrap_or(shape.size_default);
-    let mut call = ImageCall::example(&model.upstream, wanted);
-    call.prompt = String::new();
-    call.output_format = shape.format_default;
-    call.steps = shape.steps.map_or(0, |limit| limit.default);
-    call.operation = shape.operations.first().copied().unwrap_or(call.operation);
-    if call.operation != Operation::Generate && shape.inputs_max > 0 {
-        call.ingredients.inputs.push(shape.size_default);
-    }
-    call.tier = key.tier.clone().unwrap_or_else(|| STANDARD_TIER.to_owned());
-    if key.tier.is_some() && !model.tiers.iter().any(|row| row.tier == call.tier) {
-        return Err(format!("ours has no tier {}", call.tier));
-    }
-    call.quality = key.quality.clone().unwrap_or_else(|| shape.quality_default.clone());
-    if key.quality.is_some() && !shape.qualities.contains(&call.quality) {
-        return Err(format!("ours has no quality {}", call.quality));
-    }
-    if let Sizes::Ratios(rows) = &shape.sizes {
-        let fits = |row: &&gallerist_domain::RatioSize| match &key.resolution {
-            Some(resolution) => row.resolution.eq_ignore_ascii_case(resolution) && row.ratio == "1:1",
-            None => row.size == wanted,
-        };
-        let row = rows.iter().find(fits).ok_or_else(|| no_size(key, wanted))?;
-        (call.size, call.resolution) = (row.size, row.resolution.clone());
-        call.aspect_ratio = row.ratio.clone();
-    } else if key.resolution.is_some() || !crate::makes_size(&shape.sizes, wanted) {
-        return Err(no_size(key, wanted));
-    }
-    Ok(call)
-}
-
-fn no_size(key: &Key, size: Size) -> String {
-    format!("ours does not make {}", key.resolution.clone().unwrap_or_else(|| size.to_string()))
-}
-
-/// `price` brought to a common quantity with `other`.
-fn worth(price: Price, other: Price) -> i128 {
-    i128::from(price.amount.get()) * i128::from(other.per)
 }
 
 /// Why a figure is not believed beside what is known: the unit that explains it, or its distance alone.
@@ -434,10 +255,4 @@ pub(crate) fn suspicion(list: Price, ours: Price) -> Option<String> {
         () => return None,
     };
     Some(format!("{way} what is known, {unit}"))
-}
-
-/// Entries that may not be written: those with anything held.
-pub fn held(findings: &[Finding]) -> BTreeSet<&str> {
-    let held = findings.iter().filter(|finding| finding.standing == Standing::Held);
-    held.map(|finding| finding.entry.as_str()).collect()
 }

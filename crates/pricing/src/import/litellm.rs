@@ -4,14 +4,14 @@
 //! figures counts follows the proxy's own calculator, because one field has two meanings there:
 //! `input_cost_per_image` is the price of the picture that is made wherever no other field prices one.
 
-use super::json::{Object, decimal, object, shown, text, typed};
+use super::json::{Object, amount, in_dollars, needed, needed_object, object, text, typed};
 use super::{BINARY_MEGAPIXEL, Entry, Key, Reason, Row, Verdict, exact_price, kind_of, per_million, product};
 use gallerist_domain::{Decimal, Meter};
 use jiff::civil::Date;
 use serde_json::value::RawValue;
 
-pub(super) fn read(list: &str, today: Date) -> Result<Vec<Entry>, serde_json::Error> {
-    let list: Object<'_> = serde_json::from_str(list)?;
+pub(super) fn read(list: &str, today: Date) -> Result<Vec<Entry>, String> {
+    let list = super::form::top(list, r#"an object of models by their names, {"MODEL": {…}}"#)?;
     // The file begins with an explanation of itself.
     let entries = list.iter().filter(|(id, _)| *id != "sample_spec");
     Ok(entries.map(|(id, raw)| entry(id, raw, today)).collect())
@@ -33,7 +33,9 @@ fn entry(id: &str, raw: &RawValue, today: Date) -> Entry {
         verdict: Verdict::Unpriced(Reason::NoPrice),
         notes: Vec::new(),
     };
-    entry.verdict = match rows(&fields, name, &mut entry, today) {
+    let rows =
+        needed_object("the entry", Some(&raw)).and_then(|fields| rows(&fields, name, &mut entry, today));
+    entry.verdict = match rows {
         Ok(rows) => Verdict::Priced(rows),
         Err(reason) => Verdict::Unpriced(reason),
     };
@@ -93,10 +95,15 @@ struct Figures {
 }
 
 fn rows(fields: &Object<'_>, name: Name, entry: &mut Entry, today: Date) -> Result<Vec<Row>, Reason> {
-    let mode = text(fields, "mode").ok_or(Reason::Malformed)?;
+    if !fields.contains_key("mode") && !fields.contains_key("litellm_provider") {
+        return Err(Reason::Malformed("litellm_provider and mode are missing".to_owned()));
+    }
+    let mode = needed(fields, "mode")?;
     if mode != "image_generation" && mode != "image_edit" {
         return Err(Reason::NoPictures);
     }
+    needed(fields, "litellm_provider")?;
+    in_dollars(fields)?;
     if let Some(day) = entry.retires_on.filter(|day| *day <= today) {
         return Err(Reason::Retired(day));
     }
@@ -116,7 +123,7 @@ fn rows(fields: &Object<'_>, name: Name, entry: &mut Entry, today: Date) -> Resu
 
 fn figures(fields: &Object<'_>, key: &Key, notes: &mut Vec<String>) -> Result<Figures, Reason> {
     let mut figures = Figures::default();
-    for (field, raw) in fields.iter().filter(|(field, _)| field.contains("cost") || is_surcharge(field)) {
+    for (field, raw) in fields.iter().filter(|(field, _)| is_price(field)) {
         let meaning = Meaning::of(field).ok_or_else(|| Reason::UnknownField(field.clone()))?;
         let (raw, meaning) = match meaning {
             Meaning::LeftOut(why) => {
@@ -132,8 +139,7 @@ fn figures(fields: &Object<'_>, key: &Key, notes: &mut Vec<String>) -> Result<Fi
             },
             meaning => ((*raw).to_owned(), meaning),
         };
-        let unreadable = || Reason::Unreadable { field: field.clone(), text: shown(&raw) };
-        let figure = decimal(&raw).filter(|figure| figure.mantissa() >= 0).ok_or_else(unreadable)?;
+        let figure = amount(field, &raw)?;
         if figure.mantissa() == 0 {
             figures.zeros += 1;
             continue;
@@ -210,13 +216,15 @@ fn per_pixel(figure: Decimal, key: &Key, provider: &str, field: &str) -> Result<
 
 fn row(meter: Meter, price: Option<gallerist_domain::Price>, key: Key, field: &str) -> Result<Row, Reason> {
     let too_fine =
-        || Reason::Unreadable { field: field.to_owned(), text: "finer or larger than we count".to_owned() };
-    let price = price.ok_or_else(too_fine)?;
-    Ok(Row { meter, price, round_up: 1, key, field: field.to_owned(), typical: false })
+        || Reason::TooFine { field: field.to_owned(), text: "finer or larger than we count".to_owned() };
+    Ok(Row::new(meter, price.ok_or_else(too_fine)?, key, field))
 }
 
-fn is_surcharge(field: &str) -> bool {
-    matches!(field, "regional_endpoint_uplift_multiplier" | "search_free_requests")
+/// Whether a field says anything of money, as far as its name tells.
+fn is_price(field: &str) -> bool {
+    let words = ["cost", "price", "fee", "charge"];
+    field.split('_').any(|word| words.iter().any(|of_money| word.starts_with(of_money)))
+        || matches!(field, "regional_endpoint_uplift_multiplier" | "search_free_requests")
 }
 
 /// What a field is the price of.

@@ -4,42 +4,44 @@
 //! `variant`). Both are open: a line with a word that is new makes the entry unpriced, because what it adds is
 //! not known. Amounts are what OpenRouter books; the fee on buying its credits is not in them.
 
-use super::json::{Object, decimal, list, object, shown, text, typed};
-use super::{Entry, Key, Reason, Row, Verdict, exact_price, per_million, product};
+use super::json::{Object, amount, decimal, list, needed, needed_object, object, shown, text, typed};
+use super::{Entry, Key, Reason, Row, Verdict, exact_price, form, per_million, product};
 use gallerist_domain::{Decimal, Meter, Price};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    data: Vec<&'a RawValue>,
-}
+const FORM: &str = r#"{"data": [MODEL, …]}, or one model with its "endpoints""#;
 
-pub(super) fn read(whole: &str) -> Result<Vec<Entry>, serde_json::Error> {
+pub(super) fn read(whole: &str) -> Result<Vec<Entry>, String> {
+    let top = form::top(whole, FORM)?;
     // The endpoints of a single model come without a list around them.
-    let single: Object<'_> = serde_json::from_str(whole)?;
-    if single.contains_key("endpoints") {
-        let raw: &RawValue = serde_json::from_str(whole)?;
-        return Ok(entries(raw));
+    if top.contains_key("endpoints") {
+        let raw: &RawValue = serde_json::from_str(whole).map_err(|error| error.to_string())?;
+        return Ok(entries(0, raw));
     }
-    let answer: Answer<'_> = serde_json::from_str(whole)?;
-    Ok(answer.data.into_iter().flat_map(entries).collect())
+    let data = top.get("data").and_then(|raw| list(raw));
+    let data = data.ok_or_else(|| format!("it has no list named data, where the format has {FORM}"))?;
+    Ok(data.into_iter().enumerate().flat_map(|(index, raw)| entries(index, raw)).collect())
 }
 
 /// One entry for a model, or one for each endpoint that serves it.
-fn entries(raw: &RawValue) -> Vec<Entry> {
-    let Some(model) = object(raw) else { return vec![entry("", "", Err(Reason::Malformed), Vec::new())] };
-    let id = text(&model, "id").unwrap_or_default();
+fn entries(index: usize, raw: &RawValue) -> Vec<Entry> {
+    let named = needed_object("the entry", Some(&raw)).and_then(|model| Ok((needed(&model, "id")?, model)));
+    let (id, model) = match named {
+        Ok(named) => named,
+        Err(reason) => {
+            let id = format!("entry {}", index + 1);
+            return vec![entry(&id, &id, Err(reason), Vec::new())];
+        }
+    };
     let Some(endpoints) = model.get("endpoints").and_then(|raw| list(raw)) else {
         let mut notes = Vec::new();
         let rows = of_pricing(&model, &mut notes);
         return vec![entry(&id, &id, rows, notes)];
     };
     let of_endpoint = |raw: &RawValue| {
-        let endpoint = object(raw).unwrap_or_default();
-        let provider = text(&endpoint, "provider_slug").unwrap_or_default();
-        entry(&format!("{id} at {provider}"), &id, of_lines(&endpoint), Vec::new())
+        let provider = object(raw).and_then(|endpoint| text(&endpoint, "provider_slug")).unwrap_or_default();
+        let rows = needed_object("the endpoint", Some(&raw)).and_then(|endpoint| of_lines(&endpoint));
+        entry(&format!("{id} at {provider}"), &id, rows, Vec::new())
     };
     endpoints.into_iter().map(of_endpoint).collect()
 }
@@ -73,9 +75,7 @@ fn of_pricing(model: &Object<'_>, notes: &mut Vec<String>) -> Result<Vec<Row>, R
     let whole = Decimal::ONE;
     let kept = match pricing.get("discount").map(|raw| decimal(raw)) {
         None => whole,
-        Some(discount) => {
-            discount.and_then(rest).ok_or_else(|| unreadable("discount", pricing["discount"]))?
-        }
+        Some(discount) => discount.and_then(rest).ok_or_else(|| too_fine("discount", pricing["discount"]))?,
     };
     if pricing.contains_key("overrides") {
         notes
@@ -102,11 +102,10 @@ fn of_pricing(model: &Object<'_>, notes: &mut Vec<String>) -> Result<Vec<Row>, R
             | "input_audio_cache" => continue,
             _ => return Err(Reason::UnknownField(field.clone())),
         };
-        let figure = decimal(raw).and_then(|figure| product(figure, kept));
-        let figure = figure.ok_or_else(|| unreadable(field, raw))?;
+        let figure = product(amount(field, raw)?, kept).ok_or_else(|| too_fine(field, raw))?;
         if figure.mantissa() != 0 {
             let price = if meter.is_tokens() { per_million(figure) } else { exact_price(figure, 1) };
-            rows.push(row(meter, price.ok_or_else(|| unreadable(field, raw))?, None, field));
+            rows.push(row(meter, price.ok_or_else(|| too_fine(field, raw))?, None, field));
         }
     }
     let by_tokens = rows.iter().any(|row| row.meter == Meter::ImageOutputTokens);
@@ -128,9 +127,8 @@ fn of_lines(endpoint: &Object<'_>) -> Result<Vec<Row>, Reason> {
     let lines = endpoint.get("pricing").and_then(|raw| list(raw)).ok_or(Reason::NoPrice)?;
     let mut rows = Vec::new();
     for raw in lines {
-        let line = object(raw).ok_or(Reason::Malformed)?;
-        let (billable, unit) = (text(&line, "billable"), text(&line, "unit"));
-        let (billable, unit) = (billable.ok_or(Reason::Malformed)?, unit.ok_or(Reason::Malformed)?);
+        let line = needed_object("a line of pricing", Some(&raw))?;
+        let (billable, unit) = (needed(&line, "billable")?, needed(&line, "unit")?);
         let field = format!("{billable} per {unit}");
         let (meter, units) = match (billable.as_str(), unit.as_str()) {
             ("output_image", "image") => (Meter::Images, 1),
@@ -143,13 +141,14 @@ fn of_lines(endpoint: &Object<'_>) -> Result<Vec<Row>, Reason> {
             ("input_text", "token") => (Meter::TextInputTokens, 1),
             _ => return Err(Reason::UnknownField(field)),
         };
-        let raw = *line.get("cost_usd").ok_or(Reason::Malformed)?;
-        let figure = decimal(raw).ok_or_else(|| unreadable(&field, raw))?;
+        let missing = || Reason::Malformed(format!("cost_usd of {field} is missing"));
+        let raw = *line.get("cost_usd").ok_or_else(missing)?;
+        let figure = amount(&field, raw)?;
         if figure.mantissa() == 0 {
             continue;
         }
         let price = if meter.is_tokens() { per_million(figure) } else { exact_price(figure, units) };
-        let price = price.ok_or_else(|| unreadable(&field, raw))?;
+        let price = price.ok_or_else(|| too_fine(&field, raw))?;
         rows.push(row(meter, price, text(&line, "variant"), &field));
     }
     Ok(rows)
@@ -157,7 +156,7 @@ fn of_lines(endpoint: &Object<'_>) -> Result<Vec<Row>, Reason> {
 
 fn row(meter: Meter, price: Price, variant: Option<String>, field: &str) -> Row {
     let key = variant.map(|variant| variant_key(&variant)).unwrap_or_default();
-    Row { meter, price, round_up: 1, key, field: field.to_owned(), typical: false }
+    Row::new(meter, price, key, field)
 }
 
 /// `1k`, `hd`, `low_2k`: a resolution, a quality, or both.
@@ -173,6 +172,6 @@ fn variant_key(variant: &str) -> Key {
     key
 }
 
-fn unreadable(field: &str, raw: &RawValue) -> Reason {
-    Reason::Unreadable { field: field.to_owned(), text: shown(raw) }
+fn too_fine(field: &str, raw: &RawValue) -> Reason {
+    Reason::TooFine { field: field.to_owned(), text: shown(raw) }
 }

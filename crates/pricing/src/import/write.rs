@@ -4,22 +4,46 @@
 //! have prices and no adapter. So an import never touches a row that is there, and nothing is ordered by it.
 //! What is held, unpriced, or priced here from an official source is left out, each with the reason.
 
-use super::compare::{Finding, held};
-use super::{Entry, Format, Key, Row, Verdict};
-use gallerist_domain::{Meter, Size};
+use super::compare::{Finding, Standing};
+use super::draft::{At, Draft, quoted};
+use super::{Entry, Format, Verdict};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+
+/// Longest kind that is made, in characters: a file is named by it.
+const KIND_MAX: usize = 80;
 
 /// What an import writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// File name and text.
     pub files: Vec<(String, String)>,
-    /// Entries whose prices are in the files.
+    /// Price lines in the files. Rows that say the same of a model share one.
+    pub lines: usize,
+    /// Entries of which at least one price is in the files.
     pub entries: Vec<String>,
     /// Entries whose prices are not, and why.
     pub left_out: Vec<(String, String)>,
+    /// Why single rows are not in the files, by the places of their entry and in it.
+    rows_left_out: BTreeMap<At, String>,
+}
+
+impl Written {
+    /// Why a row of the list is not in the files; `None` where it is.
+    pub fn left_out(&self, entry: usize, row: usize) -> Option<&str> {
+        self.rows_left_out.get(&(entry, row)).map(String::as_str)
+    }
+
+    /// Prices of the list that are in the files, and those that are not.
+    pub fn prices(&self, entries: &[Entry]) -> (usize, usize) {
+        let all: usize = entries.iter().map(|entry| entry.rows().len()).sum();
+        (all - self.rows_left_out.len(), self.rows_left_out.len())
+    }
+
+    fn leave_out(&mut self, place: usize, entry: &Entry, why: &str) {
+        self.rows_left_out.extend((0..entry.rows().len()).map(|row| ((place, row), why.to_owned())));
+    }
 }
 
 /// The files for what is sound. `findings` come from [`super::compare::compare`] on the same entries.
@@ -30,242 +54,107 @@ pub fn files(
     today: Date,
     prefer_imported: bool,
 ) -> Written {
-    let held = held(findings);
-    let official = official(findings);
+    let (held, official) = (held(findings), official(findings));
     let mut written = Written::default();
-    let mut models: BTreeMap<(String, String), Vec<&Entry>> = BTreeMap::new();
-    for entry in entries {
+    let mut whole: BTreeMap<usize, String> = BTreeMap::new();
+    let mut models: BTreeMap<(&str, &str), Vec<(usize, &Entry)>> = BTreeMap::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let id = entry.id.as_str();
         let why = match &entry.verdict {
             Verdict::Unpriced(reason) => Some(reason.to_string()),
-            Verdict::Priced(_) if held.contains(entry.id.as_str()) => Some("held: not believed".to_owned()),
-            Verdict::Priced(_) if !prefer_imported && official.contains(entry.id.as_str()) => {
-                Some("ours has an official source; --prefer-imported writes it all the same".to_owned())
-            }
+            Verdict::Priced(_) if held.contains_key(id) => Some(held[id].clone()),
+            Verdict::Priced(_) if !prefer_imported => official.get(id).map(|offer| {
+                format!("ours ({offer}) has an official source; --prefer-imported writes it all the same")
+            }),
             Verdict::Priced(_) => None,
         };
         match why {
-            Some(why) => written.left_out.push((entry.id.clone(), why)),
-            None => {
-                let model = (entry.provider.clone(), entry.model.clone());
-                models.entry(model).or_default().push(entry);
-            }
+            Some(why) => drop(whole.insert(place, why)),
+            None => models.entry((&entry.provider, &entry.model)).or_default().push((place, entry)),
         }
     }
-    let mut by_provider: BTreeMap<String, Vec<Draft>> = BTreeMap::new();
+    let mut kinds: BTreeMap<String, (&str, Vec<Draft>)> = BTreeMap::new();
     for ((provider, model), entries) in &models {
-        let ids = entries.iter().map(|entry| entry.id.clone());
-        match Draft::of(model, entries) {
-            Ok(draft) => {
-                written.entries.extend(ids);
-                by_provider.entry(provider.clone()).or_default().push(draft);
+        let drafted = kind(format, provider, &kinds).and_then(|kind| Ok((kind, Draft::of(model, entries)?)));
+        match drafted {
+            Ok((kind, (draft, left_out))) => {
+                written.lines += draft.lines();
+                written.rows_left_out.extend(left_out);
+                kinds.entry(kind).or_insert((provider, Vec::new())).1.push(draft);
             }
-            Err(why) => written.left_out.extend(ids.map(|id| (id, why.clone()))),
+            Err(why) => whole.extend(entries.iter().map(|(place, _)| (*place, why.clone()))),
         }
     }
-    for (provider, drafts) in by_provider {
-        let kind = format!("{}-{}", format.name(), slug(&provider).replace('_', "-"));
-        written.files.push((format!("{kind}.toml"), file(format, &kind, &provider, drafts, today)));
+    for (kind, (provider, drafts)) in kinds {
+        written.files.push((format!("{kind}.toml"), file(format, &kind, provider, drafts, today)));
     }
+    tell(&mut written, entries, &whole);
     written
 }
 
-/// Entries of models that we price from an official source, or cannot compare.
-fn official(findings: &[Finding]) -> BTreeSet<&str> {
-    let ours = findings.iter().filter(|finding| finding.offer.is_some());
-    let official = ours.filter(|finding| finding.ours_confidence.is_none_or(|word| word == "official"));
-    official.map(|finding| finding.entry.as_str()).collect()
-}
-
-/// One model, as it will stand in a file.
-struct Draft {
-    id: String,
-    upstream: String,
-    edits_only: bool,
-    pages: BTreeSet<String>,
-    /// The last day that the list gives a price.
-    retires_on: Option<Date>,
-    /// One of these applies.
-    pictures: Vec<Row>,
-    /// Each of these applies.
-    others: Vec<Row>,
-    sizes: Shape,
-}
-
-enum Shape {
-    Any,
-    Listed(Vec<Size>),
-    Resolutions(Vec<(String, u32)>),
-}
-
-impl Draft {
-    fn of(model: &str, entries: &[&Entry]) -> Result<Draft, String> {
-        // Tiers are terms of the gateway's orders, and nothing is ordered here.
-        let rows = entries.iter().flat_map(|entry| entry.rows()).filter(|row| row.key.tier.is_none());
-        let (mut pictures, others): (Vec<Row>, Vec<Row>) =
-            rows.cloned().partition(|row| matches!(row.meter, Meter::Images | Meter::OutputPixels));
-        // What is keyed by more is tried first.
-        pictures.sort_by_key(|row| std::cmp::Reverse(specific(&row.key)));
-        for (index, row) in pictures.iter().enumerate() {
-            let same = |other: &&Row| other.key == row.key && other.price != row.price;
-            if let Some(other) = pictures[..index].iter().find(same) {
-                return Err(format!("{} and {} price the same thing differently", other.field, row.field));
-            }
+/// Which entries are in the files and which are not. `whole` are those that are left out with all they have.
+fn tell(written: &mut Written, entries: &[Entry], whole: &BTreeMap<usize, String>) {
+    for (place, entry) in entries.iter().enumerate() {
+        if let Some(why) = whole.get(&place) {
+            written.leave_out(place, entry, why);
+            written.left_out.push((entry.id.clone(), why.clone()));
+            continue;
         }
-        pictures.dedup_by(|a, b| a.key == b.key);
-        let others: Vec<Row> = match pictures.is_empty() {
-            true => others,
-            // Whole pictures are priced: their tokens would be counted a second time.
-            false => others.into_iter().filter(|row| !row.meter.is_tokens()).collect(),
-        };
-        if pictures.is_empty() && others.is_empty() {
-            return Err("it has prices at service tiers only".to_owned());
-        }
-        let sizes = Shape::of(&pictures)?;
-        Ok(Draft {
-            id: slug(model),
-            upstream: model.to_owned(),
-            edits_only: entries.iter().all(|entry| entry.edits_only),
-            pages: entries.iter().filter_map(|entry| entry.page.clone()).collect(),
-            retires_on: entries.iter().filter_map(|entry| entry.retires_on).min(),
-            pictures,
-            others,
-            sizes,
-        })
-    }
-
-    fn qualities(&self) -> Vec<&str> {
-        let mut found: Vec<&str> = Vec::new();
-        let keyed = self.pictures.iter().any(|row| row.key.quality.is_some());
-        if keyed && self.pictures.iter().any(|row| row.key.quality.is_none()) {
-            // A label of ours for what has no label in the list.
-            found.push("auto");
-        }
-        for quality in self.pictures.iter().filter_map(|row| row.key.quality.as_deref()) {
-            if !found.contains(&quality) {
-                found.push(quality);
-            }
-        }
-        found
-    }
-
-    fn shape(&self, text: &mut String) {
-        let _ = writeln!(text, "\n[shapes.{}]", quoted(&self.id));
-        if self.edits_only {
-            text.push_str("operations = [\"edit\"]\ninputs_max = 1\n");
-        }
-        text.push_str("images_per_call_max = 1\nprompt_characters_max = 32000\n");
-        let size_default = match &self.sizes {
-            Shape::Any => {
-                text.push_str("sizes = { free = { multiple = 1, edge_min = 64, edge_max = 8192, pixels_min = 4096, pixels_max = 67108864 } }\n");
-                Size::new(1024, 1024)
-            }
-            Shape::Listed(sizes) => {
-                let words: Vec<String> = sizes.iter().map(|size| format!("\"{size}\"")).collect();
-                let _ = writeln!(text, "sizes = {{ listed = [{}] }}", words.join(", "));
-                let usual = sizes.iter().find(|size| **size == Size::new(1024, 1024));
-                usual.or(sizes.first()).copied().unwrap_or(Size::new(1024, 1024))
-            }
-            Shape::Resolutions(words) => {
-                let row = |(word, edge): &(String, u32)| {
-                    let word = quoted(word);
-                    format!("{{ ratio = \"1:1\", resolution = {word}, size = \"{edge}x{edge}\" }}")
-                };
-                let rows: Vec<String> = words.iter().map(row).collect();
-                let _ = writeln!(text, "sizes = {{ ratios = [{}] }}", rows.join(", "));
-                let usual = words.iter().find(|(_, edge)| *edge == 1024).or(words.first());
-                usual.map_or(Size::new(1024, 1024), |(_, edge)| Size::new(*edge, *edge))
-            }
-        };
-        let _ = writeln!(text, "size_default = \"{size_default}\"");
-        let qualities = self.qualities();
-        if let Some(first) = qualities.first() {
-            let medium = *first != "auto" && qualities.contains(&"medium");
-            let usual = if medium { "medium" } else { first };
-            let words: Vec<String> = qualities.iter().map(|word| quoted(word)).collect();
-            let _ = writeln!(text, "qualities = [{}]\nquality_default = {}", words.join(", "), quoted(usual));
-        }
-        if let Some(steps) = self.pictures.iter().filter_map(|row| row.key.steps_max).max() {
-            let _ = writeln!(text, "steps = {{ min = 1, max = {steps}, default = {steps} }}");
-        }
-        text.push_str("formats = [\"png\"]\nformat_default = \"png\"\n");
-    }
-
-    fn sheet(&self, text: &mut String, source: &str) {
-        let _ = writeln!(text, "\n[sheets.{}]\nprices = [", quoted(&self.id));
-        let until = self.retires_on.map(|day| format!(", until = \"{day}T00:00:00Z\"")).unwrap_or_default();
-        let mut used: BTreeSet<String> = BTreeSet::new();
-        let mut push = |row: &Row, more: &str| {
-            let mut id = slug(format!("{} {}", row.meter.name(), row.key).trim()).replace('_', "-");
-            while !used.insert(id.clone()) {
-                id.push('+');
-            }
-            let (meter, amount, per) = (row.meter.name(), row.price.amount.short(), row.price.per);
-            let _ = write!(text, "    {{ line = {}, meter = \"{meter}\", amount = \"{amount}\"", quoted(&id));
-            if per != 1 {
-                let _ = write!(text, ", per = {per}");
-            }
-            if row.round_up != 1 {
-                let _ = write!(text, ", round_up = {}", row.round_up);
-            }
-            let _ = writeln!(text, "{more}{until}, source = {} }},", quoted(source));
-        };
-        for row in &self.pictures {
-            push(row, &format!(", choice = \"picture\"{}", condition(&row.key)));
-        }
-        for row in &self.others {
-            // How many tokens or seconds a picture takes is not in the list.
-            let counted = matches!(row.meter, Meter::InputImages | Meter::InputPixels | Meter::Calls);
-            push(row, if counted { "" } else { ", only_reported = true" });
-        }
-        text.push_str("]\n");
-    }
-}
-
-impl Shape {
-    fn of(pictures: &[Row]) -> Result<Shape, String> {
-        let sizes: BTreeSet<Size> = pictures.iter().filter_map(|row| row.key.size).collect();
-        let words: BTreeSet<&str> = pictures.iter().filter_map(|row| row.key.resolution.as_deref()).collect();
-        match (sizes.is_empty(), words.is_empty()) {
-            (true, true) => Ok(Shape::Any),
-            (false, true) => Ok(Shape::Listed(sizes.into_iter().collect())),
-            (true, false) => {
-                let edge = |word: &str| edge(word).ok_or_else(|| format!("how large is {word}?"));
-                let rows: Result<Vec<_>, String> =
-                    words.iter().map(|word| Ok(((*word).to_owned(), edge(word)?))).collect();
-                rows.map(Shape::Resolutions)
-            }
-            (false, false) => Err("it is priced by sizes and by resolution words at once".to_owned()),
+        let rows = 0..entry.rows().len();
+        let why: Vec<Option<&str>> = rows.map(|row| written.left_out(place, row)).collect();
+        if why.iter().any(Option::is_none) {
+            written.entries.push(entry.id.clone());
+        } else {
+            let reasons: BTreeSet<&str> = why.into_iter().flatten().collect();
+            let reasons = reasons.into_iter().collect::<Vec<_>>().join("; ");
+            written.left_out.push((entry.id.clone(), reasons));
         }
     }
 }
 
-fn edge(word: &str) -> Option<u32> {
-    Some(match word {
-        "0.5K" | "512" => 512,
-        "768" => 768,
-        "1K" | "1024" => 1024,
-        "1.5K" | "1536" => 1536,
-        "2K" | "2048" => 2048,
-        "3K" => 3072,
-        "4K" | "4096" => 4096,
-        _ => return None,
-    })
+/// Entries that may not be written, with what is held of them.
+fn held(findings: &[Finding]) -> BTreeMap<&str, String> {
+    let held = findings.iter().filter(|finding| finding.standing == Standing::Held);
+    let told = held.map(|finding| {
+        let why = finding.why.as_deref().unwrap_or("not believed");
+        (finding.entry.as_str(), format!("held: {}: {why}", finding.what))
+    });
+    // The first row that is held speaks for the entry.
+    told.rev().collect()
 }
 
-fn specific(key: &Key) -> usize {
-    [key.quality.is_some(), key.size.is_some(), key.resolution.is_some(), key.steps_max.is_some()]
-        .into_iter()
-        .filter(|set| *set)
-        .count()
+/// Entries of models that we price from official sources, with ours. It is a matter of the model: else some sizes of
+/// it would be written and others not.
+fn official(findings: &[Finding]) -> BTreeMap<&str, &str> {
+    let official = findings.iter().filter(|finding| finding.offer_confidence == Some("official"));
+    official.filter_map(|finding| Some((finding.entry.as_str(), finding.offer.as_deref()?))).collect()
 }
 
-fn condition(key: &Key) -> String {
-    let mut parts = Vec::new();
-    parts.extend(key.quality.as_ref().map(|word| format!("qualities = [{}]", quoted(word))));
-    parts.extend(key.size.map(|size| format!("sizes = [\"{size}\"]")));
-    parts.extend(key.resolution.as_ref().map(|word| format!("resolutions = [{}]", quoted(word))));
-    parts.extend(key.steps_max.map(|steps| format!("steps_max = {steps}")));
-    if parts.is_empty() { String::new() } else { format!(", when = {{ {} }}", parts.join(", ")) }
+/// The kind that a provider of the list becomes: lower-case letters, digits and single dashes.
+fn kind(
+    format: Format,
+    provider: &str,
+    taken: &BTreeMap<String, (&str, Vec<Draft>)>,
+) -> Result<String, String> {
+    let sound = |letter: char| letter.is_ascii_alphanumeric() || "-_. ".contains(letter);
+    if !provider.chars().all(sound) || !provider.contains(|letter: char| letter.is_ascii_alphanumeric()) {
+        return Err(format!(
+            "no kind can be named after the provider {provider:?}: it takes letters, digits, dashes and underscores"
+        ));
+    }
+    let words =
+        provider.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let name = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-");
+    let kind = format!("{}-{name}", format.name());
+    if kind.len() > KIND_MAX {
+        return Err(format!("the name of its provider is longer than the {KIND_MAX} characters of a kind"));
+    }
+    match taken.get(&kind) {
+        Some((other, _)) if *other != provider => {
+            Err(format!("the providers {other:?} and {provider:?} would both be the kind {kind}"))
+        }
+        _ => Ok(kind),
+    }
 }
 
 fn file(format: Format, kind: &str, provider: &str, mut drafts: Vec<Draft>, today: Date) -> String {
@@ -321,14 +210,4 @@ fn file(format: Format, kind: &str, provider: &str, mut drafts: Vec<Draft>, toda
         );
     }
     text
-}
-
-/// A name without the characters that names of models have no room for.
-fn slug(text: &str) -> String {
-    text.replace(['/', '@', '#', ' '], "-")
-}
-
-/// A TOML text; JSON's escapes are among TOML's.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
