@@ -153,3 +153,19 @@ fn a_webhook_is_changed_and_a_slip_in_a_keys_names_is_refused_with_and_without_a
     assert!(missing.code == 1 && missing.err.contains("gallerist webhooks list"), "{}", missing.err);
     assert_eq!(serve.end().code, 0);
 }
+
+/// A quote orders as the gateway of the books would: by credits that would be lost, unless that is left out.
+#[test]
+fn a_quote_knows_the_credits_of_the_books() {
+    let world = World::start();
+    world.json(&["credits", "add", "bfl", "1000", "9", "--expires-at", "2099-01-01"]);
+    let quote = |flags: &[&str]| {
+        let told = world.json(&[&["quote", "a heron", "--model", "bfl/flux-2-pro"], flags].concat());
+        let offer = &told["offers"][0];
+        (offer["routed_usd"].clone(), offer["routing"].as_str().unwrap_or_default().to_owned())
+    };
+    let (routed, why) = quote(&[]);
+    assert_eq!(routed, json!("0.0000000000"), "{why}");
+    assert!(why.contains("credits expire on 2099-01-01 unused"), "{why}");
+    assert_eq!(quote(&["--catalogue-only"]), (Value::Null, String::new()));
+}

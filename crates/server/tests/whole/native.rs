@@ -36,6 +36,43 @@ async fn a_quote_prices_every_offer_and_buys_nothing() {
     house.close().await;
 }
 
+/// What cannot be ordered has a price all the same, also at the regions that prices name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quote_of_everything_prices_edits_and_regions() {
+    let house = House::open().await;
+    let inputs = json!({"inputs": ["1024x1024", "512x512"]});
+    let edit = json!({"model": "bfl/flux-2-pro", "prompt": "x", "size": "1024x1024",
+        "gallerist": {"operation": "edit", "ingredients": inputs}});
+    let ordered = house.call("POST", "/v1/quotes", &edit).await.json();
+    assert_eq!((&ordered["offers"], &ordered["excluded"][0]["code"]), (&json!([]), &json!("not_served")));
+    let priced = house.call("POST", "/v1/quotes?all=true", &edit).await.json();
+    // 0.03 for the picture, and 0.015 for the two that go in: each starts a megapixel of its own.
+    assert_eq!(priced["offers"][0]["expected_usd"], "0.0600000000", "{}", priced["offers"][0]);
+    let at = |region: Option<&str>| {
+        let mut body =
+            json!({"model": "xai/grok-imagine-image", "prompt": "x", "gallerist": {"class": "draft"}});
+        if let Some(region) = region {
+            body["gallerist"]["region"] = json!(region);
+        }
+        body
+    };
+    let (plain, there) = (at(None), at(Some("us")));
+    let plain = house.call("POST", "/v1/quotes?all=true", &plain).await.json();
+    let there = house.call("POST", "/v1/quotes?all=true", &there).await.json();
+    let price = |report: &serde_json::Value| -> gallerist_domain::Ticks {
+        report["offers"][0]["expected_usd"].as_str().unwrap_or_else(|| panic!("{report}")).parse().unwrap()
+    };
+    assert_eq!(price(&there), price(&plain).scaled(11, 10).unwrap(), "a tenth more in the United States");
+    let ordered = json!({"model": "bfl/flux-2-pro", "prompt": "x", "gallerist": {"region": "moon"}});
+    let nobody = house.call("POST", "/v1/quotes", &ordered).await.json();
+    assert_eq!(
+        (&nobody["offers"], &nobody["excluded"][0]["code"]),
+        (&json!([]), &json!("region_unavailable"))
+    );
+    assert_eq!(house.call("POST", "/v1/quotes?all=perhaps", &edit).await.status, 400);
+    house.close().await;
+}
+
 /// Neither a drawing of lines nor a model whose price alone is known is a name that nobody knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_a_price_and_cannot_be_ordered_is_refused_with_the_reason() {

@@ -4,7 +4,7 @@ use super::compatible::{VLLM, catalogue};
 use super::hostile::upstream;
 use super::{ask, bytes, usd};
 use crate::house::{House, incoming, stand_ins};
-use gallerist_domain::{Chunks, Depth, OfferId};
+use gallerist_domain::{Chunks, Depth, OfferId, Ticks};
 use gallerist_engine::{EngineSettings, ProviderSettings, RefusalKind};
 use gallerist_fakes::Fakes;
 use gallerist_routing::{Member, NameBook, Route};
@@ -176,6 +176,22 @@ fn cellar(settings: &mut EngineSettings, fakes: &Fakes) {
         concurrency_max: None,
         images_per_minute: None,
     });
+}
+
+/// What the estimate was off by is no saving: the baseline itself made the picture.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_saved_where_the_baseline_made_the_picture() {
+    let house = House::with(149, |settings| {
+        settings.baseline = Some(OfferId::new("openai", "gpt-image-2"));
+    })
+    .await;
+    for name in ["openai/gpt-image-2", "openai/gpt-image-2.6-flare"] {
+        let answer = house.engine.generate(incoming(ask(name))).await.expect("it is made");
+        let meta = &answer.meta;
+        assert_eq!(meta.offer, name);
+        let list = meta.list.as_ref().expect("the maker's own price").list_usd;
+        assert_eq!((list, meta.saved_usd), (meta.cost.charged_usd, Some(Ticks::ZERO)), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
