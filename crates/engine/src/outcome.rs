@@ -31,8 +31,9 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
             let led = unknown
                 .migrated_to
                 .map_or_else(String::new, |to| format!(", nor '{to}', to which the settings migrate it"));
+            let partly = unknown.partly.map_or_else(String::new, |partly| format!(": {partly}"));
             let message =
-                format!("There is no model '{name}' to order here{led}. The nearest are: {nearest}.");
+                format!("There is no model '{name}' to order here{led}{partly}. The nearest are: {nearest}.");
             Refusal::new(RefusalKind::ModelNotFound, message).with_parameter("model")
         }
         PlanError::Forbidden(Forbidden { what, name, allowed }) => {
