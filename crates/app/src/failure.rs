@@ -1,6 +1,7 @@
 //! How a command fails: a sentence, what to do next, and the exit code.
 //!
-//! 1 means that it could not be done, 2 that it was asked wrongly (a setting, an argument). Texts hold no
+//! 1 means that it could not be done, 2 that it was asked wrongly (a setting, an argument, a name that the closed
+//! catalogue does not have, a file that is not there). Texts hold no
 //! secret. It refuses to know what failed; each command says so where it happens.
 
 use std::fmt;
@@ -49,6 +50,11 @@ impl Failure {
             cause = error.source();
         }
         Failure::failed(message)
+    }
+
+    /// A file that the command line names and nobody can read.
+    pub fn unreadable(file: impl fmt::Display, error: &std::io::Error) -> Failure {
+        Failure { exit: 2, ..Failure::because(format!("{file} cannot be read"), error) }
     }
 }
 

@@ -98,7 +98,11 @@ mod tests {
     fn a_version_that_a_model_lacks_is_told_once_and_nobody_is_said_to_be_off() {
         let lacks = told("gpt-image-2@9999").expect("the model has a price");
         assert!(lacks.contains("gpt-image-2 has no version 9999, but 2026-04-21"), "{lacks}");
-        assert_eq!(why("gpt-image-2@9999", &Catalogue::embedded(), &OFFERS, now()), None, "the offers tell it");
+        assert_eq!(
+            why("gpt-image-2@9999", &Catalogue::embedded(), &OFFERS, now()),
+            None,
+            "the offers tell it"
+        );
         let elsewhere = why("gpt-image-1@2025-04-15", &Catalogue::embedded(), &OFFERS, now());
         assert!(elsewhere.expect("azure has it").contains("known by its price alone (azure)"));
     }

@@ -67,6 +67,7 @@ impl ReconciliationWish {
         };
         let from = self.from.as_ref().map(|text| instant("from", text)).transpose()?;
         let to = self.to.as_ref().map(|text| instant("to", text)).transpose()?;
+        crate::usage::in_order(from, to)?;
         let window_s = self.window_s.unwrap_or(WINDOW_S);
         if window_s > WINDOW_S_MAX {
             return Err(("window_s", format!("window_s must be 0 to {WINDOW_S_MAX} seconds.")));

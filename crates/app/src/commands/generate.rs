@@ -263,7 +263,7 @@ fn refused(refusal: &Refusal) -> Failure {
         message.push_str(&format!("\n  charged {charged}, unknown {disputed}"));
     }
     let failure = match refusal.kind {
-        RefusalKind::InvalidRequest => Failure::usage(message),
+        RefusalKind::InvalidRequest | RefusalKind::ModelNotFound => Failure::usage(message),
         _ => Failure::failed(message),
     };
     match refusal.kind {

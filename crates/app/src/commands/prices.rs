@@ -13,7 +13,7 @@ mod sync;
 
 use crate::config::{Config, Environment, Place, everything};
 use crate::failure::{Failure, Result};
-use crate::filters;
+use crate::names;
 use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
@@ -25,7 +25,7 @@ use gallerist_pricing::{Catalogue, Offer, ProviderSheet, offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::name_book::PLAIN;
 use gallerist_routing::report::{OfferQuote, quotes};
-use gallerist_routing::{HealthBook, PlanContext};
+use gallerist_routing::{HealthBook, PlanContext, Target};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use source::PriceSource;
@@ -65,7 +65,7 @@ enum Action {
         /// Only this kind of provider
         #[arg(long, value_name = "KIND")]
         provider: Option<String>,
-        /// Only this model, by name or alias
+        /// Only this model: a name or alias, also as provider/model, model@version or model#tier
         #[arg(long, value_name = "NAME")]
         model: Option<String>,
         /// Prices at this instant or day (UTC) [default: now]
@@ -77,7 +77,7 @@ enum Action {
     /// Every price line of a model, at each of its hosts
     #[command(after_help = "Example:\n  gallerist prices show gpt-image-2")]
     Show {
-        /// Canonical name, alias, or provider/model
+        /// Canonical name, alias, provider/model, model@version or model#tier
         model: String,
         #[command(flatten)]
         source: PriceSource,
@@ -124,14 +124,16 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
     match &command.action {
         Action::List { all, provider, model, at, source } => {
             // Machines get everything that is named; they can filter.
-            let wanted = Wanted { all: *all || json, provider: provider.as_deref(), model: model.as_deref() };
-            list(&source.load()?, &wanted, at.unwrap_or_else(Timestamp::now), json)
+            let asked = (provider.as_deref(), model.as_deref());
+            list(&source.load()?, *all || json, asked, at.unwrap_or_else(Timestamp::now), json)
         }
         Action::Show { model, source } => {
             let config = source.load()?;
             let catalogue = config.whole_catalogue()?;
-            let found = find(&all_offers(&catalogue, &config), model)?;
             let now = Timestamp::now();
+            let every = all_offers(&catalogue, &config);
+            let target = names::of_catalogue(model, &every, now)?;
+            let found: Vec<Offer> = every.into_iter().filter(|offer| target.speaks_of(offer)).collect();
             if json {
                 output::json(&json!({
                     "catalogue": catalogue.digest,
@@ -176,13 +178,13 @@ fn all_offers(catalogue: &Catalogue, config: &Config) -> Vec<Offer> {
 struct Wanted<'a> {
     all: bool,
     provider: Option<&'a str>,
-    model: Option<&'a str>,
+    model: Option<Target<'a>>,
 }
 
 impl Wanted<'_> {
     fn names(&self, offer: &Offer) -> bool {
         self.provider.is_none_or(|kind| kind == offer.provider.kind)
-            && self.model.is_none_or(|name| offer.model.is_named(name))
+            && self.model.is_none_or(|name| name.speaks_of(offer))
     }
 
     fn takes(&self, offer: &Offer, at: Timestamp) -> bool {
@@ -193,15 +195,20 @@ impl Wanted<'_> {
     }
 }
 
-fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Result<()> {
+fn list(
+    config: &Config,
+    all: bool,
+    (provider, model): (Option<&str>, Option<&str>),
+    at: Timestamp,
+    as_json: bool,
+) -> Result<()> {
     let catalogue = config.whole_catalogue()?;
-    if let Some(kind) = wanted.provider.filter(|kind| catalogue.provider(kind).is_none()) {
+    if let Some(kind) = provider.filter(|kind| catalogue.provider(kind).is_none()) {
         return Err(unknown_kind(&catalogue, kind));
     }
     let every = all_offers(&catalogue, config);
-    if let Some(name) = wanted.model.filter(|name| !every.iter().any(|offer| offer.model.is_named(name))) {
-        filters::note("model", name, every.iter().map(|offer| offer.model.id.clone()).collect());
-    }
+    let model = model.map(|name| names::of_catalogue(name, &every, at)).transpose()?;
+    let wanted = Wanted { all, provider, model };
     let found: Vec<&Offer> = every.iter().filter(|offer| wanted.takes(offer, at)).collect();
     let rows = found.iter().map(|offer| (*offer, default_picture(offer, None, at)));
     let mut unrecorded = 0;
@@ -344,20 +351,6 @@ fn state(offer: &Offer, at: Timestamp) -> String {
         (None, None, Some(day)) => format!("deprecated {day}{successors}"),
         (None, None, None) if offer.serves(Operation::Generate) => "active".to_owned(),
         (None, None, None) => "priced only".to_owned(),
-    }
-}
-
-/// The offers that a name speaks of.
-fn find(offers: &[Offer], name: &str) -> Result<Vec<Offer>> {
-    match gallerist_routing::target(name, &PLAIN, offers, Timestamp::now()).map(|named| named.target) {
-        Ok(target) if !target.is_route() => {
-            Ok(offers.iter().filter(|offer| target.speaks_of(offer)).cloned().collect())
-        }
-        Ok(_) => {
-            Err(Failure::usage(format!("{name} is a route, not a model")).advise("`gallerist prices list`"))
-        }
-        Err(unknown) => Err(Failure::failed(format!("there is no model {name:?}"))
-            .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", ")))),
     }
 }
 

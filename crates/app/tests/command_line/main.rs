@@ -8,6 +8,7 @@ mod demo;
 mod gateway;
 mod interrupted;
 mod log;
+mod mistakes;
 mod offline;
 mod prices;
 mod prompts;

@@ -130,21 +130,22 @@ fn instead(like: &str, asked: ModelName<'_>, partly: &Partly) -> Vec<String> {
             versions.iter().map(|version| format!("{model}@{version}")).collect()
         }
     };
-    // Successors stand in the order of the vendor's advice.
-    match partly {
-        Partly::Version { successors, .. } if !successors.is_empty() => {
-            names.into_iter().take(NEAREST_MAX).collect()
-        }
-        _ => nearest(like, names, NEAREST_MAX),
+    // Hosts have an order already, and successors that of the vendor's advice.
+    let ordered = match partly {
+        Partly::Host { .. } => true,
+        Partly::Version { successors, .. } => !successors.is_empty(),
+        Partly::Tier { .. } => false,
+    };
+    match ordered {
+        true => names.into_iter().take(NEAREST_MAX).collect(),
+        false => nearest(like, names, NEAREST_MAX),
     }
 }
 
 /// What of the name the offers know.
 fn partly(asked: ModelName<'_>, offers: &[Offer], at: Timestamp) -> Option<Partly> {
     let here = |offer: &&Offer| asked.provider.is_none_or(|provider| offer.id.provider == provider);
-    if let Some(found) =
-        lacking_version(asked, offers.iter().filter(here).map(|offer| &*offer.model), at)
-    {
+    if let Some(found) = lacking_version(asked, offers.iter().filter(here).map(|offer| &*offer.model), at) {
         return Some(found);
     }
     let named = || offers.iter().filter(|offer| asked.names(&offer.model));
@@ -159,7 +160,10 @@ fn partly(asked: ModelName<'_>, offers: &[Offer], at: Timestamp) -> Option<Partl
         found
     };
     if let Some(asked) = asked.provider.filter(|_| !named().any(|offer| here(&offer))) {
-        let hosts = each(&mut named().map(|offer| &offer.id.provider));
+        // Its maker first, then where it can be ordered.
+        let mut hosts: Vec<&Offer> = named().collect();
+        hosts.sort_by_key(|offer| (!offer.model.maker, offer.provider.serves.is_empty()));
+        let hosts = each(&mut hosts.iter().map(|offer| &offer.id.provider));
         return Some(Partly::Host { model, asked: asked.to_owned(), hosts });
     }
     let tiers = each(&mut named().filter(here).map(|offer| &offer.id.tier));

@@ -56,7 +56,7 @@ pub struct ImportCommand {
 
 pub fn run(command: &ImportCommand, catalogue: &Catalogue, as_json: bool) -> Result<()> {
     let text = std::fs::read_to_string(&command.file)
-        .map_err(|error| Failure::because(format!("{} cannot be read", command.file.display()), &error))?;
+        .map_err(|error| Failure::unreadable(command.file.display(), &error))?;
     let format = match command.format {
         ListFormat::Litellm => Format::Litellm,
         ListFormat::Openrouter => Format::Openrouter,

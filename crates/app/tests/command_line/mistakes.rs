@@ -1,0 +1,103 @@
+//! What is asked wrongly: the same mistake has the same exit code and says what to do, whatever the command.
+
+use crate::support::{Ran, gallerist, run};
+use std::path::Path;
+
+fn wrong(home: &Path, arguments: &[&str]) -> Ran {
+    let ran = run(gallerist(home).args(arguments));
+    assert_eq!(ran.code, 2, "{arguments:?}: {}{}", ran.out, ran.err);
+    assert!(ran.out.is_empty(), "{arguments:?}: {}", ran.out);
+    ran
+}
+
+#[test]
+fn a_name_that_the_catalogue_does_not_have_is_asked_wrongly_everywhere() {
+    let home = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["prices", "list", "--model", "flux2porr"][..],
+        &["prices", "list", "--json", "--model", "flux2porr"],
+        &["prices", "show", "flux2porr"],
+        &["quote", "x", "--model", "flux2porr"],
+        &["quote", "x", "--all", "--model", "flux2porr"],
+    ] {
+        let err = wrong(home.path(), arguments).err;
+        assert!(err.contains("there is no model \"flux2porr\"") && err.contains("flux-2-pro"), "{err}");
+    }
+    for arguments in [
+        &["prices", "list", "--provider", "opnai"][..],
+        &["prices", "changes", "--provider", "opnai"],
+        &["quote", "x", "--provider", "opnai"],
+    ] {
+        let err = wrong(home.path(), arguments).err;
+        assert!(err.contains("there is no provider \"opnai\"") && err.contains("openai"), "{err}");
+    }
+    let nameless = wrong(home.path(), &["prices", "show", ""]).err;
+    assert!(nameless.contains("a model must be named") && !nameless.contains("auto"), "{nameless}");
+    // What would be refused is not advised.
+    let near_a_route = wrong(home.path(), &["prices", "show", "aut"]).err;
+    assert!(!near_a_route.contains("auto"), "{near_a_route}");
+    wrong(home.path(), &["prices", "list", "--model", "auto"]);
+}
+
+#[test]
+fn a_model_is_named_alike_in_a_list_and_in_a_quote() {
+    let home = tempfile::tempdir().unwrap();
+    let offers = |name: &str| -> Vec<String> {
+        let list = run(gallerist(home.path()).args(["prices", "list", "--json", "--model", name])).json();
+        let models = list["models"].as_array().unwrap().iter();
+        models.map(|model| model["offer"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(offers("openai/gpt-image-2").iter().all(|offer| offer.starts_with("openai/gpt-image-2")));
+    assert!(!offers("openai/gpt-image-2").is_empty());
+    assert_eq!(offers("bfl/flux-2-pro#standard"), ["bfl/flux-2-pro"]);
+    assert_eq!(offers("gpt-image-2@2026-04-21"), offers("gpt-image-2-2026-04-21"));
+    assert!(offers("gpt-image-2").len() > offers("openai/gpt-image-2").len());
+}
+
+#[test]
+fn a_model_at_the_wrong_host_or_in_the_wrong_version_names_the_right_ones() {
+    let home = tempfile::tempdir().unwrap();
+    for arguments in
+        [&["prices", "show", "bfl/gpt-image-2"][..], &["quote", "x", "--model", "bfl/gpt-image-2"]]
+    {
+        let err = wrong(home.path(), arguments).err;
+        assert!(
+            err.contains("bfl does not have gpt-image-2, which is at ") && err.contains("openai"),
+            "{err}"
+        );
+    }
+    for name in ["gpt-image-2@9999", "openai/gpt-image-2@9999"] {
+        for arguments in [&["prices", "show", name][..], &["quote", "x", "--model", name]] {
+            let err = wrong(home.path(), arguments).err;
+            assert!(err.contains("gpt-image-2 has no version 9999, but 2026-04-21"), "{err}");
+        }
+    }
+    // Nobody who is on has the model, and that is not what is wrong.
+    let mut quote = gallerist(home.path());
+    quote.env("BFL_API_KEY", "x").args(["quote", "x", "--model", "gpt-image-2@9999"]);
+    let ran = run(&mut quote);
+    assert!(ran.code == 2 && ran.err.contains("but 2026-04-21"), "{}", ran.err);
+    let gone = wrong(home.path(), &["quote", "x", "--model", "openai/gpt-image-1@2025-04-15"]).err;
+    assert!(gone.contains("use gpt-image-2.6-sunburst or gpt-image-2.5-sunburst"), "{gone}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_asked_wrongly_as_a_broken_one_is() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("broken.json"), "{").unwrap();
+    wrong(home.path(), &["quote", "--body", "broken.json"]);
+    let err = wrong(home.path(), &["quote", "--body", "missing.json"]).err;
+    assert!(err.contains("missing.json cannot be read"), "{err}");
+    let list = ["prices", "import", "missing.json", "--format", "litellm", "--compare"];
+    assert!(wrong(home.path(), &list).err.contains("missing.json cannot be read"));
+}
+
+#[test]
+fn a_time_that_ends_before_it_begins_names_both_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let changes = ["prices", "changes", "--since", "2026-11-02", "--until", "2026-11-01"];
+    let err = wrong(home.path(), &changes).err;
+    assert!(err.contains("--since (2026-11-02") && err.contains("--until (2026-11-01"), "{err}");
+    let err = wrong(home.path(), &["usage", "--from", "2026-11-02", "--to", "2026-11-01"]).err;
+    assert!(err.contains("--from (2026-11-02") && err.contains("--to (2026-11-01"), "{err}");
+}
