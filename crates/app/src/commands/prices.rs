@@ -453,7 +453,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
     };
     if !as_json {
         tell_counts(&catalogue, &origin);
-        retirements::print(&ending);
+        retirements::print(&ending, Timestamp::now());
         for remark in &remarks {
             output::remark(format!("Note: {remark}"));
         }
