@@ -137,6 +137,7 @@ fn known_by(message: &str) -> Option<&'static str> {
         ("webhook", "`gallerist webhooks list` shows the ids"),
         ("reconciliation", "`gallerist reconcile list` shows the ids"),
         ("request", "`gallerist requests list` shows the ids"),
+        ("lot", "`gallerist credits list` shows the ids"),
         ("budget", "`gallerist budgets list` shows what there is"),
     ];
     let told = message.to_ascii_lowercase();

@@ -73,6 +73,8 @@ impl From<gallerist_store::StoreError> for Failure {
                 "`gallerist projects list` names them, `gallerist projects create NAME` makes one"
             }
             E::UnknownWebhook(_) => "`gallerist webhooks list` shows the ids",
+            E::UnknownLot(_) => "`gallerist credits list` shows the ids",
+            E::LotMoved(_) => "`gallerist credits balance PROVIDER CREDITS` corrects what is left of them",
             E::UnknownAlert(_) => "`gallerist alerts list --json` shows the ids",
             E::UnknownKey(_) => "`gallerist keys list` shows the ids",
             E::UnknownRequest(_) => "`gallerist requests list` shows the ids",
@@ -83,8 +85,10 @@ impl From<gallerist_store::StoreError> for Failure {
             E::TooNew { .. } => "use the newer version of gallerist",
             _ => "",
         };
-        let failure = Failure::because("the books", &error).advise(advice);
-        // As the gateway has it: what is out of its range was asked wrongly.
-        if matches!(error, E::Invalid(_)) { Failure { exit: 2, ..failure } } else { failure }
+        // As the gateway has it: what is out of its range was asked wrongly, and the books have no part in it.
+        match error {
+            E::Invalid(message) => Failure::usage(message),
+            error => Failure::because("the books", &error).advise(advice),
+        }
     }
 }

@@ -262,7 +262,12 @@ impl From<StoreError> for Failure {
             | StoreError::UnknownRequest(_)
             | StoreError::UnknownAlert(_)
             | StoreError::UnknownWebhook(_)
+            | StoreError::UnknownLot(_)
             | StoreError::UnknownBudget(_) => Failure::not_found(error.to_string()),
+            StoreError::LotMoved(_) => Failure {
+                should_retry: false,
+                ..Failure::new(StatusCode::CONFLICT, "lot_used", format!("It is not removed: {error}."))
+            },
             StoreError::Exists(_) => Failure {
                 should_retry: false,
                 ..Failure::new(StatusCode::CONFLICT, "already_exists", error.to_string())

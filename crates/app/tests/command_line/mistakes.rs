@@ -101,3 +101,71 @@ fn a_time_that_ends_before_it_begins_names_both_ends() {
     let err = wrong(home.path(), &["usage", "--from", "2026-11-02", "--to", "2026-11-01"]).err;
     assert!(err.contains("--from (2026-11-02") && err.contains("--to (2026-11-01"), "{err}");
 }
+
+/// Books that no gateway has open.
+fn credits(home: &Path, arguments: &[&str]) -> Ran {
+    run(gallerist(home).args(["credits"]).args(arguments))
+}
+
+#[test]
+fn a_mistaken_purchase_names_its_argument() {
+    let home = tempfile::tempdir().unwrap();
+    assert_eq!(credits(home.path(), &["add", "bfl", "10", "1", "--purchased-at", "2026-01-01"]).code, 0);
+    for (arguments, words) in [
+        (&["add", "bfl", "-5", "9"][..], "CREDITS must be more than 0 and at most 1000000000"),
+        (&["add", "bfl", "10", "-1"], "an amount of dollars is not negative"),
+        (&["add", "bfl", "0.0000001", "9"], "CREDITS must have at most six digits"),
+        (
+            &["add", "bfl", "10", "1", "--purchased-at", "2026-01-02", "--expires-at", "2026-01-01"],
+            "--expires-at must be after --purchased-at",
+        ),
+        (&["add", "bfl", "10", "1", "--purchased-at", "2099-01-01"], "--purchased-at (2099-01-01"),
+        (&["add", "bfl", "10", "1", "--fee-percent", "-1"], "--fee-percent must be 0 to 100"),
+        (&["use", "bfl", "0"], "CREDITS must be more than 0 credits"),
+        (&["use", "bfl", "-5"], "CREDITS must be more than 0 credits"),
+        (&["use", "bfl", "11"], "only 10 credits of bfl are left"),
+        (&["balance", "bfl", "-5"], "CREDITS must be 0 credits or more"),
+        (&["add", "bfll", "10", "1"], "there is no \"bfll\", configured or known; the nearest: bfl"),
+        (&["use", "bfll", "10"], "there is no \"bfll\", configured or known; the nearest: bfl"),
+    ] {
+        let ran = credits(home.path(), arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(words) && !ran.err.contains("the books"), "{arguments:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_lot_is_listed_with_its_day_and_id_and_taken_back_while_nothing_was_used() {
+    let home = tempfile::tempdir().unwrap();
+    let add = ["add", "bfl", "10", "1", "--purchased-at", "2026-01-01", "--json"];
+    let id = credits(home.path(), &add).json()["id"].as_str().unwrap().to_owned();
+    let list = credits(home.path(), &["list"]).out;
+    assert!(list.contains(&id) && list.contains("2026-01-01"), "{list}");
+    let forecast = credits(home.path(), &["forecast"]).out;
+    assert!(forecast.contains("charged in 1 day."), "{forecast}");
+    assert_eq!(credits(home.path(), &["remove", "nothing"]).code, 2);
+    assert_eq!(credits(home.path(), &["remove", &id]).code, 0);
+    let again = credits(home.path(), &["remove", &id]);
+    assert!(again.code == 1 && again.err.contains("there is no lot of credits"), "{}", again.err);
+    let used = credits(home.path(), &add).json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(credits(home.path(), &["use", "bfl", "1"]).code, 0);
+    let stays = credits(home.path(), &["remove", &used]);
+    assert!(stays.code == 1 && stays.err.contains("so it stays in the books"), "{}", stays.err);
+}
+
+#[test]
+fn a_negative_figure_is_told_as_what_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    for (arguments, flag) in [
+        (&["quote", "x", "--max-cost-usd", "-1"][..], "--max-cost-usd must"),
+        (&["quote", "x", "--steps", "-5"], "--steps must"),
+        (&["quote", "x", "-n", "-1"], "-n must"),
+        (&["quote", "x", "--seed", "-1"], "--seed must"),
+        (&["quote", "x", "--guidance", "-1"], "--guidance must"),
+        (&["quote", "x", "--max-latency-ms", "-1"], "--max-latency-ms must"),
+        (&["budgets", "create", "--usd", "-1"], "not negative"),
+    ] {
+        let err = wrong(home.path(), arguments).err;
+        assert!(err.contains(flag) && !err.contains("unexpected argument"), "{arguments:?}: {err}");
+    }
+}

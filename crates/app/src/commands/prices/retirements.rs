@@ -472,7 +472,7 @@ mod tests {
         let now: Timestamp = "2026-11-28T00:00:00Z".parse().unwrap();
         let plain = told(&[ending(None)], now);
         assert!(
-            plain.contains("$0.0400 ") && plain.contains("$0.0500~") && plain.contains("~ rests on"),
+            plain.contains("$0.04 ") && plain.contains("$0.05~") && plain.contains("~ rests on"),
             "{plain}"
         );
         assert!(
@@ -480,7 +480,7 @@ mod tests {
         );
         // Even an official price is in doubt when it was read long ago.
         let later = told(&[ending(None)], "2027-06-01T00:00:00Z".parse().unwrap());
-        assert!(later.contains("$0.0400~"), "{later}");
+        assert!(later.contains("$0.04~"), "{later}");
         let json = serde_json::to_value(ending(None)).unwrap();
         assert_eq!((&json["confidence"], &json["as_of"]), (&json!("official"), &json!("2026-11-20")));
         assert_eq!(json["successor_confidence"], "unverified");
