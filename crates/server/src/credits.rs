@@ -3,6 +3,7 @@
 //! The command line uses the same forms where no gateway runs, so that both ways answer alike. It refuses to
 //! open books and to foresee.
 
+use crate::routes::Object;
 use gallerist_domain::{Decimal, LotId, Ticks};
 use gallerist_engine::balances::{Reading, ToldBalance};
 use gallerist_engine::credits::ProviderForecast;
@@ -28,6 +29,10 @@ pub struct LotWish {
     fee_minimum_usd: Option<Box<RawValue>>,
     purchased_at: Option<String>,
     expires_at: Option<String>,
+}
+
+impl Object for LotWish {
+    const EXAMPLE: &'static str = r#"{"provider": "bfl", "credits": "1000", "price_usd": "9.00"}"#;
 }
 
 /// How much later than ours the clock of whoever enters a purchase may be.
@@ -105,6 +110,10 @@ pub struct AdjustmentWish {
     balance: Option<Box<RawValue>>,
     #[serde(default)]
     pub note: String,
+}
+
+impl Object for AdjustmentWish {
+    const EXAMPLE: &'static str = r#"{"provider": "bfl", "use": "120", "note": "playground"}"#;
 }
 
 impl AdjustmentWish {
@@ -238,6 +247,10 @@ pub struct BalanceWish {
     #[serde(default)]
     pub apply: bool,
     pub note: Option<String>,
+}
+
+impl Object for BalanceWish {
+    const EXAMPLE: &'static str = r#"{"provider": "bfl", "apply": true}"#;
 }
 
 impl BalanceWish {

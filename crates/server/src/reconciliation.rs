@@ -3,6 +3,7 @@
 //! It refuses to read the file itself and to compare: those are the engine's.
 
 use crate::credits::Mistake;
+use crate::routes::Object;
 use gallerist_domain::{Decimal, ReconciliationId};
 use gallerist_engine::reconcile::Order;
 use gallerist_engine::reconcile::bill::{BILL_BYTES_MAX, Form, Mapping};
@@ -39,6 +40,10 @@ pub struct ReconciliationWish {
     close: bool,
     #[serde(default)]
     dry_run: bool,
+}
+
+impl Object for ReconciliationWish {
+    const EXAMPLE: &'static str = r#"{"provider": "fal", "form": "fal", "bill": "...", "dry_run": true}"#;
 }
 
 impl ReconciliationWish {

@@ -10,6 +10,7 @@ mod health;
 mod images;
 mod keys;
 mod models;
+mod object;
 mod parameters;
 mod prices;
 mod projects;
@@ -19,6 +20,7 @@ mod requests;
 mod usage;
 mod webhooks;
 
+pub(crate) use object::Object;
 pub(crate) use parameters::present;
 
 pub(crate) use parameters::instant_of;
