@@ -4,6 +4,7 @@
 //! mistake of a folder of catalogue files at once, `import` reads other people's price lists (`import.rs`). All
 //! of it works offline.
 
+mod ahead;
 mod changes;
 mod import;
 mod retirements;
@@ -210,10 +211,10 @@ fn list(
     let model = model.map(|name| names::of_catalogue(name, &every, at)).transpose()?;
     let wanted = Wanted { all, provider, model };
     let found: Vec<&Offer> = every.iter().filter(|offer| wanted.takes(offer, at)).collect();
-    let rows = found.iter().map(|offer| (*offer, default_picture(offer, None, at)));
+    let rows = found.iter().map(|offer| (*offer, quoted(offer, None, at)));
     let mut unrecorded = 0;
     if as_json {
-        let models: Vec<Value> = rows.map(|(offer, quote)| model_json(offer, quote.as_ref(), at)).collect();
+        let models: Vec<Value> = rows.map(|(offer, quoted)| model_json(offer, &quoted, at)).collect();
         let feeds = source::shown(&config.feed_book);
         output::json(
             &json!({"instant": at, "catalogue": catalogue.digest, "models": models, "feeds": feeds}),
@@ -230,8 +231,8 @@ fn list(
         .optional("price is")
         .optional("of")
         .flexible("state");
-    for (offer, quote) in rows {
-        let quote = quote.as_ref();
+    for (offer, quoted) in rows {
+        let quote = quoted.as_ref().ok();
         let trust = quote.and_then(|quote| super::quote::weakest(&quote.lines));
         unrecorded += usize::from(quote.is_some_and(|quote| quote.recorded_since.is_some()));
         table.row([
@@ -243,7 +244,7 @@ fn list(
             quote.map_or_else(String::new, |quote| output::rounded(quote.max_usd)),
             trust.map(|line| line.confidence.replace('_', " ")).unwrap_or_default(),
             trust.map_or_else(|| offer.provider.as_of.to_string(), |line| line.as_of.clone()),
-            state(offer, at),
+            state(offer, quoted.as_ref().err(), at),
         ]);
     }
     output::line(table.render());
@@ -253,8 +254,8 @@ fn list(
         count => format!(" {count} more are priced only, retired or switched off: --all."),
     };
     output::line(format!(
-        "\n{} offers.{more} `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
-        found.len()
+        "\n{}.{more} `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
+        output::counted(found.len(), "offer")
     ));
     if unrecorded > 0 {
         let (day, verb) = (output::day(at), if unrecorded == 1 { "has" } else { "have" });
@@ -279,9 +280,20 @@ fn named_with_tier(offer: &Offer) -> String {
     }
 }
 
-/// The quote of one picture with nothing asked for but, perhaps, the operation; absent when the offer is gone or
-/// unpriced.
+/// As [`quoted`], where the reason is no matter.
 fn default_picture(offer: &Offer, operation: Option<Operation>, at: Timestamp) -> Option<OfferQuote> {
+    quoted(offer, operation, at).ok()
+}
+
+/// The quote of one picture with nothing asked for but, perhaps, the operation.
+///
+/// # Errors
+/// Why there is none: the offer is gone, unpriced, or wants more to be asked for.
+fn quoted(
+    offer: &Offer,
+    operation: Option<Operation>,
+    at: Timestamp,
+) -> std::result::Result<OfferQuote, String> {
     let offers = std::slice::from_ref(offer);
     let health = HealthBook::new(1);
     let mut request = ImageRequest::new(&offer.id.to_string(), "a picture of nothing in particular");
@@ -305,11 +317,14 @@ fn default_picture(offer: &Offer, operation: Option<Operation>, at: Timestamp) -
         now_ms: 0,
         price_only: true,
     };
-    quotes(&request, context).ok()?.offers.into_iter().next()
+    let report = quotes(&request, context).map_err(|_| "its name means another offer".to_owned())?;
+    let why = report.excluded.into_iter().next().map(|excluded| excluded.reason);
+    report.offers.into_iter().next().ok_or_else(|| why.unwrap_or_default())
 }
 
-fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value {
+fn model_json(offer: &Offer, quoted: &std::result::Result<OfferQuote, String>, at: Timestamp) -> Value {
     let lifecycle = &offer.model.lifecycle;
+    let quote = quoted.as_ref().ok();
     let trust = quote.and_then(|quote| super::quote::weakest(&quote.lines));
     json!({
         "offer": offer.id.to_string(),
@@ -325,6 +340,7 @@ fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value
         "min_usd": quote.map(|quote| quote.min_usd),
         "expected_usd": quote.map(|quote| quote.expected_usd),
         "max_usd": quote.map(|quote| quote.max_usd),
+        "unpriced_because": quoted.as_ref().err(),
         "as_of": offer.provider.as_of,
         "confidence": trust.map(|line| line.confidence),
         "price_as_of": trust.map(|line| &line.as_of),
@@ -337,20 +353,22 @@ fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value
     })
 }
 
-fn state(offer: &Offer, at: Timestamp) -> String {
+/// What is to know of an offer; with `unpriced`, why its default picture has no price.
+fn state(offer: &Offer, unpriced: Option<&String>, at: Timestamp) -> String {
     let lifecycle = &offer.model.lifecycle;
     let retired = offer.is_retired(at);
     let successors = match lifecycle.successors.is_empty() {
         true => String::new(),
         false => format!("; use {}", lifecycle.successors.join(" or ")),
     };
+    let why = unpriced.map_or_else(String::new, |why| format!("; no default price: {why}"));
     match (&lifecycle.switched_off, lifecycle.retires_on, lifecycle.deprecated_on) {
         (Some(why), _, _) => format!("off: {why}{successors}"),
         (None, Some(day), _) if retired => format!("retired {day}{successors}"),
-        (None, Some(day), _) => format!("retires {day}{successors}"),
-        (None, None, Some(day)) => format!("deprecated {day}{successors}"),
-        (None, None, None) if offer.serves(Operation::Generate) => "active".to_owned(),
-        (None, None, None) => "priced only".to_owned(),
+        (None, Some(day), _) => format!("retires {day}{successors}{why}"),
+        (None, None, Some(day)) => format!("deprecated {day}{successors}{why}"),
+        (None, None, None) if offer.serves(Operation::Generate) => format!("active{why}"),
+        (None, None, None) => format!("priced only{why}"),
     }
 }
 
@@ -396,9 +414,7 @@ impl Counts {
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Counts { kinds, models, lines } = self;
-        let some =
-            |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
-        let (models, lines) = (some(*models, "model"), some(*lines, "price line"));
+        let (models, lines) = (output::counted(*models, "model"), output::counted(*lines, "price line"));
         write!(f, "{models} with {lines} at {kinds} kind{} of provider", if *kinds == 1 { "" } else { "s" })
     }
 }
@@ -433,6 +449,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
         Ok(catalogue) => (Some(catalogue), Vec::new()),
         Err(mistakes) => (None, mistakes),
     };
+    remarks.extend(catalogue.iter().flat_map(|catalogue| ahead::remarks(catalogue, Timestamp::now())));
     if as_json {
         let list: Vec<Value> = mistakes
             .iter()
@@ -448,8 +465,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
     }
     let Some(catalogue) = catalogue else {
         let count = mistakes.len();
-        let noun = if count == 1 { "mistake" } else { "mistakes" };
-        return Err(Failure::failed(format!("{count} {noun} in the catalogue")));
+        return Err(Failure::failed(format!("{} in the catalogue", output::counted(count, "mistake"))));
     };
     if !as_json {
         tell_counts(&catalogue, &origin);

@@ -307,7 +307,10 @@ fn print_warnings(report: &QuoteReport, verbose: bool) {
     }
     output::line(format!("\nTo know:\n{}", warnings[..shown].join("\n")));
     if shown < warnings.len() {
-        output::line(format!("  … and of {} more offers; -v shows all", warnings.len() - shown));
+        output::line(format!(
+            "  … and of {}; -v shows all",
+            output::counted(warnings.len() - shown, "more offer")
+        ));
     }
 }
 
@@ -347,7 +350,9 @@ fn print_excluded(report: &QuoteReport, verbose: bool, told: Told) {
         output::line(table.render());
     }
     if !named.is_empty() {
-        output::line(format!("\n{} offers are of providers that the request leaves out.", named.len()));
+        let (count, verb) = (named.len(), if named.len() == 1 { "is" } else { "are" });
+        let count = output::counted(count, "offer");
+        output::line(format!("\n{count} {verb} of providers that the request leaves out."));
     }
 }
 

@@ -169,3 +169,44 @@ fn a_negative_figure_is_told_as_what_it_is() {
         assert!(err.contains(flag) && !err.contains("unexpected argument"), "{arguments:?}: {err}");
     }
 }
+
+#[test]
+fn a_folder_of_prices_that_is_not_there_is_a_mistake_of_its_setting() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("settings.toml"), "\ncatalogue_dir = \"nowhere\"\n").unwrap();
+    let err = wrong(home.path(), &["prices", "list", "--config", "settings.toml"]).err;
+    assert!(err.contains("settings.toml:2: catalogue_dir: nowhere cannot be read"), "{err}");
+    assert!(!err.contains("nowhere:1"), "{err}");
+}
+
+#[test]
+fn a_model_without_a_price_of_its_own_says_what_it_needs() {
+    let home = tempfile::tempdir().unwrap();
+    let list = ["prices", "list", "--model", "bfl/flux-1.1-pro-ultra-finetuned"];
+    let table = run(gallerist(home.path()).args(list)).out;
+    assert!(table.contains("active; no default price: ") && table.contains("finetune_id"), "{table}");
+    assert!(table.contains("\n1 offer. "), "{table}");
+    let json = run(gallerist(home.path()).args(list).arg("--json")).json();
+    let why = json["models"][0]["unpriced_because"].as_str().unwrap();
+    assert!(why.contains("finetune_id") && json["models"][0]["expected_usd"].is_null(), "{json}");
+    let priced = ["prices", "list", "--model", "bfl/flux-2-pro", "--json"];
+    let priced = run(gallerist(home.path()).args(priced)).json();
+    assert!(priced["models"][0]["unpriced_because"].is_null(), "{priced}");
+}
+
+#[test]
+fn a_day_that_has_not_come_is_remarked_in_a_checked_file() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("prices");
+    std::fs::create_dir(&folder).unwrap();
+    let sheet =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../catalog/bfl.toml")).unwrap();
+    let ahead = sheet.replacen("as_of = \"2026-", "as_of = \"2199-", 1);
+    assert_ne!(sheet, ahead);
+    std::fs::write(folder.join("bfl.toml"), ahead).unwrap();
+    let checked = run(gallerist(home.path()).args(["prices", "check", "prices"]));
+    assert_eq!(checked.code, 0, "{}", checked.err);
+    assert!(checked.err.contains("bfl: as_of = 2199-"), "{}", checked.err);
+    let json = run(gallerist(home.path()).args(["prices", "check", "prices", "--json"])).json();
+    assert!(json["remarks"].to_string().contains("bfl: as_of = 2199-"), "{json}");
+}

@@ -103,7 +103,11 @@ pub fn run(
         ]);
     }
     output::line(table.render());
-    output::line(format!("\n{} changes since {}.", reports.len(), since.strftime("%Y-%m-%d")));
+    output::line(format!(
+        "\n{} since {}.",
+        output::counted(reports.len(), "change"),
+        since.strftime("%Y-%m-%d")
+    ));
     super::tell_feeds(book, now);
     Ok(())
 }
