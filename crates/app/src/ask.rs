@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::words;
 use clap::Args;
 use gallerist_domain::{Decimal, ImageRequest};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 /// What the picture should be.
 #[derive(Clone, Debug, Default, Args)]
@@ -22,11 +22,11 @@ pub struct Ask {
     #[arg(long, value_name = "WORD")]
     pub quality: Option<String>,
     /// How many pictures, 1 to 10
-    #[arg(short, long, value_name = "COUNT")]
-    pub n: Option<u64>,
+    #[arg(short, long, value_name = "COUNT", value_parser = whole, allow_negative_numbers = true)]
+    pub n: Option<Number>,
     /// Sampling steps, where the model has them
-    #[arg(long, value_name = "COUNT")]
-    pub steps: Option<u64>,
+    #[arg(long, value_name = "COUNT", value_parser = whole, allow_negative_numbers = true)]
+    pub steps: Option<Number>,
     /// Only this provider (repeatable)
     #[arg(long = "provider", value_name = "NAME")]
     pub providers: Vec<String>,
@@ -34,16 +34,16 @@ pub struct Ask {
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
     /// Refuse rather than exceed this amount of dollars
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     pub max_cost_usd: Option<String>,
     /// png, jpeg or webp
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
     /// Seed, where the model takes one
-    #[arg(long, value_name = "NUMBER")]
-    pub seed: Option<u64>,
+    #[arg(long, value_name = "NUMBER", value_parser = whole, allow_negative_numbers = true)]
+    pub seed: Option<Number>,
     /// How closely the prompt is followed, where the model has it
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub guidance: Option<Decimal>,
     /// What the picture must not show
     #[arg(long, value_name = "TEXT")]
@@ -64,8 +64,8 @@ pub struct Ask {
     #[arg(long, value_name = "WORD")]
     pub region: Option<String>,
     /// Refuse what is expected to take longer, in milliseconds
-    #[arg(long, value_name = "MS")]
-    pub max_latency_ms: Option<u64>,
+    #[arg(long, value_name = "MS", value_parser = whole, allow_negative_numbers = true)]
+    pub max_latency_ms: Option<Number>,
 }
 
 impl Ask {
@@ -104,6 +104,14 @@ impl Ask {
         }
         body.into()
     }
+}
+
+/// A whole number; which ones are taken is the server's to say.
+fn whole(text: &str) -> std::result::Result<Number, String> {
+    let signed = text.parse::<i64>().map(Number::from);
+    signed
+        .or_else(|_| text.parse::<u64>().map(Number::from))
+        .map_err(|_| "it must be a whole number".to_owned())
 }
 
 /// A decimal as the JSON number that it is written as.
@@ -148,8 +156,8 @@ mod tests {
     fn flags_become_the_body_of_the_api() {
         let ask = Ask {
             size: Some("1024x1024".into()),
-            n: Some(2),
-            steps: Some(20),
+            n: Some(2.into()),
+            steps: Some(20.into()),
             providers: vec!["bfl".into(), "fal".into()],
             ..Ask::default()
         };
@@ -162,7 +170,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named_all_at_once() {
-        let ask = Ask { size: Some("12x".into()), n: Some(99), ..Ask::default() };
+        let ask = Ask { size: Some("12x".into()), n: Some(99.into()), ..Ask::default() };
         let failure = parse_flags(&ask.body("x")).unwrap_err();
         assert_eq!(failure.exit, 2);
         assert!(failure.message.contains("--size must") && failure.message.contains("-n must"), "{failure}");
@@ -176,7 +184,7 @@ mod tests {
             size_match: Some("aspect".into()),
             aspect_ratio: Some("3:2".into()),
             tier: Some("batch".into()),
-            max_latency_ms: Some(20_000),
+            max_latency_ms: Some(20_000.into()),
             resolution: Some("2K".into()),
             ..Ask::default()
         };

@@ -269,6 +269,15 @@ impl Books {
         }
     }
 
+    pub fn remove_credits(&self, id: &str) -> Result<()> {
+        match self {
+            Books::Gateway(client) => {
+                client.ask("DELETE", &format!("/v1/credits/{}", escaped(id)), None).map(drop)
+            }
+            Books::Here(here) => here.remove_credits(id),
+        }
+    }
+
     /// `wish` is the body of `POST /v1/credits/adjustments`; answers every lot.
     pub fn adjust_credits(&self, wish: &Value) -> Result<Value> {
         match self {

@@ -110,8 +110,10 @@ fn refusal(reply: &Reply) -> Failure {
     let message = said.unwrap_or_else(|| format!("the gateway answered {}", reply.status));
     // What a provider's moderation refuses was asked as it should be.
     let moderated = body["error"]["code"] == RefusalKind::ModerationBlocked.code();
+    let code = body["error"]["code"].as_str().or_else(|| body["code"].as_str());
     let failure = match reply.status {
         400 if !moderated => Failure::usage(message),
+        404 if code == Some(RefusalKind::ModelNotFound.code()) => Failure::usage(message),
         _ => Failure::failed(message),
     };
     match reply.status {
@@ -135,6 +137,7 @@ fn known_by(message: &str) -> Option<&'static str> {
         ("webhook", "`gallerist webhooks list` shows the ids"),
         ("reconciliation", "`gallerist reconcile list` shows the ids"),
         ("request", "`gallerist requests list` shows the ids"),
+        ("lot", "`gallerist credits list` shows the ids"),
         ("budget", "`gallerist budgets list` shows what there is"),
     ];
     let told = message.to_ascii_lowercase();
@@ -172,6 +175,10 @@ mod tests {
         assert_eq!(refusal(&openai).message, "a cap would be passed");
         let problem = Reply { status: 404, body: json!({"title": "Not Found", "detail": "no such key"}) };
         assert_eq!((refusal(&problem).message.as_str(), refusal(&problem).exit), ("no such key", 1));
+        // The catalogue is closed: a name that it does not have was asked wrongly.
+        for body in [json!({"error": {"code": "model_not_found"}}), json!({"code": "model_not_found"})] {
+            assert_eq!(refusal(&Reply { status: 404, body }).exit, 2);
+        }
         let missing = Reply { status: 404, body: json!({"detail": "There is no such webhook."}) };
         assert_eq!(refusal(&missing).advice, "`gallerist webhooks list` shows the ids");
         assert_eq!(refusal(&Reply { status: 500, body: json!(null) }).message, "the gateway answered 500");

@@ -138,7 +138,7 @@ impl Config {
         let mut mistakes = Mistakes::default();
         let path = place.config.clone().or_else(|| environment.path("GALLERIST_CONFIG"));
         let typed = path.as_deref().map_or_else(Typed::default, |path| typed(path, &mut mistakes));
-        let catalogue_dir = typed.catalogue_dir.as_ref().map(|dir| dir.value.clone());
+        let catalogue_dir = catalogue_dir(&typed, &mut mistakes);
         let origin =
             Origin { directory: catalogue_dir, described: typed.catalogue_described.unwrap_or(false) };
         let data_dir = data_dir(place, &typed, environment, &mut mistakes);
@@ -277,6 +277,19 @@ fn public_url(typed: &Typed, environment: &Environment, mistakes: &mut Mistakes)
         return None;
     }
     Some(text.trim_end_matches('/').to_owned())
+}
+
+/// The folder of own catalogue files. One that cannot be read is a mistake of the setting, not of a file in it.
+fn catalogue_dir(typed: &Typed, mistakes: &mut Mistakes) -> Option<PathBuf> {
+    let dir = typed.catalogue_dir.as_ref()?;
+    match std::fs::read_dir(&dir.value) {
+        Ok(_) => Some(dir.value.clone()),
+        Err(error) => {
+            mistakes
+                .add(&dir.place, format!("catalogue_dir: {} cannot be read: {error}", dir.value.display()));
+            None
+        }
+    }
 }
 
 fn data_dir(place: &Place, typed: &Typed, environment: &Environment, mistakes: &mut Mistakes) -> PathBuf {

@@ -1,6 +1,7 @@
 //! How a command fails: a sentence, what to do next, and the exit code.
 //!
-//! 1 means that it could not be done, 2 that it was asked wrongly (a setting, an argument). Texts hold no
+//! 1 means that it could not be done, 2 that it was asked wrongly (a setting, an argument, a name that the closed
+//! catalogue does not have, a file that is not there). Texts hold no
 //! secret. It refuses to know what failed; each command says so where it happens.
 
 use std::fmt;
@@ -50,6 +51,11 @@ impl Failure {
         }
         Failure::failed(message)
     }
+
+    /// A file that the command line names and nobody can read.
+    pub fn unreadable(file: impl fmt::Display, error: &std::io::Error) -> Failure {
+        Failure { exit: 2, ..Failure::because(format!("{file} cannot be read"), error) }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -67,6 +73,8 @@ impl From<gallerist_store::StoreError> for Failure {
                 "`gallerist projects list` names them, `gallerist projects create NAME` makes one"
             }
             E::UnknownWebhook(_) => "`gallerist webhooks list` shows the ids",
+            E::UnknownLot(_) => "`gallerist credits list` shows the ids",
+            E::LotMoved(_) => "`gallerist credits balance PROVIDER CREDITS` corrects what is left of them",
             E::UnknownAlert(_) => "`gallerist alerts list --json` shows the ids",
             E::UnknownKey(_) => "`gallerist keys list` shows the ids",
             E::UnknownRequest(_) => "`gallerist requests list` shows the ids",
@@ -77,8 +85,10 @@ impl From<gallerist_store::StoreError> for Failure {
             E::TooNew { .. } => "use the newer version of gallerist",
             _ => "",
         };
-        let failure = Failure::because("the books", &error).advise(advice);
-        // As the gateway has it: what is out of its range was asked wrongly.
-        if matches!(error, E::Invalid(_)) { Failure { exit: 2, ..failure } } else { failure }
+        // As the gateway has it: what is out of its range was asked wrongly, and the books have no part in it.
+        match error {
+            E::Invalid(message) => Failure::usage(message),
+            error => Failure::because("the books", &error).advise(advice),
+        }
     }
 }

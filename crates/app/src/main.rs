@@ -15,6 +15,7 @@ mod failure;
 mod filters;
 mod first_keys;
 mod gateway;
+mod names;
 mod output;
 mod pictures;
 mod progress;

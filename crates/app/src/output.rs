@@ -34,6 +34,11 @@ pub fn remark(text: impl AsRef<str>) {
     let _ = out.write_all(text.as_ref().as_bytes()).and_then(|()| out.write_all(b"\n"));
 }
 
+/// So many of something whose plural has an s: `1 offer`, `2 offers`.
+pub fn counted(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
 /// An amount for people: `$0.04`.
 pub fn dollars(amount: Ticks) -> String {
     match amount.short() {

@@ -60,15 +60,17 @@ pub struct Lot {
 /// What is wrong with a lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LotError {
-    #[error("a lot holds more than nothing and at most a billion credits")]
+    #[error("credits must be more than 0 and at most 1000000000")]
     Quantity,
-    #[error("a lot costs, with its fee, nothing to a million dollars")]
+    #[error("price_usd must be 0 to 1000000, with its fee")]
     Price,
-    #[error("a credit counts more than nothing, and a lot at most a million dollars")]
+    #[error(
+        "credits must be fewer: in the provider's prices a lot may count at most 1000000 dollars, and a credit more than 0"
+    )]
     List,
-    #[error("a fee is between 0 and 100 per cent, and its minimum not negative")]
+    #[error("fee_percent must be 0 to 100, and fee_minimum_usd 0 or more")]
     Fee,
-    #[error("a lot expires after it was bought")]
+    #[error("expires_at must be after purchased_at")]
     Expiry,
 }
 

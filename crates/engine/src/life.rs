@@ -319,7 +319,8 @@ impl Life {
                 // any other.
                 let asked = asked.filter(|_| !breach.about_offers);
                 refusing::tell(&shared, &breach);
-                let refusal = self.store_refusal(StoreError::BudgetExceeded(breach));
+                let mut refusal = self.store_refusal(StoreError::BudgetExceeded(breach));
+                outcome::tell_asked_trust(&mut refusal, planned, at);
                 self.over_cap = Some(OverCap { asked, refusal });
                 return Ok(Tried::Passed);
             }

@@ -9,15 +9,17 @@ use gallerist_domain::{
     BudgetUnit, Fault, FaultKind, Grants, ImageRequest, Meter, Metered, OfferId, RequestId, Ticks,
 };
 use gallerist_pricing::Offer;
+use gallerist_pricing::sheet::{Confidence, is_doubtful};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
 use gallerist_routing::report::ExcludedOffer;
 use gallerist_routing::{
     Exclusion, Forbidden, HealthBook, ListPrice, ModelName, NameBook, Named, Plan, PlanContext, PlanError,
-    PlannedOffer, Route, Target,
+    PlannedOffer, Route, Target, list_price,
 };
 use gallerist_store::{Breach, StoreError};
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::{Timestamp, tz::TimeZone};
 use std::fmt::Write as _;
 
 /// When to ask again while the database is away.
@@ -31,8 +33,9 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
             let led = unknown
                 .migrated_to
                 .map_or_else(String::new, |to| format!(", nor '{to}', to which the settings migrate it"));
+            let partly = unknown.partly.map_or_else(String::new, |partly| format!(": {partly}"));
             let message =
-                format!("There is no model '{name}' to order here{led}. The nearest are: {nearest}.");
+                format!("There is no model '{name}' to order here{led}{partly}. The nearest are: {nearest}.");
             Refusal::new(RefusalKind::ModelNotFound, message).with_parameter("model")
         }
         PlanError::Forbidden(Forbidden { what, name, allowed }) => {
@@ -51,7 +54,7 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
 /// The refusal when no offer is left, by the reasons.
 pub(crate) fn no_offer(plan: &Plan<'_>) -> Refusal {
     let excluded: Vec<Exclusion<'_>> = plan.excluded().collect();
-    let cheapest = cheapest(&excluded);
+    let (cheapest, cheapest_trust) = (cheapest(&excluded), cheapest_trust(plan));
     let unknown = excluded.iter().any(|exclusion| exclusion.reason.code() == "price_unknown");
     let refusal = if let (Some(cheapest), Some(limit)) = (cheapest, plan.max_cost) {
         // The lower limit is in force; whose it is stands in the reasons.
@@ -61,7 +64,10 @@ pub(crate) fn no_offer(plan: &Plan<'_>) -> Refusal {
             format!("max_cost_usd of the route '{route}'")
         });
         let (cheapest, limit) = (cheapest.short(), limit.short());
-        let message = format!("The cheapest offer could cost {cheapest} USD, more than {whose} ({limit}).");
+        let doubt = cheapest_trust.and_then(|trust| doubt(trust, plan.at()));
+        let doubt = doubt.map_or_else(String::new, |doubt| format!(" ({doubt})"));
+        let message =
+            format!("The cheapest offer could cost {cheapest} USD{doubt}, more than {whose} ({limit}).");
         let parameter = if of_route.is_some() { "model" } else { "gallerist.max_cost_usd" };
         Refusal::new(RefusalKind::CostLimitExceeded, message).with_parameter(parameter)
     } else if unknown {
@@ -76,7 +82,30 @@ pub(crate) fn no_offer(plan: &Plan<'_>) -> Refusal {
         let message = format!("No offer can serve this request.{}", reasons(&excluded));
         Refusal::new(RefusalKind::NoOffer, message)
     };
-    Refusal { cheapest, excluded: excluded.into_iter().map(ExcludedOffer::from).collect(), ..refusal }
+    let excluded = excluded.into_iter().map(ExcludedOffer::from).collect();
+    Refusal { cheapest, cheapest_trust, excluded, ..refusal }
+}
+
+/// What the least maximum of [`cheapest`] rests on.
+fn cheapest_trust(plan: &Plan<'_>) -> Option<(Confidence, Date)> {
+    list_price::of(&plan.cheapest_over_limit()?, plan.at())?.trust
+}
+
+/// The doubt about a figure that rests on this: `third party price of 2026-05-06`. `None` for an official one of late.
+pub(crate) fn doubt((confidence, as_of): (Confidence, Date), at: Timestamp) -> Option<String> {
+    is_doubtful(confidence, as_of, at.to_zoned(TimeZone::UTC).date())
+        .then(|| format!("{} price of {as_of}", confidence.as_str().replace('_', " ")))
+}
+
+/// Says of the refusal by a limit in dollars what the sum that was asked for rests on.
+pub(crate) fn tell_asked_trust(refusal: &mut Refusal, planned: &PlannedOffer<'_>, at: Timestamp) {
+    if refusal.breach.as_ref().is_none_or(|breach| breach.unit != BudgetUnit::Usd) {
+        return;
+    }
+    refusal.asked_trust = list_price::of(planned, at).and_then(|list| list.trust);
+    if let Some(doubt) = refusal.asked_trust.and_then(|trust| doubt(trust, at)) {
+        let _ = write!(refusal.message, " What it could take rests on a figure in doubt: {doubt}.");
+    }
 }
 
 /// The least maximum among the offers that are out only because they could cost too much.
@@ -173,6 +202,7 @@ pub(crate) fn failure(failed: &Failed<'_>, plan: &Plan<'_>) -> Refusal {
     refusal.attempts = failed.attempts.to_vec();
     let excluded: Vec<Exclusion<'_>> = plan.excluded().collect();
     refusal.cheapest = cheapest(&excluded);
+    refusal.cheapest_trust = cheapest_trust(plan);
     refusal.excluded = excluded.into_iter().map(ExcludedOffer::from).collect();
     refusal.request_id = Some(failed.request);
     refusal

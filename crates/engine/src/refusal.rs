@@ -26,10 +26,15 @@ pub struct Refusal {
     pub excluded: Vec<ExcludedOffer>,
     /// The least maximum among the offers that are out because they could cost more than the request allows.
     pub cheapest: Option<Ticks>,
+    /// How sure the least sure of what `cheapest` rests on is, and when that was read.
+    pub cheapest_trust: Option<(Confidence, Date)>,
     /// Whether this repeats what an earlier request was told; its amounts are that one's.
     pub replayed: bool,
     /// The limit that a reservation would have passed.
     pub breach: Option<Box<Breach>>,
+    /// Of what it asked for under a limit in dollars: how sure the least sure of what that rests on is, and when it was
+    /// read.
+    pub asked_trust: Option<(Confidence, Date)>,
     /// The cheapest that would still fit under it.
     pub fitting: Option<Box<Fitting>>,
 }
@@ -154,8 +159,10 @@ impl Refusal {
             attempts: Vec::new(),
             excluded: Vec::new(),
             cheapest: None,
+            cheapest_trust: None,
             replayed: false,
             breach: None,
+            asked_trust: None,
             fitting: None,
         }
     }

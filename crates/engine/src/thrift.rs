@@ -1,6 +1,7 @@
 //! What budgets change about a plan: below a degrading one routes buy drafts, or the cheapest of their own class,
 //! and a refusal names what would still fit.
 
+use crate::outcome::doubt;
 use crate::refusal::{Fitting, Refusal};
 use crate::request::Incoming;
 use crate::shared::Shared;
@@ -87,7 +88,7 @@ pub(crate) async fn name_fitting(
 ) {
     let Some(breach) = &refusal.breach else { return };
     let Some(fitting) = fitting(shared, payer, request, context, breach).await else { return };
-    refusal.message = format!("{} {}", refusal.message, fitting.words());
+    refusal.message = format!("{} {}", refusal.message, fitting.words(context.at));
     refusal.fitting = Some(Box::new(fitting));
 }
 
@@ -116,15 +117,12 @@ async fn fitting(
 
 impl Fitting {
     /// What a client may ask for instead, for people.
-    fn words(&self) -> String {
+    fn words(&self, at: Timestamp) -> String {
         let Fitting { offer, n, maximum, quality, trust } = self;
         let quality = quality.as_ref().map_or_else(String::new, |word| format!(" with quality {word:?}"));
         let pictures = if *n == 1 { "1 picture" } else { &format!("{n} pictures") };
-        let trust = trust
-            .filter(|(confidence, _)| *confidence != Confidence::Official)
-            .map_or_else(String::new, |(confidence, as_of)| {
-                format!(" ({} price of {as_of})", confidence.as_str().replace('_', " "))
-            });
+        let doubt = trust.and_then(|trust| doubt(trust, at));
+        let trust = doubt.map_or_else(String::new, |doubt| format!(" ({doubt})"));
         format!("{pictures} by {offer}{quality} would still fit, for at most {} USD{trust}.", maximum.short())
     }
 }

@@ -18,6 +18,7 @@
 //! with the share that will be, and is zero when nothing would be used anyway.
 
 use crate::catalogue::ProviderSheet;
+use crate::sheet::Source;
 pub use gallerist_domain::credits::{
     FeeRule, LOT_AMOUNT_MAX, LOT_MILLIONTHS_MAX, Lot, LotError, MILLIONTHS, Taken, order, take,
 };
@@ -48,11 +49,11 @@ pub struct Purchase {
 /// Why a purchase makes no lot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PurchaseError {
-    #[error("credits are counted in whole millionths")]
+    #[error("credits must have at most six digits after the point")]
     TooFine,
-    #[error("the prices of this provider know {}: say which was bought", .0.join(" and "))]
+    #[error("currency must be one that the prices of this provider know, {}: say which was bought", .0.join(" and "))]
     WhichCurrency(Vec<String>),
-    #[error("the prices of this provider do not know {asked:?}, but {}", .known.join(" and "))]
+    #[error("currency must be one that the prices of this provider know: not {asked:?}, but {}", .known.join(" and "))]
     UnknownCurrency { asked: String, known: Vec<String> },
     #[error("{0}")]
     Lot(#[from] LotError),
@@ -107,6 +108,17 @@ fn counted(
     };
     let list = found.1.product_ticks(Decimal::ONE).ok_or(LotError::List)?;
     Ok((found.0, list))
+}
+
+/// What says what a credit of a lot counts in the provider's prices; absent where it is a dollar, or where the prices
+/// say something else by now.
+pub fn rate_source<'a>(lot: &Lot, sheet: &'a ProviderSheet) -> Option<&'a Source> {
+    let rate = sheet.currencies.iter().find(|currency| {
+        currency.code == lot.currency
+            && currency.period.contains(lot.purchased_at)
+            && currency.usd.product_ticks(Decimal::ONE) == Some(lot.list)
+    });
+    rate.map(|currency| &*currency.source)
 }
 
 /// What a provider has charged lately, at its prices.

@@ -26,7 +26,7 @@ pub use health::{Health, HealthBook, Told, Verdict};
 pub use insight::{Insight, LearnedCall};
 pub use list_price::ListPrice;
 pub use name_book::NameBook;
-pub use names::{ModelName, Named, Target, UnknownModel, target};
+pub use names::{ModelName, Named, Partly, Target, UnknownModel, target};
 pub use nearest::{nearest, slip_of};
 pub use plan::{Forbidden, Plan, PlanContext, PlanError, PlannedOffer, plan};
 pub use resolve::{Resolved, SentOn, resolve};

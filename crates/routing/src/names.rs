@@ -2,14 +2,20 @@
 //! one that is gone and leads to another.
 //!
 //! The forms are those of offer ids, `provider/model[@version][#tier]`, with the provider left out for any
-//! host. Every part counts: a name with a part that nothing answers to is unknown.
+//! host. Every part counts: a name with a part that nothing answers to is unknown (`unknown.rs` says what of it is
+//! known). A vendor's own id of a version is a name of that version.
+
+mod unknown;
 
 use crate::name_book::NameBook;
-use crate::nearest::nearest;
 use crate::route::Route;
-use gallerist_pricing::Offer;
+use gallerist_pricing::{ModelSheet, Offer};
 use jiff::Timestamp;
 use std::fmt;
+use unknown::unknown;
+
+pub(crate) use unknown::lacking_version;
+pub use unknown::{Partly, UnknownModel};
 
 /// A name of models, taken apart: `[provider/]model[@version][#tier]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +48,32 @@ impl<'a> ModelName<'a> {
 
     /// Whether the offer is one of those that the name speaks of.
     pub fn speaks_of(&self, offer: &Offer) -> bool {
-        let has = |version| offer.model.versions.iter().any(|(known, _)| known == version);
         self.provider.is_none_or(|provider| offer.id.provider == provider)
             && self.tier.is_none_or(|tier| offer.id.tier == tier)
-            && offer.model.is_named(self.model)
-            && self.version.is_none_or(has)
+            && self.names(&offer.model)
+    }
+
+    /// Whether the model is the one that is named, whoever sells it.
+    pub(crate) fn names(&self, model: &ModelSheet) -> bool {
+        match model.is_named(self.model) {
+            true => self.version.is_none() || self.version_of(model).is_some(),
+            false => self.version_of(model).is_some(),
+        }
+    }
+
+    /// The version that is pinned, as the catalogue has it: after an `@` by its name or the vendor's own id of it, or
+    /// that id alone (`gpt-image-2-2026-04-21`).
+    pub(crate) fn version_of<'m>(&self, model: &'m ModelSheet) -> Option<&'m str> {
+        let mut versions = model.versions.iter();
+        let found = match self.version {
+            Some(asked) if model.is_named(self.model) => {
+                versions.find(|(name, upstream)| name == asked || upstream == asked)
+            }
+            Some(_) => None,
+            None if model.is_named(self.model) => None,
+            None => versions.find(|(_, upstream)| upstream == self.model),
+        };
+        found.map(|(name, _)| name.as_str())
     }
 
     /// Whether something that is not gone answers to it.
@@ -97,12 +124,13 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The version that is pinned at this offer.
-    pub fn version_at(&self, offer: &Offer) -> Option<&'a str> {
-        match self {
-            Target::Route(route) => route.version_at(offer),
-            Target::Model(name) => name.version,
-        }
+    /// The version that is pinned at this offer, as the catalogue names it.
+    pub fn version_at<'o>(&self, offer: &'o Offer) -> Option<&'o str> {
+        let name = match self {
+            Target::Route(route) => route.name_at(offer)?,
+            Target::Model(name) => *name,
+        };
+        name.version_of(&offer.model)
     }
 
     /// Whether the offer is one of those that the name speaks of.
@@ -133,15 +161,6 @@ pub struct Named<'a> {
     pub migrated: bool,
 }
 
-/// A name that nothing answers to, with the nearest that do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownModel {
-    pub name: String,
-    /// Where a migration leads, to which nothing answers either.
-    pub migrated_to: Option<String>,
-    pub nearest: Vec<String>,
-}
-
 /// Understands a name at an instant. A name that is gone leads where a migration says.
 ///
 /// # Errors
@@ -165,37 +184,10 @@ pub fn target<'a>(
         Some(target) if known(&target) => named(target, true),
         Some(target) => Err(UnknownModel {
             migrated_to: Some(target.to_string()),
-            ..unknown(&target.to_string(), name, book, offers)
+            ..unknown(&target.to_string(), name, (book, offers), at)
         }),
         None if known(&Target::Model(asked)) => named(Target::Model(asked), false),
-        None => Err(unknown(name, name, book, offers)),
-    }
-}
-
-/// Longest part of an unknown name that is repeated.
-const NAME_CHARACTERS_MAX: usize = 80;
-/// Nearest names that are told.
-const NEAREST_MAX: usize = 3;
-
-/// `like` is what the nearest names are near to.
-fn unknown(like: &str, name: &str, book: &NameBook, offers: &[Offer]) -> UnknownModel {
-    let mut known: Vec<String> = book.routes().iter().map(|route| route.name.clone()).collect();
-    // What is gone, or soon will be, is no good advice.
-    for offer in offers.iter().filter(|offer| offer.model.lifecycle.retires_on.is_none()) {
-        known.push(offer.model.id.clone());
-        if like.contains('/') {
-            known.push(offer.id.to_string());
-        }
-        if like.contains('@') {
-            known.extend(
-                offer.model.versions.iter().map(|(version, _)| format!("{}@{version}", offer.model.id)),
-            );
-        }
-    }
-    UnknownModel {
-        name: name.chars().take(NAME_CHARACTERS_MAX).collect(),
-        migrated_to: None,
-        nearest: nearest(like, known, NEAREST_MAX),
+        None => Err(unknown(name, name, (book, offers), at)),
     }
 }
 

@@ -102,6 +102,22 @@ impl<'a> Plan<'a> {
         sort(&mut self.offers, Objective::Cost);
     }
 
+    /// The instant of its prices.
+    pub fn at(&self) -> Timestamp {
+        self.asking.context.at
+    }
+
+    /// The one that could cost the least of those that are out for their cost alone, as it would be planned without
+    /// the limit.
+    pub fn cheapest_over_limit(&self) -> Option<PlannedOffer<'a>> {
+        let unlimited = Asking { demands: Demands { max_cost: None, ..self.asking.demands }, ..self.asking };
+        let over = |(index, offer): (usize, &'a Offer)| match self.asking.consider(index, offer) {
+            Err(Reason::OverMaxCost { .. }) => Some(unlimited.consider(index, offer).ok()?.0),
+            _ => None,
+        };
+        self.asking.offers().filter_map(over).min_by_key(|planned| planned.quote.max)
+    }
+
     /// Every offer that the name speaks of and that is not in, with its reason. Found anew each time: a plan
     /// over the whole catalogue holds nothing of the hundreds that do not match.
     pub fn excluded(&self) -> impl Iterator<Item = Exclusion<'a>> {

@@ -70,10 +70,9 @@ impl Route {
             && !member(&self.models_exclude)
     }
 
-    /// The version that the route pins at this offer.
-    pub fn version_at(&self, offer: &Offer) -> Option<&str> {
-        let member = self.models_only.iter().find(|member| member.name().speaks_of(offer))?;
-        member.version.as_deref()
+    /// The name by which the route allows this offer, where it names models at all.
+    pub fn name_at(&self, offer: &Offer) -> Option<ModelName<'_>> {
+        self.models_only.iter().map(Member::name).find(|name| name.speaks_of(offer))
     }
 
     /// Whether it speaks of a service tier at this offer by name.

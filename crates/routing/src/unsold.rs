@@ -2,16 +2,17 @@
 //!
 //! It refuses to say what could be ordered instead; that is the business of `nearest`.
 
-use crate::names::ModelName;
+use crate::names::{ModelName, lacking_version};
 use gallerist_domain::OutputFormat;
-use gallerist_pricing::{Catalogue, ModelSheet, ProviderSheet};
+use gallerist_pricing::{Catalogue, ModelSheet, Offer, ProviderSheet};
+use jiff::Timestamp;
 
 /// Sellers that are named; some models have a dozen.
 const SELLERS_MAX: usize = 6;
 
-/// A sentence about a name that no offer answers to; none where `catalogue`, which should hold all that has a price,
-/// does not know it either.
-pub fn why(name: &str, catalogue: &Catalogue) -> Option<String> {
+/// A sentence about a name to which none of the `offers` answers; none where `catalogue`, which should hold all that
+/// has a price, does not know it either, or where the offers themselves tell what it lacks.
+pub fn why(name: &str, catalogue: &Catalogue, offers: &[Offer], at: Timestamp) -> Option<String> {
     let asked = ModelName::parse(name);
     let at_kind = |provider: &ProviderSheet| asked.provider.is_none_or(|kind| kind == provider.kind);
     let sellers: Vec<(&str, &ModelSheet, bool)> = catalogue
@@ -19,7 +20,7 @@ pub fn why(name: &str, catalogue: &Catalogue) -> Option<String> {
         .iter()
         .filter(|provider| at_kind(provider))
         .flat_map(|provider| {
-            let models = provider.models.iter().filter(|model| model.is_named(asked.model));
+            let models = provider.models.iter().filter(|model| asked.names(model));
             models.map(|model| (provider.kind.as_str(), &**model, !provider.serves.is_empty()))
         })
         .collect();
@@ -30,7 +31,11 @@ pub fn why(name: &str, catalogue: &Catalogue) -> Option<String> {
         kinds.join(", ")
     };
     if sellers.is_empty() {
-        return None;
+        let sold_here = offers.iter().any(|offer| offer.model.is_named(asked.model));
+        let models = catalogue.providers.iter().filter(|provider| at_kind(provider));
+        let models = models.flat_map(|provider| provider.models.iter().map(|model| &**model));
+        let lacking = lacking_version(asked, models, at).filter(|_| !sold_here)?;
+        return Some(format!("At no provider is there that version: {lacking}."));
     }
     let served = kinds(&|_, served| served);
     if !served.is_empty() {
@@ -60,9 +65,10 @@ pub fn draws_lines(model: &ModelSheet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{OFFERS, now};
 
     fn told(name: &str) -> Option<String> {
-        why(name, &Catalogue::embedded())
+        why(name, &Catalogue::embedded(), &[], now())
     }
 
     #[test]
@@ -86,5 +92,18 @@ mod tests {
     fn a_model_of_a_provider_that_is_not_on_names_the_provider() {
         let told = told("flux-2-pro").expect("it has a price");
         assert!(told.contains("made by bfl, fal") && told.contains("is on at this gateway"), "{told}");
+    }
+
+    #[test]
+    fn a_version_that_a_model_lacks_is_told_once_and_nobody_is_said_to_be_off() {
+        let lacks = told("gpt-image-2@9999").expect("the model has a price");
+        assert!(lacks.contains("gpt-image-2 has no version 9999, but 2026-04-21"), "{lacks}");
+        assert_eq!(
+            why("gpt-image-2@9999", &Catalogue::embedded(), &OFFERS, now()),
+            None,
+            "the offers tell it"
+        );
+        let elsewhere = why("gpt-image-1@2025-04-15", &Catalogue::embedded(), &OFFERS, now());
+        assert!(elsewhere.expect("azure has it").contains("known by its price alone (azure)"));
     }
 }

@@ -3,6 +3,7 @@
 //! The command line uses the same forms where no gateway runs, so that both ways answer alike. It refuses to
 //! send anything.
 
+use crate::routes::Object;
 use gallerist_domain::{AlertFact, AlertId, KindFilter, ProjectId, WebhookId};
 use gallerist_engine::webhooks::signature::new_secret;
 use gallerist_engine::webhooks::{Sent, check_url};
@@ -162,6 +163,10 @@ pub struct WebhookWish {
     format: Option<String>,
 }
 
+impl Object for WebhookWish {
+    const EXAMPLE: &'static str = r#"{"url": "https://example.com/hook", "kinds": ["budget.*"]}"#;
+}
+
 impl WebhookWish {
     /// The webhook as it is to be made, with a new id and a new secret.
     ///
@@ -192,6 +197,10 @@ pub struct ChangeWish {
     project: Option<Box<RawValue>>,
     format: Option<String>,
     enabled: Option<bool>,
+}
+
+impl Object for ChangeWish {
+    const EXAMPLE: &'static str = r#"{"enabled": false}"#;
 }
 
 impl ChangeWish {

@@ -4,6 +4,7 @@
 //! open books.
 
 use crate::amount::Amount;
+use crate::routes::Object;
 use gallerist_domain::budget::{Part, THRESHOLDS_PERCENT};
 use gallerist_domain::{Budget, BudgetId, BudgetMode, BudgetScope, BudgetUnit, BudgetWindow, Ticks};
 use gallerist_pricing::Catalogue;
@@ -37,6 +38,11 @@ pub struct BudgetWish {
     scope: ScopeForm,
 }
 
+impl Object for BudgetWish {
+    const EXAMPLE: &'static str =
+        r#"{"name": "shop", "limit_usd": "25.00", "window": "month", "scope": {"project": "shop"}}"#;
+}
+
 /// What is to be changed of a budget.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +53,10 @@ pub struct BudgetChangeWish {
     mode: Option<String>,
     share_percent: Option<u8>,
     thresholds_percent: Option<Vec<u16>>,
+}
+
+impl Object for BudgetChangeWish {
+    const EXAMPLE: &'static str = r#"{"limit_usd": "25.00"}"#;
 }
 
 /// Whose spending counts: a name, or `*` for each one apart; absent: all together.

@@ -3,13 +3,17 @@
 //! The command line uses the same forms where no gateway runs, so that both ways answer alike. It refuses to
 //! open books and to foresee.
 
+use crate::routes::Object;
 use gallerist_domain::{Decimal, LotId, Ticks};
 use gallerist_engine::balances::{Reading, ToldBalance};
 use gallerist_engine::credits::ProviderForecast;
-use gallerist_pricing::credits::{FeeRule, Purchase, RECENT_DAYS};
+use gallerist_pricing::ProviderSheet;
+use gallerist_pricing::credits::{FeeRule, Lot, LotError, Purchase, PurchaseError, RECENT_DAYS, rate_source};
 use gallerist_pricing::quote::display_quantity;
+use gallerist_routing::nearest;
 use gallerist_store::{Adjustment, LotRecord};
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -27,13 +31,27 @@ pub struct LotWish {
     expires_at: Option<String>,
 }
 
+impl Object for LotWish {
+    const EXAMPLE: &'static str = r#"{"provider": "bfl", "credits": "1000", "price_usd": "9.00"}"#;
+}
+
+/// How much later than ours the clock of whoever enters a purchase may be.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
+
+/// A provider that has neither credits in the books nor prices, with the nearest that have.
+pub fn unknown_provider(name: &str, known: impl IntoIterator<Item = String>) -> Mistake {
+    let short: String = name.chars().take(80).collect();
+    let near = nearest(name, known, 3).join(", ");
+    ("provider", format!("provider: there is no {short:?}, configured or known; the nearest: {near}."))
+}
+
 /// What is wrong with a purchase: the parameter, and a sentence.
 pub type Mistake = (&'static str, String);
 
 impl LotWish {
     /// # Errors
     /// The first parameter that cannot be read.
-    pub fn purchase(self, now: Timestamp) -> Result<Purchase, Mistake> {
+    fn purchase(self, now: Timestamp) -> Result<Purchase, Mistake> {
         let credits = figure("credits", &self.credits)?;
         let percent =
             self.fee_percent.map_or(Ok(Decimal::ZERO), |written| figure("fee_percent", &written))?;
@@ -47,14 +65,38 @@ impl LotWish {
         })?;
         let minimum =
             self.fee_minimum_usd.map_or(Ok(Ticks::ZERO), |written| usd("fee_minimum_usd", &written))?;
+        let purchased_at = instant("purchased_at", self.purchased_at)?.unwrap_or(now);
+        if purchased_at > now.saturating_add(CLOCKS_DIFFER).unwrap_or(now) {
+            let message = format!(
+                "purchased_at ({purchased_at}) must not be in the future: credits count as soon as they are entered."
+            );
+            return Err(("purchased_at", message));
+        }
         Ok(Purchase {
             provider: self.provider,
             currency: self.currency,
             credits,
             price: usd("price_usd", &self.price_usd)?,
             fee: FeeRule { rate_millionths, minimum },
-            purchased_at: instant("purchased_at", self.purchased_at)?.unwrap_or(now),
+            purchased_at,
             expires_at: instant("expires_at", self.expires_at)?,
+        })
+    }
+
+    /// The lot that was bought, by the prices of its provider.
+    ///
+    /// # Errors
+    /// The first parameter that cannot be read, or is none that could be bought.
+    pub fn lot(self, sheet: &ProviderSheet, now: Timestamp) -> Result<Lot, Mistake> {
+        self.purchase(now)?.lot(sheet).map_err(|error| {
+            let parameter = match error {
+                PurchaseError::WhichCurrency(_) | PurchaseError::UnknownCurrency { .. } => "currency",
+                PurchaseError::Lot(LotError::Price) => "price_usd",
+                PurchaseError::Lot(LotError::Fee) => "fee_percent",
+                PurchaseError::Lot(LotError::Expiry) => "expires_at",
+                PurchaseError::TooFine | PurchaseError::Lot(LotError::Quantity | LotError::List) => "credits",
+            };
+            (parameter, format!("{error}."))
         })
     }
 }
@@ -68,6 +110,10 @@ pub struct AdjustmentWish {
     balance: Option<Box<RawValue>>,
     #[serde(default)]
     pub note: String,
+}
+
+impl Object for AdjustmentWish {
+    const EXAMPLE: &'static str = r#"{"provider": "bfl", "use": "120", "note": "playground"}"#;
 }
 
 impl AdjustmentWish {
@@ -201,6 +247,10 @@ pub struct BalanceWish {
     #[serde(default)]
     pub apply: bool,
     pub note: Option<String>,
+}
+
+impl Object for BalanceWish {
+    const EXAMPLE: &'static str = r#"{"provider": "bfl", "apply": true}"#;
 }
 
 impl BalanceWish {
@@ -339,6 +389,11 @@ struct ProviderShown {
     purchase_usd: Option<Ticks>,
     routed_usd: Option<Ticks>,
     list_usd: Option<Ticks>,
+    /// How sure that is, and when it was read; absent where a credit is a dollar.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list_confidence: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list_as_of: Option<Date>,
     /// When the first credits expire that nobody will have used; null: none.
     unused_at: Option<Timestamp>,
     /// What the credits were bought for that will be lost.
@@ -357,10 +412,17 @@ struct LotForecastShown {
     lost_usd: Ticks,
 }
 
-/// What becomes of the credits.
-pub fn forecast_shown(forecasts: &[ProviderForecast<'_>], at: Timestamp) -> ForecastShown {
+/// What becomes of the credits; `sheet` has the prices of a provider.
+pub fn forecast_shown<'s>(
+    forecasts: &[ProviderForecast<'_>],
+    sheet: impl Fn(&str) -> Option<&'s ProviderSheet>,
+    at: Timestamp,
+) -> ForecastShown {
     let providers = forecasts.iter().map(|one| {
         let routing = one.forecast.routing;
+        // Of the least sure of the lots that are open.
+        let sources = one.lots.iter().filter_map(|record| rate_source(&record.lot, sheet(one.provider)?));
+        let source = sources.reduce(|least, next| if next.is_weaker_than(least) { next } else { least });
         let lots = one.lots.iter().zip(&one.forecast.lots).map(|(record, told)| LotForecastShown {
             id: record.id,
             currency: record.lot.currency.clone(),
@@ -378,6 +440,8 @@ pub fn forecast_shown(forecasts: &[ProviderForecast<'_>], at: Timestamp) -> Fore
             purchase_usd: routing.map(|routing| routing.purchase),
             routed_usd: routing.map(|routing| routing.routed),
             list_usd: routing.map(|routing| routing.list),
+            list_confidence: source.map(|source| source.confidence.as_str()),
+            list_as_of: source.map(|source| source.date),
             unused_at: routing.and_then(|routing| routing.unused_at),
             lost_usd: one.forecast.lots.iter().map(|told| told.lost).sum(),
             lots: lots.collect(),

@@ -50,6 +50,11 @@ pub(crate) struct Details {
     /// The least of the maxima that were above the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     cheapest_usd: Option<Ticks>,
+    /// How sure the least sure of what it rests on is, and when that was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cheapest_confidence: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cheapest_as_of: Option<jiff::civil::Date>,
     /// The limit that was in the way.
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<BudgetDetails>,
@@ -227,7 +232,9 @@ fn details(refusal: Refusal) -> Option<Details> {
         charged_usd: tried.then_some(refusal.charged),
         disputed_usd: (!refusal.disputed.is_zero()).then_some(refusal.disputed),
         cheapest_usd: refusal.cheapest,
-        budget: refusal.breach.as_deref().map(BudgetDetails::from),
+        cheapest_confidence: refusal.cheapest_trust.map(|(confidence, _)| confidence.as_str()),
+        cheapest_as_of: refusal.cheapest_trust.map(|(_, as_of)| as_of),
+        budget: refusal.breach.as_deref().map(|breach| BudgetDetails::of(breach, refusal.asked_trust)),
         cheapest_fitting: refusal.fitting.as_deref().map(FittingDetails::from),
         cached: refusal.replayed,
         excluded: refusal.excluded,
@@ -255,7 +262,12 @@ impl From<StoreError> for Failure {
             | StoreError::UnknownRequest(_)
             | StoreError::UnknownAlert(_)
             | StoreError::UnknownWebhook(_)
+            | StoreError::UnknownLot(_)
             | StoreError::UnknownBudget(_) => Failure::not_found(error.to_string()),
+            StoreError::LotMoved(_) => Failure {
+                should_retry: false,
+                ..Failure::new(StatusCode::CONFLICT, "lot_used", format!("It is not removed: {error}."))
+            },
             StoreError::Exists(_) => Failure {
                 should_retry: false,
                 ..Failure::new(StatusCode::CONFLICT, "already_exists", error.to_string())

@@ -3,6 +3,7 @@
 //! It refuses to read the file itself and to compare: those are the engine's.
 
 use crate::credits::Mistake;
+use crate::routes::Object;
 use gallerist_domain::{Decimal, ReconciliationId};
 use gallerist_engine::reconcile::Order;
 use gallerist_engine::reconcile::bill::{BILL_BYTES_MAX, Form, Mapping};
@@ -41,6 +42,10 @@ pub struct ReconciliationWish {
     dry_run: bool,
 }
 
+impl Object for ReconciliationWish {
+    const EXAMPLE: &'static str = r#"{"provider": "fal", "form": "fal", "bill": "...", "dry_run": true}"#;
+}
+
 impl ReconciliationWish {
     /// # Errors
     /// The first parameter that cannot be used, with a sentence.
@@ -67,6 +72,7 @@ impl ReconciliationWish {
         };
         let from = self.from.as_ref().map(|text| instant("from", text)).transpose()?;
         let to = self.to.as_ref().map(|text| instant("to", text)).transpose()?;
+        crate::usage::in_order(from, to)?;
         let window_s = self.window_s.unwrap_or(WINDOW_S);
         if window_s > WINDOW_S_MAX {
             return Err(("window_s", format!("window_s must be 0 to {WINDOW_S_MAX} seconds.")));

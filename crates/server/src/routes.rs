@@ -10,6 +10,7 @@ mod health;
 mod images;
 mod keys;
 mod models;
+mod object;
 mod parameters;
 mod prices;
 mod projects;
@@ -19,6 +20,7 @@ mod requests;
 mod usage;
 mod webhooks;
 
+pub(crate) use object::Object;
 pub(crate) use parameters::present;
 
 pub(crate) use parameters::instant_of;
@@ -31,7 +33,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{any, get, patch, post};
+use axum::routing::{any, delete, get, patch, post};
 use http::StatusCode;
 
 /// Every route. Limits and errors are the handlers' own.
@@ -85,6 +87,7 @@ fn routes() -> Router<AppState> {
         .route("/v1/credits/adjustments", post(credits::adjust).fallback(method_not_allowed))
         .route("/v1/credits/balances", post(credits::balances).fallback(method_not_allowed))
         .route("/v1/credits/forecast", get(credits::forecast).fallback(method_not_allowed))
+        .route("/v1/credits/{id}", delete(credits::remove).fallback(method_not_allowed))
         .route("/v1/alerts", get(alerts::list).fallback(method_not_allowed))
         .route("/v1/webhooks", get(webhooks::list).post(webhooks::create).fallback(method_not_allowed))
         .route(
@@ -153,6 +156,8 @@ fn allowed(path: &str) -> &'static str {
         | "/v1/credits/adjustments"
         | "/v1/credits/balances" => "POST",
         "/v1/reconciliations" => "GET, POST",
+        "/v1/credits/forecast" => "GET",
+        _ if path.starts_with("/v1/credits/") => "DELETE",
         "/v1/keys" | "/v1/projects" | "/v1/budgets" | "/v1/credits" | "/v1/webhooks" => "GET, POST",
         _ if path.starts_with("/v1/webhooks/") && (path.ends_with("/rotate") || path.ends_with("/test")) => {
             "POST"

@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::keys::FreshKey;
+use crate::routes::Object;
 
 /// Characters of a key's name.
 const NAME_CHARACTERS_MAX: usize = 120;
@@ -52,6 +53,10 @@ pub struct KeyWish {
     pub expires_at: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsWish>,
+}
+
+impl Object for KeyWish {
+    const EXAMPLE: &'static str = r#"{"project": "shop", "name": "web", "role": "generate"}"#;
 }
 
 /// Limits as they are wished: null removes one, what is absent stays.

@@ -65,7 +65,21 @@ pub fn query<'a>(said: impl Fn(&str) -> Option<&'a str>) -> Result<UsageQuery, M
             bounds().ok_or_else(|| ("day", "day must be a day in UTC, such as 2026-11-25.".to_owned()))?;
         (query.from, query.to) = (Some(from), Some(to));
     }
+    in_order(query.from, query.to)?;
     Ok(query)
+}
+
+/// That a time does not end before it begins.
+///
+/// # Errors
+/// A sentence that names both parameters.
+pub(crate) fn in_order(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), Mistake> {
+    match (from, to) {
+        (Some(from), Some(to)) if from > to => {
+            Err(("from", format!("from ({from}) must not be after to ({to}).")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn group_by(text: &str) -> Result<Vec<UsageKey>, Mistake> {

@@ -14,13 +14,14 @@ use crate::words::{self, micros, statements};
 use crate::{Store, StoreError};
 
 /// Every action that is written down.
-pub const ACTIONS: [&str; 18] = [
+pub const ACTIONS: [&str; 19] = [
     "attempt.resolve",
     "budget.change",
     "budget.create",
     "budget.remove",
     "credits.add",
     "credits.adjust",
+    "credits.remove",
     "key.change",
     "key.create",
     "key.revoke",

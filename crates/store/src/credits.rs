@@ -101,6 +101,29 @@ impl Store {
         .await
     }
 
+    /// Takes back the entry of a lot of which nothing was used.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownLot`], or [`StoreError::LotMoved`] where something was.
+    pub async fn remove_lot(&self, id: LotId, now: Timestamp) -> Result<(), StoreError> {
+        let actor = self.actor.clone();
+        self.write(move |writing| {
+            let lot = rules::remove(writing, id)?;
+            let before = json!({
+                "provider": lot.provider,
+                "currency": lot.currency,
+                "credits": credits(lot.quantity_millionths),
+                "price_usd": lot.price,
+                "purchased_at": lot.purchased_at,
+                "expires_at": lot.expires_at,
+            });
+            let (subject, action, before) = (&id.to_string(), "credits.remove", Some(before));
+            let act = Act { actor: &actor, action, subject, project: None, before, after: None, at: now };
+            audit::write(writing.connection, &act)
+        })
+        .await
+    }
+
     /// Books credits of a provider that moved without an attempt. Refused with [`StoreError::Invalid`] where the
     /// lots cannot bear it.
     pub async fn adjust_credits(

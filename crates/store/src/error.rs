@@ -1,8 +1,8 @@
 //! What the store can answer instead of doing what was asked.
 
 use gallerist_domain::{
-    AlertFact, AlertId, AttemptId, BudgetId, BudgetRefusal, BudgetStanding, BudgetUnit, NewAlert, ProjectId,
-    RequestId, WebhookId,
+    AlertFact, AlertId, AttemptId, BudgetId, BudgetRefusal, BudgetStanding, BudgetUnit, LotId, NewAlert,
+    ProjectId, RequestId, WebhookId,
 };
 use jiff::Timestamp;
 use std::fmt;
@@ -30,6 +30,11 @@ pub enum StoreError {
     UnknownAlert(AlertId),
     #[error("there is no webhook {0}")]
     UnknownWebhook(WebhookId),
+    #[error("there is no lot of credits {0}")]
+    UnknownLot(LotId),
+    /// Only a lot of which nothing moved was never needed.
+    #[error("credits of the lot {0} were used, corrected or lost, so it stays in the books")]
+    LotMoved(LotId),
     #[error("there is no project {0}")]
     UnknownProject(ProjectId),
     #[error("there is no key {0}")]

@@ -6,8 +6,9 @@ use gallerist_domain::LotId;
 use gallerist_engine::balances::{ReadError, Reading, read_once};
 use gallerist_engine::credits::forecasts;
 use gallerist_pricing::credits::RECENT_DAYS;
+use gallerist_pricing::{Catalogue, ProviderSheet};
 use gallerist_server::credits::{
-    AdjustmentWish, BalanceWish, LotShown, LotWish, balance_list, forecast_shown, lot_list,
+    AdjustmentWish, BalanceWish, LotShown, LotWish, balance_list, forecast_shown, lot_list, unknown_provider,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -52,15 +53,11 @@ impl Here {
         // Its figures are raw JSON, which only text can be read into.
         let wish: LotWish = serde_json::from_str(&wish.to_string())
             .map_err(|error| Failure::usage(format!("the purchase is not what is expected: {error}")))?;
-        let configured = self.config().providers.iter().find(|provider| provider.name == wish.provider);
-        let kind = configured.map_or(wish.provider.as_str(), |provider| provider.kind.as_str());
         let catalogue = self.config().whole_catalogue()?;
-        let sheet = catalogue.provider(kind).ok_or_else(|| {
-            Failure::usage(format!("there is no provider {kind:?}, configured or known"))
-                .advise("`gallerist prices list` shows all")
-        })?;
-        let purchase = wish.purchase(now).map_err(|(_, message)| Failure::usage(message))?;
-        let lot = purchase.lot(sheet).map_err(|error| Failure::usage(format!("{error}")))?;
+        let sheet = self
+            .sheet(&wish.provider, &catalogue)
+            .ok_or_else(|| self.unknown_provider(&wish.provider, &catalogue))?;
+        let lot = wish.lot(sheet, now).map_err(|(_, message)| Failure::usage(message))?;
         let id = LotId::generate();
         self.wait(self.store().add_lot(id, lot, now))?;
         let lots = self.wait(self.store().lots())?;
@@ -69,10 +66,38 @@ impl Here {
         Ok(value(&LotShown::from(made)))
     }
 
+    /// The prices of a configured provider, else of the kind of that name.
+    fn sheet<'c>(&self, provider: &str, catalogue: &'c Catalogue) -> Option<&'c ProviderSheet> {
+        let configured = self.config().providers.iter().find(|known| known.name == provider);
+        let kind = configured.map_or(provider, |known| known.kind.as_str());
+        catalogue.provider(kind).map(|sheet| &**sheet)
+    }
+
+    fn unknown_provider(&self, name: &str, catalogue: &Catalogue) -> Failure {
+        let configured = self.config().providers.iter().map(|provider| provider.name.clone());
+        let kinds = catalogue.providers.iter().map(|sheet| sheet.kind.clone());
+        Failure::usage(unknown_provider(name, configured.chain(kinds)).1)
+    }
+
+    pub fn remove_credits(&self, id: &str) -> Result<()> {
+        let id: LotId = id.parse().map_err(|_| {
+            Failure::usage(format!("{id:?} is no id of a lot"))
+                .advise("`gallerist credits list` shows the ids")
+        })?;
+        self.wait(self.store().remove_lot(id, Timestamp::now()))
+    }
+
     pub fn adjust_credits(&self, wish: &Value) -> Result<Value> {
         let wish: AdjustmentWish = serde_json::from_str(&wish.to_string())
             .map_err(|error| Failure::usage(format!("the movement is not what is expected: {error}")))?;
         let adjustment = wish.adjustment().map_err(|(_, message)| Failure::usage(message))?;
+        let known = self.wait(self.store().lots())?;
+        if !known.iter().any(|record| record.lot.provider == wish.provider) {
+            let catalogue = self.config().whole_catalogue()?;
+            if self.sheet(&wish.provider, &catalogue).is_none() {
+                return Err(self.unknown_provider(&wish.provider, &catalogue));
+            }
+        }
         let adjusted = self.store().adjust_credits(&wish.provider, adjustment, &wish.note, Timestamp::now());
         self.wait(adjusted)?;
         self.credits()
@@ -82,7 +107,9 @@ impl Here {
         let now = Timestamp::now();
         let lots = self.wait(self.store().lots())?;
         let charges = self.wait(self.store().daily_charges(RECENT_DAYS, now))?;
-        Ok(value(&forecast_shown(&forecasts(&lots, &charges, now), now)))
+        let catalogue = self.config().whole_catalogue()?;
+        let sheet = |provider: &str| self.sheet(provider, &catalogue);
+        Ok(value(&forecast_shown(&forecasts(&lots, &charges, now), sheet, now)))
     }
 }
 

@@ -60,7 +60,7 @@ enum Action {
 #[derive(Debug, Args)]
 struct Limits {
     /// The limit in dollars
-    #[arg(long, value_name = "USD", value_parser = amount, conflicts_with = "images")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = amount, conflicts_with = "images")]
     usd: Option<String>,
     /// The limit in images
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(i64).range(0..))]

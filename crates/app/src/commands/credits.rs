@@ -3,7 +3,8 @@
 use super::{amount, instant};
 use crate::books::Books;
 use crate::config::Place;
-use crate::failure::Result;
+use crate::doubt;
+use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
@@ -18,6 +19,7 @@ const EXAMPLES: &str = "Examples:
   gallerist credits balance
   gallerist credits balance bfl --apply
   gallerist credits list
+  gallerist credits remove 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b
   gallerist credits forecast";
 
 const BALANCE_EXAMPLES: &str = "Examples:
@@ -44,6 +46,14 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Take back the entry of a lot of which nothing was used yet, as if it had never been made
+    #[command(after_help = "Example:\n  gallerist credits remove 019ac1d4-7b7e-7c21-9a52-6c8b0f1f2a3b")]
+    Remove {
+        /// The lot's id, as `credits list` shows it
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Record credits that were used outside of the gateway, what expires first in front
     #[command(after_help = "Example:\n  gallerist credits use bfl 120 --note \"playground, November\"")]
     Use(Movement),
@@ -63,7 +73,7 @@ struct Movement {
     /// The provider as offers name it
     provider: String,
     /// How many credits
-    #[arg(value_parser = figure)]
+    #[arg(value_parser = figure, allow_negative_numbers = true)]
     credits: String,
     /// What it was, for whoever reads the books later
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -77,7 +87,7 @@ struct Balance {
     /// The provider as offers name it; else all that tell what is left
     provider: Option<String>,
     /// Correct the books to so many credits, where the provider tells them to people alone
-    #[arg(value_parser = figure, conflicts_with = "apply")]
+    #[arg(value_parser = figure, allow_negative_numbers = true, conflicts_with = "apply")]
     credits: Option<String>,
     /// Correct the books to what the provider says
     #[arg(long, requires = "provider")]
@@ -94,19 +104,19 @@ struct Purchase {
     /// The provider as offers name it
     provider: String,
     /// How many credits
-    #[arg(value_parser = figure)]
+    #[arg(value_parser = figure, allow_negative_numbers = true)]
     credits: String,
     /// What they cost without the fee, in dollars
-    #[arg(value_name = "PRICE_USD", value_parser = amount)]
+    #[arg(value_name = "PRICE_USD", value_parser = amount, allow_negative_numbers = true)]
     price_usd: String,
     /// Code of the credits in the catalogue, where it has several for the provider
     #[arg(long, value_name = "CODE")]
     currency: Option<String>,
     /// What the provider adds to the price, in per cent
-    #[arg(long, value_name = "PERCENT", value_parser = figure)]
+    #[arg(long, value_name = "PERCENT", value_parser = figure, allow_negative_numbers = true)]
     fee_percent: Option<String>,
     /// The least fee, in dollars
-    #[arg(long, value_name = "USD", value_parser = amount)]
+    #[arg(long, value_name = "USD", value_parser = amount, allow_negative_numbers = true)]
     fee_minimum_usd: Option<String>,
     /// When they were bought: an instant or day (UTC); else now
     #[arg(long, value_name = "WHEN", value_parser = instant)]
@@ -123,9 +133,37 @@ fn figure(text: &str) -> std::result::Result<String, String> {
 }
 
 pub fn run(command: &CreditsCommand, json: bool) -> Result<()> {
+    act(command, json).map_err(in_arguments)
+}
+
+/// Mistakes of the API's fields, in the words of this command's arguments.
+fn in_arguments(failure: Failure) -> Failure {
+    const ARGUMENTS: [(&str, &str); 9] = [
+        ("purchased_at", "--purchased-at"),
+        ("expires_at", "--expires-at"),
+        ("fee_percent", "--fee-percent"),
+        ("fee_minimum_usd", "--fee-minimum-usd"),
+        ("price_usd", "PRICE_USD"),
+        ("credits must", "CREDITS must"),
+        ("use must", "CREDITS must"),
+        ("balance must", "CREDITS must"),
+        ("currency must", "--currency must"),
+    ];
+    if failure.exit != 2 {
+        return failure;
+    }
+    let message = ARGUMENTS.iter().fold(failure.message, |text, (field, said)| text.replace(field, said));
+    Failure { message, ..failure }
+}
+
+fn act(command: &CreditsCommand, json: bool) -> Result<()> {
     let (answer, print): (Value, fn(&Value)) = match &command.action {
         Action::Add(purchase) => {
             (Books::open(&purchase.place, true)?.add_credits(&wish(purchase))?, print_lots)
+        }
+        Action::Remove { id, place } => {
+            Books::open(place, false)?.remove_credits(id)?;
+            (json!({"id": id, "object": "credit_lot", "removed": true}), print_removed)
         }
         Action::Use(movement) => (moved(movement)?, print_lots),
         Action::Balance(Balance {
@@ -209,7 +247,9 @@ fn print_lots(answer: &Value) {
         .spare_figure("paid")
         .spare_figure("used elsewhere")
         .figure("lost")
-        .text("expires");
+        .text("bought on")
+        .text("expires")
+        .text("id");
     for lot in lots {
         let dollars = |name: &str| output::dollars_of(&lot[name]);
         table.row([
@@ -222,10 +262,16 @@ fn print_lots(answer: &Value) {
             dollars("covered_usd"),
             text(&lot["outside"]),
             dollars("expired_usd"),
+            day(&lot["purchased_at"]),
             day(&lot["expires_at"]),
+            text(&lot["id"]),
         ]);
     }
     output::line(table.render());
+}
+
+fn print_removed(answer: &Value) {
+    output::line(format!("The lot {} is removed, as if it had never been entered.", text(&answer["id"])));
 }
 
 fn print_balances(answer: &Value) {
@@ -290,14 +336,17 @@ fn print_forecast(answer: &Value) {
     }
     for provider in providers {
         let dollars = |name: &str| output::dollars_of(&provider[name]);
+        // What it counts is a figure of the catalogue.
+        let doubt = doubt::doubt(&provider["list_confidence"], &provider["list_as_of"], Timestamp::now());
+        let days = provider["days"].as_u64().unwrap_or_default();
         output::line(format!(
-            "{}: {} charged in {} days. A credit was bought for {} and is routed at {}; it counts {}.",
+            "{}: {} charged in {days} {}. A credit was bought for {} and is routed at {}; it counts {}.",
             text(&provider["provider"]),
             dollars("charged_usd"),
-            provider["days"],
+            if days == 1 { "day" } else { "days" },
             dollars("purchase_usd"),
             dollars("routed_usd"),
-            dollars("list_usd"),
+            doubt::with(dollars("list_usd"), doubt.as_ref()),
         ));
         let mut table = Table::new()
             .text("expires")

@@ -21,7 +21,7 @@ use gallerist_store::{Store, StoreError};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub fn run(command: &GenerateCommand, json: bool) -> Result<()> {
     let environment = Environment::of_process();
     let body = body(command)?;
     ask::parse_flags(&body)?;
-    check_folder(command.output.as_deref(), command.ask.n)?;
+    check_folder(command.output.as_deref(), command.ask.n.as_ref().and_then(Number::as_u64))?;
     let way = way(command, &environment)?;
     let model = body["model"].as_str().unwrap_or("auto");
     let spinner = progress::spinner(&format!("{model}: {}", command.prompt));
@@ -263,7 +263,7 @@ fn refused(refusal: &Refusal) -> Failure {
         message.push_str(&format!("\n  charged {charged}, unknown {disputed}"));
     }
     let failure = match refusal.kind {
-        RefusalKind::InvalidRequest => Failure::usage(message),
+        RefusalKind::InvalidRequest | RefusalKind::ModelNotFound => Failure::usage(message),
         _ => Failure::failed(message),
     };
     match refusal.kind {

@@ -4,6 +4,7 @@
 //! mistake of a folder of catalogue files at once, `import` reads other people's price lists (`import.rs`). All
 //! of it works offline.
 
+mod ahead;
 mod changes;
 mod import;
 mod retirements;
@@ -13,7 +14,7 @@ mod sync;
 
 use crate::config::{Config, Environment, Place, everything};
 use crate::failure::{Failure, Result};
-use crate::filters;
+use crate::names;
 use crate::output;
 use crate::table::Table;
 use clap::{Args, Subcommand};
@@ -25,7 +26,7 @@ use gallerist_pricing::{Catalogue, Offer, ProviderSheet, offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::name_book::PLAIN;
 use gallerist_routing::report::{OfferQuote, quotes};
-use gallerist_routing::{HealthBook, PlanContext};
+use gallerist_routing::{HealthBook, PlanContext, Target};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use source::PriceSource;
@@ -65,7 +66,7 @@ enum Action {
         /// Only this kind of provider
         #[arg(long, value_name = "KIND")]
         provider: Option<String>,
-        /// Only this model, by name or alias
+        /// Only this model: a name or alias, also as provider/model, model@version or model#tier
         #[arg(long, value_name = "NAME")]
         model: Option<String>,
         /// Prices at this instant or day (UTC) [default: now]
@@ -77,7 +78,7 @@ enum Action {
     /// Every price line of a model, at each of its hosts
     #[command(after_help = "Example:\n  gallerist prices show gpt-image-2")]
     Show {
-        /// Canonical name, alias, or provider/model
+        /// Canonical name, alias, provider/model, model@version or model#tier
         model: String,
         #[command(flatten)]
         source: PriceSource,
@@ -124,14 +125,16 @@ pub fn run(command: &PricesCommand, json: bool) -> Result<()> {
     match &command.action {
         Action::List { all, provider, model, at, source } => {
             // Machines get everything that is named; they can filter.
-            let wanted = Wanted { all: *all || json, provider: provider.as_deref(), model: model.as_deref() };
-            list(&source.load()?, &wanted, at.unwrap_or_else(Timestamp::now), json)
+            let asked = (provider.as_deref(), model.as_deref());
+            list(&source.load()?, *all || json, asked, at.unwrap_or_else(Timestamp::now), json)
         }
         Action::Show { model, source } => {
             let config = source.load()?;
             let catalogue = config.whole_catalogue()?;
-            let found = find(&all_offers(&catalogue, &config), model)?;
             let now = Timestamp::now();
+            let every = all_offers(&catalogue, &config);
+            let target = names::of_catalogue(model, &every, now)?;
+            let found: Vec<Offer> = every.into_iter().filter(|offer| target.speaks_of(offer)).collect();
             if json {
                 output::json(&json!({
                     "catalogue": catalogue.digest,
@@ -176,13 +179,13 @@ fn all_offers(catalogue: &Catalogue, config: &Config) -> Vec<Offer> {
 struct Wanted<'a> {
     all: bool,
     provider: Option<&'a str>,
-    model: Option<&'a str>,
+    model: Option<Target<'a>>,
 }
 
 impl Wanted<'_> {
     fn names(&self, offer: &Offer) -> bool {
         self.provider.is_none_or(|kind| kind == offer.provider.kind)
-            && self.model.is_none_or(|name| offer.model.is_named(name))
+            && self.model.is_none_or(|name| name.speaks_of(offer))
     }
 
     fn takes(&self, offer: &Offer, at: Timestamp) -> bool {
@@ -193,20 +196,25 @@ impl Wanted<'_> {
     }
 }
 
-fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> Result<()> {
+fn list(
+    config: &Config,
+    all: bool,
+    (provider, model): (Option<&str>, Option<&str>),
+    at: Timestamp,
+    as_json: bool,
+) -> Result<()> {
     let catalogue = config.whole_catalogue()?;
-    if let Some(kind) = wanted.provider.filter(|kind| catalogue.provider(kind).is_none()) {
+    if let Some(kind) = provider.filter(|kind| catalogue.provider(kind).is_none()) {
         return Err(unknown_kind(&catalogue, kind));
     }
     let every = all_offers(&catalogue, config);
-    if let Some(name) = wanted.model.filter(|name| !every.iter().any(|offer| offer.model.is_named(name))) {
-        filters::note("model", name, every.iter().map(|offer| offer.model.id.clone()).collect());
-    }
+    let model = model.map(|name| names::of_catalogue(name, &every, at)).transpose()?;
+    let wanted = Wanted { all, provider, model };
     let found: Vec<&Offer> = every.iter().filter(|offer| wanted.takes(offer, at)).collect();
-    let rows = found.iter().map(|offer| (*offer, default_picture(offer, None, at)));
+    let rows = found.iter().map(|offer| (*offer, quoted(offer, None, at)));
     let mut unrecorded = 0;
     if as_json {
-        let models: Vec<Value> = rows.map(|(offer, quote)| model_json(offer, quote.as_ref(), at)).collect();
+        let models: Vec<Value> = rows.map(|(offer, quoted)| model_json(offer, &quoted, at)).collect();
         let feeds = source::shown(&config.feed_book);
         output::json(
             &json!({"instant": at, "catalogue": catalogue.digest, "models": models, "feeds": feeds}),
@@ -223,8 +231,8 @@ fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> R
         .optional("price is")
         .optional("of")
         .flexible("state");
-    for (offer, quote) in rows {
-        let quote = quote.as_ref();
+    for (offer, quoted) in rows {
+        let quote = quoted.as_ref().ok();
         let trust = quote.and_then(|quote| super::quote::trust(&quote.lines));
         unrecorded += usize::from(quote.is_some_and(|quote| quote.recorded_since.is_some()));
         table.row([
@@ -236,7 +244,7 @@ fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> R
             quote.map_or_else(String::new, |quote| output::rounded(quote.max_usd)),
             trust.as_ref().map(|trust| trust.confidence.replace('_', " ")).unwrap_or_default(),
             trust.map_or_else(|| offer.provider.as_of.to_string(), |trust| trust.as_of.to_owned()),
-            state(offer, at),
+            state(offer, quoted.as_ref().err(), at),
         ]);
     }
     output::line(table.render());
@@ -246,8 +254,8 @@ fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> R
         count => format!(" {count} more are priced only, retired or switched off: --all."),
     };
     output::line(format!(
-        "\n{} offers.{more} `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
-        found.len()
+        "\n{}.{more} `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
+        output::counted(found.len(), "offer")
     ));
     if unrecorded > 0 {
         let (day, verb) = (output::day(at), if unrecorded == 1 { "has" } else { "have" });
@@ -272,9 +280,20 @@ fn named_with_tier(offer: &Offer) -> String {
     }
 }
 
-/// The quote of one picture with nothing asked for but, perhaps, the operation; absent when the offer is gone or
-/// unpriced.
+/// As [`quoted`], where the reason is no matter.
 fn default_picture(offer: &Offer, operation: Option<Operation>, at: Timestamp) -> Option<OfferQuote> {
+    quoted(offer, operation, at).ok()
+}
+
+/// The quote of one picture with nothing asked for but, perhaps, the operation.
+///
+/// # Errors
+/// Why there is none: the offer is gone, unpriced, or wants more to be asked for.
+fn quoted(
+    offer: &Offer,
+    operation: Option<Operation>,
+    at: Timestamp,
+) -> std::result::Result<OfferQuote, String> {
     let offers = std::slice::from_ref(offer);
     let health = HealthBook::new(1);
     let mut request = ImageRequest::new(&offer.id.to_string(), "a picture of nothing in particular");
@@ -298,11 +317,14 @@ fn default_picture(offer: &Offer, operation: Option<Operation>, at: Timestamp) -
         now_ms: 0,
         price_only: true,
     };
-    quotes(&request, context).ok()?.offers.into_iter().next()
+    let report = quotes(&request, context).map_err(|_| "its name means another offer".to_owned())?;
+    let why = report.excluded.into_iter().next().map(|excluded| excluded.reason);
+    report.offers.into_iter().next().ok_or_else(|| why.unwrap_or_default())
 }
 
-fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value {
+fn model_json(offer: &Offer, quoted: &std::result::Result<OfferQuote, String>, at: Timestamp) -> Value {
     let lifecycle = &offer.model.lifecycle;
+    let quote = quoted.as_ref().ok();
     let trust = quote.and_then(|quote| super::quote::trust(&quote.lines));
     json!({
         "offer": offer.id.to_string(),
@@ -318,6 +340,7 @@ fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value
         "min_usd": quote.map(|quote| quote.min_usd),
         "expected_usd": quote.map(|quote| quote.expected_usd),
         "max_usd": quote.map(|quote| quote.max_usd),
+        "unpriced_because": quoted.as_ref().err(),
         "as_of": offer.provider.as_of,
         "confidence": trust.as_ref().map(|trust| trust.confidence),
         "price_as_of": trust.map(|trust| trust.as_of),
@@ -330,34 +353,22 @@ fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value
     })
 }
 
-fn state(offer: &Offer, at: Timestamp) -> String {
+/// What is to know of an offer; with `unpriced`, why its default picture has no price.
+fn state(offer: &Offer, unpriced: Option<&String>, at: Timestamp) -> String {
     let lifecycle = &offer.model.lifecycle;
     let retired = offer.is_retired(at);
     let successors = match lifecycle.successors.is_empty() {
         true => String::new(),
         false => format!("; use {}", lifecycle.successors.join(" or ")),
     };
+    let why = unpriced.map_or_else(String::new, |why| format!("; no default price: {why}"));
     match (&lifecycle.switched_off, lifecycle.retires_on, lifecycle.deprecated_on) {
         (Some(why), _, _) => format!("off: {why}{successors}"),
         (None, Some(day), _) if retired => format!("retired {day}{successors}"),
-        (None, Some(day), _) => format!("retires {day}{successors}"),
-        (None, None, Some(day)) => format!("deprecated {day}{successors}"),
-        (None, None, None) if offer.serves(Operation::Generate) => "active".to_owned(),
-        (None, None, None) => "priced only".to_owned(),
-    }
-}
-
-/// The offers that a name speaks of.
-fn find(offers: &[Offer], name: &str) -> Result<Vec<Offer>> {
-    match gallerist_routing::target(name, &PLAIN, offers, Timestamp::now()).map(|named| named.target) {
-        Ok(target) if !target.is_route() => {
-            Ok(offers.iter().filter(|offer| target.speaks_of(offer)).cloned().collect())
-        }
-        Ok(_) => {
-            Err(Failure::usage(format!("{name} is a route, not a model")).advise("`gallerist prices list`"))
-        }
-        Err(unknown) => Err(Failure::failed(format!("there is no model {name:?}"))
-            .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", ")))),
+        (None, Some(day), _) => format!("retires {day}{successors}{why}"),
+        (None, None, Some(day)) => format!("deprecated {day}{successors}{why}"),
+        (None, None, None) if offer.serves(Operation::Generate) => format!("active{why}"),
+        (None, None, None) => format!("priced only{why}"),
     }
 }
 
@@ -403,9 +414,7 @@ impl Counts {
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Counts { kinds, models, lines } = self;
-        let some =
-            |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
-        let (models, lines) = (some(*models, "model"), some(*lines, "price line"));
+        let (models, lines) = (output::counted(*models, "model"), output::counted(*lines, "price line"));
         write!(f, "{models} with {lines} at {kinds} kind{} of provider", if *kinds == 1 { "" } else { "s" })
     }
 }
@@ -440,6 +449,7 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
         Ok(catalogue) => (Some(catalogue), Vec::new()),
         Err(mistakes) => (None, mistakes),
     };
+    remarks.extend(catalogue.iter().flat_map(|catalogue| ahead::remarks(catalogue, Timestamp::now())));
     if as_json {
         let list: Vec<Value> = mistakes
             .iter()
@@ -455,12 +465,11 @@ fn check(dir: Option<&Path>, place: &Place, as_json: bool) -> Result<()> {
     }
     let Some(catalogue) = catalogue else {
         let count = mistakes.len();
-        let noun = if count == 1 { "mistake" } else { "mistakes" };
-        return Err(Failure::failed(format!("{count} {noun} in the catalogue")));
+        return Err(Failure::failed(format!("{} in the catalogue", output::counted(count, "mistake"))));
     };
     if !as_json {
         tell_counts(&catalogue, &origin);
-        retirements::print(&ending);
+        retirements::print(&ending, Timestamp::now());
         for remark in &remarks {
             output::remark(format!("Note: {remark}"));
         }

@@ -38,7 +38,7 @@ enum Action {
         /// a-z, 0-9, - and _
         name: String,
         /// What it may spend in all, in dollars
-        #[arg(long, value_name = "USD", value_parser = amount)]
+        #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = amount)]
         cap_usd: Option<String>,
         #[command(flatten)]
         limits: LimitArguments,
@@ -70,7 +70,7 @@ enum Action {
     Cap {
         name: String,
         /// Dollars, or `none`
-        #[arg(value_name = "USD", value_parser = cap)]
+        #[arg(value_name = "USD", allow_negative_numbers = true, value_parser = cap)]
         cap: String,
         #[command(flatten)]
         place: Place,

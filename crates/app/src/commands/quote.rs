@@ -8,6 +8,7 @@ use super::prices::source::{self, FeedShown, PriceSource, shown};
 use crate::ask::{self, Ask};
 use crate::config::{Config, everything};
 use crate::failure::{Failure, Result};
+use crate::names::unknown_model;
 use crate::output;
 use crate::table::Table;
 use crate::words;
@@ -118,7 +119,11 @@ fn sold_elsewhere(
     }
     let whole = config.whole_catalogue().ok()?;
     let all = offers(&whole, &everything(&whole, &config.providers));
-    let target = gallerist_routing::target(&request.model, &config.names, &all, at).ok()?.target;
+    let target = match gallerist_routing::target(&request.model, &config.names, &all, at) {
+        Ok(named) => named.target,
+        // Of a model that is not on, a version or a host may be what is wrong.
+        Err(unknown) => return unknown.partly.is_some().then(|| unknown_model(&unknown)),
+    };
     let mut with_key: Vec<String> = Vec::new();
     let mut priced: Vec<String> = Vec::new();
     let mut in_pixels = false;
@@ -147,7 +152,7 @@ fn sold_elsewhere(
     }
     advice.push("--all shows every price".to_owned());
     let message = format!("nobody who is on makes {:?}", request.model);
-    Some(Failure::failed(message).advise(advice.join("; ")))
+    Some(Failure::usage(message).advise(advice.join("; ")))
 }
 
 /// The variable that switches a provider on: that of its key, or of the address of an engine of one's own.
@@ -209,13 +214,7 @@ pub fn report(
         price_only,
     };
     quotes(request, context).map_err(|error| match error {
-        PlanError::UnknownModel(unknown) => {
-            let led = unknown
-                .migrated_to
-                .map_or_else(String::new, |to| format!(", and none {to:?}, to which [migrations] leads"));
-            Failure::failed(format!("there is no model {:?}{led}", unknown.name))
-                .advise(format!("{}; `gallerist prices list` shows all", unknown.nearest.join(", ")))
-        }
+        PlanError::UnknownModel(unknown) => unknown_model(&unknown),
         // Nobody's key is asked here.
         PlanError::Forbidden(forbidden) => {
             Failure::failed(format!("the {} {:?} is not allowed", forbidden.what, forbidden.name))
@@ -246,7 +245,7 @@ fn read_body(path: &Path) -> Result<Vec<u8>> {
         true => std::io::stdin().lock().read_to_end(&mut body).map(drop),
         false => std::fs::read(path).map(|bytes| body = bytes),
     };
-    read.map_err(|error| Failure::failed(format!("{} cannot be read: {error}", path.display())))?;
+    read.map_err(|error| Failure::unreadable(path.display(), &error))?;
     Ok(body)
 }
 
@@ -313,7 +312,10 @@ fn print_warnings(report: &QuoteReport, verbose: bool) {
     }
     output::line(format!("\nTo know:\n{}", warnings[..shown].join("\n")));
     if shown < warnings.len() {
-        output::line(format!("  … and of {} more offers; -v shows all", warnings.len() - shown));
+        output::line(format!(
+            "  … and of {}; -v shows all",
+            output::counted(warnings.len() - shown, "more offer")
+        ));
     }
 }
 
@@ -353,7 +355,9 @@ fn print_excluded(report: &QuoteReport, verbose: bool, told: Told) {
         output::line(table.render());
     }
     if !named.is_empty() {
-        output::line(format!("\n{} offers are of providers that the request leaves out.", named.len()));
+        let (count, verb) = (named.len(), if named.len() == 1 { "is" } else { "are" });
+        let count = output::counted(count, "offer");
+        output::line(format!("\n{count} {verb} of providers that the request leaves out."));
     }
 }
 

@@ -255,13 +255,12 @@ fn bill(file: &str) -> Result<String> {
     } else {
         std::fs::File::open(file).and_then(|opened| opened.take(limit).read_to_string(&mut text))
     };
-    read.map_err(|error| Failure::because(format!("{file} cannot be read"), &error))?;
+    read.map_err(|error| Failure::unreadable(file, &error))?;
     Ok(text)
 }
 
 fn mapping(path: &Path) -> Result<Columns> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::because(format!("{} cannot be read", path.display()), &error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::unreadable(path.display(), &error))?;
     toml::from_str(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 

@@ -90,7 +90,7 @@ enum Action {
         #[arg(value_name = "ATTEMPT_NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
         attempt: u32,
         /// What the provider billed for it, in dollars; 0 if nothing
-        #[arg(long, value_name = "USD", value_parser = amount)]
+        #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = amount)]
         charged_usd: String,
         #[command(flatten)]
         place: Place,

@@ -4,7 +4,7 @@ use super::instant;
 use crate::books::{Books, disputed};
 use crate::config::Place;
 use crate::doubt;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::filters;
 use crate::output;
 use crate::table::Table;
@@ -58,6 +58,11 @@ pub struct UsageCommand {
 }
 
 pub fn run(command: &UsageCommand, json: bool) -> Result<()> {
+    if let (Some(from), Some(to)) = (command.from, command.to)
+        && from > to
+    {
+        return Err(Failure::usage(format!("--from ({from}) must not be after --to ({to})")));
+    }
     let books = Books::open(&command.place, false)?;
     let (from, to) = (command.from.map(|at| at.to_string()), command.to.map(|at| at.to_string()));
     let asked = [

@@ -9,6 +9,7 @@ mod gateway;
 mod imports;
 mod interrupted;
 mod log;
+mod mistakes;
 mod offline;
 mod prices;
 mod prompts;

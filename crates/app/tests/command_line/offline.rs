@@ -93,7 +93,7 @@ fn wrong_quotes_say_what_to_do() {
     assert_eq!(both.code, 2);
     assert!(both.err.contains("size must be") && both.err.contains("n must be"), "{}", both.err);
     let unknown = run(gallerist(home.path()).args(["quote", "a kite", "--model", "flux-2-por"]));
-    assert_eq!(unknown.code, 1);
+    assert_eq!(unknown.code, 2);
     assert!(unknown.err.contains("flux-2-pro"), "{}", unknown.err);
     assert_eq!(run(gallerist(home.path()).arg("quote")).code, 2);
 }
@@ -119,7 +119,7 @@ fn prices_are_listed_and_shown() {
         "{}",
         table.out
     );
-    assert_eq!(run(gallerist(home.path()).args(["prices", "show", "no-such-model"])).code, 1);
+    assert_eq!(run(gallerist(home.path()).args(["prices", "show", "no-such-model"])).code, 2);
 }
 
 #[test]

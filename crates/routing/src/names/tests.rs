@@ -1,6 +1,6 @@
 use super::*;
 use crate::name_book::PLAIN;
-use crate::testing::{OFFERS, now, order};
+use crate::testing::{OFFERS, ask, now, order, planned};
 use gallerist_domain::ImageRequest;
 
 fn understood<'a>(name: &'a str, offers: &[Offer]) -> Result<Target<'a>, UnknownModel> {
@@ -59,6 +59,56 @@ fn an_unknown_version_is_an_unknown_name() {
     assert!(
         understood("gpt-image-2@9999", &OFFERS).expect_err("neither").nearest.contains(&"gpt-image-2".into())
     );
+}
+
+/// What the offers say of a name that nothing answers to.
+fn told(name: &str) -> (String, Vec<String>) {
+    let unknown = understood(name, &OFFERS).expect_err("nothing answers to it");
+    let partly = unknown.partly.expect("a part of it is known");
+    (partly.to_string(), unknown.nearest)
+}
+
+#[test]
+fn an_unknown_version_names_those_that_there_are_or_the_successors() {
+    let (lacks, near) = told("openai/gpt-image-2@9999");
+    assert_eq!(lacks, "gpt-image-2 has no version 9999, but 2026-04-21");
+    assert_eq!(near[0], "gpt-image-2@2026-04-21");
+    let (gone, near) = told("gpt-image-1@2025-04-15");
+    assert!(gone.contains("nor another that could be pinned; it was retired on 2026-10-23; use "), "{gone}");
+    assert_eq!(near[..2], ["gpt-image-2.6-sunburst", "gpt-image-2.5-sunburst"]);
+    let (ending, near) = told("gpt-image-1.5@9999");
+    assert!(ending.contains("but 2025-12-16; it retires on 2026-12-01; use gpt-image-2"), "{ending}");
+    assert!(near[0].starts_with("gpt-image-2"), "{near:?}");
+}
+
+#[test]
+fn the_vendors_own_id_of_a_version_is_a_name_of_it() {
+    for name in [
+        "gpt-image-2-2026-04-21",
+        "openai/gpt-image-2-2026-04-21",
+        "gpt-image-2@gpt-image-2-2026-04-21",
+        "gpt-image-2@2026-04-21",
+    ] {
+        let request = ask(name);
+        let plan = planned(&request);
+        assert_eq!(plan.offers.len(), 1, "{name}");
+        assert_eq!(plan.offers[0].offer.id.to_string(), "openai/gpt-image-2", "{name}");
+        assert_eq!(plan.offers[0].resolved.upstream, "gpt-image-2-2026-04-21", "{name}");
+    }
+    // It pins one version, so it takes no other besides.
+    assert!(understood("gpt-image-2-2026-04-21@2026-04-21", &OFFERS).is_err());
+    assert!(understood("bfl/gpt-image-2-2026-04-21", &OFFERS).is_err());
+}
+
+#[test]
+fn a_model_at_the_wrong_host_or_tier_names_the_right_ones() {
+    let (elsewhere, near) = told("bfl/gpt-image-2");
+    assert!(elsewhere.starts_with("bfl does not have gpt-image-2, which is at "), "{elsewhere}");
+    assert!(elsewhere.contains("openai") && near.contains(&"openai/gpt-image-2".to_owned()), "{near:?}");
+    let (tier, near) = told("bfl/flux-2-pro#express");
+    assert_eq!(tier, "flux-2-pro is not sold at the tier express there, but at standard");
+    assert_eq!(near[0], "bfl/flux-2-pro#standard");
+    assert_eq!(understood("no-such-model", &OFFERS).expect_err("nothing").partly, None);
 }
 
 #[test]

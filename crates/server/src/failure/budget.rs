@@ -3,8 +3,10 @@
 use crate::amount::Amount;
 use gallerist_domain::{BudgetId, BudgetUnit, OfferId, Ticks};
 use gallerist_engine::Fitting;
+use gallerist_pricing::sheet::Confidence;
 use gallerist_store::Breach;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Serialize;
 
 /// The limit that a reservation would have passed.
@@ -23,6 +25,11 @@ pub(super) struct BudgetDetails {
     sums: Option<BudgetSums>,
     left: Amount,
     asked: Amount,
+    /// Of what was asked for in dollars: how sure the least sure of what it rests on is, and when that was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_confidence: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_as_of: Option<Date>,
     /// Null: never.
     resets_at: Option<Timestamp>,
 }
@@ -49,13 +56,13 @@ pub(super) struct FittingDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     confidence: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    as_of: Option<jiff::civil::Date>,
+    as_of: Option<Date>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quality: Option<String>,
 }
 
-impl From<&Breach> for BudgetDetails {
-    fn from(breach: &Breach) -> BudgetDetails {
+impl BudgetDetails {
+    pub(super) fn of(breach: &Breach, asked_trust: Option<(Confidence, Date)>) -> BudgetDetails {
         let amount = |amount| Amount::of(breach.unit, amount);
         BudgetDetails {
             id: breach.budget,
@@ -72,6 +79,8 @@ impl From<&Breach> for BudgetDetails {
             }),
             left: amount(breach.left()),
             asked: amount(breach.asked),
+            asked_confidence: asked_trust.map(|(confidence, _)| confidence.as_str()),
+            asked_as_of: asked_trust.map(|(_, as_of)| as_of),
             resets_at: breach.resets_at,
         }
     }

@@ -89,10 +89,13 @@ async fn an_unmet_limit_names_the_cheapest() {
     let reason = Reason::OverMaxCost { quote_max: Ticks::new(20) };
     refusal.excluded = vec![Exclusion { offer: &offer, reason, by_route: None }.into()];
     refusal.cheapest = Some(Ticks::new(20));
+    refusal.cheapest_trust = Some((Confidence::Derived, jiff::civil::date(2026, 11, 22)));
     let (status, _, body) = read(Failure::from(refusal).openai()).await;
     assert_eq!(status, 422);
     assert_eq!(body["error"]["param"], "gallerist.max_cost_usd");
     assert_eq!(body["error"]["gallerist"]["cheapest_usd"], "0.0000000020");
+    assert_eq!(body["error"]["gallerist"]["cheapest_confidence"], "derived");
+    assert_eq!(body["error"]["gallerist"]["cheapest_as_of"], "2026-11-22");
     assert_eq!(body["error"]["gallerist"]["excluded"][0]["offer"], "bfl/a");
     assert_eq!(body["error"]["gallerist"]["excluded"][0]["code"], "over_max_cost");
 }
@@ -126,12 +129,14 @@ async fn a_cap_that_would_be_passed_is_told_in_figures() {
     let offer = OfferId::new("bfl", "a");
     let trust = Some((Confidence::ThirdParty, jiff::civil::date(2026, 11, 22)));
     let quality = Some("low".to_owned());
+    refusal.asked_trust = trust;
     refusal.fitting = Some(Box::new(Fitting { offer, n: 1, maximum: Ticks::new(15), trust, quality }));
     let (status, _, body) = read(Failure::from(refusal).openai()).await;
     assert_eq!(status, 402);
     let expected = json!({"id": null, "name": "", "budget": "0.00000001 USD in all for project shop",
         "unit": "usd", "limit": "0.0000000100", "settled": "0.0000000060", "held": "0.0000000020",
-        "disputed": "0.0000000005", "doubtful_usd": "0.0000000007", "left": "0.0000000015", "asked": "0.0000000040", "resets_at": null});
+        "disputed": "0.0000000005", "doubtful_usd": "0.0000000007", "left": "0.0000000015", "asked": "0.0000000040",
+        "asked_confidence": "third_party", "asked_as_of": "2026-11-22", "resets_at": null});
     let fitting = json!({"offer": "bfl/a", "n": 1, "max_usd": "0.0000000015",
         "confidence": "third_party", "as_of": "2026-11-22", "quality": "low"});
     assert_eq!(body["error"]["gallerist"]["cheapest_fitting"], fitting);

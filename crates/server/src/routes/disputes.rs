@@ -6,6 +6,7 @@
 
 use crate::auth;
 use crate::failure::Failure;
+use crate::routes::object::Object;
 use crate::routes::parameters::{PathPart, body, dollars, present, request_id};
 use crate::routes::requests;
 use crate::state::AppState;
@@ -20,6 +21,10 @@ use serde_json::value::RawValue;
 struct Bill {
     #[serde(default, deserialize_with = "present")]
     charged_usd: Option<Box<RawValue>>,
+}
+
+impl Object for Bill {
+    const EXAMPLE: &'static str = r#"{"charged_usd": "0.04"}"#;
 }
 
 /// `{"charged_usd": "0.04"}` settles the attempt, `{"charged_usd": "0"}` releases it. Answers the request.

@@ -2,6 +2,7 @@
 
 use crate::auth;
 use crate::failure::Failure;
+use crate::routes::object::Object;
 use crate::routes::parameters::{body, json};
 use crate::state::AppState;
 use axum::extract::{Request, State};
@@ -20,11 +21,19 @@ struct SyncWish {
     dry_run: bool,
 }
 
+impl Object for SyncWish {
+    const EXAMPLE: &'static str = r#"{"feed": "litellm", "dry_run": true}"#;
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Confirmation {
     /// `OFFER` or `OFFER LINE`; all that is held where none is named.
     lines: Vec<String>,
+}
+
+impl Object for Confirmation {
+    const EXAMPLE: &'static str = r#"{"lines": ["bfl/flux-2-pro first"]}"#;
 }
 
 #[derive(Serialize)]

@@ -4,6 +4,7 @@
 use crate::auth;
 use crate::failure::Failure;
 use crate::keys::{new_key, new_secret};
+use crate::routes::object::Object;
 use crate::routes::parameters::{PathPart, body, json, no_content, optional_body, wish_fault};
 use crate::state::AppState;
 use crate::tenants::{KeyShown, KeyWish, KnownNames, grace_end};
@@ -25,6 +26,10 @@ struct List<'a> {
 #[serde(default, deny_unknown_fields)]
 struct Rotation {
     grace_seconds: Option<i64>,
+}
+
+impl Object for Rotation {
+    const EXAMPLE: &'static str = r#"{"grace_seconds": 3600}"#;
 }
 
 pub(crate) async fn list(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, Failure> {

@@ -65,7 +65,10 @@ pub(crate) async fn show(
         None => {
             let short: String = id.chars().take(80).collect();
             let nearest = match gallerist_routing::target(&id, names, offers, now) {
-                Err(unknown) => format!(" The nearest are: {}.", unknown.nearest.join(", ")),
+                Err(unknown) => {
+                    let partly = unknown.partly.map(|partly| format!(" {partly}.")).unwrap_or_default();
+                    format!("{partly} The nearest are: {}.", unknown.nearest.join(", "))
+                }
                 Ok(_) => String::new(),
             };
             let message =
@@ -83,7 +86,8 @@ pub(crate) async fn explained(state: &AppState, model: &str, failure: Failure) -
         return failure;
     }
     let catalogue = state.whole_catalogue().await;
-    match gallerist_routing::unsold::why(model, &catalogue) {
+    let (market, now) = (state.engine().market(), state.engine().clock().now());
+    match gallerist_routing::unsold::why(model, &catalogue, &market.offers, now) {
         Some(why) => Failure { message: format!("{} {why}", failure.message), ..failure },
         None => failure,
     }

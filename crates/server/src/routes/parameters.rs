@@ -4,6 +4,7 @@ use crate::answer::JSON;
 use crate::auth;
 use crate::failure::Failure;
 use crate::intake;
+use crate::routes::object::{self, Object};
 use crate::routes::speaks_openai;
 use crate::state::AppState;
 use crate::tenants::WishFault;
@@ -128,40 +129,28 @@ pub(crate) fn request_id(text: &str) -> Result<RequestId, Failure> {
 }
 
 /// A JSON object, the body of an admin call.
-pub(crate) async fn body<T: DeserializeOwned>(state: &AppState, request: Request) -> Result<T, Failure> {
+pub(crate) async fn body<T: Object>(state: &AppState, request: Request) -> Result<T, Failure> {
     body_within(state, request, BODY_BYTES_MAX).await
 }
 
 /// As [`body`], for calls that hold a file.
-pub(crate) async fn body_within<T: DeserializeOwned>(
+pub(crate) async fn body_within<T: Object>(
     state: &AppState,
     request: Request,
     bytes_max: usize,
 ) -> Result<T, Failure> {
     let (parts, body) = request.into_parts();
-    object(&intake::read(state, &parts.headers, body, bytes_max).await?)
+    object::read(&intake::read(state, &parts.headers, body, bytes_max).await?)
 }
 
 /// As [`body`]; none is an empty object.
-pub(crate) async fn optional_body<T: DeserializeOwned + Default>(
+pub(crate) async fn optional_body<T: Object + Default>(
     state: &AppState,
     request: Request,
 ) -> Result<T, Failure> {
     let (parts, body) = request.into_parts();
     let bytes = intake::read(state, &parts.headers, body, BODY_BYTES_MAX).await?;
-    if bytes.trim_ascii().is_empty() { Ok(T::default()) } else { object(&bytes) }
-}
-
-fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    let invalid = |why: &str| {
-        let message = format!("The body is not what is expected: {why}");
-        Failure::new(StatusCode::BAD_REQUEST, "invalid_value", message)
-    };
-    // Derived readers take an array for an object, its fields in the order of our source.
-    if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(invalid("it must be a JSON object."));
-    }
-    serde_json::from_slice(bytes).map_err(|error| invalid(&error.to_string()))
+    if bytes.trim_ascii().is_empty() { Ok(T::default()) } else { object::read(&bytes) }
 }
 
 /// A field that tells null (`Some("null")`) from absent (`None`).

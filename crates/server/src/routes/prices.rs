@@ -12,11 +12,20 @@ use gallerist_pricing::catalogue::{ModelSheet, ProviderSheet};
 use gallerist_pricing::changes::{Change, ChangeReport, changes};
 use gallerist_pricing::feed::{FeedBook, HeldPrice};
 use gallerist_pricing::sheet::{Factor, Period, PriceLine};
+use gallerist_pricing::{Catalogue, ConfiguredProvider, offers};
+use gallerist_routing::name_book::PLAIN;
+use gallerist_routing::{nearest, target};
 use http::StatusCode;
 use http::request::Parts;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// Longest part of an unknown name that is repeated, in characters.
+const NAME_CHARACTERS_MAX: usize = 80;
+/// Nearest names that are told.
+const NEAREST_MAX: usize = 3;
 
 #[derive(Serialize)]
 struct List<'a> {
@@ -124,16 +133,71 @@ struct Line<'a> {
     rate_confidence: Option<&'static str>,
 }
 
-/// `?provider=` a kind, `?model=` a name or alias, `?at=` an instant: what holds then, else all that is on record.
+/// What of the catalogue is asked for.
+struct Wanted<'a> {
+    kind: Option<&'a str>,
+    /// Kinds and canonical models that the name speaks of; absent: all.
+    models: Option<BTreeSet<(String, String)>>,
+}
+
+impl<'a> Wanted<'a> {
+    /// # Errors
+    /// A provider or a model that the catalogue does not have, with the nearest names.
+    fn of(parameters: &'a Parameters, catalogue: &Catalogue, at: Timestamp) -> Result<Wanted<'a>, Failure> {
+        let kind = parameters.text("provider");
+        if let Some(kind) = kind.filter(|kind| catalogue.provider(kind).is_none()) {
+            let kinds = catalogue.providers.iter().map(|sheet| sheet.kind.clone());
+            let short: String = kind.chars().take(NAME_CHARACTERS_MAX).collect();
+            let near = nearest(kind, kinds, NEAREST_MAX).join(", ");
+            let message = format!("provider: there is no provider {short:?}; the nearest: {near}.");
+            return Err(Failure::invalid("provider", message));
+        }
+        let models = parameters.text("model").map(|name| spoken_of(name, catalogue, at)).transpose()?;
+        Ok(Wanted { kind, models })
+    }
+
+    fn takes(&self, kind: &str, model: &str) -> bool {
+        let named =
+            |models: &BTreeSet<(String, String)>| models.iter().any(|one| one.0 == kind && one.1 == model);
+        self.kind.is_none_or(|asked| asked == kind) && self.models.as_ref().is_none_or(named)
+    }
+}
+
+/// The kinds and canonical models of a name, `[provider/]model[@version][#tier]`.
+fn spoken_of(
+    name: &str,
+    catalogue: &Catalogue,
+    at: Timestamp,
+) -> Result<BTreeSet<(String, String)>, Failure> {
+    let kinds = catalogue.providers.iter().map(|sheet| ConfiguredProvider::new(&sheet.kind, &sheet.kind));
+    let every = offers(catalogue, &kinds.collect::<Vec<_>>());
+    let invalid = |message: String| Failure::invalid("model", message);
+    let target = match target(name, &PLAIN, &every, at) {
+        Ok(named) => named.target,
+        Err(mut unknown) => {
+            unknown.nearest.retain(|near| PLAIN.route(near).is_none());
+            let partly = unknown.partly.as_ref().map_or_else(String::new, |partly| format!(": {partly}"));
+            let (name, near) = (&unknown.name, unknown.nearest.join(", "));
+            return Err(invalid(format!("model: there is no model {name:?}{partly}; the nearest: {near}.")));
+        }
+    };
+    if target.is_route() {
+        return Err(invalid(format!("model: {name} is a route; name a model, whose prices are listed.")));
+    }
+    let spoken_of = every.iter().filter(|offer| target.speaks_of(offer));
+    Ok(spoken_of.map(|offer| (offer.provider.kind.clone(), offer.model.id.clone())).collect())
+}
+
+/// `?provider=` a kind, `?model=` a name or alias, also `provider/model`, `?at=` an instant: what holds then, else all
+/// that is on record.
 pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
     auth::authenticate(&state, &parts.headers)?;
     let parameters = Parameters::of(&parts, &["provider", "model", "at"])?;
     let instant = parameters.instant("at")?;
     let catalogue = state.whole_catalogue().await;
-    let fits = |provider: &ProviderSheet, model: &ModelSheet| {
-        parameters.text("provider").is_none_or(|kind| kind == provider.kind)
-            && parameters.text("model").is_none_or(|name| model.is_named(name))
-    };
+    let now = state.engine().clock().now();
+    let wanted = Wanted::of(&parameters, &catalogue, instant.unwrap_or(now))?;
+    let fits = |provider: &ProviderSheet, model: &ModelSheet| wanted.takes(&provider.kind, &model.id);
     let all = catalogue
         .providers
         .iter()
@@ -156,7 +220,7 @@ pub(crate) async fn list(State(state): State<AppState>, parts: Parts) -> Result<
 }
 
 /// `?since=` an instant (default: 90 days ago), `?until=` (default: a year ahead), `?provider=` a kind,
-/// `?model=` a name or alias: what changed, newest first.
+/// `?model=` as in [`list`]: what changed, newest first.
 pub(crate) async fn history(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
     auth::authenticate(&state, &parts.headers)?;
     let parameters = Parameters::of(&parts, &["since", "until", "provider", "model"])?;
@@ -164,11 +228,16 @@ pub(crate) async fn history(State(state): State<AppState>, parts: Parts) -> Resu
     let days = |days: i64| now.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(now);
     let since = parameters.instant("since")?.unwrap_or_else(|| days(-90));
     let until = parameters.instant("until")?.unwrap_or_else(|| days(365));
-    let fits = |change: &&Change<'_>| {
-        parameters.text("provider").is_none_or(|kind| kind == change.kind)
-            && parameters.text("model").is_none_or(|name| change.model.is_named(name))
-    };
+    if since > until {
+        let message = format!(
+            "since ({since}) must not be after until ({until}); without since it is 90 days ago, without until in a \
+             year."
+        );
+        return Err(Failure::invalid("since", message));
+    }
     let catalogue = state.whole_catalogue().await;
+    let wanted = Wanted::of(&parameters, &catalogue, now)?;
+    let fits = |change: &&Change<'_>| wanted.takes(change.kind, &change.model.id);
     let found = changes(&catalogue, since, until);
     let data: Vec<ChangeReport> = found.iter().filter(fits).map(ChangeReport::from).collect();
     Ok(json(StatusCode::OK, &History { object: "list", since, until, data }))

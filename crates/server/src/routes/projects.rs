@@ -2,6 +2,7 @@
 
 use crate::auth;
 use crate::failure::Failure;
+use crate::routes::object::Object;
 use crate::routes::parameters::{PathPart, body, cap, json, present, visible_project, wish_fault};
 use crate::state::AppState;
 use crate::tenants::{LimitsWish, ProjectShown};
@@ -30,6 +31,10 @@ struct Wish {
     limits: LimitsWish,
 }
 
+impl Object for Wish {
+    const EXAMPLE: &'static str = r#"{"id": "shop", "cap_usd": "25.00"}"#;
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
@@ -37,6 +42,10 @@ struct Change {
     cap_usd: Option<Box<RawValue>>,
     #[serde(default)]
     limits: LimitsWish,
+}
+
+impl Object for Change {
+    const EXAMPLE: &'static str = r#"{"cap_usd": "25.00"}"#;
 }
 
 pub(crate) async fn list(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, Failure> {

@@ -26,6 +26,20 @@ async fn a_budget_is_made_refuses_is_raised_and_removed() {
     assert_eq!((told["id"].as_str(), told["left"].as_str()), (Some(id.as_str()), Some("0.0001000000")));
     assert_eq!(told["subject"], "user=\"ann\"");
     assert!(told["resets_at"].is_string(), "{error}");
+    assert!(told["asked_confidence"].is_string() && told["asked_as_of"].is_string(), "{error}");
+    // How many tokens it takes is no word of the vendor's.
+    let message = error["error"]["message"].as_str().unwrap();
+    let doubt =
+        format!("figure in doubt: {} price of", told["asked_confidence"].as_str().unwrap().replace('_', " "));
+    assert!(message.contains(&doubt), "{message}");
+    let dear = json!({"model": "openai/gpt-image-2", "prompt": "x", "gallerist": {"max_cost_usd": "0.0001"}});
+    let refused = house.call("POST", "/v1/images/generations", &dear).await;
+    assert_eq!(refused.status, 422);
+    let error = refused.json()["error"].clone();
+    let word = error["gallerist"]["cheapest_confidence"].as_str().unwrap().replace('_', " ");
+    let told_in_words =
+        format!("USD ({word} price of {}", error["gallerist"]["cheapest_as_of"].as_str().unwrap());
+    assert!(error["message"].as_str().unwrap().contains(&told_in_words), "{error}");
     // Who names no end user is not limited by it.
     assert_eq!(by(None).await.status, 200);
     let path = format!("/v1/budgets/{id}");

@@ -139,3 +139,68 @@ async fn what_a_provider_says_is_left_stands_beside_the_books_and_is_booked_when
     assert_eq!(status, 400, "it has no balance");
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistaken_purchase_names_its_field_and_one_that_was_entered_is_taken_back_unless_it_was_used() {
+    let house = House::open().await;
+    let of = |more: Value| {
+        let mut wish = json!({"provider": "bfl", "credits": 1000, "price_usd": "9"});
+        wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        wish
+    };
+    for (wish, parameter, words) in [
+        (json!({"credits": -5}), "credits", "credits must be more than 0 and at most 1000000000."),
+        (json!({"credits": "0.0000001"}), "credits", "credits must have at most six digits"),
+        (json!({"price_usd": "-1"}), "price_usd", "price_usd must be 0 to 1000000"),
+        (json!({"expires_at": "2001-01-01"}), "expires_at", "expires_at must be after purchased_at."),
+        (json!({"purchased_at": "2099-01-01"}), "purchased_at", "must not be in the future"),
+        (json!({"provider": "bfll"}), "provider", "the nearest: bfl"),
+    ] {
+        let refused = house.admin("POST", "/v1/credits", &of(wish)).await.json();
+        assert_eq!(
+            (&refused["status"], &refused["parameter"]),
+            (&json!(400), &json!(parameter)),
+            "{refused}"
+        );
+        assert!(refused["detail"].as_str().unwrap().contains(words), "{refused}");
+    }
+    for (wish, parameter, words) in [
+        (json!({"provider": "bfll", "use": 5}), "provider", "the nearest: bfl"),
+        (json!({"provider": "bfl", "use": 5}), "use", "no credits of bfl stand in the books"),
+    ] {
+        let refused = house.admin("POST", "/v1/credits/adjustments", &wish).await.json();
+        assert_eq!(
+            (&refused["status"], &refused["parameter"]),
+            (&json!(400), &json!(parameter)),
+            "{refused}"
+        );
+        assert!(refused["detail"].as_str().unwrap().contains(words), "{refused}");
+    }
+    // Clocks differ by a little.
+    let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_mins(2)).to_string();
+    let slip = house.admin("POST", "/v1/credits", &of(json!({"purchased_at": soon}))).await;
+    assert_eq!(slip.status, 201);
+    let path = |lot: &Value| format!("/v1/credits/{}", lot["id"].as_str().unwrap());
+    let slip = path(&slip.json());
+    assert_eq!(house.call("DELETE", &slip, &Value::Null).await.status, 403);
+    assert_eq!(house.admin("DELETE", &slip, &Value::Null).await.status, 204);
+    assert_eq!(house.admin("DELETE", &slip, &Value::Null).await.status, 404);
+    assert_eq!(house.admin("DELETE", "/v1/credits/x", &Value::Null).await.status, 404);
+    assert_eq!(house.admin("GET", &slip, &Value::Null).await.status, 405);
+    assert_eq!(house.admin("GET", "/v1/credits", &Value::Null).await.json()["data"], json!([]));
+    let audit = house.admin("GET", "/v1/audit?action=credits.remove", &Value::Null).await.json();
+    assert_eq!(audit["data"].as_array().unwrap().len(), 1, "{audit}");
+    let used = house.admin("POST", "/v1/credits", &of(json!({}))).await.json();
+    let some = json!({"provider": "bfl", "use": 1});
+    assert_eq!(house.admin("POST", "/v1/credits/adjustments", &some).await.status, 201);
+    let kept = house.admin("DELETE", &path(&used), &Value::Null).await;
+    assert_eq!((kept.status, kept.json()["code"].as_str()), (409, Some("lot_used")));
+    let none = json!({"provider": "bfl", "use": 0});
+    let refused = house.admin("POST", "/v1/credits/adjustments", &none).await.json();
+    assert_eq!(refused["detail"], "use must be more than 0 credits.");
+    // What a credit counts is a figure of the catalogue, and as sure as its source.
+    let forecast = house.admin("GET", "/v1/credits/forecast", &Value::Null).await.json();
+    let bfl = &forecast["providers"][0];
+    assert!(bfl["list_confidence"].is_string() && bfl["list_as_of"].is_string(), "{forecast}");
+    house.close().await;
+}

@@ -208,3 +208,57 @@ async fn usage_adds_up_and_pages_follow_each_other() {
     assert_eq!(house.get("/v1/prices?at=yesterday").await.status, 400);
     house.close().await;
 }
+
+/// What nobody has is no empty list, and a host's model is asked for as everywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn prices_of_a_name_are_found_as_it_is_written_elsewhere_and_an_unknown_one_names_its_nearest() {
+    let house = House::open().await;
+    let hosts = |answer: Value| -> Vec<String> {
+        let models = answer["data"].as_array().unwrap().iter();
+        models.map(|model| format!("{}/{}", model["provider"], model["model"]).replace('"', "")).collect()
+    };
+    let at_bfl = house.get("/v1/prices?model=bfl/flux-2-pro").await.json();
+    assert_eq!(hosts(at_bfl), ["bfl/flux-2-pro"]);
+    let pinned = house.get("/v1/prices?model=openai/gpt-image-2-2026-04-21").await.json();
+    assert_eq!(hosts(pinned), ["openai/gpt-image-2"]);
+    assert!(hosts(house.get("/v1/prices?model=flux-2-pro").await.json()).len() > 1);
+    let changes = house.get("/v1/prices/changes?model=openai/gpt-image-1&since=2026-01-01").await.json();
+    let rows = changes["data"].as_array().unwrap();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["provider"] == "openai"), "{changes}");
+    for (path, near) in [
+        ("/v1/prices?model=flux-2-porr", "flux-2-pro"),
+        ("/v1/prices?provider=opnai", "openai"),
+        ("/v1/prices/changes?model=gpt-image-2@9999", "gpt-image-2 has no version 9999, but 2026-04-21"),
+        ("/v1/prices?model=bfl/gpt-image-2", "openai/gpt-image-2"),
+        ("/v1/prices/changes?since=2026-11-02&until=2026-11-01", "until (2026-11-01T00:00:00Z)"),
+        ("/v1/usage?from=2026-11-02&to=2026-11-01", "to (2026-11-01T00:00:00Z)"),
+    ] {
+        let answer = house.get(path).await.json();
+        assert!(answer["detail"].as_str().unwrap().contains(near), "{path}: {answer}");
+    }
+    house.close().await;
+}
+
+/// What is false is not said: the maker is on, and the version is what there is none of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_there_is_none_of_names_those_that_there_are_or_the_successors() {
+    let house = House::open().await;
+    let told = |body: Value| body["error"]["message"].as_str().unwrap().to_owned();
+    let gone = house.generate(&json!({"model": "gpt-image-1@2025-04-15", "prompt": "x"})).await;
+    let message = told(gone.json());
+    assert_eq!(gone.status, 404);
+    assert!(message.contains("use gpt-image-2.6-sunburst or gpt-image-2.5-sunburst"), "{message}");
+    assert!(!message.contains("made by openai"), "{message}");
+    let other =
+        told(house.generate(&json!({"model": "openai/gpt-image-2@9999", "prompt": "x"})).await.json());
+    assert!(other.contains("gpt-image-2 has no version 9999, but 2026-04-21"), "{other}");
+    assert!(!other.contains("made by openai"), "{other}");
+    let shown = told(house.get("/v1/models/gpt-image-2@9999").await.json());
+    assert!(shown.contains("but 2026-04-21"), "{shown}");
+    let quoted =
+        house.call("POST", "/v1/quotes", &json!({"model": "gpt-image-2-2026-04-21", "prompt": "x"})).await;
+    let quoted = quoted.json();
+    let offers = quoted["offers"].as_array().unwrap();
+    assert_eq!((offers.len(), &offers[0]["offer"]), (1, &json!("openai/gpt-image-2")), "{quoted}");
+    house.close().await;
+}

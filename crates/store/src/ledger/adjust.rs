@@ -99,8 +99,8 @@ fn wanted(provider: &str, lots: &[Lot], adjustment: Adjustment) -> Result<(&'sta
     let left: i64 = lots.iter().map(|lot| lot.remaining_millionths).sum();
     let bought: i64 = lots.iter().map(|lot| lot.quantity_millionths).sum();
     match adjustment {
-        Adjustment::Use(..=0) => refuse("a use is more than nothing".to_owned()),
-        Adjustment::Balance(..0) => refuse("a balance is not negative".to_owned()),
+        Adjustment::Use(..=0) => refuse("use must be more than 0 credits".to_owned()),
+        Adjustment::Balance(..0) => refuse("balance must be 0 credits or more".to_owned()),
         Adjustment::Use(used) if used > left => {
             refuse(format!("only {} credits of {provider} are left", credits(left)))
         }

@@ -36,6 +36,14 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5)";
     ENTRY_INSERT = "INSERT INTO credit_entries (lot, attempt, account, amount, at, kind)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    LOT_BY_ID = "SELECT number, provider, currency, quantity, remaining, price_ticks, fee_rate_millionths,
+        fee_minimum_ticks, list_ticks, purchased_at, expires_at FROM credit_lots WHERE id = ?1 /* FOR UPDATE */";
+    LOT_MOVED = "SELECT 1 FROM credit_lots l WHERE l.number = ?1 AND (l.remaining <> l.quantity OR l.expired > 0
+        OR EXISTS (SELECT 1 FROM credit_uses u WHERE u.lot = l.number)
+        OR EXISTS (SELECT 1 FROM credit_adjustments x WHERE x.lot = l.number)
+        OR EXISTS (SELECT 1 FROM lot_openings o WHERE o.lot = l.number))";
+    PURCHASE_DELETE = "DELETE FROM credit_entries WHERE lot = ?1 AND kind = 'purchase'";
+    LOT_DELETE = "DELETE FROM credit_lots WHERE number = ?1";
     ACCOUNT = "SELECT number FROM accounts WHERE name = ?1";
     ACCOUNT_INSERT = "INSERT INTO accounts (name) VALUES (?1)";
 }
@@ -77,6 +85,21 @@ pub(crate) fn add(writing: &mut Writing<'_>, id: LotId, lot: &Lot, now: Timestam
     book(connection, number, None, (Movement::Purchase, micros(now)), &lot.provider, &legs)?;
     writing.names.forget_prepaid();
     Ok(())
+}
+
+/// Takes a lot out of the books, with its purchase, as if it had never been entered: a slip of whoever entered it. What
+/// has moved stays, because charges and accounts rest on it.
+pub(crate) fn remove(writing: &mut Writing<'_>, id: LotId) -> Result<Lot, StoreError> {
+    let connection = writing.connection;
+    let found = connection.query_opt(LOT_BY_ID, params![id.uuid().as_bytes()], numbered_lot)?;
+    let (number, lot) = found.ok_or(StoreError::UnknownLot(id))?;
+    if connection.exists(LOT_MOVED, params![number])? {
+        return Err(StoreError::LotMoved(id));
+    }
+    connection.change(PURCHASE_DELETE, params![number])?;
+    connection.change_one(LOT_DELETE, params![number])?;
+    writing.names.forget_prepaid();
+    Ok(lot)
 }
 
 /// Takes a settled charge from the provider's lots, where there are any; what they cannot cover stays payable.

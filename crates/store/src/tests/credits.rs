@@ -281,3 +281,52 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_lot_of_which_nothing_was_used_is_taken_back_and_one_that_moved_stays() {
+    let store = store();
+    let whole = |result: Result<(), StoreError>| result.unwrap();
+    let (slip, used, corrected, late) =
+        (LotId::generate(), LotId::generate(), LotId::generate(), LotId::generate());
+    // The one that expires first is used first.
+    whole(store.add_lot(used, lot(10, "0.1", Some(100)), at(0)).await);
+    settle(&store, usd("0.01")).await;
+    whole(store.add_lot(slip, lot(50, "0.5", None), at(1)).await);
+    assert_eq!(balance(&store, "paid").await, usd("-0.6"));
+    whole(store.remove_lot(slip, at(2)).await);
+    // The books are as if it had never been entered, and still balanced.
+    assert_eq!(balance(&store, "paid").await, usd("-0.1"));
+    assert_eq!(balance(&store, "credits").await, usd("0.09"));
+    assert_eq!(store.lots().await.unwrap().iter().map(|record| record.id).collect::<Vec<_>>(), [used]);
+    assert!(matches!(store.remove_lot(slip, at(3)).await, Err(StoreError::UnknownLot(id)) if id == slip));
+    let moved = |result: Result<(), StoreError>| matches!(result, Err(StoreError::LotMoved(_)));
+    assert!(moved(store.remove_lot(used, at(3)).await));
+    // Also one that was corrected, though all of it is there again, and one that was lost.
+    whole(store.add_lot(corrected, lot(5, "0.05", None), at(4)).await);
+    whole(store.adjust_credits("openai", Adjustment::Use(10 * MILLIONTHS), "", at(5)).await);
+    whole(store.adjust_credits("openai", Adjustment::Balance(14 * MILLIONTHS), "", at(6)).await);
+    assert!(moved(store.remove_lot(corrected, at(7)).await));
+    whole(store.add_lot(late, lot(5, "0.05", Some(20)), at(8)).await);
+    store.expire_lots(at(21)).await.unwrap();
+    assert!(moved(store.remove_lot(late, at(22)).await));
+    check_books(&store).await;
+    let page = store.audit(AuditFilter {
+        action: Some("credits.remove".into()),
+        limit: 10,
+        ..AuditFilter::default()
+    });
+    let page = page.await.unwrap();
+    assert_eq!((page.changes.len(), page.changes[0].subject.clone()), (1, slip.to_string()));
+    assert!(page.changes[0].before_json.as_deref().unwrap().contains("\"credits\":\"50\""));
+}
+
+#[tokio::test]
+async fn a_provider_whose_only_lot_was_taken_back_owes_its_charges_again() {
+    let store = store();
+    let id = LotId::generate();
+    store.add_lot(id, lot(10, "0.1", None), at(0)).await.unwrap();
+    store.remove_lot(id, at(1)).await.unwrap();
+    settle(&store, usd("0.03")).await;
+    assert_eq!(balance(&store, "payable").await, usd("0.03"));
+    assert_eq!(balance(&store, "covered").await, Ticks::ZERO);
+}

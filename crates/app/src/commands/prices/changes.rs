@@ -1,7 +1,7 @@
 //! `gallerist prices changes`: the history of the catalogue, newest first, and what is announced.
 
 use super::source::shown;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output;
 use crate::table::Table;
 use gallerist_pricing::Catalogue;
@@ -60,6 +60,12 @@ pub fn run(
     let now = Timestamp::now();
     let days = |days: i64| now.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(now);
     let (since, until) = (since.unwrap_or_else(|| days(-90)), until.unwrap_or_else(|| days(365)));
+    if since > until {
+        let message = format!("--since ({since}) must not be after --until ({until})");
+        return Err(
+            Failure::usage(message).advise("without --since it is 90 days ago, without --until in a year")
+        );
+    }
     let found = changes(catalogue, since, until);
     let of_provider = found.iter().filter(|change| provider.is_none_or(|kind| kind == change.kind));
     let reports: Vec<ChangeReport> = of_provider.map(ChangeReport::from).collect();
@@ -97,7 +103,11 @@ pub fn run(
         ]);
     }
     output::line(table.render());
-    output::line(format!("\n{} changes since {}.", reports.len(), since.strftime("%Y-%m-%d")));
+    output::line(format!(
+        "\n{} since {}.",
+        output::counted(reports.len(), "change"),
+        since.strftime("%Y-%m-%d")
+    ));
     super::tell_feeds(book, now);
     Ok(())
 }

@@ -4,20 +4,27 @@
 //! The difference is that of one default picture, and that of the user's own requests: each of the newest ones
 //! is priced again, as it was asked, at the old offer and at its successor.
 
+use super::super::quote;
 use super::default_picture;
 use crate::ask;
 use crate::books::{Books, RequestQuestion};
 use crate::config::{Config, Place, everything};
+use crate::doubt;
 use crate::output;
 use crate::table::Table;
 use gallerist_domain::{Grants, ImageRequest, Ticks};
+use gallerist_pricing::sheet::{Confidence, is_doubtful};
 use gallerist_pricing::{Offer, served_offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
-use gallerist_routing::{HealthBook, ModelName, NameBook, Named, PlanContext, Route, Target, target};
+use gallerist_routing::{
+    HealthBook, ModelName, NameBook, Named, PlanContext, Route, Target, list_price, target,
+};
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Days ahead that are looked at.
@@ -35,11 +42,16 @@ const REQUOTED_MAX: usize = 50;
 #[derive(Debug, Serialize)]
 pub struct Retirement {
     offer: String,
-    retires_on: Option<jiff::civil::Date>,
-    deprecated_on: Option<jiff::civil::Date>,
+    retires_on: Option<Date>,
+    deprecated_on: Option<Date>,
     successor: Option<String>,
+    /// Of one default picture.
     expected_usd: Option<Ticks>,
+    #[serde(flatten)]
+    trust: Trust,
     successor_expected_usd: Option<Ticks>,
+    #[serde(flatten)]
+    successor_trust: SuccessorTrust,
     /// Pictures of the last 30 days; absent without books.
     images: Option<i64>,
     /// The user's own newest requests of the last 30 days, priced again; absent where there are none.
@@ -54,9 +66,72 @@ struct Own {
     /// Those that the successor cannot make so, or whose parameters are not known.
     not_comparable: u32,
     expected_usd: Ticks,
+    #[serde(flatten)]
+    trust: Trust,
     successor_expected_usd: Ticks,
+    #[serde(flatten)]
+    successor_trust: SuccessorTrust,
     /// What the successor costs more; negative for less.
     difference_usd: Ticks,
+}
+
+/// How sure the least sure of what a figure rests on is, and when that was read; nothing where there is no figure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+struct Trust {
+    #[serde(serialize_with = "word")]
+    confidence: Option<Confidence>,
+    as_of: Option<Date>,
+}
+
+/// The same of the successor's figure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+struct SuccessorTrust {
+    #[serde(serialize_with = "word")]
+    successor_confidence: Option<Confidence>,
+    successor_as_of: Option<Date>,
+}
+
+fn word<S: Serializer>(
+    confidence: &Option<Confidence>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    confidence.map(Confidence::as_str).serialize(serializer)
+}
+
+impl From<Trust> for SuccessorTrust {
+    fn from(trust: Trust) -> SuccessorTrust {
+        SuccessorTrust { successor_confidence: trust.confidence, successor_as_of: trust.as_of }
+    }
+}
+
+impl From<SuccessorTrust> for Trust {
+    fn from(trust: SuccessorTrust) -> Trust {
+        Trust { confidence: trust.successor_confidence, as_of: trust.successor_as_of }
+    }
+}
+
+impl Trust {
+    fn of(trust: Option<(Confidence, Date)>) -> Trust {
+        trust.map_or_else(Trust::default, |(confidence, as_of)| Trust {
+            confidence: Some(confidence),
+            as_of: Some(as_of),
+        })
+    }
+
+    fn told(self) -> Option<(Confidence, Date)> {
+        self.confidence.zip(self.as_of)
+    }
+
+    /// Of a sum with another figure: less sure is worse, then older.
+    fn with(self, other: Trust) -> Trust {
+        let worse = |trust: Trust| trust.told().map(|(confidence, as_of)| (confidence, Reverse(as_of)));
+        if worse(other) > worse(self) { other } else { self }
+    }
+
+    fn is_doubtful(self, now: Timestamp) -> bool {
+        let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+        self.told().is_some_and(|(confidence, as_of)| is_doubtful(confidence, as_of, today))
+    }
 }
 
 /// What the books tell of use.
@@ -102,7 +177,9 @@ fn retirement(
         let same_host = |other: &&Offer| other.id.provider == offer.id.provider && other.model.is_named(name);
         offers.iter().find(same_host)
     });
-    let expected = |offer: &Offer| default_picture(offer, None, now).map(|quote| quote.expected_usd);
+    let (expected_usd, trust) = picture(offer, now);
+    let (successor_expected_usd, after) =
+        successor.map_or_else(Default::default, |successor| picture(successor, now));
     let id = offer.id.to_string();
     let asked = used.and_then(|used| used.asked.get(&id));
     let own = asked.zip(successor).map(|(asked, successor)| own(asked, offer, successor, names, now));
@@ -110,12 +187,24 @@ fn retirement(
         retires_on: life.retires_on,
         deprecated_on: life.deprecated_on,
         successor: successor.map(|offer| offer.id.to_string()).or_else(|| life.successors.first().cloned()),
-        expected_usd: expected(offer),
-        successor_expected_usd: successor.and_then(expected),
+        expected_usd,
+        trust,
+        successor_expected_usd,
+        successor_trust: after.into(),
         images: used.map(|used| used.images.get(&id).copied().unwrap_or(0)),
         own,
         offer: id,
     }
+}
+
+/// What a default picture is expected to cost, and what that rests on.
+fn picture(offer: &Offer, now: Timestamp) -> (Option<Ticks>, Trust) {
+    let Some(quote) = default_picture(offer, None, now) else { return Default::default() };
+    let trust = quote::trust(&quote.lines).and_then(|trust| {
+        let confidence = Confidence::from_word(trust.confidence)?;
+        Some((confidence, trust.as_of.parse().ok()?))
+    });
+    (Some(quote.expected_usd), Trust::of(trust))
 }
 
 /// Prices what was asked at both offers.
@@ -123,10 +212,12 @@ fn own(asked: &[(String, Value)], old: &Offer, new: &Offer, names: &NameBook, no
     let mut own = Own::default();
     for (model, asked) in asked {
         match expected(model, asked, old, names, now).zip(expected(model, asked, new, names, now)) {
-            Some((before, after)) => {
+            Some(((before, trust), (after, successor_trust))) => {
                 own.requests += 1;
                 own.expected_usd += before;
+                own.trust = own.trust.with(trust);
                 own.successor_expected_usd += after;
+                own.successor_trust = Trust::from(own.successor_trust).with(successor_trust).into();
                 own.difference_usd += after - before;
             }
             None => own.not_comparable += 1,
@@ -135,8 +226,15 @@ fn own(asked: &[(String, Value)], old: &Offer, new: &Offer, names: &NameBook, no
     own
 }
 
-/// What the request would be expected to cost at one offer; `None` where that cannot make it so.
-fn expected(model: &str, asked: &Value, offer: &Offer, names: &NameBook, now: Timestamp) -> Option<Ticks> {
+/// What the request would be expected to cost at one offer, and what that rests on; `None` where that cannot make it
+/// so.
+fn expected(
+    model: &str,
+    asked: &Value,
+    offer: &Offer,
+    names: &NameBook,
+    now: Timestamp,
+) -> Option<(Ticks, Trust)> {
     let request = request(asked)?;
     let offers = std::slice::from_ref(offer);
     // A route reads quality words as classes, and whom it chooses among is no matter here; a name would not speak
@@ -157,7 +255,10 @@ fn expected(model: &str, asked: &Value, offer: &Offer, names: &NameBook, now: Ti
         price_only: true,
     };
     let named = Named { requested: model, target, migrated: false };
-    Some(plan_named(&request, named, context).ok()?.offers.first()?.quote.expected)
+    let plan = plan_named(&request, named, context).ok()?;
+    let planned = plan.offers.first()?;
+    let trust = list_price::of(planned, now).and_then(|list| list.trust);
+    Some((planned.quote.expected, Trust::of(trust)))
 }
 
 /// The request as it was asked, with a prompt of the same length.
@@ -220,48 +321,74 @@ fn asked(books: &Books, wanted: &[String], from: Timestamp) -> BTreeMap<String, 
     found
 }
 
-pub fn print(found: &[Retirement]) {
-    if found.is_empty() {
-        return;
+pub fn print(found: &[Retirement], now: Timestamp) {
+    if !found.is_empty() {
+        output::line(told(found, now));
     }
+}
+
+/// The table, with what is known: without books nobody knows what was used.
+fn told(found: &[Retirement], now: Timestamp) -> String {
+    let counted = found.iter().any(|one| one.images.is_some());
+    let own_known = found.iter().any(|one| one.own.is_some());
     let mut table = Table::new()
         .text("retires")
         .text("offer")
         .text("successor")
-        .figure("picture")
-        .figure("then")
-        .optional("pictures in 30 days")
-        .optional("own requests")
-        .figure("now")
-        .figure("then")
-        .figure("difference");
-    let dollars = |amount: Option<Ticks>| amount.map_or_else(String::new, output::rounded);
+        .figure("a picture now")
+        .figure("at the successor");
+    if counted {
+        table = table.optional("pictures in 30 days");
+    }
+    if own_known {
+        table = table
+            .optional("own requests")
+            .figure("they cost now")
+            .figure("at the successor")
+            .figure("difference");
+    }
+    let mut doubtful = false;
+    let mut dollars = |amount: Option<Ticks>, trust: Trust| {
+        let is_doubtful = amount.is_some() && trust.is_doubtful(now);
+        doubtful |= is_doubtful;
+        amount.map_or_else(String::new, |amount| doubt::marked(output::rounded(amount), is_doubtful))
+    };
     for one in found {
-        let own = one.own.as_ref();
-        let counted = own.map(|own| match own.not_comparable {
-            0 => own.requests.to_string(),
-            out => format!("{} ({out} not comparable)", own.requests),
-        });
-        table.row([
+        let mut cells = vec![
             one.retires_on.map_or_else(|| "deprecated".to_owned(), |day| day.to_string()),
             one.offer.clone(),
             one.successor.clone().unwrap_or_default(),
-            dollars(one.expected_usd),
-            dollars(one.successor_expected_usd),
-            one.images.map(|images| images.to_string()).unwrap_or_default(),
-            counted.unwrap_or_default(),
-            dollars(own.map(|own| own.expected_usd)),
-            dollars(own.map(|own| own.successor_expected_usd)),
-            dollars(own.map(|own| own.difference_usd)),
-        ]);
+            dollars(one.expected_usd, one.trust),
+            dollars(one.successor_expected_usd, one.successor_trust.into()),
+        ];
+        if counted {
+            cells.push(one.images.map(|images| images.to_string()).unwrap_or_default());
+        }
+        if own_known {
+            let own = one.own.as_ref();
+            let requests = own.map(|own| match own.not_comparable {
+                0 => own.requests.to_string(),
+                out => format!("{} ({out} not comparable)", own.requests),
+            });
+            let (trust, after) =
+                own.map_or_else(Default::default, |own| (own.trust, Trust::from(own.successor_trust)));
+            cells.push(requests.unwrap_or_default());
+            cells.push(dollars(own.map(|own| own.expected_usd), trust));
+            cells.push(dollars(own.map(|own| own.successor_expected_usd), after));
+            cells.push(dollars(own.map(|own| own.difference_usd), trust.with(after)));
+        }
+        table.row(cells);
     }
-    output::line("\nEnding among what is configured and in use:");
-    output::line(table.render());
-    if found.iter().any(|one| one.own.is_some()) {
-        output::line(format!(
-            "Own requests are the newest {REQUOTED_MAX} of 30 days at each offer, priced again as they were asked."
+    let mut text = format!("\nEnding among what is configured and in use:\n{}", table.render());
+    if own_known {
+        text.push_str(&format!(
+            "\nOwn requests are the newest {REQUOTED_MAX} of 30 days at each offer, priced again as they were asked."
         ));
     }
+    if doubtful {
+        text.push_str(&format!("\n{}; --json names them.", doubt::LEGEND));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -286,7 +413,7 @@ mod tests {
         let one = json!({"prompt_characters": 20, "n": 1, "size": "1024x1024", "quality": "low"});
         let four = json!({"prompt_characters": 20, "n": 4, "size": "1024x1536", "quality": "high"});
         let price =
-            |asked: &Value, offer: &Offer| expected("gpt-image-1.5", asked, offer, &PLAIN, now).unwrap();
+            |asked: &Value, offer: &Offer| expected("gpt-image-1.5", asked, offer, &PLAIN, now).unwrap().0;
         assert!(price(&four, &old).get() > 8 * price(&one, &old).get(), "size, quality and number count");
         let asked = [("gpt-image-1.5".to_owned(), one.clone()), ("gpt-image-1.5".to_owned(), four.clone())];
         let own = own(&asked, &old, &new, &PLAIN, now);
@@ -320,5 +447,62 @@ mod tests {
         let (fine, plain) = (by("fine"), by("plain"));
         assert_eq!((fine.requests, plain.requests), (1, 1));
         assert!(fine.expected_usd > plain.expected_usd, "{fine:?} {plain:?}");
+    }
+
+    /// Of one offer that ends, with own requests or without.
+    fn ending(own: Option<Own>) -> Retirement {
+        let official = Trust::of(Some((Confidence::Official, jiff::civil::date(2026, 11, 20))));
+        let guessed = Trust::of(Some((Confidence::Unverified, jiff::civil::date(2026, 11, 20))));
+        Retirement {
+            offer: "openai/gpt-image-1.5".to_owned(),
+            retires_on: Some(jiff::civil::date(2026, 12, 1)),
+            deprecated_on: None,
+            successor: Some("openai/gpt-image-2".to_owned()),
+            expected_usd: Some("0.04".parse().unwrap()),
+            trust: official,
+            successor_expected_usd: Some("0.05".parse().unwrap()),
+            successor_trust: guessed.into(),
+            images: own.as_ref().map(|_| 7),
+            own,
+        }
+    }
+
+    #[test]
+    fn a_figure_in_doubt_is_marked_and_told_in_json() {
+        let now: Timestamp = "2026-11-28T00:00:00Z".parse().unwrap();
+        let plain = told(&[ending(None)], now);
+        assert!(
+            plain.contains("$0.04 ") && plain.contains("$0.05~") && plain.contains("~ rests on"),
+            "{plain}"
+        );
+        assert!(
+            !plain.contains("own requests") && !plain.contains("DIFFERENCE") && !plain.contains("30 days")
+        );
+        // Even an official price is in doubt when it was read long ago.
+        let later = told(&[ending(None)], "2027-06-01T00:00:00Z".parse().unwrap());
+        assert!(later.contains("$0.04~"), "{later}");
+        let json = serde_json::to_value(ending(None)).unwrap();
+        assert_eq!((&json["confidence"], &json["as_of"]), (&json!("official"), &json!("2026-11-20")));
+        assert_eq!(json["successor_confidence"], "unverified");
+    }
+
+    #[test]
+    fn own_requests_are_as_sure_as_the_least_sure_of_them() {
+        let (old, new) = (offer("openai/gpt-image-1.5"), offer("openai/gpt-image-2"));
+        let now: Timestamp = "2026-11-28T00:00:00Z".parse().unwrap();
+        let one = json!({"prompt_characters": 20, "n": 1, "size": "1024x1024", "quality": "low"});
+        let alone = expected("gpt-image-2", &one, &new, &PLAIN, now).unwrap().1;
+        assert!(alone.told().is_some());
+        let own = own(&[("gpt-image-1.5".to_owned(), one)], &old, &new, &PLAIN, now);
+        assert_eq!(Trust::from(own.successor_trust), alone);
+        let json = serde_json::to_value(&own).unwrap();
+        assert!(json["confidence"].is_string() && json["successor_as_of"].is_string(), "{json}");
+        let table = told(&[ending(Some(own))], now);
+        assert!(table.to_lowercase().contains("own requests") && table.contains("priced again"), "{table}");
+        let day = |month| jiff::civil::date(2026, month, 1);
+        let sure = Trust::of(Some((Confidence::Official, day(11))));
+        let older = Trust::of(Some((Confidence::Official, day(1))));
+        assert_eq!((sure.with(older), older.with(sure)), (older, older));
+        assert_eq!(Trust::default().with(sure), sure);
     }
 }
