@@ -167,7 +167,7 @@ fn walk(at: Timestamp, requests: u32) -> Walk {
             walk.refused += tally.refused;
             match tally.loosest {
                 Some(Agreement::Exact) => walk.exact += 1,
-                Some(Agreement::Bounded) => walk.bounded += 1,
+                Some(Agreement::OpenBelow | Agreement::Bounded | Agreement::EitherOf) => walk.bounded += 1,
                 Some(Agreement::Estimated) => walk.estimated += 1,
                 None => walk.wrong.push(format!("{name} has no price for any request")),
             }
