@@ -171,7 +171,7 @@ mod tests {
         };
         let now = "2026-11-29T12:00:00Z".parse().expect("an instant");
         let text = table(&[hour, launch], now).render();
-        assert_eq!(cells(&text, " hour ")[4..8], ["3.49", "3.99", "3600 gpu seconds", "+14.33"], "{text}");
-        assert_eq!(cells(&text, " launch ")[4..7], ["× 1", "× 1/2", "-50.00"], "{text}");
+        assert_eq!(cells(&text, " hour ")[5..9], ["$3.49", "$3.99", "3600 gpu seconds", "+14.33"], "{text}");
+        assert_eq!(cells(&text, " launch ")[5..8], ["× 1", "× 1/2", "-50.00"], "{text}");
     }
 }
