@@ -99,3 +99,24 @@ fn what_is_charged_when_things_go_wrong_is_what_the_sheets_say() {
     cases.sort();
     assert_eq!(shown, cases, "the documentation shows each case");
 }
+
+/// Each end of a call is somewhere charged, somewhere not, and somewhere unknown; by provider, operation and region.
+#[test]
+fn every_way_in_which_a_call_ends_is_shown_as_charged_as_free_and_as_unknown() {
+    let files = files();
+    let cases: Vec<&OutcomeCase> =
+        files.iter().flat_map(|(_, file)| file.outcomes.iter().flatten()).collect();
+    let is_shown = |event: ChargeEvent, billed: Billed| {
+        cases.iter().any(|case| case.events().contains(&(event, billed)))
+    };
+    for (event, _) in cases[0].events() {
+        assert!(is_shown(event, Billed::Yes), "{event:?} is charged nowhere");
+        // What was made is paid for, everywhere.
+        for billed in [Billed::No, Billed::Unknown] {
+            let made = event == ChargeEvent::Success;
+            assert_eq!(is_shown(event, billed), !made, "{event:?}: {}", word(billed));
+        }
+    }
+    assert!(cases.iter().any(|case| case.operation.is_some()), "by operation");
+    assert!(cases.iter().any(|case| !case.region.is_empty()), "by region or partner");
+}
