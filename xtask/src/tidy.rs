@@ -5,6 +5,7 @@
 
 mod edges;
 mod files;
+mod floats;
 mod providers;
 mod words;
 
@@ -28,6 +29,7 @@ pub fn run() -> Result<bool> {
 fn complaints(root: &Path) -> Result<Vec<String>> {
     let mut complaints = edges::check(root)?;
     complaints.extend(files::check(root)?);
+    complaints.extend(floats::check(root)?);
     complaints.extend(providers::check(root)?);
     complaints.extend(words::check(root)?);
     Ok(complaints)

@@ -54,8 +54,9 @@ pub struct PriceMove {
     pub old: Ticks,
     #[serde(rename = "new_usd")]
     pub new: Ticks,
-    /// Units of the meter that both amounts buy.
+    /// Units of the meter that both amounts buy, and its name; absent where the line is gone.
     pub per: String,
+    pub meter: Option<&'static str>,
     /// Signed, of the old price: `+14.33`; absent where that was nothing.
     pub percent: Option<String>,
     /// How sure the new price is, in the words of price lines, and when it was read; absent where it is unknown.

@@ -10,6 +10,8 @@
 //! knows yet. Next: [`money`] for what a cent is, [`request`] for what can be asked, [`fault`] for what
 //! can go wrong.
 
+#![deny(clippy::float_arithmetic, clippy::disallowed_types)]
+
 pub mod access;
 pub mod address;
 pub mod alert;

@@ -309,6 +309,17 @@ impl Price {
     pub fn times(self, quantity: i64) -> Option<Ticks> {
         self.amount.scaled(quantity, self.per)
     }
+
+    /// Both amounts for the same number of base units, exactly, and that number, so that they can be told side by
+    /// side; `None` beyond what an amount can hold.
+    pub fn beside(self, other: Price) -> Option<(Ticks, Ticks, i64)> {
+        let (mut gcd, mut rest) = (self.per, other.per);
+        while rest > 0 {
+            (gcd, rest) = (rest, gcd % rest);
+        }
+        let per = (self.per / gcd).checked_mul(other.per)?;
+        Some((self.amount.checked_mul(per / self.per)?, other.amount.checked_mul(per / other.per)?, per))
+    }
 }
 
 #[cfg(test)]

@@ -82,6 +82,31 @@ impl Turn<'_> {
         }
     }
 
+    /// What all prices that a factor applies to are multiplied by, before and after: `1` and `1/2`.
+    pub fn factors(&self) -> Option<(String, String)> {
+        let none = || "1".to_owned();
+        match self {
+            Turn::FactorBegan(factor) => Some((none(), quotients(factor))),
+            Turn::FactorEnded(factor) => Some((quotients(factor), none())),
+            _ => None,
+        }
+    }
+
+    /// Both amounts for one number of base units where there are two, else the one that is known.
+    fn amounts(&self) -> (Option<Ticks>, Option<Ticks>, Option<i64>) {
+        let expected = |line: Option<&PriceLine>| line.map(|line| line.price_expected);
+        let (old, new) = (expected(self.old()), expected(self.new_line()));
+        match old.zip(new).map(|(old, new)| old.beside(new)) {
+            Some(Some((old, new, per))) => (Some(old), Some(new), Some(per)),
+            // Beyond what an amount can hold: the new one alone, rather than two that cannot be compared.
+            _ => (
+                old.filter(|_| new.is_none()).map(|price| price.amount),
+                new.map(|price| price.amount),
+                new.or(old).map(|price| price.per),
+            ),
+        }
+    }
+
     /// How far the price moved, in hundredths of a per cent of the old one, half up: by another price of a line, or
     /// by a factor on all that it applies to.
     pub fn basis_points(&self) -> Option<i64> {
@@ -116,8 +141,12 @@ pub struct ChangeReport {
     pub line: Option<String>,
     pub old_usd: Option<Ticks>,
     pub new_usd: Option<Ticks>,
-    /// Units of the meter that the amounts buy.
+    /// Units of the meter that both amounts buy, and its name.
     pub per: Option<String>,
+    pub meter: Option<&'static str>,
+    /// What a factor multiplies by that begins or ends, before and after: `1` and `1/2`.
+    pub old_factor: Option<String>,
+    pub new_factor: Option<String>,
     /// Signed, of the old price: `+14.33`.
     pub percent: Option<String>,
     /// What takes the model's place.
@@ -131,8 +160,9 @@ pub struct ChangeReport {
 impl From<&Change<'_>> for ChangeReport {
     fn from(change: &Change<'_>) -> ChangeReport {
         let turn = &change.turn;
-        let (old, new) = (turn.old(), turn.new_line());
-        let line = new.or(old);
+        let line = turn.new_line().or(turn.old());
+        let (old_usd, new_usd, per) = turn.amounts();
+        let (old_factor, new_factor) = turn.factors().unzip();
         let successors = match turn {
             Turn::Redirected { to } => vec![(*to).to_owned()],
             Turn::Deprecated | Turn::Retired => change.model.lifecycle.successors.clone(),
@@ -144,15 +174,36 @@ impl From<&Change<'_>> for ChangeReport {
             model: change.model.id.clone(),
             code: turn.code(),
             line: turn.line().map(str::to_owned),
-            old_usd: old.map(|line| line.price_expected.amount),
-            new_usd: new.map(|line| line.price_expected.amount),
-            per: line.map(|line| display_quantity(line.meter, line.price_expected.per)),
+            old_usd,
+            new_usd,
+            per: line.zip(per).map(|(line, per)| display_quantity(line.meter, per)),
+            meter: line.map(|line| line.meter.name()),
+            old_factor,
+            new_factor,
             percent: turn.basis_points().map(percent),
             successors,
             source: turn.source().map(|source| source.what.clone()),
             confidence: turn.source().map(|source| source.confidence.as_str()),
             as_of: turn.source().map(|source| source.date.to_string()),
         }
+    }
+}
+
+/// A factor in lowest terms: `1/2`, `2`; where sources leave it open, `1/2 to 4/5`.
+fn quotients(factor: &Factor) -> String {
+    let quotient = |numerator: i64| {
+        let (mut gcd, mut rest) = (factor.denominator, numerator);
+        while rest > 0 {
+            (gcd, rest) = (rest, gcd % rest);
+        }
+        match (numerator / gcd, factor.denominator / gcd) {
+            (numerator, 1) => numerator.to_string(),
+            (numerator, denominator) => format!("{numerator}/{denominator}"),
+        }
+    };
+    match (quotient(factor.numerator), quotient(factor.numerator_max)) {
+        (least, most) if least == most => most,
+        (least, most) => format!("{least} to {most}"),
     }
 }
 

@@ -86,17 +86,6 @@ impl Quoted {
         Price { amount: self.usd, per: self.per }
     }
 
-    /// Both amounts for the same number of base units, exactly, and that number; `None` beyond what an amount can
-    /// hold.
-    fn beside(self, other: Quoted) -> Option<(Ticks, Ticks, i64)> {
-        let (mut gcd, mut rest) = (self.per, other.per);
-        while rest > 0 {
-            (gcd, rest) = (rest, gcd % rest);
-        }
-        let per = (self.per / gcd).checked_mul(other.per)?;
-        Some((self.usd.checked_mul(per / self.per)?, other.usd.checked_mul(per / other.per)?, per))
-    }
-
     /// Equal worth, whatever it is per.
     fn equals(self, other: Quoted) -> bool {
         self.worth(other) == other.worth(self)

@@ -10,7 +10,7 @@
 //!
 //! Rounding: one per line, half up, in ticks of 10⁻¹⁰ dollar.
 
-#![deny(clippy::float_arithmetic)]
+#![deny(clippy::float_arithmetic, clippy::disallowed_types)]
 
 pub mod bundle;
 pub mod catalogue;

@@ -104,6 +104,7 @@ fn one_of_each() -> Vec<AlertFact> {
         old: Ticks::new(300_000_000),
         new: Ticks::new(450_000_000),
         per: "1".to_owned(),
+        meter: Some("images"),
         percent: Some("+50.00".to_owned()),
         confidence: Some("official".to_owned()),
         as_of: Some("2026-11-20".parse().unwrap()),
@@ -200,7 +201,7 @@ fn every_fact_has_its_kind_and_a_sentence() {
         "{}",
         told(&facts[5])
     );
-    assert!(told(&facts[6]).ends_with("first_megapixel was 0.03 USD and is 0.045 USD (+50.00 %)."));
+    assert!(told(&facts[6]).ends_with("first_megapixel was 0.03 USD and is 0.045 USD per image (+50.00 %)."));
     let drift = told(&facts[11]);
     assert!(
         drift.contains("bfl says that 90 credits are left, the books say 120.5 (-30.5, worth -0.305 USD)")
@@ -253,7 +254,9 @@ fn what_rests_on_doubtful_prices_is_marked() {
     let hearsay = PriceMove { confidence: Some("third_party".to_owned()), doubtful: true, ..spike };
     let told = AlertFact::PriceSpike(hearsay).message();
     assert!(
-        told.ends_with("is ~0.045 USD (+50.00 %); the new price is third party, read on 2026-11-20."),
+        told.ends_with(
+            "is ~0.045 USD per image (+50.00 %); the new price is third party, read on 2026-11-20."
+        ),
         "{told}"
     );
     let AlertFact::CostAnomaly(tries) = anomaly(2_600) else { panic!("it is one") };

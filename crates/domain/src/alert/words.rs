@@ -217,9 +217,15 @@ impl CreditsDrift {
 
 impl PriceMove {
     fn words(&self, what: &str) -> String {
-        let PriceMove { offer, line, old, new, per, percent, confidence, as_of, doubtful } = self;
+        let PriceMove { offer, line, old, new, per, meter, percent, confidence, as_of, doubtful } = self;
         let percent = percent.as_ref().map_or_else(String::new, |percent| format!(" ({percent} %)"));
-        let per = if per == "1" { String::new() } else { format!(" per {per}") };
+        let meter = meter.map(|meter| meter.replace('_', " "));
+        let per = match (per.as_str(), meter) {
+            ("1", Some(meter)) => format!(" per {}", meter.strip_suffix('s').unwrap_or(&meter)),
+            ("1", None) => String::new(),
+            (per, Some(meter)) => format!(" per {per} {meter}"),
+            (per, None) => format!(" per {per}"),
+        };
         let sure = match (confidence, as_of) {
             (Some(confidence), Some(read)) if *doubtful => {
                 format!("; the new price is {}, read on {read}", confidence.replace('_', " "))

@@ -30,6 +30,25 @@ fn a_price_per_hour_of_seconds_is_rounded_once() {
 }
 
 #[test]
+fn two_prices_are_told_for_the_same_number_of_units() {
+    let price = |amount: &str, per| Price { amount: amount.parse().unwrap(), per };
+    let (old, new, per) = price("0.04", 1).beside(price("50", 1_000)).unwrap();
+    assert_eq!((old.short(), new.short(), per), ("40.00".to_owned(), "50.00".to_owned(), 1_000));
+    // A tick a thousand, which no amount for a single one can say.
+    let (old, new, per) = price("0.0000000001", 1_000).beside(price("0.025", 1)).unwrap();
+    assert_eq!((old.get(), new.short(), per), (1, "25.00".to_owned(), 1_000));
+    let (old, new, per) = price("0.02", 4).beside(price("0.03", 6)).unwrap();
+    assert_eq!((old.short(), new.short(), per), ("0.06".to_owned(), "0.06".to_owned(), 12));
+    let same = price("3.49", 3_600_000_000).beside(price("3.99", 3_600_000_000)).unwrap();
+    assert_eq!(
+        (same.0.short(), same.1.short(), same.2),
+        ("3.49".to_owned(), "3.99".to_owned(), 3_600_000_000)
+    );
+    assert_eq!(price("900000000", 1).beside(price("1", 1_000)), None);
+    assert_eq!(price("1", i64::MAX).beside(price("1", i64::MAX - 1)), None);
+}
+
+#[test]
 fn half_goes_up() {
     assert_eq!(divide_half_up(5, 2), Some(3));
     assert_eq!(divide_half_up(4, 3), Some(1));

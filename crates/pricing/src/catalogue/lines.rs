@@ -4,6 +4,7 @@
 //! id whose periods follow each other.
 
 use super::check;
+use super::entries::Table;
 use super::hardware::spread;
 use super::raw::*;
 use super::read::Reader;
@@ -150,7 +151,14 @@ impl Reader<'_> {
     }
 
     /// The least that a call costs.
-    pub(super) fn minimum(&mut self, raw: RawLine) -> Option<Box<PriceLine>> {
+    pub(super) fn minimum(&mut self, table: &mut Table<'_>) -> Option<Box<PriceLine>> {
+        if let Some(bare) = table.get("minimum").filter(|value| !value.get_ref().is_table()) {
+            let line = "{ line = \"least\", meter = \"calls\", amount = \"0.05\", source = \"page\" }";
+            self.mistake(bare.span(), format!("a minimum is a price line of its own: minimum = {line}"));
+            table.remove("minimum");
+            return None;
+        }
+        let raw: RawLine = self.optional(table, "minimum")?;
         let place = raw.line.span();
         let plain = raw.meter == Meter::Calls && raw.was.is_empty() && *raw.per.get_ref() == 1;
         self.marginal(&raw, &[]);

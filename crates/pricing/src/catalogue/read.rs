@@ -196,7 +196,7 @@ impl Reader<'_> {
             sheet.factors = raw_factors.into_iter().filter_map(|raw| self.factor(raw)).collect();
             let raw_estimates = self.list::<RawEstimate>(&mut table, "estimates");
             sheet.estimates = raw_estimates.into_iter().filter_map(|raw| self.estimate(raw)).collect();
-            sheet.minimum = self.optional::<RawLine>(&mut table, "minimum").and_then(|raw| self.minimum(raw));
+            sheet.minimum = self.minimum(&mut table);
             let pools = self.list::<Spanned<String>>(&mut table, "allowances");
             let known = self.allowances.clone();
             let pool = |name: &Spanned<String>| self.reference(&known, name, "[allowances]");

@@ -120,3 +120,64 @@ fn the_price_of_an_instant_is_the_one_that_held_then() {
     assert_eq!(held("picture", "2026-06-30T23:59:59Z").as_deref(), Some("0.0280000000"));
     assert_eq!(held("picture", "2026-07-01T00:00:00Z").as_deref(), Some("0.0300000000"));
 }
+
+/// The same file, where pictures were sold singly, then by the thousand, at half the price for a week.
+fn by_the_thousand() -> Vec<ChangeReport> {
+    let other = r#"prices = [{ line = "picture", meter = "images", amount = "0.02", source = "list" }]"#;
+    let dated = r#"prices = [
+    { line = "picture", meter = "images", amount = "0.02", until = "2026-09-01", source = "list" },
+    { line = "picture", meter = "images", amount = "25.0000000001", per = 1000, since = "2026-09-01", source = "list" },
+]
+factors = [
+    { factor = "launch", numerator = 50, denominator = 100, since = "2026-10-01", until = "2026-10-08", source = "list" },
+    { factor = "perhaps", numerator = 1, numerator_max = 2, denominator = 2, since = "2026-10-09", source = "list" },
+    { factor = "perhaps-less", numerator = 5, numerator_max = 8, denominator = 10, since = "2026-10-10", source = "list" },
+]"#;
+    assert!(FILE.contains(other));
+    let file = vec![("shop.toml".to_owned(), FILE.replace(other, dated))];
+    let catalogue = Catalogue::from_files(file).expect("sound");
+    let found = changes(&catalogue, instant("2026-01-01T00:00:00Z"), instant("2026-12-01T00:00:00Z"));
+    found.iter().filter(|change| change.model.id == "other").map(ChangeReport::from).collect()
+}
+
+#[test]
+fn both_amounts_are_told_for_the_same_number_of_units() {
+    let reports = by_the_thousand();
+    let price = reports.iter().find(|report| report.code == "price").expect("it became another");
+    let dollars = |amount: Option<Ticks>| amount.expect("there is one").to_string();
+    assert_eq!(
+        (dollars(price.old_usd), dollars(price.new_usd)),
+        ("20.0000000000".into(), "25.0000000001".into())
+    );
+    assert_eq!((price.per.as_deref(), price.meter), (Some("1000"), Some("images")));
+    // An hour of seconds, counted as people count them.
+    let catalogue = catalogue();
+    let found = changes(&catalogue, instant("2026-09-30T00:00:00Z"), instant("2026-10-02T00:00:00Z"));
+    let hour = ChangeReport::from(&found[0]);
+    assert_eq!((hour.per.as_deref(), hour.meter), (Some("3600"), Some("gpu_seconds")));
+    assert_eq!(
+        (dollars(hour.old_usd), dollars(hour.new_usd)),
+        ("3.4900000000".into(), "3.9900000000".into())
+    );
+}
+
+#[test]
+fn a_factor_says_what_it_multiplies_by_before_and_after() {
+    let reports = by_the_thousand();
+    let of = |code: &str, id: &str| {
+        let mut found = reports.iter().filter(|report| report.code == code);
+        let report = found.find(|report| report.line.as_deref() == Some(id)).expect("it is told");
+        assert_eq!((report.old_usd, report.new_usd, &report.per, report.meter), (None, None, &None, None));
+        (
+            report.old_factor.clone().unwrap(),
+            report.new_factor.clone().unwrap(),
+            report.percent.clone().unwrap(),
+        )
+    };
+    let told = |old: &str, new: &str, percent: &str| (old.to_owned(), new.to_owned(), percent.to_owned());
+    assert_eq!(of("factor_began", "launch"), told("1", "1/2", "-50.00"));
+    assert_eq!(of("factor_ended", "launch"), told("1/2", "1", "+100.00"));
+    assert_eq!(of("factor_began", "perhaps"), told("1", "1/2 to 1", "+0.00"));
+    assert_eq!(of("factor_began", "perhaps-less"), told("1", "1/2 to 4/5", "-20.00"));
+    assert!(reports.iter().filter(|report| report.code == "price").all(|report| report.old_factor.is_none()));
+}

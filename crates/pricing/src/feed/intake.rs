@@ -109,7 +109,7 @@ impl Told {
 
     /// With what was, what is told, and how far that moves it; both for the same number of units.
     pub(super) fn of_prices(self, old: Option<Quoted>, new: Quoted, meter: Option<Meter>) -> Told {
-        let (old_usd, new_usd, per) = match old.map(|old| old.beside(new)) {
+        let (old_usd, new_usd, per) = match old.map(|old| old.price().beside(new.price())) {
             Some(Some((old_usd, new_usd, per))) => (Some(old_usd), new_usd, per),
             _ => (None, new.usd, new.per),
         };

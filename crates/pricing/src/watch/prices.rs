@@ -26,6 +26,12 @@ pub struct KnownPrice {
     pub per: i64,
 }
 
+impl KnownPrice {
+    fn price(&self) -> Price {
+        Price { amount: self.usd, per: self.per }
+    }
+}
+
 /// What changed, and what to remember.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compared {
@@ -56,8 +62,7 @@ pub fn compare(offer: &Offer, known: &[KnownPrice], at: Timestamp) -> Compared {
             compared.remembered.push(now);
             continue;
         };
-        let price = |known: &KnownPrice| Price { amount: known.usd, per: known.per };
-        let basis_points = moved(price(before), price(&now));
+        let basis_points = moved(before.price(), now.price());
         // From nothing to something is beyond every percentage.
         let basis_points = basis_points.unwrap_or(if now.usd.is_zero() { 0 } else { i64::MAX });
         if basis_points.abs() < TOLD_FROM_BASIS_POINTS {
@@ -85,14 +90,16 @@ fn told(
         _ => (line.source.confidence, line.source.date),
     };
     let trust = line.map(weakest);
-    // Per as many units as the new price is.
-    let old = before.usd.scaled(now.per, before.per).unwrap_or(before.usd);
+    // Beyond what an amount can hold: the old one rounded, per as many units as the new price is.
+    let rounded = || (before.usd.scaled(now.per, before.per).unwrap_or(before.usd), now.usd, now.per);
+    let (old, new, per) = before.price().beside(now.price()).unwrap_or_else(rounded);
     PriceMove {
         offer: offer.id.to_string(),
         line: now.line.clone(),
         old,
-        new: now.usd,
-        per: line.map_or_else(|| now.per.to_string(), |line| display_quantity(line.meter, now.per)),
+        new,
+        per: line.map_or_else(|| per.to_string(), |line| display_quantity(line.meter, per)),
+        meter: line.map(|line| line.meter.name()),
         percent: (basis_points != i64::MAX).then(|| percent(basis_points)),
         confidence: trust.map(|(confidence, _)| confidence.as_str().to_owned()),
         as_of: trust.map(|(_, read)| read),
@@ -166,6 +173,20 @@ mod tests {
             cheaper.moves.iter().all(|(told, spike)| !spike && told.percent.as_deref() == Some("-50.00")),
             "{cheaper:?}"
         );
+    }
+
+    #[test]
+    fn both_prices_are_told_exactly_for_the_same_number_of_units() {
+        let offer = an_offer();
+        let mut known = known_prices(&offer, at());
+        // A tick for a thousand: for one it would be nothing.
+        let now = known[0].clone();
+        known[0] = KnownPrice { usd: Ticks::new(1), per: now.per * 1_000, ..now.clone() };
+        let compared = compare(&offer, &known, at());
+        let told = &compared.moves[0].0;
+        assert_eq!((told.old, told.new), (Ticks::new(1), now.usd.checked_mul(1_000).unwrap()));
+        assert_eq!(told.meter, Some(line_of(&offer, &told.line).meter.name()));
+        assert_eq!(told.per, display_quantity(line_of(&offer, &told.line).meter, now.per * 1_000));
     }
 
     #[test]

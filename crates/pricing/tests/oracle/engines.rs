@@ -5,6 +5,7 @@
 //! parameters, and what is checked here is the formula.
 
 use crate::exact::{Bill, Fraction, between, decimal, exact, quotient, whole};
+use crate::measured::glm_image_usd;
 use crate::openai::{cached_tokens, prompt_tokens, token_line};
 use crate::question::{DECIMAL_MEGAPIXEL, Question};
 use gallerist_domain::{Operation, Size};
@@ -17,7 +18,7 @@ const WORKSTATION: &str = "1.10";
 const H100_SXM: &str = "3.99";
 
 /// Work that is guessed, usually bounded by 0.6 and 1.25 of it.
-fn guessed(question: &Question, work: Work, size: Size, steps: u32, hourly: [&str; 3]) -> Bill {
+pub fn guessed(question: &Question, work: Work, size: Size, steps: u32, hourly: [&str; 3]) -> Bill {
     guessed_within(["0.6", "1.25"], question, work, size, steps, hourly)
 }
 
@@ -115,7 +116,20 @@ pub fn localai_usd(question: &Question) -> Option<Bill> {
     Some(guessed(question, work, size, question.call.steps, [WORKSTATION; 3]))
 }
 
+/// Seconds of a batch, divided by the calls in it.
 pub fn sglang_usd(question: &Question) -> Option<Bill> {
+    let share = match question.call.region.as_str() {
+        "" => 1,
+        region => region.strip_prefix("shared-")?.parse().ok()?,
+    };
+    let bill = match question.model {
+        "glm-image" => glm_image_usd(question)?,
+        _ => sglang_alone(question)?,
+    };
+    Some(bill.times([quotient(1, share); 3]))
+}
+
+fn sglang_alone(question: &Question) -> Option<Bill> {
     let work = match question.model {
         "flux-1-dev" => ("0.3", "0.13"),
         "flux-2-dev" => ("0.6", "0.32"),

@@ -94,12 +94,24 @@ pub struct Amount {
 pub enum Agreement {
     /// All three figures, to the last digit.
     Exact,
-    /// The expected figure to the last digit; the catalogue's bounds hold ours between them.
+    /// The expected figure and the most to the last digit; of two readings of the sheet the catalogue's least is
+    /// below ours, because it cannot say the smaller of two formulas.
+    OpenBelow,
+    /// The expected figure to the last digit; the catalogue's bounds hold ours between them, no further from
+    /// them than [`BOUNDED_PER_CENT`].
     Bounded,
-    /// The sheet has a measured ratio only: the expected figure lies within a tenth of ours, and the bounds
-    /// hold it.
+    /// Two prices are known, and it is certain that the smaller one holds, which the catalogue cannot tell of every
+    /// size: each of its figures is one of the two.
+    EitherOf,
+    /// The sheet has a measured ratio only: the expected figure lies within our bounds, but for two hundredths;
+    /// the catalogue's hold ours, and are no further from ours than [`ESTIMATED_PER_CENT`].
     Estimated,
 }
+
+/// How far the catalogue's bounds may be from ours, in per cent of our most: a twentieth, and a hundredth to round.
+const BOUNDED_PER_CENT: i128 = 6;
+/// A quarter more than what was measured once, and three hundredths, since formulas of one shape differ by as much.
+const ESTIMATED_PER_CENT: i128 = 28;
 
 /// Lines of dollars, each at least, expected and at most; nothing is rounded before [`Bill::amount`].
 #[derive(Clone, Debug)]
@@ -163,17 +175,26 @@ impl Amount {
     /// Whether the catalogue's answer `other` is right by this one.
     pub fn agrees(self, other: Amount, agreement: Agreement) -> bool {
         let ordered = other.least <= other.expected && other.expected <= other.most;
+        let near = |per_cent: i128| {
+            let within = |one: i128, other: i128| 100 * (one - other).abs() <= per_cent * self.most;
+            within(self.least, other.least) && within(self.most, other.most)
+        };
+        let holds = other.least <= self.least && self.most <= other.most;
         match agreement {
             Agreement::Exact => self == other,
-            Agreement::Bounded => {
-                self.expected == other.expected && other.least <= self.least && self.most <= other.most
+            Agreement::OpenBelow => {
+                (self.expected, self.most) == (other.expected, other.most) && other.least <= self.least
+            }
+            Agreement::Bounded => self.expected == other.expected && holds && near(BOUNDED_PER_CENT),
+            Agreement::EitherOf => {
+                let known = |one: i128| one == self.least || one == self.most;
+                ordered && other.least == self.least && known(other.expected) && known(other.most)
             }
             Agreement::Estimated => {
-                let held = other.least <= self.expected && self.expected <= other.most;
-                ordered
-                    && held
-                    && 10 * other.expected >= 9 * self.least
-                    && 10 * other.expected <= 11 * self.most
+                let bounded = other.least <= self.expected && self.expected <= other.most;
+                let between =
+                    98 * self.least <= 100 * other.expected && 100 * other.expected <= 102 * self.most;
+                ordered && bounded && between && near(ESTIMATED_PER_CENT)
             }
         }
     }
@@ -195,4 +216,26 @@ fn fractions_are_rounded_half_up_once() {
     assert_eq!(decimal("2.5").floor(), 2);
     assert_eq!(decimal("2.5").ceiling(), 3);
     assert_eq!(decimal("3").ceiling(), 3);
+}
+
+#[test]
+fn an_estimate_that_is_a_tenth_off_does_not_agree() {
+    let sheet = Amount { least: 300, expected: 400, most: 425 };
+    let catalogue = Amount { least: 300, expected: 420, most: 500 };
+    assert!(sheet.agrees(catalogue, Agreement::Estimated));
+    assert!(!sheet.agrees(Amount { expected: 434, ..catalogue }, Agreement::Estimated));
+    assert!(!sheet.agrees(Amount { most: 600, ..catalogue }, Agreement::Estimated));
+    assert!(!sheet.agrees(Amount { most: 390, expected: 380, ..catalogue }, Agreement::Estimated));
+    let either = Amount { least: 4, expected: 4, most: 6 };
+    assert!(either.agrees(Amount { least: 4, expected: 6, most: 6 }, Agreement::EitherOf));
+    assert!(either.agrees(Amount { least: 4, expected: 4, most: 4 }, Agreement::EitherOf));
+    assert!(!either.agrees(Amount { least: 4, expected: 5, most: 6 }, Agreement::EitherOf));
+    assert!(!either.agrees(Amount { least: 6, expected: 6, most: 6 }, Agreement::EitherOf));
+    // A bound may be a twentieth away, and no more.
+    let known = Amount { least: 390, expected: 400, most: 410 };
+    assert!(known.agrees(Amount { least: 380, expected: 400, most: 420 }, Agreement::Bounded));
+    assert!(!known.agrees(Amount { least: 200, expected: 400, most: 420 }, Agreement::Bounded));
+    assert!(!known.agrees(Amount { least: 380, expected: 400, most: 500 }, Agreement::Bounded));
+    assert!(known.agrees(Amount { least: 0, expected: 400, most: 410 }, Agreement::OpenBelow));
+    assert!(!known.agrees(Amount { least: 0, expected: 400, most: 411 }, Agreement::OpenBelow));
 }

@@ -88,7 +88,7 @@ fn flat_or_by_the_megapixel(question: &Question, price: &str) -> Bill {
     let of = |units: Fraction| question.images() * units * decimal(price);
     let least = if megapixels < whole(1) { megapixels } else { whole(1) };
     let most = megapixels.at_least(whole(1));
-    between(of(least), of(most), of(most)).within(Agreement::Bounded)
+    between(of(least), of(most), of(most)).within(Agreement::OpenBelow)
 }
 
 /// Megapixels of 10⁶, fractions and all; fewer steps than the default are not cheaper.

@@ -157,6 +157,7 @@ fn values(option: &str) -> &'static [&'static str] {
         "gpus" => &["1", "2", "8"],
         "concurrency" => &["1", "4"],
         "utilisation_percent" => &["30", "100"],
+        "acceleration" => &["none", "low", "medium", "high"],
         "true_cfg_scale" => &["1", "4"],
         "safety_tolerance" | "magic_prompt" | "style_preset" | "watermark" | "go_fast" => &["2"],
         _ => &[],
@@ -225,6 +226,10 @@ fn regions(kind: &str, model: &str) -> &'static [&'static str] {
             "no1",
             "apimart",
         ],
+        ("vllm-omni", "qwen-image" | "qwen-image-edit") => {
+            &["", "tea-cache", "cache-dit", "ulysses-4", "ulysses-8", "shared-2", "shared-4"]
+        }
+        ("sglang", _) => &["", "shared-2", "shared-4", "shared-8"],
         ("gpu-cloud", _) => &["", "runpod-community", "lambda", "nebius", "vast", "akash", "fal"],
         _ => &[""],
     }

@@ -65,9 +65,9 @@ fn nova_canvas(question: &Question) -> Option<Bill> {
     Some(match question.call.size.pixels() {
         1_048_577.. => exact(of(large)),
         _ if question.call.size.long_edge() <= 1024 => {
-            between(of(small), of(small), of(large)).within(Agreement::Estimated)
+            between(of(small), of(small), of(large)).within(Agreement::EitherOf)
         }
-        _ => between(of(small), of(large), of(large)).within(Agreement::Estimated),
+        _ => between(of(small), of(large), of(large)),
     })
 }
 

@@ -219,3 +219,13 @@ fn guidance_of_one_leaves_one_pass_of_two() {
     assert_eq!(of(", guided = true", Some(1_000)), "0.0624288");
     assert_eq!(of("", Some(1_000)), "0.1148576", "a distilled model has one pass anyway");
 }
+
+#[test]
+fn a_minimum_is_a_line_and_a_bare_amount_is_told_how_it_is_written() {
+    let minimum = "minimum = { line = \"least\", meter = \"calls\", amount = \"0.05\", source = \"page\" }";
+    assert_eq!(price(&model(&with_sheet(minimum)), |_| {}), ["0.05", "0.05", "0.05"]);
+    for bare in ["minimum = \"0.05\"", "minimum = 5"] {
+        let told = mistake(&with_sheet(bare));
+        assert!(told.ends_with(minimum), "{told}");
+    }
+}
