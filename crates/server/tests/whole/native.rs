@@ -226,7 +226,7 @@ async fn a_version_that_there_is_none_of_names_those_that_there_are_or_the_succe
     // What it saves is told against the maker's price, as under the other name.
     let list = async |model: &str| {
         let made = house.generate(&json!({"model": model, "prompt": "x", "size": "1024x1024"})).await.json();
-        made["gallerist"]["cost"]["list_usd"].clone()
+        made["gallerist"]["list_usd"].clone()
     };
     let by_id = list("gpt-image-2-2026-04-21").await;
     assert!(by_id.is_string() && by_id == list("gpt-image-2@2026-04-21").await, "{by_id}");
