@@ -299,7 +299,12 @@ pub(crate) fn list_price(
             let known = market.offers.iter().chain(&market.maker_offers);
             known.into_iter().find(|offer| offer.id == *id)
         }),
-        Target::Model(name) => market.maker_offers.iter().find(|offer| offer.model.is_named(name.model)),
+        Target::Model(name) => {
+            // Whatever host and tier are named; the maker's id of a version names its model too.
+            let anywhere = ModelName { provider: None, tier: None, ..name };
+            let is_it = |offer: &&Offer| offer.model.is_named(name.model) || anywhere.speaks_of(offer);
+            market.maker_offers.iter().find(is_it)
+        }
     };
     offer.and_then(|offer| price_at(&shared.names, market, offer, request, named, at))
 }

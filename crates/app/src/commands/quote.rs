@@ -113,10 +113,8 @@ fn sold_elsewhere(
     offered: &[Offer],
     at: Timestamp,
 ) -> Option<Failure> {
-    if gallerist_routing::target(&request.model, &config.names, offered, at).is_ok() {
-        // Something else is wrong.
-        return None;
-    }
+    // Where the name is known, something else is wrong.
+    let here = gallerist_routing::target(&request.model, &config.names, offered, at).err()?;
     let whole = config.whole_catalogue().ok()?;
     let all = offers(&whole, &everything(&whole, &config.providers));
     let target = match gallerist_routing::target(&request.model, &config.names, &all, at) {
@@ -151,7 +149,9 @@ fn sold_elsewhere(
         advice.push("it answers with svg, and this gateway delivers pictures in pixels alone".to_owned());
     }
     advice.push("--all shows every price".to_owned());
-    let message = format!("nobody who is on makes {:?}", request.model);
+    // A version that others sell may have its successors here.
+    let lacking = here.partly.map_or_else(String::new, |partly| format!(": {partly}"));
+    let message = format!("nobody who is on makes {:?}{lacking}", request.model);
     Some(Failure::usage(message).advise(advice.join("; ")))
 }
 

@@ -9,7 +9,7 @@ use super::{Mistakes, amount, depth, offer_id};
 use gallerist_domain::{Objective, QualityClass, TierChoice};
 use gallerist_engine::ProviderSettings;
 use gallerist_pricing::{Catalogue, Offer, offers};
-use gallerist_routing::{Member, ModelName, NameBook, Route};
+use gallerist_routing::{Member, ModelName, NameBook, Route, Target};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -115,7 +115,14 @@ impl Known<'_> {
                 );
             }
         }
-        for text in exclude.iter().filter(|text| ModelName::parse(text).version.is_some()) {
+        let pins = |text: &&String| {
+            let name = ModelName::parse(text);
+            // The maker's own id of a version is one too.
+            let by_id =
+                |offer: &Offer| name.speaks_of(offer) && Target::Model(name).version_at(offer).is_some();
+            name.version.is_some() || self.all.iter().any(by_id)
+        };
+        for text in exclude.iter().filter(pins) {
             let advice = "a version is not sold apart; name the model";
             mistakes.add(&written.place, format!("models: {text:?} cannot be excluded: {advice}"));
         }

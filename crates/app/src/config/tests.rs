@@ -275,7 +275,7 @@ fn routes_are_read_and_what_they_leave_out_stays_open() {
 #[test]
 fn each_mistake_of_a_route_names_its_field() {
     let text = "[routes.\"a/b\"]\n[routes.gpt-image-2]\n[routes.flux-schnell]\n[routes.bad]\n\
-                models = { only = [\"gpt-imag-2\"], exclude = [\"gpt-image-2@2026-04-21\"] }\n\
+                models = { only = [\"gpt-imag-2\"], exclude = [\"gpt-image-2@2026-04-21\", \"gpt-image-2-2026-04-21\"] }\n\
                 providers = { only = [\"opnai\"] }\nobjective = \"price\"\nclass = \"medium\"\n\
                 max_cost_usd = \"-1\"\ntier = \"slow\"\ncheck = \"eyes\"\nmoderation_failover = \"yes\"\n\
                 baseline = \"nobody/nothing\"\nprovider = 1\n[routes.odd]\nmodels = [\"gpt-image-2\"]\n";
@@ -286,6 +286,7 @@ fn each_mistake_of_a_route_names_its_field() {
         "gallerist.toml:3: \"flux-schnell\" is a model already (flux-1-schnell)",
         "gallerist.toml:5: models: the catalogue has no \"gpt-imag-2\"; the nearest are gpt-image-2",
         "gallerist.toml:5: models: \"gpt-image-2@2026-04-21\" cannot be excluded",
+        "gallerist.toml:5: models: \"gpt-image-2-2026-04-21\" cannot be excluded",
         "gallerist.toml:6: providers: there is no provider \"opnai\"",
         "gallerist.toml:7: objective is one of cost, latency, quality",
         "gallerist.toml:8: class is one of draft, standard, high",

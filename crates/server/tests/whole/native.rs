@@ -260,5 +260,12 @@ async fn a_version_that_there_is_none_of_names_those_that_there_are_or_the_succe
     let quoted = quoted.json();
     let offers = quoted["offers"].as_array().unwrap();
     assert_eq!((offers.len(), &offers[0]["offer"]), (1, &json!("openai/gpt-image-2")), "{quoted}");
+    // What it saves is told against the maker's price, as under the other name.
+    let list = async |model: &str| {
+        let made = house.generate(&json!({"model": model, "prompt": "x", "size": "1024x1024"})).await.json();
+        made["gallerist"]["list_usd"].clone()
+    };
+    let by_id = list("gpt-image-2-2026-04-21").await;
+    assert!(by_id.is_string() && by_id == list("gpt-image-2@2026-04-21").await, "{by_id}");
     house.close().await;
 }

@@ -21,10 +21,8 @@ fn of_provider(sheet: &ProviderSheet, latest: Date) -> Vec<String> {
         found.push(format!("{kind}: as_of = {} is a day that has not come yet", sheet.as_of));
     }
     let currencies = sheet.currencies.iter().map(|currency| &*currency.source);
-    let models = sheet
-        .models
-        .iter()
-        .flat_map(|model| std::iter::once(&*model.source).chain(of_prices(&model.sheet).into_iter()));
+    let models =
+        sheet.models.iter().flat_map(|model| std::iter::once(&*model.source).chain(of_prices(&model.sheet)));
     let ahead: BTreeSet<(Date, &str)> = currencies
         .chain(models)
         .filter(|source| source.date > latest)
