@@ -23,6 +23,7 @@ use crate::sheet::{Currency, Outcomes, PriceSheet, Source};
 use gallerist_domain::{Capabilities, Operation, QualityClass};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -85,6 +86,11 @@ pub struct ModelSheet {
 /// Where a model stands in its life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lifecycle {
+    /// When the day begins (UTC) on which its maker began to offer it, where a source states that day. A host that
+    /// came later has it from its maker too: nobody offers it earlier.
+    pub released_at: Option<Timestamp>,
+    pub deprecated: bool,
+    /// Absent where no source states the day.
     pub deprecated_on: Option<Date>,
     /// From this day (UTC) on it is not offered.
     pub retires_on: Option<Date>,
@@ -121,6 +127,13 @@ pub struct ClassRow {
     pub resolution: Option<String>,
     pub class: QualityClass,
     pub source: Arc<Source>,
+}
+
+impl Lifecycle {
+    /// The day before which nobody offers it.
+    pub fn released_on(&self) -> Option<Date> {
+        self.released_at.map(|at| at.to_zoned(TimeZone::UTC).date())
+    }
 }
 
 impl ModelSheet {

@@ -3,6 +3,7 @@
 use gallerist_domain::id::STANDARD_TIER;
 use gallerist_domain::{OfferId, Operation, OutputFormat, PictureLimits, QualityClass, Size, Sizes, Ticks};
 use gallerist_pricing::Unpriced;
+use jiff::civil::Date;
 use std::fmt;
 
 /// One offer that the plan leaves out.
@@ -57,6 +58,9 @@ pub enum Reason<'a> {
         successors: &'a [String],
     },
     SwitchedOff(&'a str),
+    NotReleased {
+        from: Date,
+    },
     SizeUnsupported {
         size: Size,
         default: Size,
@@ -147,6 +151,7 @@ impl Reason<'_> {
             Reason::ModelForbidden { .. } => "model_forbidden",
             Reason::Retired { .. } => "retired",
             Reason::SwitchedOff(_) => "switched_off",
+            Reason::NotReleased { .. } => "not_released",
             Reason::SizeUnsupported { .. } => "size_unsupported",
             Reason::AspectUnsupported { .. } => "aspect_unsupported",
             Reason::ResolutionUnsupported { .. } => "resolution_unsupported",
@@ -187,7 +192,7 @@ impl Reason<'_> {
             }
             Reason::Retired { successors: [] } => "choose another model".into(),
             Reason::Retired { successors } => format!("use {}", successors.join(" or ")),
-            Reason::SwitchedOff(_) => "choose another model".into(),
+            Reason::SwitchedOff(_) | Reason::NotReleased { .. } => "choose another model".into(),
             Reason::SizeUnsupported { default, .. } => {
                 format!("ask for {default} or \"auto\", or set gallerist.size_match to \"aspect\"")
             }
@@ -281,6 +286,7 @@ impl fmt::Display for Reason<'_> {
             Reason::ModelForbidden { .. } => f.write_str("the key may not use this model"),
             Reason::Retired { .. } => f.write_str("the model has been retired"),
             Reason::SwitchedOff(why) => write!(f, "switched off: {why}"),
+            Reason::NotReleased { from } => write!(f, "it is offered from {from} on"),
             Reason::SizeUnsupported { size, .. } => write!(f, "it cannot make {size}"),
             Reason::AspectUnsupported { ratio: (w, h) } => {
                 write!(f, "it cannot make the aspect ratio {w}:{h}")

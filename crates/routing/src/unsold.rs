@@ -39,6 +39,11 @@ pub fn why(name: &str, catalogue: &Catalogue) -> Option<String> {
         ));
     }
     let all = kinds(&|_, _| true);
+    if let Some(why) = sellers.iter().find_map(|(_, model, _)| model.sheet.unknown.as_deref())
+        && sellers.iter().all(|(_, model, _)| model.sheet.unknown.is_some())
+    {
+        return Some(format!("The model '{name}' is known ({all}), but its price is not: {why}."));
+    }
     Some(match sellers.iter().all(|(_, model, _)| draws_lines(model)) {
         true => format!(
             "The model '{name}' answers with svg, a drawing of lines: its price is known ({all}), but this gateway \
@@ -80,6 +85,12 @@ mod tests {
         assert!(told_of.contains("known by its price alone (") && told_of.contains("qwen"), "{told_of}");
         assert_eq!(told("qwen-image-4711"), None);
         assert_eq!(told("xai/qwen-image-3.0-pro"), None, "not from there");
+    }
+
+    #[test]
+    fn a_model_without_a_known_price_is_told_with_the_reason() {
+        let told = told("wan2.6-t2i").expect("the catalogue knows it");
+        assert!(told.contains("(qwen), but its price is not: the sheet"), "{told}");
     }
 
     #[test]

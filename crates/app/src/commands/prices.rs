@@ -188,6 +188,8 @@ impl Wanted<'_> {
     fn takes(&self, offer: &Offer, at: Timestamp) -> bool {
         let sold = offer.serves(Operation::Generate)
             && !offer.is_retired(at)
+            && offer.not_released(at).is_none()
+            && offer.model.sheet.unknown.is_none()
             && offer.model.lifecycle.switched_off.is_none();
         self.names(offer) && (self.all || sold)
     }
@@ -242,8 +244,8 @@ fn list(config: &Config, wanted: &Wanted<'_>, at: Timestamp, as_json: bool) -> R
     output::line(table.render());
     let more = match every.iter().filter(|offer| wanted.names(offer)).count() - found.len() {
         0 => String::new(),
-        1 => " 1 more is priced only, retired or switched off: --all.".to_owned(),
-        count => format!(" {count} more are priced only, retired or switched off: --all."),
+        1 => " 1 more is priced only, unpriced, retired or switched off: --all.".to_owned(),
+        count => format!(" {count} more are priced only, unpriced, retired or switched off: --all."),
     };
     output::line(format!(
         "\n{} offers.{more} `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
@@ -323,10 +325,13 @@ fn model_json(offer: &Offer, quote: Option<&OfferQuote>, at: Timestamp) -> Value
         "price_as_of": trust.map(|line| &line.as_of),
         "recorded_since": quote.and_then(|quote| quote.recorded_since),
         "retired": offer.is_retired(at),
+        "released_on": lifecycle.released_on(),
+        "deprecated": lifecycle.deprecated,
         "deprecated_on": lifecycle.deprecated_on,
         "retires_on": lifecycle.retires_on,
         "successors": lifecycle.successors,
         "switched_off": lifecycle.switched_off,
+        "price_unknown": offer.model.sheet.unknown,
     })
 }
 
@@ -337,14 +342,21 @@ fn state(offer: &Offer, at: Timestamp) -> String {
         true => String::new(),
         false => format!("; use {}", lifecycle.successors.join(" or ")),
     };
-    match (&lifecycle.switched_off, lifecycle.retires_on, lifecycle.deprecated_on) {
+    let unpriced = offer.model.sheet.unknown.is_some();
+    let life = match (&lifecycle.switched_off, lifecycle.retires_on, lifecycle.deprecated_on) {
         (Some(why), _, _) => format!("off: {why}{successors}"),
         (None, Some(day), _) if retired => format!("retired {day}{successors}"),
         (None, Some(day), _) => format!("retires {day}{successors}"),
         (None, None, Some(day)) => format!("deprecated {day}{successors}"),
-        (None, None, None) if offer.serves(Operation::Generate) => "active".to_owned(),
-        (None, None, None) => "priced only".to_owned(),
-    }
+        (None, None, None) if lifecycle.deprecated => format!("deprecated{successors}"),
+        (None, None, None) => match offer.not_released(at) {
+            Some(day) => format!("from {day} on"),
+            None if unpriced => return "no price known".to_owned(),
+            None if offer.serves(Operation::Generate) => "active".to_owned(),
+            None => "priced only".to_owned(),
+        },
+    };
+    if unpriced { format!("{life}; no price known") } else { life }
 }
 
 /// The offers that a name speaks of.

@@ -241,7 +241,12 @@ pub(super) fn models(reader: &mut Reader<'_>, models: &[(Span<usize>, Arc<ModelS
                 reader.mistake(span.clone(), format!("`redirect` of model {:?}: {wrong}", model.id));
             }
         }
-        if model.classes.is_empty() {
+        let released = lifecycle.released_on();
+        if [lifecycle.deprecated_on, lifecycle.retires_on].into_iter().flatten().any(|day| Some(day) < released) {
+            reader.mistake(span.clone(), format!("model {:?} ends before it is released", model.id));
+        }
+        // What nobody can buy needs none.
+        if model.classes.is_empty() && model.sheet.unknown.is_none() {
             reader.mistake(span.clone(), format!("model {:?}: `classes` needs at least one row", model.id));
         }
     }

@@ -10,6 +10,7 @@ use gallerist_pricing::quote::display_quantity;
 use gallerist_pricing::sheet::{Each, Estimate, Factor, MarginalRate, Period, PriceLine, PriceSheet, Source};
 use gallerist_routing::report::BundleQuote;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde_json::{Value, json};
 
 /// Widest that the tables get where there is no terminal to ask.
@@ -27,6 +28,7 @@ fn told(found: &[Offer], at: Timestamp, width: usize) -> String {
         let model = &offer.model;
         let mut part = format!("{} ({}), read {}\n", offer.id, offer.provider.title, offer.provider.as_of);
         part.push_str(&format!("  upstream {}{}", model.upstream, listed("; also named ", &model.aliases)));
+        part.extend(life(offer).into_iter().map(|told| format!("\n  {told}")));
         let body = body(offer, at, width);
         match bodies.iter().find(|(known, _)| *known == body) {
             Some((_, same)) => part.push_str(&format!("\n  the same lines as {}", same.id)),
@@ -41,10 +43,36 @@ fn told(found: &[Offer], at: Timestamp, width: usize) -> String {
     parts.join("\n\n")
 }
 
-/// The lines of an offer, its factors and its sources.
+/// Where the model stands in its life, as far as a source states it.
+fn life(offer: &Offer) -> Option<String> {
+    let life = &offer.model.lifecycle;
+    let on = |word: &str, day: Date| format!("{word} {day}");
+    let deprecated = match life.deprecated_on {
+        Some(day) => Some(on("deprecated", day)),
+        None => life.deprecated.then(|| "deprecated".to_owned()),
+    };
+    let told: Vec<String> = [
+        life.released_on().map(|day| on("released", day)),
+        deprecated,
+        life.retires_on.map(|day| on("retires", day)),
+        life.switched_off.as_ref().map(|why| format!("off: {why}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!told.is_empty()).then(|| told.join("; ") + &listed("; use ", &life.successors))
+}
+
+/// The lines of an offer, its factors and its sources; or why there are none, and who knows the model at all.
 fn body(offer: &Offer, at: Timestamp, width: usize) -> String {
     let sheet = &offer.model.sheet;
     let mut sources: Vec<String> = Vec::new();
+    if let Some(why) = &sheet.unknown {
+        let told = format!("no price is known: {why} {}", marks(&mut sources, &[&offer.model.source]));
+        let mut rows = wrap(&told, width.saturating_sub(2));
+        rows.extend(wrap(&format!("[1] {}", sources[0]), width.saturating_sub(2)));
+        return rows.iter().map(|row| format!("  {row}")).collect::<Vec<_>>().join("\n");
+    }
     let mut table = Table::new().text("line").figure("price").flexible("per").flexible("when").text("source");
     for line in &sheet.lines {
         let marks = marks(&mut sources, &of_line(line));
@@ -222,8 +250,13 @@ pub fn as_json(found: &[Offer], at: Timestamp) -> Value {
                 "upstream": offer.model.upstream,
                 "aliases": offer.model.aliases,
                 "as_of": offer.provider.as_of,
+                "released_on": offer.model.lifecycle.released_on(),
+                "deprecated": offer.model.lifecycle.deprecated,
+                "deprecated_on": offer.model.lifecycle.deprecated_on,
                 "retires_on": offer.model.lifecycle.retires_on,
                 "successors": offer.model.lifecycle.successors,
+                "source": source_json(&offer.model.source),
+                "price_unknown": offer.model.sheet.unknown,
                 "lines": lines,
                 "factors": offer.model.sheet.factors.iter().map(factor_json).collect::<Vec<_>>(),
                 "marginal": offer.model.sheet.marginal.iter().map(marginal_json).collect::<Vec<_>>(),
