@@ -20,7 +20,7 @@ pub(crate) use hardware::spread;
 pub use origin::{Kind, Origin};
 
 use crate::sheet::{Currency, Outcomes, PriceSheet, Source};
-use gallerist_domain::{Capabilities, Operation, QualityClass};
+use gallerist_domain::{Capabilities, Operation, OutputFormat, QualityClass};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -144,6 +144,11 @@ impl ModelSheet {
         let row =
             self.classes.iter().find(|row| fits(&row.quality, quality) && fits(&row.resolution, resolution));
         row.map(|row| row.class)
+    }
+
+    /// Whether it answers with drawings of lines and nothing else; the gateway delivers pictures in pixels.
+    pub fn draws_lines(&self) -> bool {
+        self.capabilities.formats.iter().all(|format| *format == OutputFormat::Svg)
     }
 
     pub fn is_named(&self, name: &str) -> bool {

@@ -48,6 +48,7 @@ impl Offer {
             && self.model.capabilities.operations.contains(&operation)
             // Nothing that goes in besides words can be sent yet.
             && !self.model.capabilities.loras_required
+            && !self.model.draws_lines()
     }
 
     /// The day from which on it is offered, where that is after `at`.

@@ -3,7 +3,6 @@
 //! It refuses to say what could be ordered instead; that is the business of `nearest`.
 
 use crate::names::ModelName;
-use gallerist_domain::OutputFormat;
 use gallerist_pricing::{Catalogue, ModelSheet, ProviderSheet};
 
 /// Sellers that are named; some models have a dozen.
@@ -20,7 +19,9 @@ pub fn why(name: &str, catalogue: &Catalogue) -> Option<String> {
         .filter(|provider| at_kind(provider))
         .flat_map(|provider| {
             let models = provider.models.iter().filter(|model| model.is_named(asked.model));
-            models.map(|model| (provider.kind.as_str(), &**model, !provider.serves.is_empty()))
+            models.map(|model| {
+                (provider.kind.as_str(), &**model, !provider.serves.is_empty() && !model.draws_lines())
+            })
         })
         .collect();
     let kinds = |wanted: &dyn Fn(&ModelSheet, bool) -> bool| {
@@ -44,7 +45,7 @@ pub fn why(name: &str, catalogue: &Catalogue) -> Option<String> {
     {
         return Some(format!("The model '{name}' is known ({all}), but its price is not: {why}."));
     }
-    Some(match sellers.iter().all(|(_, model, _)| draws_lines(model)) {
+    Some(match sellers.iter().all(|(_, model, _)| model.draws_lines()) {
         true => format!(
             "The model '{name}' answers with svg, a drawing of lines: its price is known ({all}), but this gateway \
              delivers pictures in pixels alone (png, jpeg, webp) and cannot order it."
@@ -55,11 +56,6 @@ pub fn why(name: &str, catalogue: &Catalogue) -> Option<String> {
             )
         }
     })
-}
-
-/// Whether a model answers with drawings of lines and nothing else; the gateway delivers pictures in pixels.
-pub fn draws_lines(model: &ModelSheet) -> bool {
-    model.capabilities.formats.iter().all(|format| *format == OutputFormat::Svg)
 }
 
 #[cfg(test)]

@@ -61,7 +61,8 @@ fn ending(model: &str, lifecycle: &Lifecycle, today: Date) -> Option<String> {
             (days <= RETIRES_WITHIN_DAYS).then(|| format!("{model} retires on {day}{instead}"))
         }
         None => {
-            let is_deprecated = lifecycle.deprecated && lifecycle.deprecated_on.is_none_or(|day| day <= today);
+            let is_deprecated =
+                lifecycle.deprecated && lifecycle.deprecated_on.is_none_or(|day| day <= today);
             is_deprecated.then(|| format!("{model} is deprecated{instead}"))
         }
     }

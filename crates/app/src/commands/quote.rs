@@ -15,7 +15,6 @@ use gallerist_domain::{Grants, ImageRequest, Ticks};
 use gallerist_pricing::{Offer, ProviderSheet, offers, served_offers};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::report::{BundleQuote, ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
-use gallerist_routing::unsold::draws_lines;
 use gallerist_routing::{HealthBook, NameBook, PlanContext, PlanError};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -118,13 +117,16 @@ fn sold_elsewhere(
     let target = gallerist_routing::target(&request.model, &config.names, &all, at).ok()?.target;
     let mut with_key: Vec<String> = Vec::new();
     let mut priced: Vec<String> = Vec::new();
+    let mut unpriced: Vec<String> = Vec::new();
     let mut in_pixels = false;
     for offer in all.iter().filter(|offer| target.speaks_of(offer)) {
         let sheet = &offer.provider;
-        in_pixels |= !draws_lines(&offer.model);
-        let (list, text) = match sheet.serves.is_empty() {
-            true => (&mut priced, sheet.kind.clone()),
-            false => (&mut with_key, format!("{} ({})", sheet.kind, switch(sheet))),
+        let drawn = offer.model.draws_lines();
+        in_pixels |= !drawn;
+        let (list, text) = match &offer.model.sheet.unknown {
+            Some(why) => (&mut unpriced, format!("{} ({why})", sheet.kind)),
+            None if drawn || sheet.serves.is_empty() => (&mut priced, sheet.kind.clone()),
+            None => (&mut with_key, format!("{} ({})", sheet.kind, switch(sheet))),
         };
         if !list.contains(&text) {
             list.push(text);
@@ -136,6 +138,9 @@ fn sold_elsewhere(
     }
     if !priced.is_empty() {
         advice.push(format!("known by price alone: {}", priced.join(", ")));
+    }
+    if !unpriced.is_empty() {
+        advice.push(format!("at a price that is not known: {}", unpriced.join(", ")));
     }
     if !in_pixels {
         advice.push("it answers with svg, and this gateway delivers pictures in pixels alone".to_owned());

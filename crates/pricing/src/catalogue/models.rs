@@ -113,7 +113,9 @@ impl Reader<'_> {
 
     fn missing<T>(&mut self, id: &Spanned<String>, key: &str) -> Option<T> {
         let way_out = match key {
-            "sheet" => "only a resale can do without, or a model whose price nobody knows: `price_unknown` says why",
+            "sheet" => {
+                "only a resale can do without, or a model whose price nobody knows: `price_unknown` says why"
+            }
             _ => "only a resale can do without",
         };
         let message = format!("model {:?} needs `{key}`; {way_out}", id.get_ref());

@@ -202,6 +202,11 @@ pub fn expected_usd(question: &Question) -> Option<Bill> {
 
 /// Global is OpenAI's list; Data Zone and Regional are 10 to 20 % more, by each meter.
 pub fn azure_usd(question: &Question) -> Option<Bill> {
+    if question.model == "flux-2-flex" {
+        // On Foundry, by LiteLLM's list (litellm.md, section 4): 5e-8 dollars a pixel that comes out.
+        let pixels = quotient(question.call.size.pixels().into(), 1_000_000);
+        return Some(exact(question.images() * pixels * decimal("0.05")));
+    }
     let more = [decimal("1.1"), decimal("1.2"), decimal("1.2")];
     match question.call.region.as_str() {
         "" | "global" => bill(question),
