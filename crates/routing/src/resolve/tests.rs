@@ -19,6 +19,8 @@ const TABLE: &[Row] = &[
     (|r| r.providers_only = vec!["fal".into()], "bfl/flux-2-pro", "provider_excluded", "gallerist.providers"),
     (|_| {}, "openai/gpt-image-1", "retired", "gpt-image-2.6-sunburst or gpt-image-2.5-sunburst"),
     (|_| {}, "google/gemini-3.1-flash-image", "switched_off", "another model"),
+    // Whatever else it lacks, its price is what is told.
+    (|r| r.size = exact(1000, 1000), "bfl/flux-2-dev", "price_unknown", "add the price"),
     (|r| r.size = exact(1000, 1000), "bfl/flux-2-pro", "size_unsupported", "1024x1024"),
     (|r| r.size = aspect((23, 1), None), "openai/gpt-image-1-mini", "aspect_unsupported", "another aspect"),
     (
@@ -206,6 +208,30 @@ fn the_day_of_retirement_is_the_first_without_it() {
             );
         }
     }
+}
+
+#[test]
+fn a_model_is_offered_from_the_day_of_its_release_on() {
+    let request = ask("openai/gpt-image-2.6-flare");
+    let at = |at: &str| crate::plan(&request, context(instant(at))).expect("a known name");
+    assert_eq!(at("2026-11-04T00:00:00Z").offers.len(), 1);
+    for early in ["2026-01-01T00:00:00Z", "2026-11-03T23:59:59Z"] {
+        let plan = at(early);
+        assert!(plan.offers.is_empty(), "{early}");
+        let reason = plan.excluded().next().expect("it is out").reason;
+        assert_eq!(
+            (reason.code(), reason.to_string()),
+            ("not_released", "it is offered from 2026-11-04 on".into())
+        );
+    }
+}
+
+#[test]
+fn a_price_that_nobody_knows_is_told_with_its_reason() {
+    let request = ask("bfl/flux-2-dev");
+    let reason = reason(&request, "bfl/flux-2-dev").expect("nobody knows what it costs");
+    let told = "its price is not known: BFL gives the weights away and sells no calls of it";
+    assert_eq!((reason.code(), reason.to_string()), ("price_unknown", told.into()));
 }
 
 #[test]
