@@ -180,8 +180,10 @@ const NEAREST_MAX: usize = 3;
 /// `like` is what the nearest names are near to.
 fn unknown(like: &str, name: &str, book: &NameBook, offers: &[Offer]) -> UnknownModel {
     let mut known: Vec<String> = book.routes().iter().map(|route| route.name.clone()).collect();
-    // What is gone, or soon will be, is no good advice.
-    for offer in offers.iter().filter(|offer| offer.model.lifecycle.retires_on.is_none()) {
+    // What is gone, or soon will be, is no good advice, nor what has no price.
+    let good =
+        |offer: &&Offer| offer.model.lifecycle.retires_on.is_none() && offer.model.sheet.unknown.is_none();
+    for offer in offers.iter().filter(good) {
         known.push(offer.model.id.clone());
         if like.contains('/') {
             known.push(offer.id.to_string());

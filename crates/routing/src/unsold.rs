@@ -19,8 +19,9 @@ pub fn why(name: &str, catalogue: &Catalogue) -> Option<String> {
         .filter(|provider| at_kind(provider))
         .flat_map(|provider| {
             let models = provider.models.iter().filter(|model| model.is_named(asked.model));
-            models.map(|model| {
-                (provider.kind.as_str(), &**model, !provider.serves.is_empty() && !model.draws_lines())
+            let sold = |model: &ModelSheet| model.sheet.unknown.is_none() && !model.draws_lines();
+            models.map(move |model| {
+                (provider.kind.as_str(), &**model, !provider.serves.is_empty() && sold(model))
             })
         })
         .collect();
@@ -45,6 +46,7 @@ pub fn why(name: &str, catalogue: &Catalogue) -> Option<String> {
     {
         return Some(format!("The model '{name}' is known ({all}), but its price is not: {why}."));
     }
+    let all = kinds(&|model, _| model.sheet.unknown.is_none());
     Some(match sellers.iter().all(|(_, model, _)| model.draws_lines()) {
         true => format!(
             "The model '{name}' answers with svg, a drawing of lines: its price is known ({all}), but this gateway \
@@ -87,6 +89,8 @@ mod tests {
     fn a_model_without_a_known_price_is_told_with_the_reason() {
         let told = told("wan2.6-t2i").expect("the catalogue knows it");
         assert!(told.contains("(qwen), but its price is not: the sheet"), "{told}");
+        let of_bfl = self::told("bfl/flux-2-dev").expect("the catalogue knows it");
+        assert!(of_bfl.contains("but its price is not: BFL gives the weights away"), "{of_bfl}");
     }
 
     #[test]

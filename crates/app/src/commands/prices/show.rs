@@ -342,6 +342,27 @@ mod tests {
         assert_eq!(compared["saving_max_percent"], "25.11");
     }
 
+    /// Nobody knows what it costs, but it is known, and why it has no price.
+    #[test]
+    fn a_model_without_a_price_is_shown_with_the_reason_and_its_life() {
+        let catalogue = Origin::default().whole().unwrap();
+        let all = offers(&catalogue, &everything(&catalogue, &[]));
+        let of =
+            |id: &str| all.iter().filter(|offer| offer.id.to_string() == id).cloned().collect::<Vec<_>>();
+        let text = told(&of("azure/mai-image-2"), day(), 100);
+        assert!(text.contains("no price is known: the sheet names no price [1]"), "{text}");
+        assert!(text.contains("[1] official, 2026-07-07: MicrosoftDocs/azure-ai-docs"), "{text}");
+        assert!(text.contains("retires 2026-08-15; use mai-image-2.5, mai-image-2.5-flash"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        let json = as_json(&of("azure/mai-image-2"), day());
+        assert_eq!(json[0]["price_unknown"], "the sheet names no price");
+        assert_eq!(json[0]["lines"], json!([]));
+        let text = told(&of("openai/gpt-image-2.6-flare"), day(), 100);
+        assert!(text.contains("released 2026-11-04"), "{text}");
+        let text = told(&of("seedream/seedream-3"), day(), 100);
+        assert!(text.contains("; deprecated; use seedream-4.5"), "{text}");
+    }
+
     #[test]
     fn every_model_fits_a_hundred_columns_with_each_source_once() {
         let catalogue = Origin::default().whole().unwrap();
