@@ -8,7 +8,7 @@ use crate::shared::Shared;
 use gallerist_domain::{
     BudgetUnit, Fault, FaultKind, Grants, ImageRequest, Meter, Metered, RequestId, Ticks,
 };
-use gallerist_pricing::Offer;
+use gallerist_pricing::{Offer, Unpriced};
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
 use gallerist_routing::report::ExcludedOffer;
@@ -52,7 +52,7 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
 pub(crate) fn no_offer(plan: &Plan<'_>) -> Refusal {
     let excluded: Vec<Exclusion<'_>> = plan.excluded().collect();
     let cheapest = cheapest(&excluded);
-    let unknown = excluded.iter().any(|exclusion| matches!(exclusion.reason, Reason::PriceUnknown(_)));
+    let unknown = is_for_the_price(&excluded);
     let refusal = if let (Some(cheapest), Some(limit)) = (cheapest, plan.max_cost) {
         // The lower limit is in force; whose it is stands in the reasons.
         let mut over = excluded.iter().filter(|exclusion| exclusion.quote_over_limit().is_some());
@@ -77,6 +77,17 @@ pub(crate) fn no_offer(plan: &Plan<'_>) -> Refusal {
         Refusal::new(RefusalKind::NoOffer, message)
     };
     Refusal { cheapest, excluded: excluded.into_iter().map(ExcludedOffer::from).collect(), ..refusal }
+}
+
+/// Whether an offer could serve the request but for its price. A model without any price was held against nothing
+/// else, so it proves that only where there is no other offer.
+fn is_for_the_price(excluded: &[Exclusion<'_>]) -> bool {
+    let of_whole_model =
+        |exclusion: &Exclusion<'_>| matches!(exclusion.reason, Reason::PriceUnknown(Unpriced::Unknown(_)));
+    let of_request = |exclusion: &Exclusion<'_>| {
+        matches!(exclusion.reason, Reason::PriceUnknown(_)) && !of_whole_model(exclusion)
+    };
+    excluded.iter().any(of_request) || (!excluded.is_empty() && excluded.iter().all(of_whole_model))
 }
 
 /// The least maximum among the offers that are out only because they could cost too much.
