@@ -28,7 +28,8 @@ fn told(found: &[Offer], at: Timestamp, width: usize) -> String {
         let model = &offer.model;
         let mut part = format!("{} ({}), read {}\n", offer.id, offer.provider.title, offer.provider.as_of);
         part.push_str(&format!("  upstream {}{}", model.upstream, listed("; also named ", &model.aliases)));
-        part.extend(life(offer).into_iter().map(|told| format!("\n  {told}")));
+        let life = life(offer).map(|told| wrap(&told, width.saturating_sub(2))).unwrap_or_default();
+        part.extend(life.into_iter().map(|row| format!("\n  {row}")));
         let body = body(offer, at, width);
         match bodies.iter().find(|(known, _)| *known == body) {
             Some((_, same)) => part.push_str(&format!("\n  the same lines as {}", same.id)),
@@ -367,7 +368,7 @@ mod tests {
     fn every_model_fits_a_hundred_columns_with_each_source_once() {
         let catalogue = Origin::default().whole().unwrap();
         let all = offers(&catalogue, &everything(&catalogue, &[]));
-        for name in ["gpt-image-2", "flux-2-pro", "sdxl", "gpt-image-1"] {
+        for name in ["gpt-image-2", "flux-2-pro", "sdxl", "gpt-image-1", "imagen-4"] {
             let found: Vec<Offer> = all.iter().filter(|offer| offer.model.is_named(name)).cloned().collect();
             let text = told(&found, day(), 100);
             for line in text.lines().filter(|line| !line.starts_with("  upstream")) {
