@@ -45,6 +45,7 @@ pub fn why(code: &str) -> String {
         "class_too_low" => "makes too plain pictures",
         "retired" => "model is gone",
         "switched_off" => "switched off in the catalogue",
+        "not_released" => "is not offered yet",
         "sent_on" => "its provider serves another model for it",
         "not_served" => "price known, cannot be ordered yet",
         "price_unknown" => "price is not known",

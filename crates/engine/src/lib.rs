@@ -24,6 +24,7 @@ pub mod webhooks;
 mod admit;
 mod asked;
 mod attempt;
+mod baseline;
 mod books;
 mod deliver;
 mod events;

@@ -7,6 +7,7 @@
 use crate::answer::{DeliveredImage, StreamEvent};
 use crate::asked;
 use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
+use crate::baseline;
 use crate::books::Charged;
 use crate::events::EventSink;
 use crate::joining::Ending;
@@ -181,7 +182,7 @@ impl Life {
             Err(Stopped::Existing { request, same_body }) => return Lived::Existing { request, same_body },
         };
         let spent = self.charged + self.disputed;
-        let list = outcome::list_price(&shared, &market, &request, &plan.named, context.at);
+        let list = baseline::of(&shared, &market, &request, &plan.named, context.at);
         let Some(served) = served else {
             let failed = outcome::Failed {
                 request: self.id,

@@ -2,21 +2,12 @@
 
 use crate::answer::TokenUsage;
 use crate::books::Charged;
-use crate::market::Market;
 use crate::refusal::{FailedAttempt, Refusal, RefusalKind};
-use crate::shared::Shared;
-use gallerist_domain::{
-    BudgetUnit, Fault, FaultKind, Grants, ImageRequest, Meter, Metered, OfferId, RequestId, Ticks,
-};
-use gallerist_pricing::Offer;
+use gallerist_domain::{BudgetUnit, Fault, FaultKind, Meter, Metered, RequestId, Ticks};
+use gallerist_pricing::Unpriced;
 use gallerist_pricing::sheet::{Confidence, is_doubtful};
-use gallerist_routing::insight::NOTHING;
-use gallerist_routing::plan::plan_named;
 use gallerist_routing::report::ExcludedOffer;
-use gallerist_routing::{
-    Exclusion, Forbidden, HealthBook, ListPrice, ModelName, NameBook, Named, Plan, PlanContext, PlanError,
-    PlannedOffer, Route, Target, list_price,
-};
+use gallerist_routing::{Exclusion, Forbidden, Plan, PlanError, PlannedOffer, Reason, list_price};
 use gallerist_store::{Breach, StoreError};
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
@@ -55,7 +46,7 @@ pub(crate) fn plan_refusal(error: PlanError) -> Refusal {
 pub(crate) fn no_offer(plan: &Plan<'_>) -> Refusal {
     let excluded: Vec<Exclusion<'_>> = plan.excluded().collect();
     let (cheapest, cheapest_trust) = (cheapest(&excluded), cheapest_trust(plan));
-    let unknown = excluded.iter().any(|exclusion| exclusion.reason.code() == "price_unknown");
+    let unknown = is_for_the_price(&excluded);
     let refusal = if let (Some(cheapest), Some(limit)) = (cheapest, plan.max_cost) {
         // The lower limit is in force; whose it is stands in the reasons.
         let mut over = excluded.iter().filter(|exclusion| exclusion.quote_over_limit().is_some());
@@ -106,6 +97,16 @@ pub(crate) fn tell_asked_trust(refusal: &mut Refusal, planned: &PlannedOffer<'_>
     if let Some(doubt) = refusal.asked_trust.and_then(|trust| doubt(trust, at)) {
         let _ = write!(refusal.message, " What it could take rests on a figure in doubt: {doubt}.");
     }
+}
+
+/// Whether an offer could serve the request but for its price. A model without any price was held against nothing
+/// else, so it proves that only where there is no other offer.
+fn is_for_the_price(excluded: &[Exclusion<'_>]) -> bool {
+    let of_whole_model =
+        |exclusion: &Exclusion<'_>| matches!(exclusion.reason, Reason::PriceUnknown(Unpriced::Unknown(_)));
+    let of_request =
+        |exclusion: &Exclusion<'_>| exclusion.reason.code() == "price_unknown" && !of_whole_model(exclusion);
+    excluded.iter().any(of_request) || (!excluded.is_empty() && excluded.iter().all(of_whole_model))
 }
 
 /// The least maximum among the offers that are out only because they could cost too much.
@@ -267,95 +268,6 @@ fn budget_refusal(breach: &Breach) -> Refusal {
     refusal
 }
 
-/// What one would have bought, and what it would have cost.
-pub(crate) struct Baseline {
-    pub list: ListPrice,
-    offer: OfferId,
-    quality: String,
-}
-
-impl Baseline {
-    /// The list price beside what was bought. Where the baseline itself made the pictures, in one go, they cost there
-    /// what they cost: a saving would be nothing but the error of the estimate.
-    pub(crate) fn beside(&self, served: &PlannedOffer<'_>, spent: Ticks, at_once: bool) -> ListPrice {
-        let is_it = at_once && served.offer.id == self.offer && served.resolved.facts.quality == self.quality;
-        match is_it {
-            true => ListPrice { amount: spent, doubtful: self.list.doubtful.min(spent), ..self.list },
-            false => self.list,
-        }
-    }
-}
-
-/// What the request would have cost at the baseline, if that could serve it: what was saved is told against it.
-pub(crate) fn list_price(
-    shared: &Shared,
-    market: &Market,
-    request: &ImageRequest,
-    named: &Named<'_>,
-    at: Timestamp,
-) -> Option<Baseline> {
-    let offer = match named.target {
-        Target::Route(route) => route.baseline.as_ref().or(shared.baseline.as_ref()).and_then(|id| {
-            let known = market.offers.iter().chain(&market.maker_offers);
-            known.into_iter().find(|offer| offer.id == *id)
-        }),
-        Target::Model(name) => {
-            // Whatever host and tier are named; the maker's id of a version names its model too.
-            let anywhere = ModelName { provider: None, tier: None, ..name };
-            let is_it = |offer: &&Offer| offer.model.is_named(name.model) || anywhere.speaks_of(offer);
-            market.maker_offers.iter().find(is_it)
-        }
-    };
-    offer.and_then(|offer| price_at(&shared.names, market, offer, request, named, at))
-}
-
-/// The list price of the request at one offer, if that can serve it.
-fn price_at(
-    names: &NameBook,
-    market: &Market,
-    offer: &Offer,
-    request: &ImageRequest,
-    named: &Named<'_>,
-    at: Timestamp,
-) -> Option<Baseline> {
-    // Where the maker serves another model under this name, that one is among its offers.
-    let offers = match offer.redirect(at) {
-        Some(_) => &market.maker_offers,
-        None => std::slice::from_ref(offer),
-    };
-    let health = HealthBook::new(offers.len());
-    let context = PlanContext {
-        offers,
-        health: &health,
-        insight: &NOTHING,
-        names,
-        grants: Grants::ALL,
-        at,
-        now_ms: 0,
-        price_only: true,
-    };
-    // The baseline stands for what one would have bought, wherever the request was allowed to go.
-    let unrestricted = ImageRequest {
-        providers_only: Vec::new(),
-        providers_exclude: Vec::new(),
-        max_cost: None,
-        max_latency_ms: None,
-        ..request.clone()
-    };
-    let (id, route) = (offer.id.to_string(), named.target.route().map(Route::unrestricted));
-    let target = match &route {
-        Some(route) => Target::Route(route),
-        None => Target::Model(ModelName::parse(&id)),
-    };
-    let plan = plan_named(&unrestricted, Named { target, ..*named }, context).ok()?;
-    let planned = plan.offers.first()?;
-    Some(Baseline {
-        list: gallerist_routing::list_price::of(planned, at)?,
-        offer: planned.offer.id.clone(),
-        quality: planned.resolved.facts.quality.to_owned(),
-    })
-}
-
 /// The route that a stored plan is one of.
 pub(crate) fn planned_route(plan_json: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
@@ -461,8 +373,7 @@ pub(crate) fn token_usage(usage: &[Metered]) -> Option<TokenUsage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gallerist_domain::QualityClass;
-    use gallerist_routing::Reason;
+    use gallerist_domain::{OfferId, QualityClass};
 
     #[test]
     fn many_reasons_are_grouped_and_the_rest_is_counted() {

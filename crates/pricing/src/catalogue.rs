@@ -21,9 +21,10 @@ pub(crate) use hardware::spread;
 pub use origin::{Kind, Origin};
 
 use crate::sheet::{Currency, Outcomes, PriceSheet, Source};
-use gallerist_domain::{Capabilities, Operation, QualityClass};
+use gallerist_domain::{Capabilities, Operation, OutputFormat, QualityClass};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -90,6 +91,11 @@ pub struct ModelSheet {
 /// Where a model stands in its life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lifecycle {
+    /// When the day begins (UTC) on which its maker began to offer it, where a source states that day. A host that
+    /// came later has it from its maker too: nobody offers it earlier.
+    pub released_at: Option<Timestamp>,
+    pub deprecated: bool,
+    /// Absent where no source states the day.
     pub deprecated_on: Option<Date>,
     /// From this day (UTC) on it is not offered.
     pub retires_on: Option<Date>,
@@ -128,6 +134,13 @@ pub struct ClassRow {
     pub source: Arc<Source>,
 }
 
+impl Lifecycle {
+    /// The day before which nobody offers it.
+    pub fn released_on(&self) -> Option<Date> {
+        self.released_at.map(|at| at.to_zoned(TimeZone::UTC).date())
+    }
+}
+
 impl ModelSheet {
     /// The class of a label at a resolution; `None` when the catalogue does not say.
     pub fn class_of(&self, quality: &str, resolution: &str) -> Option<QualityClass> {
@@ -136,6 +149,11 @@ impl ModelSheet {
         let row =
             self.classes.iter().find(|row| fits(&row.quality, quality) && fits(&row.resolution, resolution));
         row.map(|row| row.class)
+    }
+
+    /// Whether it answers with drawings of lines and nothing else; the gateway delivers pictures in pixels.
+    pub fn draws_lines(&self) -> bool {
+        self.capabilities.formats.iter().all(|format| *format == OutputFormat::Svg)
     }
 
     pub fn is_named(&self, name: &str) -> bool {

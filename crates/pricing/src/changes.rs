@@ -35,6 +35,8 @@ pub enum Turn<'a> {
     LineEnded(&'a PriceLine),
     FactorBegan(&'a Factor),
     FactorEnded(&'a Factor),
+    /// Its maker began to offer it.
+    Released,
     Deprecated,
     Retired,
     /// The name goes on answering as another model.
@@ -52,6 +54,7 @@ impl Turn<'_> {
             Turn::LineEnded(_) => "line_ended",
             Turn::FactorBegan(_) => "factor_began",
             Turn::FactorEnded(_) => "factor_ended",
+            Turn::Released => "released",
             Turn::Deprecated => "deprecated",
             Turn::Retired => "retired",
             Turn::Redirected { .. } => "redirected",
@@ -64,7 +67,7 @@ impl Turn<'_> {
             Turn::Price { new, .. } => Some(&new.id),
             Turn::LineBegan(line) | Turn::LineEnded(line) => Some(&line.id),
             Turn::FactorBegan(factor) | Turn::FactorEnded(factor) => Some(&factor.id),
-            Turn::Deprecated | Turn::Retired | Turn::Redirected { .. } => None,
+            Turn::Released | Turn::Deprecated | Turn::Retired | Turn::Redirected { .. } => None,
         }
     }
 
@@ -126,7 +129,7 @@ impl Turn<'_> {
                 Some(&line.source)
             }
             Turn::FactorBegan(factor) | Turn::FactorEnded(factor) => Some(&factor.source),
-            Turn::Deprecated | Turn::Retired | Turn::Redirected { .. } => None,
+            Turn::Released | Turn::Deprecated | Turn::Retired | Turn::Redirected { .. } => None,
         }
     }
 }
@@ -284,6 +287,8 @@ fn of_life<'a>(model: &'a ModelSheet, push: &mut impl FnMut(Timestamp, Turn<'a>)
             push(midnight.timestamp(), turn);
         }
     };
+    // Since when a host of another's model has it is not known: its maker's day is only not later.
+    on(life.released_on().filter(|_| model.maker), Turn::Released);
     on(life.deprecated_on, Turn::Deprecated);
     on(life.retires_on, Turn::Retired);
     if let Some(redirect) = &life.redirect {

@@ -4,6 +4,7 @@ use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet, Redirect};
 use gallerist_domain::id::STANDARD_TIER;
 use gallerist_domain::{OfferId, Operation};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use std::sync::Arc;
 
 /// A provider that is configured: an account, or an engine of one's own.
@@ -47,6 +48,13 @@ impl Offer {
             && self.model.capabilities.operations.contains(&operation)
             // Nothing that goes in besides words can be sent yet.
             && !self.model.capabilities.loras_required
+            && !self.model.draws_lines()
+    }
+
+    /// The day from which on it is offered, where that is after `at`.
+    pub fn not_released(&self, at: Timestamp) -> Option<Date> {
+        let lifecycle = &self.model.lifecycle;
+        lifecycle.released_at.filter(|from| at < *from).and_then(|_| lifecycle.released_on())
     }
 
     /// Whether the model is gone at `at`.

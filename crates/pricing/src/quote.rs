@@ -57,6 +57,9 @@ pub struct Quote<'a> {
 /// It borrows from the price sheet: planning over a whole catalogue meets it often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unpriced<'a> {
+    /// The catalogue says so, and why.
+    #[error("{0}")]
+    Unknown(&'a str),
     #[error("no price line applies")]
     NoLine,
     #[error("the price lines that apply come to nothing")]
@@ -116,6 +119,9 @@ pub(crate) fn walk<'a>(
     at: Timestamp,
     mut visit: impl FnMut(QuoteLine<'a>),
 ) -> Result<Bounds, Unpriced<'a>> {
+    if let Some(why) = &sheet.unknown {
+        return Err(Unpriced::Unknown(why));
+    }
     if let Some(from) = sheet.unknown_from.filter(|from| *from <= at) {
         return Err(Unpriced::Stale(from));
     }

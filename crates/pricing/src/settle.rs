@@ -110,6 +110,9 @@ pub fn settle<'a>(
     {
         return Ok(charge);
     }
+    if let Some(why) = &sheet.unknown {
+        return Err(Unpriced::Unknown(why));
+    }
     let facts = Facts { n: evidence.images, ..*facts };
     let scale = Scale::of(&sheet.factors, &facts, at).ok_or(Unpriced::OutOfRange)?;
     let mut selection = Selection::new(sheet);

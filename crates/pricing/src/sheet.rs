@@ -353,6 +353,8 @@ pub struct PriceSheet {
     pub outputs: Vec<Outputs>,
     /// Operations that are sold together at one price, and what they are apart.
     pub bundles: Vec<Bundle>,
+    /// Why nobody knows a price of it, in words for people; there are no lines then.
+    pub unknown: Option<String>,
     /// From this instant on nothing of it has a known price: the spot feed of a line fell silent.
     pub unknown_from: Option<Timestamp>,
     /// Lines whose feed fell silent, each with the warning.

@@ -42,7 +42,9 @@ pub fn active(at: Timestamp) -> Vec<(Arc<ProviderSheet>, Arc<ModelSheet>)> {
         provider.models.iter().map(move |model| (Arc::clone(provider), Arc::clone(model)))
     });
     all.filter(|(_, model)| {
-        model.lifecycle.switched_off.is_none() && model.lifecycle.retires_on.is_none_or(|day| today < day)
+        let priced = model.sheet.unknown.is_none();
+        let retired = model.lifecycle.retires_on.is_some_and(|day| day <= today);
+        priced && !retired && model.lifecycle.switched_off.is_none()
     })
     .collect()
 }

@@ -3,6 +3,7 @@
 use gallerist_domain::id::STANDARD_TIER;
 use gallerist_domain::{OfferId, Operation, OutputFormat, PictureLimits, QualityClass, Size, Sizes, Ticks};
 use gallerist_pricing::Unpriced;
+use jiff::civil::Date;
 use std::fmt;
 
 /// One offer that the plan leaves out.
@@ -57,6 +58,9 @@ pub enum Reason<'a> {
         successors: &'a [String],
     },
     SwitchedOff(&'a str),
+    NotReleased {
+        from: Date,
+    },
     SizeUnsupported {
         size: Size,
         default: Size,
@@ -126,9 +130,9 @@ pub enum Reason<'a> {
         expected_ms: u64,
     },
     PriceUnknown(Unpriced<'a>),
-    /// No price without a region, deployment or plan; these have one.
+    /// No price without a region, deployment or plan; this one has a price.
     RegionMissing {
-        known: &'a [String],
+        example: &'a str,
     },
     /// The account is of another region, or no price of it speaks of this one.
     RegionUnavailable {
@@ -156,6 +160,7 @@ impl Reason<'_> {
             Reason::ModelForbidden { .. } => "model_forbidden",
             Reason::Retired { .. } => "retired",
             Reason::SwitchedOff(_) => "switched_off",
+            Reason::NotReleased { .. } => "not_released",
             Reason::SizeUnsupported { .. } => "size_unsupported",
             Reason::AspectUnsupported { .. } => "aspect_unsupported",
             Reason::ResolutionUnsupported { .. } => "resolution_unsupported",
@@ -197,7 +202,7 @@ impl Reason<'_> {
             }
             Reason::Retired { successors: [] } => "choose another model".into(),
             Reason::Retired { successors } => format!("use {}", successors.join(" or ")),
-            Reason::SwitchedOff(_) => "choose another model".into(),
+            Reason::SwitchedOff(_) | Reason::NotReleased { .. } => "choose another model".into(),
             Reason::SizeUnsupported { default, .. } => {
                 format!("ask for {default} or \"auto\", or set gallerist.size_match to \"aspect\"")
             }
@@ -254,9 +259,10 @@ impl Reason<'_> {
             Reason::TooSlow { expected_ms } => format!("raise gallerist.max_latency_ms to {expected_ms}"),
             Reason::PriceUnknown(_) => "add the price to the catalogue".into(),
             Reason::RegionUnavailable { known: [], .. } => "leave out gallerist.region".into(),
-            Reason::RegionMissing { known } | Reason::RegionUnavailable { known, .. } => {
+            Reason::RegionUnavailable { known, .. } => {
                 format!("set gallerist.region to {}", known.join(" or "))
             }
+            Reason::RegionMissing { example } => format!("set gallerist.region, for example to {example}"),
             Reason::OverMaxCost { quote_max } => {
                 format!("raise gallerist.max_cost_usd to {}", quote_max.short())
             }
@@ -295,6 +301,7 @@ impl fmt::Display for Reason<'_> {
             Reason::ModelForbidden { .. } => f.write_str("the key may not use this model"),
             Reason::Retired { .. } => f.write_str("the model has been retired"),
             Reason::SwitchedOff(why) => write!(f, "switched off: {why}"),
+            Reason::NotReleased { from } => write!(f, "it is offered from {from} on"),
             Reason::SizeUnsupported { size, .. } => write!(f, "it cannot make {size}"),
             Reason::AspectUnsupported { ratio: (w, h) } => {
                 write!(f, "it cannot make the aspect ratio {w}:{h}")

@@ -344,8 +344,8 @@ impl<'a> Asking<'a> {
             return Err(Reason::TooSlow { expected_ms: latency_ms });
         }
         let sheet = &offer.model.sheet;
-        let call_quote =
-            bounds(sheet, &resolved.facts, context.at).map_err(|why| unpriced(why, offer, &resolved))?;
+        let call_quote = bounds(sheet, &resolved.facts, context.at)
+            .map_err(|why| unpriced(why, offer, &resolved.facts, context.at))?;
         let rest_facts = match resolved.rest {
             0 => None,
             n => Some(Facts { n, ..resolved.facts }),
@@ -400,13 +400,13 @@ fn region<'a>(asked: &'a str, offer: &'a Offer, price_only: bool) -> Result<&'a 
 }
 
 /// A price that is missing may be missing for want of a region.
-fn unpriced<'a>(why: Unpriced<'a>, offer: &'a Offer, resolved: &Resolved<'_>) -> Reason<'a> {
-    let known = &offer.model.regions;
-    let for_want = matches!(why, Unpriced::NoLine | Unpriced::NoChoice(_) | Unpriced::Nothing);
-    match for_want && resolved.facts.region.is_empty() && !known.is_empty() {
-        true => Reason::RegionMissing { known },
-        false => Reason::PriceUnknown(why),
-    }
+fn unpriced<'a>(why: Unpriced<'a>, offer: &'a Offer, facts: &Facts<'_>, at: Timestamp) -> Reason<'a> {
+    let priced = |region: &&String| bounds(&offer.model.sheet, &Facts { region, ..*facts }, at).is_ok();
+    let example = match facts.region.is_empty() {
+        true => offer.model.regions.iter().find(priced),
+        false => None,
+    };
+    example.map_or(Reason::PriceUnknown(why), |example| Reason::RegionMissing { example })
 }
 
 /// What the whole request adds at an offer whose hardware is paid anyway.

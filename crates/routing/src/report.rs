@@ -275,7 +275,7 @@ fn merge(
     });
 }
 
-/// The next instant at which a dated price of these offers begins or ends or one of them retires or becomes another, at most
+/// The next instant at which a dated price of these offers begins or ends or one of them begins, retires or becomes another, at most
 /// [`VALID_FOR`] ahead.
 fn next_change(offers: &[&Offer], at: Timestamp) -> Timestamp {
     let horizon = at.checked_add(VALID_FOR).unwrap_or(at);
@@ -286,8 +286,10 @@ fn next_change(offers: &[&Offer], at: Timestamp) -> Timestamp {
         let day = offer.model.lifecycle.retires_on?;
         Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     });
+    let releases = offers.iter().filter_map(|offer| offer.model.lifecycle.released_at);
     let redirects = offers.iter().filter_map(|offer| Some(offer.model.lifecycle.redirect.as_ref()?.since));
-    instants.chain(retirements).chain(redirects).filter(|instant| *instant > at).fold(horizon, Timestamp::min)
+    let turns = instants.chain(releases).chain(retirements).chain(redirects);
+    turns.filter(|instant| *instant > at).fold(horizon, Timestamp::min)
 }
 
 #[cfg(test)]

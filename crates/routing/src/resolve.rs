@@ -13,7 +13,7 @@ use gallerist_domain::{
 };
 use gallerist_pricing::catalogue::Redirect;
 use gallerist_pricing::quantity::estimated;
-use gallerist_pricing::{Facts, Offer, makes_size};
+use gallerist_pricing::{Facts, Offer, Unpriced, makes_size};
 use jiff::Timestamp;
 
 /// A request as one offer would serve it.
@@ -149,6 +149,13 @@ fn availability<'a>(
     }
     if let Some(why) = &offer.model.lifecycle.switched_off {
         return Err(Reason::SwitchedOff(why));
+    }
+    if let Some(from) = offer.not_released(at) {
+        return Err(Reason::NotReleased { from });
+    }
+    // What has no price at all is left out before anything is worked out for it.
+    if let Some(why) = &offer.model.sheet.unknown {
+        return Err(Reason::PriceUnknown(Unpriced::Unknown(why)));
     }
     let fits = |choice: TierChoice| choice == TierChoice::Auto || offer.id.tier == choice.as_str();
     let by_route = target.route().map_or(TierChoice::Auto, |route| route.tier);

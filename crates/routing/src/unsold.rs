@@ -3,7 +3,6 @@
 //! It refuses to say what could be ordered instead; that is the business of `nearest`.
 
 use crate::names::{ModelName, lacking_version};
-use gallerist_domain::OutputFormat;
 use gallerist_pricing::{Catalogue, ModelSheet, Offer, ProviderSheet};
 use jiff::Timestamp;
 
@@ -21,7 +20,10 @@ pub fn why(name: &str, catalogue: &Catalogue, offers: &[Offer], at: Timestamp) -
         .filter(|provider| at_kind(provider))
         .flat_map(|provider| {
             let models = provider.models.iter().filter(|model| asked.names(model));
-            models.map(|model| (provider.kind.as_str(), &**model, !provider.serves.is_empty()))
+            let sold = |model: &ModelSheet| model.sheet.unknown.is_none() && !model.draws_lines();
+            models.map(move |model| {
+                (provider.kind.as_str(), &**model, !provider.serves.is_empty() && sold(model))
+            })
         })
         .collect();
     let kinds = |wanted: &dyn Fn(&ModelSheet, bool) -> bool| {
@@ -44,7 +46,13 @@ pub fn why(name: &str, catalogue: &Catalogue, offers: &[Offer], at: Timestamp) -
         ));
     }
     let all = kinds(&|_, _| true);
-    Some(match sellers.iter().all(|(_, model, _)| draws_lines(model)) {
+    if let Some(why) = sellers.iter().find_map(|(_, model, _)| model.sheet.unknown.as_deref())
+        && sellers.iter().all(|(_, model, _)| model.sheet.unknown.is_some())
+    {
+        return Some(format!("The model '{name}' is known ({all}), but its price is not: {why}."));
+    }
+    let all = kinds(&|model, _| model.sheet.unknown.is_none());
+    Some(match sellers.iter().all(|(_, model, _)| model.draws_lines()) {
         true => format!(
             "The model '{name}' answers with svg, a drawing of lines: its price is known ({all}), but this gateway \
              delivers pictures in pixels alone (png, jpeg, webp) and cannot order it."
@@ -55,11 +63,6 @@ pub fn why(name: &str, catalogue: &Catalogue, offers: &[Offer], at: Timestamp) -
             )
         }
     })
-}
-
-/// Whether a model answers with drawings of lines and nothing else; the gateway delivers pictures in pixels.
-pub fn draws_lines(model: &ModelSheet) -> bool {
-    model.capabilities.formats.iter().all(|format| *format == OutputFormat::Svg)
 }
 
 #[cfg(test)]
@@ -86,6 +89,14 @@ mod tests {
         assert!(told_of.contains("known by its price alone (") && told_of.contains("qwen"), "{told_of}");
         assert_eq!(told("qwen-image-4711"), None);
         assert_eq!(told("xai/qwen-image-3.0-pro"), None, "not from there");
+    }
+
+    #[test]
+    fn a_model_without_a_known_price_is_told_with_the_reason() {
+        let told = told("wan2.6-t2i").expect("the catalogue knows it");
+        assert!(told.contains("(qwen), but its price is not: the sheet"), "{told}");
+        let of_bfl = self::told("bfl/flux-2-dev").expect("the catalogue knows it");
+        assert!(of_bfl.contains("but its price is not: BFL gives the weights away"), "{of_bfl}");
     }
 
     #[test]

@@ -55,13 +55,16 @@ fn ending(model: &str, lifecycle: &Lifecycle, today: Date) -> Option<String> {
         [] => String::new(),
         successors => format!("; use {}", successors.join(" or ")),
     };
-    match (lifecycle.retires_on, lifecycle.deprecated_on) {
-        (Some(day), _) => {
+    match lifecycle.retires_on {
+        Some(day) => {
             let days = today.until(day).map_or(i32::MAX, |span| span.get_days());
             (days <= RETIRES_WITHIN_DAYS).then(|| format!("{model} retires on {day}{instead}"))
         }
-        (None, Some(day)) if day <= today => Some(format!("{model} is deprecated{instead}")),
-        _ => None,
+        None => {
+            let is_deprecated =
+                lifecycle.deprecated && lifecycle.deprecated_on.is_none_or(|day| day <= today);
+            is_deprecated.then(|| format!("{model} is deprecated{instead}"))
+        }
     }
 }
 

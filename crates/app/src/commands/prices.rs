@@ -191,6 +191,8 @@ impl Wanted<'_> {
     fn takes(&self, offer: &Offer, at: Timestamp) -> bool {
         let sold = offer.serves(Operation::Generate)
             && !offer.is_retired(at)
+            && offer.not_released(at).is_none()
+            && offer.model.sheet.unknown.is_none()
             && offer.model.lifecycle.switched_off.is_none();
         self.names(offer) && (self.all || sold)
     }
@@ -250,8 +252,8 @@ fn list(
     output::line(table.render());
     let more = match every.iter().filter(|offer| wanted.names(offer)).count() - found.len() {
         0 => String::new(),
-        1 => " 1 more is priced only, retired or switched off: --all.".to_owned(),
-        count => format!(" {count} more are priced only, retired or switched off: --all."),
+        1 => " 1 more is priced only, unpriced, retired or switched off: --all.".to_owned(),
+        count => format!(" {count} more are priced only, unpriced, retired or switched off: --all."),
     };
     output::line(format!(
         "\n{}.{more} `gallerist prices show MODEL` has every line, `gallerist quote PROMPT` a request's price.",
@@ -346,10 +348,13 @@ fn model_json(offer: &Offer, quoted: &std::result::Result<OfferQuote, String>, a
         "price_as_of": trust.map(|trust| trust.as_of),
         "recorded_since": quote.and_then(|quote| quote.recorded_since),
         "retired": offer.is_retired(at),
+        "released_on": lifecycle.released_on(),
+        "deprecated": lifecycle.deprecated,
         "deprecated_on": lifecycle.deprecated_on,
         "retires_on": lifecycle.retires_on,
         "successors": lifecycle.successors,
         "switched_off": lifecycle.switched_off,
+        "price_unknown": offer.model.sheet.unknown,
     })
 }
 
@@ -361,14 +366,24 @@ fn state(offer: &Offer, unpriced: Option<&String>, at: Timestamp) -> String {
         true => String::new(),
         false => format!("; use {}", lifecycle.successors.join(" or ")),
     };
-    let why = unpriced.map_or_else(String::new, |why| format!("; no default price: {why}"));
+    let unknown = offer.model.sheet.unknown.is_some();
+    let why = match unpriced {
+        Some(_) if unknown => "; no price known".to_owned(),
+        Some(why) => format!("; no default price: {why}"),
+        None => String::new(),
+    };
     match (&lifecycle.switched_off, lifecycle.retires_on, lifecycle.deprecated_on) {
         (Some(why), _, _) => format!("off: {why}{successors}"),
         (None, Some(day), _) if retired => format!("retired {day}{successors}"),
         (None, Some(day), _) => format!("retires {day}{successors}{why}"),
         (None, None, Some(day)) => format!("deprecated {day}{successors}{why}"),
-        (None, None, None) if offer.serves(Operation::Generate) => format!("active{why}"),
-        (None, None, None) => format!("priced only{why}"),
+        (None, None, None) if lifecycle.deprecated => format!("deprecated{successors}{why}"),
+        (None, None, None) => match offer.not_released(at) {
+            Some(day) => format!("from {day} on"),
+            None if unknown => "no price known".to_owned(),
+            None if offer.serves(Operation::Generate) => format!("active{why}"),
+            None => format!("priced only{why}"),
+        },
     }
 }
 

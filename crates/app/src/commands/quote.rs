@@ -16,7 +16,6 @@ use clap::Args;
 use gallerist_domain::{Grants, ImageRequest, Ticks};
 use gallerist_pricing::{Offer, ProviderSheet, offers, served_offers};
 use gallerist_routing::report::{BundleQuote, ExcludedOffer, LineQuote, OfferQuote, QuoteReport, quotes};
-use gallerist_routing::unsold::draws_lines;
 use gallerist_routing::{HealthBook, Insight, NameBook, PlanContext, PlanError};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -124,15 +123,18 @@ fn sold_elsewhere(
     };
     let mut with_key: Vec<String> = Vec::new();
     let mut priced: Vec<String> = Vec::new();
+    let mut unpriced: Vec<String> = Vec::new();
     let mut in_pixels = false;
     for offer in all.iter().filter(|offer| target.speaks_of(offer)) {
         let sheet = &offer.provider;
-        in_pixels |= !draws_lines(&offer.model);
+        let drawn = offer.model.draws_lines();
+        in_pixels |= !drawn;
         let is_on = config.providers.iter().any(|one| one.kind == sheet.kind);
-        let (list, text) = match (sheet.serves.is_empty(), is_on) {
-            (true, _) => (&mut priced, sheet.kind.clone()),
-            (false, false) => (&mut with_key, format!("{} ({})", sheet.kind, switch(sheet))),
-            (false, true) => (&mut priced, offer.id.to_string()),
+        let (list, text) = match &offer.model.sheet.unknown {
+            Some(why) => (&mut unpriced, format!("{} ({why})", sheet.kind)),
+            None if drawn || sheet.serves.is_empty() => (&mut priced, sheet.kind.clone()),
+            None if is_on => (&mut priced, offer.id.to_string()),
+            None => (&mut with_key, format!("{} ({})", sheet.kind, switch(sheet))),
         };
         if !list.contains(&text) {
             list.push(text);
@@ -144,6 +146,9 @@ fn sold_elsewhere(
     }
     if !priced.is_empty() {
         advice.push(format!("known by price alone: {}", priced.join(", ")));
+    }
+    if !unpriced.is_empty() {
+        advice.push(format!("at a price that is not known: {}", unpriced.join(", ")));
     }
     if !in_pixels {
         advice.push("it answers with svg, and this gateway delivers pictures in pixels alone".to_owned());

@@ -99,6 +99,23 @@ fn wrong_quotes_say_what_to_do() {
 }
 
 #[test]
+fn what_has_no_price_or_is_not_offered_yet_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let unpriced =
+        run(gallerist(home.path()).args(["quote", "a kite", "--model", "ideogram-v4.6", "--all", "-v"]));
+    assert!(unpriced.out.contains("its price is not known: no price is published"), "{}", unpriced.out);
+    let early = ["quote", "x", "--model", "gpt-image-2.6-flare", "--all", "-v", "--at", "2026-01-01"];
+    let early = run(gallerist(home.path()).args(early));
+    assert!(early.out.contains("it is offered from 2026-11-04 on"), "{}", early.out);
+    let since = ["prices", "changes", "--since", "2026-11-01", "--json"];
+    let changes = run(gallerist(home.path()).args(since)).json();
+    let released = |change: &&serde_json::Value| change["code"] == "released";
+    let released = changes["changes"].as_array().unwrap().iter().filter(released);
+    let released: Vec<&str> = released.filter_map(|change| change["model"].as_str()).collect();
+    assert_eq!(released, ["seedream-5.5", "gpt-image-2.6-flare", "gpt-image-2.6-sunburst"]);
+}
+
+#[test]
 fn prices_are_listed_and_shown() {
     let home = tempfile::tempdir().unwrap();
     let list = run(gallerist(home.path()).args(["prices", "list", "--json"])).json();
@@ -112,7 +129,10 @@ fn prices_are_listed_and_shown() {
     assert!(best.code != 0 && best.err.contains("no quality of a route"), "{}", best.err);
     let shown = run(gallerist(home.path()).args(["prices", "show", "flux-2-pro", "--json"])).json();
     assert!(shown["offers"].as_array().unwrap().len() >= 2, "several hosts");
-    assert!(shown["offers"][0]["lines"][0]["source"].is_string());
+    for offer in shown["offers"].as_array().unwrap() {
+        let sourced = offer["lines"][0]["source"].is_string();
+        assert!(sourced != offer["price_unknown"].is_string(), "a source, or why there is no price: {offer}");
+    }
     let table = run(gallerist(home.path()).args(["prices", "show", "gpt-image-2"]));
     assert!(
         table.out.contains("image-out") && table.out.contains("[1]") && table.out.contains("third party, 20"),

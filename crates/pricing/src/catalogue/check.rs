@@ -72,7 +72,10 @@ pub(super) fn served(reader: &mut Reader<'_>, sheet: &ProviderSheet) {
     for operation in &sheet.serves {
         let drawn = |model: &&Arc<ModelSheet>| {
             let able = model.capabilities.of(*operation);
-            able.operations.contains(operation) && able.formats.contains(&OutputFormat::Svg)
+            // One that draws nothing but lines is never ordered.
+            able.operations.contains(operation)
+                && able.formats.contains(&OutputFormat::Svg)
+                && !model.draws_lines()
         };
         for model in sheet.models.iter().filter(drawn) {
             let message = format!(
@@ -222,9 +225,10 @@ pub(super) fn models(reader: &mut Reader<'_>, models: &[(Span<usize>, Arc<ModelS
             }
         }
         let lifecycle = &model.lifecycle;
-        if (lifecycle.retires_on.is_some() || lifecycle.switched_off.is_some())
-            && lifecycle.successors.is_empty()
-        {
+        // Of what nobody could buy nobody needs another.
+        let buyable = model.sheet.unknown.is_none();
+        let ends = lifecycle.retires_on.is_some() || lifecycle.switched_off.is_some();
+        if ends && buyable && lifecycle.successors.is_empty() {
             reader.mistake(span.clone(), format!("model {:?} retires: name its `successors`", model.id));
         }
         if let Some(redirect) = &lifecycle.redirect {
@@ -241,7 +245,15 @@ pub(super) fn models(reader: &mut Reader<'_>, models: &[(Span<usize>, Arc<ModelS
                 reader.mistake(span.clone(), format!("`redirect` of model {:?}: {wrong}", model.id));
             }
         }
-        if model.classes.is_empty() {
+        let released = lifecycle.released_on();
+        if [lifecycle.deprecated_on, lifecycle.retires_on]
+            .into_iter()
+            .flatten()
+            .any(|day| Some(day) < released)
+        {
+            reader.mistake(span.clone(), format!("model {:?} ends before it is released", model.id));
+        }
+        if model.classes.is_empty() && buyable {
             reader.mistake(span.clone(), format!("model {:?}: `classes` needs at least one row", model.id));
         }
     }

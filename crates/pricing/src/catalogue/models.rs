@@ -5,6 +5,9 @@ use super::read::Reader;
 use super::{ClassRow, Lifecycle, ModelSheet, Redirect, TierRow};
 use crate::sheet::{Factor, Factored, OutcomeMatrix, Outcomes, PriceLine, PriceSheet};
 use gallerist_domain::Capabilities;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use toml::Spanned;
@@ -32,15 +35,7 @@ impl Reader<'_> {
             (None, Some(base)) => Some(Arc::clone(&base.capabilities)),
             (None, None) => self.missing(&raw.id, "shape"),
         };
-        let sheet = match (&raw.sheet, &base) {
-            (Some(name), None) => self.reference(&named.sheets, name, "sheets"),
-            (Some(name), Some(base)) => {
-                let added = self.reference(&named.sheets, name, "sheets");
-                added.map(|added| Arc::new(with_surcharge(&base.sheet, &added)))
-            }
-            (None, Some(base)) => Some(Arc::clone(&base.sheet)),
-            (None, None) => self.missing(&raw.id, "sheet"),
-        };
+        let sheet = self.prices(&raw, base.as_deref(), named);
         let default = Spanned::new(raw.id.span(), "default".to_owned());
         let usual = self.reference(&named.outcomes, raw.outcomes.as_ref().unwrap_or(&default), "outcomes");
         let by_operation = raw.outcomes_by_operation.iter().filter_map(|(operation, name)| {
@@ -52,8 +47,14 @@ impl Reader<'_> {
         });
         let by_region = by_region.collect();
         let source = self.source(&raw.source);
+        let released_at = base.as_ref().and_then(|base| base.lifecycle.released_at);
+        let released_on = raw.released_on.as_ref().and_then(|text| self.date(text));
+        let deprecated_on = raw.deprecated_on.as_ref().and_then(|text| self.date(text));
         let lifecycle = Lifecycle {
-            deprecated_on: raw.deprecated_on.as_ref().and_then(|text| self.date(text)),
+            // Nobody resells what its maker does not offer yet.
+            released_at: released_on.and_then(midnight).or(released_at),
+            deprecated: raw.deprecated || deprecated_on.is_some(),
+            deprecated_on,
             retires_on: raw.retires_on.as_ref().and_then(|text| self.date(text)),
             successors: raw.successors,
             switched_off: raw.switched_off,
@@ -87,8 +88,42 @@ impl Reader<'_> {
         }))
     }
 
+    /// The prices of a model, or the reason why they are not known: silence about them is a mistake.
+    fn prices(
+        &mut self,
+        raw: &RawModel,
+        base: Option<&ModelSheet>,
+        named: &Named,
+    ) -> Option<Arc<PriceSheet>> {
+        if let Some(why) = &raw.price_unknown {
+            if raw.sheet.is_some() {
+                self.mistake(why.span(), "a price is in `sheet` or it is unknown: leave one of the two out");
+            }
+            if why.get_ref().trim().is_empty() {
+                self.mistake(why.span(), "`price_unknown` says why: \"the sheet names no price\"");
+            }
+            let unknown = Some(why.get_ref().clone());
+            return Some(Arc::new(PriceSheet { unknown, ..PriceSheet::default() }));
+        }
+        match (&raw.sheet, base) {
+            (Some(name), None) => self.reference(&named.sheets, name, "sheets"),
+            (Some(name), Some(base)) => {
+                let added = self.reference(&named.sheets, name, "sheets");
+                added.map(|added| Arc::new(with_surcharge(&base.sheet, &added)))
+            }
+            (None, Some(base)) => Some(Arc::clone(&base.sheet)),
+            (None, None) => self.missing(&raw.id, "sheet"),
+        }
+    }
+
     fn missing<T>(&mut self, id: &Spanned<String>, key: &str) -> Option<T> {
-        let message = format!("model {:?} needs `{key}`; only a resale can do without", id.get_ref());
+        let way_out = match key {
+            "sheet" => {
+                "only a resale can do without, or a model whose price nobody knows: `price_unknown` says why"
+            }
+            _ => "only a resale can do without",
+        };
+        let message = format!("model {:?} needs `{key}`; {way_out}", id.get_ref());
         self.mistake(id.span(), message);
         None
     }
@@ -152,6 +187,11 @@ fn regions(sheet: &PriceSheet) -> Vec<String> {
         }
     }
     found
+}
+
+/// When a day begins, UTC.
+fn midnight(day: Date) -> Option<Timestamp> {
+    day.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp())
 }
 
 /// The prices of a model with what a reseller adds: factors on them, and fees of its own.

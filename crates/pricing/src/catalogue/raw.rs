@@ -46,7 +46,12 @@ pub struct RawModel {
     pub versions: BTreeMap<String, String>,
     #[serde(default)]
     pub maker: bool,
+    /// The day on which its maker began to offer it.
+    pub released_on: Option<Spanned<String>>,
     pub deprecated_on: Option<Spanned<String>>,
+    /// Deprecated on a day that no source states.
+    #[serde(default)]
+    pub deprecated: bool,
     pub retires_on: Option<Spanned<String>>,
     #[serde(default)]
     pub successors: Vec<String>,
@@ -59,6 +64,8 @@ pub struct RawModel {
     pub shape: Option<Spanned<String>>,
     /// Name of an entry of `[sheets]`: prices. On a resale: what is added to them.
     pub sheet: Option<Spanned<String>>,
+    /// In place of `sheet`: why nobody knows what it costs. On a resale the prices of the base do not count then.
+    pub price_unknown: Option<Spanned<String>>,
     /// Name of an entry of `[outcomes]`; `default` when left out.
     pub outcomes: Option<Spanned<String>>,
     /// Those of single operations, by name.

@@ -201,7 +201,8 @@ fn all_models() -> impl Iterator<Item = (&'static ProviderSheet, &'static ModelS
 #[test]
 fn every_size_and_label_of_every_model_has_a_price_and_a_class() {
     let mut quoted = 0;
-    for (provider, model) in sold_models() {
+    // A row without a price says so; `a_price_that_nobody_knows_is_never_zero` holds it to that.
+    for (provider, model) in sold_models().filter(|(_, model)| model.sheet.unknown.is_none()) {
         let labels = &model.capabilities.qualities;
         let labels = if labels.is_empty() { vec![String::new()] } else { labels.clone() };
         for size in some_sizes(model) {

@@ -103,6 +103,22 @@ fn a_history_is_told_newest_first_with_what_moved() {
     assert_eq!(whole[5].2, Some(714));
 }
 
+/// A host of another's model has it at the earliest when its maker has: since when, nobody knows.
+#[test]
+fn a_release_is_an_event_of_the_maker_alone() {
+    let of = |maker: &str| {
+        let words = format!("id = \"other\"\n{maker}released_on = \"2026-11-04\"\ndeprecated = true\n");
+        let text = FILE.replace("id = \"other\"\n", &words);
+        let catalogue = Catalogue::from_files(vec![("shop.toml".to_owned(), text)]).expect("sound");
+        let found = changes(&catalogue, instant("2026-11-04T00:00:00Z"), instant("2026-11-05T00:00:00Z"));
+        let tell = |change: &Change<'_>| (change.turn.code(), change.at.to_string(), change.model.id.clone());
+        found.iter().map(tell).collect::<Vec<_>>()
+    };
+    assert_eq!(of("maker = true\n"), [("released", "2026-11-04T00:00:00Z".to_owned(), "other".to_owned())]);
+    // Nor is a day told on which it was only read that a model is deprecated.
+    assert_eq!(of(""), []);
+}
+
 #[test]
 fn the_price_of_an_instant_is_the_one_that_held_then() {
     let catalogue = catalogue();

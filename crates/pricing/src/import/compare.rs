@@ -110,8 +110,8 @@ pub fn compare(entries: &[Entry], catalogue: &Catalogue, at: Timestamp) -> Vec<F
     }
     let kinds: BTreeSet<&str> = entries.iter().map(kind).collect();
     for provider in catalogue.providers.iter().filter(|provider| kinds.contains(provider.kind.as_str())) {
-        let missing =
-            provider.models.iter().filter(|model| !seen.contains(&(provider.kind.clone(), model.id.clone())));
+        let priced = provider.models.iter().filter(|model| model.sheet.unknown.is_none());
+        let missing = priced.filter(|model| !seen.contains(&(provider.kind.clone(), model.id.clone())));
         findings.extend(missing.map(|model| Finding::only_here(&provider.kind, model)));
     }
     findings
@@ -122,7 +122,7 @@ fn kind(entry: &Entry) -> &str {
     entry.kind.as_deref().unwrap_or(&entry.provider)
 }
 
-/// The model of ours that an entry speaks of.
+/// The model of ours that an entry speaks of, where we have a price of it to hold against the list's.
 pub fn ours<'c>(entry: &Entry, catalogue: &'c Catalogue) -> Option<&'c ModelSheet> {
     let provider = catalogue.provider(kind(entry))?;
     let named = |model: &ModelSheet| {
@@ -130,7 +130,8 @@ pub fn ours<'c>(entry: &Entry, catalogue: &'c Catalogue) -> Option<&'c ModelShee
             || model.is_named(&entry.model)
             || model.versions.iter().any(|(_, upstream)| *upstream == entry.model)
     };
-    provider.models.iter().find(|model| named(model)).map(|model| &**model)
+    let mut priced = provider.models.iter().filter(|model| model.sheet.unknown.is_none());
+    priced.find(|model| named(model)).map(|model| &**model)
 }
 
 /// The same model at whichever provider: good enough to tell cents from dollars, not to compare.

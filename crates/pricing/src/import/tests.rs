@@ -226,6 +226,25 @@ fn a_difference_is_said_in_per_cent_of_ours() {
     }
 }
 
+/// A row of ours without a price is no price to hold theirs against: the same model elsewhere is, for its units.
+#[test]
+fn a_model_whose_price_we_do_not_know_is_only_there() {
+    let of = |cost: &str| {
+        let entry = format!(
+            r#""replicate/black-forest-labs/flux-2-flex": {{"litellm_provider": "replicate", "mode": "image_generation", "output_cost_per_image": {cost}}}"#
+        );
+        let findings = found(&litellm(&entry));
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        findings[0].standing
+    };
+    assert_eq!(of("0.06"), Standing::OnlyThere);
+    assert_eq!(of("6"), Standing::Held, "cents");
+    let another = r#""replicate/nobody/nothing": {"litellm_provider": "replicate", "mode": "image_generation", "output_cost_per_image": 0.04}"#;
+    let here = compare(&litellm(another), &CATALOGUE, now());
+    assert!(here.iter().any(|finding| finding.standing == Standing::OnlyHere));
+    assert!(here.iter().all(|finding| finding.entry != "replicate/flux-2-flex"));
+}
+
 /// The list is read where it lies; it is no part of the project.
 fn whole_list() -> Option<String> {
     let path = std::env::var("GALLERIST_LITELLM_LIST")

@@ -100,6 +100,9 @@ pub enum Agreement {
     /// The expected figure to the last digit; the catalogue's bounds hold ours between them, no further from
     /// them than [`BOUNDED_PER_CENT`].
     Bounded,
+    /// The expected figure, which was measured once, to the last digit; the catalogue's bounds hold ours between them,
+    /// no further from them than [`ESTIMATED_PER_CENT`].
+    Measured,
     /// Two prices are known, and it is certain that the smaller one holds, which the catalogue cannot tell of every
     /// size: each of its figures is one of the two.
     EitherOf,
@@ -186,6 +189,7 @@ impl Amount {
                 (self.expected, self.most) == (other.expected, other.most) && other.least <= self.least
             }
             Agreement::Bounded => self.expected == other.expected && holds && near(BOUNDED_PER_CENT),
+            Agreement::Measured => self.expected == other.expected && holds && near(ESTIMATED_PER_CENT),
             Agreement::EitherOf => {
                 let known = |one: i128| one == self.least || one == self.most;
                 ordered && other.least == self.least && known(other.expected) && known(other.most)
@@ -236,6 +240,9 @@ fn an_estimate_that_is_a_tenth_off_does_not_agree() {
     assert!(known.agrees(Amount { least: 380, expected: 400, most: 420 }, Agreement::Bounded));
     assert!(!known.agrees(Amount { least: 200, expected: 400, most: 420 }, Agreement::Bounded));
     assert!(!known.agrees(Amount { least: 380, expected: 400, most: 500 }, Agreement::Bounded));
+    assert!(known.agrees(Amount { least: 380, expected: 400, most: 500 }, Agreement::Measured));
+    assert!(!known.agrees(Amount { least: 380, expected: 401, most: 500 }, Agreement::Measured));
+    assert!(!known.agrees(Amount { least: 380, expected: 400, most: 600 }, Agreement::Measured));
     assert!(known.agrees(Amount { least: 0, expected: 400, most: 410 }, Agreement::OpenBelow));
     assert!(!known.agrees(Amount { least: 0, expected: 400, most: 411 }, Agreement::OpenBelow));
 }

@@ -104,6 +104,7 @@ pub fn fal_usd(question: &Question) -> Option<Bill> {
             return Some(between(of("0.040"), of("0.08"), of("0.08")));
         }
         "recraft-v3" => "0.04",
+        "recraft-v3-vector" => "0.08",
         "ideogram-v2" => "0.08",
         "ideogram-v2-turbo" => "0.05",
         _ => return None,

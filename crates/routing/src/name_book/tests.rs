@@ -144,7 +144,8 @@ fn a_route_orders_by_its_objective_unless_the_request_names_one() {
 
 #[test]
 fn the_tiers_of_request_and_route_must_both_fit() {
-    let mut batch = OFFERS.iter().find(|offer| offer.id.model == "gpt-image-2").expect("known").clone();
+    let mut batch =
+        OFFERS.iter().find(|offer| offer.id.to_string() == "openai/gpt-image-2").expect("known").clone();
     batch.id.tier = "batch".to_owned();
     let offers = [OFFERS.to_vec(), vec![batch]].concat();
     let health = HealthBook::new(offers.len());
@@ -163,7 +164,7 @@ fn the_tiers_of_request_and_route_must_both_fit() {
 
 #[test]
 fn what_admits_another_tier_is_its_word_or_its_name() {
-    let usual = OFFERS.iter().find(|offer| offer.id.model == "gpt-image-2").expect("known");
+    let usual = OFFERS.iter().find(|offer| offer.id.to_string() == "openai/gpt-image-2").expect("known");
     let at_tier = |tier: &str| {
         let mut offer = usual.clone();
         offer.id.tier = tier.to_owned();

@@ -40,7 +40,8 @@ fn a_tier_in_the_name_counts() {
     assert_eq!(hosts("bfl/flux-2-pro#standard"), ["bfl/flux-2-pro"]);
     // Nothing is sold at that tier, so the name must not silently buy another.
     assert!(understood("openai/gpt-image-2#batch", &OFFERS).is_err());
-    let mut batch = OFFERS.iter().find(|offer| offer.id.model == "gpt-image-2").expect("known").clone();
+    let mut batch =
+        OFFERS.iter().find(|offer| offer.id.to_string() == "openai/gpt-image-2").expect("known").clone();
     batch.id.tier = "batch".to_owned();
     let offers = [OFFERS.to_vec(), vec![batch]].concat();
     let target = understood("openai/gpt-image-2#batch", &offers).expect("it is sold now");

@@ -95,8 +95,10 @@ pub(super) fn unknown(
     let partly = partly(asked, offers, at);
     let mut near = partly.as_ref().map_or_else(Vec::new, |partly| instead(like, asked, partly));
     let mut known: Vec<String> = book.routes().iter().map(|route| route.name.clone()).collect();
-    // What is gone, or soon will be, is no good advice.
-    for offer in offers.iter().filter(|offer| offer.model.lifecycle.retires_on.is_none()) {
+    // What is gone, or soon will be, is no good advice, nor what has no price.
+    let good =
+        |offer: &&Offer| offer.model.lifecycle.retires_on.is_none() && offer.model.sheet.unknown.is_none();
+    for offer in offers.iter().filter(good) {
         known.push(offer.model.id.clone());
         if like.contains('/') {
             known.push(offer.id.to_string());

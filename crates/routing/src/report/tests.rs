@@ -36,6 +36,8 @@ fn a_quote_is_good_for_an_hour_unless_something_dated_changes() {
         ("bfl/flux-3-image", "2026-10-01T14:30:00Z", "2026-10-01T15:00:00Z"),
         ("bfl/flux-3-image", "2026-10-08T14:59:00Z", "2026-10-08T15:00:00Z"),
         ("bfl/flux-3-image", "2026-10-08T15:00:00Z", "2026-10-08T16:00:00Z"),
+        // The model is offered from midnight on.
+        ("openai/gpt-image-2.6-flare", "2026-11-03T23:20:00Z", "2026-11-04T00:00:00Z"),
         // The model retires at midnight.
         ("openai/gpt-image-1.5", "2026-11-30T23:20:00Z", "2026-12-01T00:00:00Z"),
         ("openai/gpt-image-1.5", "2026-11-30T22:20:00Z", "2026-11-30T23:20:00Z"),

@@ -19,6 +19,8 @@ const TABLE: &[Row] = &[
     (|r| r.providers_only = vec!["fal".into()], "bfl/flux-2-pro", "provider_excluded", "gallerist.providers"),
     (|_| {}, "openai/gpt-image-1", "retired", "gpt-image-2.6-sunburst or gpt-image-2.5-sunburst"),
     (|_| {}, "google/gemini-3.1-flash-image", "switched_off", "another model"),
+    // Whatever else it lacks, its price is what is told.
+    (|r| r.size = exact(1000, 1000), "bfl/flux-2-dev", "price_unknown", "add the price"),
     (|r| r.size = exact(1000, 1000), "bfl/flux-2-pro", "size_unsupported", "1024x1024"),
     (|r| r.size = aspect((23, 1), None), "openai/gpt-image-1-mini", "aspect_unsupported", "another aspect"),
     (
@@ -209,6 +211,30 @@ fn the_day_of_retirement_is_the_first_without_it() {
 }
 
 #[test]
+fn a_model_is_offered_from_the_day_of_its_release_on() {
+    let request = ask("openai/gpt-image-2.6-flare");
+    let at = |at: &str| crate::plan(&request, context(instant(at))).expect("a known name");
+    assert_eq!(at("2026-11-04T00:00:00Z").offers.len(), 1);
+    for early in ["2026-01-01T00:00:00Z", "2026-11-03T23:59:59Z"] {
+        let plan = at(early);
+        assert!(plan.offers.is_empty(), "{early}");
+        let reason = plan.excluded().next().expect("it is out").reason;
+        assert_eq!(
+            (reason.code(), reason.to_string()),
+            ("not_released", "it is offered from 2026-11-04 on".into())
+        );
+    }
+}
+
+#[test]
+fn a_price_that_nobody_knows_is_told_with_its_reason() {
+    let request = ask("bfl/flux-2-dev");
+    let reason = reason(&request, "bfl/flux-2-dev").expect("nobody knows what it costs");
+    let told = "its price is not known: BFL gives the weights away and sells no calls of it";
+    assert_eq!((reason.code(), reason.to_string()), ("price_unknown", told.into()));
+}
+
+#[test]
 fn on_a_route_quality_is_a_least_class_and_on_a_model_the_vendors_word() {
     let table = [
         (None, None, QualityClass::Standard),
@@ -295,13 +321,18 @@ fn a_region_prices_what_has_one_and_leaves_out_accounts_of_others() {
             ..ask(model)
         })
     };
-    let (prices, why) = at("gpu-cloud/sdxl#serverless", None);
-    assert!(prices.is_empty() && why[0].0 == "price_unknown", "{why:?}");
-    let known = why[0].1.strip_prefix("set gallerist.region to ").expect("it names the regions");
-    let priced =
-        known.split(" or ").filter(|region| at("gpu-cloud/sdxl#serverless", Some(region)).0.len() == 1);
-    assert!(priced.count() > 1, "{known}");
-    let (prices, why) = at("gpu-cloud/sdxl#serverless", Some("moon"));
+    // Whoever lacks a price for want of a region says which would have one, and it has.
+    let mut missing = 0;
+    for offer in &offers {
+        let name = offer.id.to_string();
+        let (prices, why) = at(&name, None);
+        let Some((code, change)) = why.first().filter(|_| prices.is_empty()) else { continue };
+        let Some(region) = change.strip_prefix("set gallerist.region, for example to ") else { continue };
+        assert_eq!((*code, at(&name, Some(region)).0.len()), ("price_unknown", 1), "{name} at {region}");
+        missing += 1;
+    }
+    assert!(missing > 0, "no offer needs a region any more");
+    let (prices, why) = at("gpu-cloud/sdxl#spot", Some("moon"));
     assert!(prices.is_empty() && why[0].0 == "region_unavailable", "{why:?}");
     // The account's region counts, asked for or not; another one is not this account's.
     assert_eq!(at("azure/gpt-image-2", None).0, at("azure/gpt-image-2", Some("datazone")).0);

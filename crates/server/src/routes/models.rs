@@ -154,6 +154,8 @@ fn created(offer: &Offer) -> i64 {
 /// Whether a name and a prompt are enough to have a picture from it today.
 fn is_on(offer: &Offer, now: Timestamp) -> bool {
     offer.model.lifecycle.switched_off.is_none()
+        && offer.model.sheet.unknown.is_none()
+        && offer.not_released(now).is_none()
         && !offer.is_retired(now)
         && offer.model.capabilities.options_required.is_empty()
 }
@@ -191,5 +193,6 @@ mod tests {
         for name in ["flux-1.1-pro-ultra-finetuned", "flux-1-dev-lora"] {
             assert!(!ids.contains(&name), "{name} cannot be ordered by its name");
         }
+        assert!(!ids.contains(&"bfl/flux-2-dev"), "nobody knows what it costs");
     }
 }

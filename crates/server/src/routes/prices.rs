@@ -69,10 +69,17 @@ struct Model<'a> {
     upstream: &'a str,
     aliases: &'a [String],
     as_of: Date,
+    /// Nobody offers it before this day.
+    released_on: Option<Date>,
+    /// Also where the day is not known.
+    deprecated: bool,
     deprecated_on: Option<Date>,
     retires_on: Option<Date>,
     successors: &'a [String],
     switched_off: Option<&'a str>,
+    /// Why there are no lines, and why a quote is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price_unknown: Option<&'a str>,
     lines: Vec<Line<'a>>,
     /// What multiplies the lines: discounts of a tier, a reseller's fee. `price_usd` is without them.
     factors: Vec<FactorRow<'a>>,
@@ -286,10 +293,13 @@ fn entry<'a>(provider: &'a ProviderSheet, model: &'a ModelSheet, at: Option<Time
         upstream: &model.upstream,
         aliases: &model.aliases,
         as_of: provider.as_of,
+        released_on: model.lifecycle.released_on(),
+        deprecated: model.lifecycle.deprecated,
         deprecated_on: model.lifecycle.deprecated_on,
         retires_on: model.lifecycle.retires_on,
         successors: &model.lifecycle.successors,
         switched_off: model.lifecycle.switched_off.as_deref(),
+        price_unknown: sheet.unknown.as_deref(),
         lines: sheet.lines.iter().filter(|line| holds(line.period)).map(|line| row(line, at)).collect(),
         factors: sheet.factors.iter().filter(|factor| holds(factor.period)).map(FactorRow::from).collect(),
         marginal: sheet

@@ -117,6 +117,7 @@ fn wishes() -> Vec<Row> {
         wish(400, "invalid_value", "size", "size", json!("4294967295x4294967295")),
         wish(400, "invalid_value", "quality", "quality", json!("best")),
         wish(422, "no_offer", "", "gallerist", json!({"providers": {"only": ["nobody"]}})),
+        wish(422, "price_unknown", "", "model", json!("bfl/flux-2-dev")),
         wish(
             422,
             "cost_limit_exceeded",

@@ -152,7 +152,7 @@ pub fn retirements(config: &Config, place: &Place, now: Timestamp) -> Vec<Retire
     let offers = served_offers(&config.catalogue, &everything(&config.catalogue, &config.providers));
     let ends = |offer: &&Offer| {
         let life = &offer.model.lifecycle;
-        let soon = life.retires_on.is_some_and(|day| day <= until) || life.deprecated_on.is_some();
+        let soon = life.retires_on.is_some_and(|day| day <= until) || life.deprecated;
         soon && !offer.is_retired(now)
     };
     let ending: Vec<&Offer> = offers.iter().filter(ends).collect();

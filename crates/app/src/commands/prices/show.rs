@@ -10,6 +10,7 @@ use gallerist_pricing::quote::display_quantity;
 use gallerist_pricing::sheet::{Each, Estimate, Factor, MarginalRate, Period, PriceLine, PriceSheet, Source};
 use gallerist_routing::report::BundleQuote;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde_json::{Value, json};
 
 /// Widest that the tables get where there is no terminal to ask.
@@ -27,6 +28,8 @@ fn told(found: &[Offer], at: Timestamp, width: usize) -> String {
         let model = &offer.model;
         let mut part = format!("{} ({}), read {}\n", offer.id, offer.provider.title, offer.provider.as_of);
         part.push_str(&format!("  upstream {}{}", model.upstream, listed("; also named ", &model.aliases)));
+        let life = life(offer).map(|told| wrap(&told, width.saturating_sub(2))).unwrap_or_default();
+        part.extend(life.into_iter().map(|row| format!("\n  {row}")));
         let body = body(offer, at, width);
         match bodies.iter().find(|(known, _)| *known == body) {
             Some((_, same)) => part.push_str(&format!("\n  the same lines as {}", same.id)),
@@ -41,10 +44,36 @@ fn told(found: &[Offer], at: Timestamp, width: usize) -> String {
     parts.join("\n\n")
 }
 
-/// The lines of an offer, its factors and its sources.
+/// Where the model stands in its life, as far as a source states it.
+fn life(offer: &Offer) -> Option<String> {
+    let life = &offer.model.lifecycle;
+    let on = |word: &str, day: Date| format!("{word} {day}");
+    let deprecated = match life.deprecated_on {
+        Some(day) => Some(on("deprecated", day)),
+        None => life.deprecated.then(|| "deprecated".to_owned()),
+    };
+    let told: Vec<String> = [
+        life.released_on().map(|day| on("released", day)),
+        deprecated,
+        life.retires_on.map(|day| on("retires", day)),
+        life.switched_off.as_ref().map(|why| format!("off: {why}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!told.is_empty()).then(|| told.join("; ") + &listed("; use ", &life.successors))
+}
+
+/// The lines of an offer, its factors and its sources; or why there are none, and who knows the model at all.
 fn body(offer: &Offer, at: Timestamp, width: usize) -> String {
     let sheet = &offer.model.sheet;
     let mut sources: Vec<String> = Vec::new();
+    if let Some(why) = &sheet.unknown {
+        let told = format!("no price is known: {why} {}", marks(&mut sources, &[&offer.model.source]));
+        let mut rows = wrap(&told, width.saturating_sub(2));
+        rows.extend(wrap(&format!("[1] {}", sources[0]), width.saturating_sub(2)));
+        return rows.iter().map(|row| format!("  {row}")).collect::<Vec<_>>().join("\n");
+    }
     let mut table = Table::new().text("line").figure("price").flexible("per").flexible("when").text("source");
     for line in &sheet.lines {
         let marks = marks(&mut sources, &of_line(line));
@@ -222,8 +251,13 @@ pub fn as_json(found: &[Offer], at: Timestamp) -> Value {
                 "upstream": offer.model.upstream,
                 "aliases": offer.model.aliases,
                 "as_of": offer.provider.as_of,
+                "released_on": offer.model.lifecycle.released_on(),
+                "deprecated": offer.model.lifecycle.deprecated,
+                "deprecated_on": offer.model.lifecycle.deprecated_on,
                 "retires_on": offer.model.lifecycle.retires_on,
                 "successors": offer.model.lifecycle.successors,
+                "source": source_json(&offer.model.source),
+                "price_unknown": offer.model.sheet.unknown,
                 "lines": lines,
                 "factors": offer.model.sheet.factors.iter().map(factor_json).collect::<Vec<_>>(),
                 "marginal": offer.model.sheet.marginal.iter().map(marginal_json).collect::<Vec<_>>(),
@@ -309,11 +343,32 @@ mod tests {
         assert_eq!(compared["saving_max_percent"], "25.11");
     }
 
+    /// Nobody knows what it costs, but it is known, and why it has no price.
+    #[test]
+    fn a_model_without_a_price_is_shown_with_the_reason_and_its_life() {
+        let catalogue = Origin::default().whole().unwrap();
+        let all = offers(&catalogue, &everything(&catalogue, &[]));
+        let of =
+            |id: &str| all.iter().filter(|offer| offer.id.to_string() == id).cloned().collect::<Vec<_>>();
+        let text = told(&of("azure/mai-image-2"), day(), 100);
+        assert!(text.contains("no price is known: the sheet names no price [1]"), "{text}");
+        assert!(text.contains("[1] official, 2026-07-07: MicrosoftDocs/azure-ai-docs"), "{text}");
+        assert!(text.contains("retires 2026-08-15; use mai-image-2.5, mai-image-2.5-flash"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        let json = as_json(&of("azure/mai-image-2"), day());
+        assert_eq!(json[0]["price_unknown"], "the sheet names no price");
+        assert_eq!(json[0]["lines"], json!([]));
+        let text = told(&of("openai/gpt-image-2.6-flare"), day(), 100);
+        assert!(text.contains("released 2026-11-04"), "{text}");
+        let text = told(&of("seedream/seedream-3"), day(), 100);
+        assert!(text.contains("; deprecated; use seedream-4.5"), "{text}");
+    }
+
     #[test]
     fn every_model_fits_a_hundred_columns_with_each_source_once() {
         let catalogue = Origin::default().whole().unwrap();
         let all = offers(&catalogue, &everything(&catalogue, &[]));
-        for name in ["gpt-image-2", "flux-2-pro", "sdxl", "gpt-image-1"] {
+        for name in ["gpt-image-2", "flux-2-pro", "sdxl", "gpt-image-1", "imagen-4"] {
             let found: Vec<Offer> = all.iter().filter(|offer| offer.model.is_named(name)).cloned().collect();
             let text = told(&found, day(), 100);
             for line in text.lines().filter(|line| !line.starts_with("  upstream")) {

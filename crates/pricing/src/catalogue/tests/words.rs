@@ -1,9 +1,10 @@
 //! The words of shapes and sheets: what they do, and what is wrong about them.
 
 use super::{SOUND, plant, read};
-use crate::quote::{Bounds, bounds};
+use crate::quote::{Bounds, Unpriced, bounds};
+use crate::settle::{Evidence, settle};
 use crate::testing::instant;
-use crate::{Facts, ModelSheet};
+use crate::{Catalogue, ConfiguredProvider, Facts, ModelSheet, offers};
 use gallerist_domain::{Billed, ChargeEvent, ImageCall, Operation, OptionWord, Size};
 use std::sync::Arc;
 
@@ -190,7 +191,70 @@ fn a_drawing_has_a_price_and_cannot_be_ordered() {
     let text = SOUND.replace("\"png\"", "\"svg\"");
     assert_eq!(price(&model(&text), |_| {})[1], "0.04");
     let served = text.replace("concurrency_max = 4", "concurrency_max = 4\nserves = [\"generate\"]");
-    assert!(mistake(&served).contains("answers with svg, which no adapter can order"));
+    let shop = [ConfiguredProvider::new("shop", "shop")];
+    let offered = offers(&read(&served).expect("it may stand beside what can be ordered"), &shop);
+    assert!(!offered[0].serves(Operation::Generate), "nobody can order it");
+    let either = served.replace("formats = [\"svg\"]", "formats = [\"svg\", \"png\"]");
+    assert!(mistake(&either).contains("answers with svg, which no adapter can order"));
+}
+
+#[test]
+fn a_price_that_nobody_knows_is_said_with_its_reason_and_never_forgotten() {
+    let unknown = |why: &str| SOUND.replace("sheet = \"flat\"\n", &format!("price_unknown = \"{why}\"\n"));
+    let model = model(&unknown("the sheet names no price"));
+    let call = ImageCall::example("easel", Size::new(1024, 1024));
+    let (facts, at) = (Facts::of(&call), instant("2026-11-22T12:00:00Z"));
+    let refused = Some(Unpriced::Unknown("the sheet names no price"));
+    assert_eq!(bounds(&model.sheet, &facts, at).err(), refused);
+    let evidence = Evidence { images: 1, usage: &[], reported: None };
+    assert_eq!(
+        settle(&model.sheet, &[], &facts, evidence, at).err(),
+        refused,
+        "nor is it settled as nothing"
+    );
+    // What nobody can buy needs neither a class nor a successor.
+    let bare = unknown("gone").replace("classes = [{ class = \"standard\", source = \"page\" }]\n", "");
+    let gone = bare.replace("latency_ms", "retires_on = \"2026-07-31\"\nlatency_ms");
+    assert!(read(&gone).is_ok());
+
+    let forgotten = mistake(&SOUND.replace("sheet = \"flat\"\n", ""));
+    assert!(
+        forgotten.contains("needs `sheet`") && forgotten.contains("`price_unknown` says why"),
+        "{forgotten}"
+    );
+    assert!(mistake(&unknown(" ")).contains("says why"));
+    let both = SOUND.replace("sheet = \"flat\"\n", "sheet = \"flat\"\nprice_unknown = \"hm\"\n");
+    assert!(mistake(&both).contains("leave one of the two out"), "{}", mistake(&both));
+}
+
+#[test]
+fn a_resale_may_have_the_limits_of_its_base_without_a_price_of_its_own() {
+    let reseller = SOUND.replace("kind = \"shop\"", "kind = \"stall\"").replace(
+        "shape = \"plain\"\nsheet = \"flat\"\n",
+        "resale_of = \"shop/easel\"\nprice_unknown = \"it is haggled over\"\n",
+    );
+    let released = SOUND.replace("latency_ms", "released_on = \"2026-11-04\"\nlatency_ms");
+    let files = vec![("shop.toml".to_owned(), released), ("stall.toml".to_owned(), reseller)];
+    let catalogue = Catalogue::from_files(files).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let stall = &catalogue.provider("stall").expect("it was read").models[0];
+    assert!(stall.sheet.lines.is_empty() && stall.sheet.unknown.as_deref() == Some("it is haggled over"));
+    assert_eq!(stall.capabilities.prompt_characters_max, 1000);
+    // Nobody resells what its maker does not offer yet.
+    let offer = &offers(&catalogue, &[ConfiguredProvider::new("stall", "stall")])[0];
+    let day = |at: &str| offer.not_released(instant(at)).map(|day| day.to_string());
+    assert_eq!(day("2026-11-03T23:59:59Z").as_deref(), Some("2026-11-04"));
+    assert_eq!(day("2026-11-04T00:00:00Z"), None);
+}
+
+#[test]
+fn a_model_may_be_deprecated_on_a_day_that_nobody_knows() {
+    let of = |words: &str| SOUND.replace("latency_ms", &format!("{words}\nlatency_ms"));
+    let life = |words: &str| model(&of(words)).lifecycle.clone();
+    assert_eq!((life("").deprecated, life("").deprecated_on), (false, None));
+    assert_eq!((life("deprecated = true").deprecated, life("deprecated = true").deprecated_on), (true, None));
+    assert!(life("deprecated_on = \"2026-10-06\"").deprecated);
+    let backwards = "released_on = \"2026-10-07\"\ndeprecated_on = \"2026-10-06\"";
+    assert_eq!(mistake(&of(backwards)), "model \"easel\" ends before it is released");
 }
 
 #[test]
