@@ -2,7 +2,7 @@
 
 use crate::market::Market;
 use crate::shared::Shared;
-use gallerist_domain::{Grants, ImageRequest, OfferId, Ticks};
+use gallerist_domain::{Grants, ImageRequest, Ticks};
 use gallerist_pricing::Offer;
 use gallerist_routing::insight::NOTHING;
 use gallerist_routing::plan::plan_named;
@@ -14,7 +14,10 @@ use jiff::Timestamp;
 /// What one would have bought, and what it would have cost.
 pub(crate) struct Baseline {
     pub list: ListPrice,
-    offer: OfferId,
+    /// The kind, the model and the tier, whatever an account is called.
+    kind: String,
+    model: String,
+    tier: String,
     quality: String,
 }
 
@@ -22,7 +25,9 @@ impl Baseline {
     /// The list price beside what was bought. Where the baseline itself made the pictures, in one go, they cost there
     /// what they cost: a saving would be nothing but the error of the estimate.
     pub(crate) fn beside(&self, served: &PlannedOffer<'_>, spent: Ticks, at_once: bool) -> ListPrice {
-        let is_it = at_once && served.offer.id == self.offer && served.resolved.facts.quality == self.quality;
+        let Offer { id, provider, model, .. } = served.offer;
+        let same = provider.kind == self.kind && model.id == self.model && id.tier == self.tier;
+        let is_it = at_once && same && served.resolved.facts.quality == self.quality;
         match is_it {
             true => ListPrice { amount: spent, doubtful: self.list.doubtful.min(spent), ..self.list },
             false => self.list,
@@ -84,6 +89,7 @@ fn price_at(
         providers_exclude: Vec::new(),
         max_cost: None,
         max_latency_ms: None,
+        region: None,
         ..request.clone()
     };
     let (id, route) = (offer.id.to_string(), named.target.route().map(Route::unrestricted));
@@ -95,7 +101,9 @@ fn price_at(
     let planned = plan.offers.first()?;
     Some(Baseline {
         list: list_price::of(planned, at)?,
-        offer: planned.offer.id.clone(),
+        kind: planned.offer.provider.kind.clone(),
+        model: planned.offer.model.id.clone(),
+        tier: planned.offer.id.tier.clone(),
         quality: planned.resolved.facts.quality.to_owned(),
     })
 }

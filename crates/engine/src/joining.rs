@@ -204,6 +204,7 @@ mod tests {
             code: "size",
             reason: "r".repeat(300),
             change: "c".repeat(300),
+            distance: None,
         };
         let mut refusal = Refusal::new(RefusalKind::UpstreamFailed, "nobody knows");
         refusal.disputed = Ticks::new(1);

@@ -174,7 +174,10 @@ impl Engine {
         let offers = offers(&catalogue, &everything(&catalogue, &configured));
         let mut health = HealthBook::new(offers.len());
         for (known, own) in market.offers.iter().zip(&self.shared.health().offers) {
-            if let Some(place) = offers.iter().position(|offer| offer.id == known.id) {
+            if let Some(place) = offers
+                .iter()
+                .position(|offer| offer.id == known.id && offer.provider.kind == known.provider.kind)
+            {
                 health.offers[place] = *own;
             }
         }

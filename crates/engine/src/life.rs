@@ -7,7 +7,6 @@
 use crate::answer::{DeliveredImage, StreamEvent};
 use crate::asked;
 use crate::attempt::{Called, PlannedCall, Surroundings, reservations, split};
-use crate::baseline;
 use crate::books::Charged;
 use crate::events::EventSink;
 use crate::joining::Ending;
@@ -181,9 +180,7 @@ impl Life {
             }
             Err(Stopped::Existing { request, same_body }) => return Lived::Existing { request, same_body },
         };
-        let spent = self.charged + self.disputed;
-        let list = baseline::of(&shared, &market, &request, &plan.named, context.at);
-        let Some(served) = served else {
+        let Some(served) = served.map(|index| &plan.offers[index]) else {
             let failed = outcome::Failed {
                 request: self.id,
                 attempts: &self.failed,
@@ -193,10 +190,8 @@ impl Life {
             let refusal = outcome::failure(&failed, &plan);
             return self.refused(refusal, events).await;
         };
-        let served = &plan.offers[served];
-        let at_once = self.failed.is_empty() && self.disputed.is_zero();
-        let list = list.map(|baseline| baseline.beside(served, spent, at_once));
-        let answer = self.answer(&plan.named, served, list, spent);
+        let list = self.list_price(&request, &plan.named, served);
+        let answer = self.answer(&plan.named, served, list, self.charged + self.disputed);
         let answer = self.keep_if_wanted(answer).await;
         let mut end = Some(self.request_end(&answer, list));
         if self.incoming.idempotency_key.is_some() {

@@ -75,10 +75,10 @@ impl Offer {
     }
 }
 
-/// Every kind of the catalogue under its own name, as if it were configured, with the region of its account where it
-/// is; and what is configured under another name.
+/// Every kind of the catalogue under its own name, as if it were configured; what is configured stands in the place of
+/// the kind whose name it has, or behind them.
 pub fn everything(catalogue: &Catalogue, configured: &[ConfiguredProvider]) -> Vec<ConfiguredProvider> {
-    let own = |kind: &str| configured.iter().find(|one| one.name == kind && one.kind == kind).cloned();
+    let own = |kind: &str| configured.iter().find(|one| one.name == kind).cloned();
     let kinds = catalogue.providers.iter().map(|sheet| sheet.kind.as_str());
     let kinds = kinds.map(|kind| own(kind).unwrap_or_else(|| ConfiguredProvider::new(kind, kind)));
     kinds.chain(configured.iter().filter(|one| catalogue.provider(&one.name).is_none()).cloned()).collect()

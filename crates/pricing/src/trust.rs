@@ -34,6 +34,15 @@ pub struct Weakest<'a> {
 }
 
 impl<'a> Weakest<'a> {
+    /// Of the line's price and rate alone.
+    pub fn of_line(line: &'a PriceLine) -> Weakest<'a> {
+        let mut weakest = Weakest { part: Part::Price, source: &line.source, oldest: line.source.date };
+        if let Some(rate) = &line.rate {
+            weakest.consider(Part::Rate, rate);
+        }
+        weakest
+    }
+
     /// Of the line's price and rate, and of the factors that apply to it.
     pub fn of_price(
         sheet: &'a PriceSheet,
@@ -41,10 +50,7 @@ impl<'a> Weakest<'a> {
         facts: &Facts<'_>,
         at: Timestamp,
     ) -> Weakest<'a> {
-        let mut weakest = Weakest { part: Part::Price, source: &line.source, oldest: line.source.date };
-        if let Some(rate) = &line.rate {
-            weakest.consider(Part::Rate, rate);
-        }
+        let mut weakest = Weakest::of_line(line);
         let applied = sheet
             .factors
             .iter()

@@ -244,13 +244,10 @@ impl Reason<'_> {
             Reason::PromptTooLong { characters_max } => {
                 format!("shorten the prompt to {characters_max} characters")
             }
-            Reason::OptionUnknown { known, .. } => match known.is_empty() {
-                true => "leave out gallerist.provider_options for this provider".into(),
-                false => format!("use only {}", known.join(", ")),
-            },
-            Reason::OptionMissing { kind, option } => {
-                format!("set gallerist.provider_options.{kind}.{option}")
-            }
+            Reason::OptionUnknown { .. }
+            | Reason::OptionMissing { .. }
+            | Reason::RegionMissing { .. }
+            | Reason::RegionUnavailable { .. } => self.change_of_account(),
             Reason::TierUnavailable { offer } => match offer.tier.as_str() {
                 STANDARD_TIER => "set gallerist.tier to \"auto\"".into(),
                 tier @ ("batch" | "priority") => format!("set gallerist.tier to \"{tier}\""),
@@ -258,16 +255,29 @@ impl Reason<'_> {
             },
             Reason::TooSlow { expected_ms } => format!("raise gallerist.max_latency_ms to {expected_ms}"),
             Reason::PriceUnknown(_) => "add the price to the catalogue".into(),
-            Reason::RegionUnavailable { known: [], .. } => "leave out gallerist.region".into(),
-            Reason::RegionUnavailable { known, .. } => {
-                format!("set gallerist.region to {}", known.join(" or "))
-            }
-            Reason::RegionMissing { example } => format!("set gallerist.region, for example to {example}"),
             Reason::OverMaxCost { quote_max } => {
                 format!("raise gallerist.max_cost_usd to {}", quote_max.short())
             }
             Reason::BreakerOpen { for_ms } => format!("wait {for_ms} ms"),
             Reason::SentOn { to } => format!("use {to}"),
+        }
+    }
+
+    /// Of what one vendor knows alone: its options, and the regions of its accounts.
+    fn change_of_account(&self) -> String {
+        match self {
+            Reason::OptionUnknown { known: [], .. } => {
+                "leave out gallerist.provider_options for this provider".into()
+            }
+            Reason::OptionUnknown { known, .. } => format!("use only {}", known.join(", ")),
+            Reason::OptionMissing { kind, option } => {
+                format!("set gallerist.provider_options.{kind}.{option}")
+            }
+            Reason::RegionUnavailable { known, .. } if !known.is_empty() => {
+                format!("set gallerist.region to {}", known.join(" or "))
+            }
+            Reason::RegionMissing { example } => format!("set gallerist.region, for example to {example}"),
+            _ => "leave out gallerist.region".into(),
         }
     }
 }

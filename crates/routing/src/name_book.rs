@@ -53,10 +53,11 @@ impl NameBook {
     /// migration of a model is also one of its versions and of its aliases, on each of its hosts.
     pub fn migrations_of(&self, name: ModelName<'_>, offers: &[Offer]) -> Vec<(&str, &str)> {
         let same_part = |key: Option<&str>, asked: Option<&str>| key.is_none() || key == asked;
+        let name = in_full(name, offers);
         let mut covering: Vec<(&str, &str)> = self
             .migrations()
             .filter(|(key, _)| {
-                let key = ModelName::parse(key);
+                let key = in_full(ModelName::parse(key), offers);
                 same_part(key.provider, name.provider)
                     && same_part(key.version, name.version)
                     && same_part(key.tier, name.tier)
@@ -100,6 +101,16 @@ impl NameBook {
             }))
         })
     }
+}
+
+/// The name with its version apart, where it is a vendor's own id of one (`gpt-image-2-2026-04-21`).
+fn in_full<'n>(name: ModelName<'n>, offers: &'n [Offer]) -> ModelName<'n> {
+    let found = offers.iter().find_map(|offer| Some((&offer.model.id, name.version_of(&offer.model)?)));
+    found.map_or(name, |(model, version)| ModelName {
+        model: if name.version.is_some() { name.model } else { model },
+        version: Some(version),
+        ..name
+    })
 }
 
 /// Whether two words name one model; the catalogue may know several for it.

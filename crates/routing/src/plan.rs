@@ -343,24 +343,13 @@ impl<'a> Asking<'a> {
         if request.max_latency_ms.is_some_and(|max| latency_ms > max) {
             return Err(Reason::TooSlow { expected_ms: latency_ms });
         }
-        let sheet = &offer.model.sheet;
-        let call_quote = bounds(sheet, &resolved.facts, context.at)
-            .map_err(|why| unpriced(why, offer, &resolved.facts, context.at))?;
-        let rest_facts = match resolved.rest {
-            0 => None,
-            n => Some(Facts { n, ..resolved.facts }),
-        };
-        let rest_quote = match &rest_facts {
-            None => Bounds::default(),
-            Some(facts) => bounds(sheet, facts, context.at).map_err(Reason::PriceUnknown)?,
-        };
-        let quote = call_quote.times(i64::from(resolved.full_calls)).and_then(|full| full.plus(rest_quote));
-        let quote = quote.ok_or(Reason::PriceUnknown(Unpriced::OutOfRange))?;
+        let Priced { quote, call_quote, rest_quote, rest_facts } = self.priced(offer, &mut resolved)?;
         if max_cost.is_some_and(|max| quote.max > max) {
             return Err(Reason::OverMaxCost { quote_max: quote.max });
         }
         let verdict = health.verdict(context.now_ms);
         let credit = insight.credits.get(&offer.id.provider);
+        let sheet = &offer.model.sheet;
         // Most sheets have no such rate, and are not walked again.
         let marginal = match sheet.marginal.is_empty() {
             true => None,
@@ -407,6 +396,40 @@ fn unpriced<'a>(why: Unpriced<'a>, offer: &'a Offer, facts: &Facts<'_>, at: Time
         false => None,
     };
     example.map_or(Reason::PriceUnknown(why), |example| Reason::RegionMissing { example })
+}
+
+/// What a request costs at an offer.
+struct Priced<'a> {
+    quote: Bounds,
+    call_quote: Bounds,
+    rest_quote: Bounds,
+    rest_facts: Option<Facts<'a>>,
+}
+
+impl<'a> Asking<'a> {
+    fn priced(&self, offer: &'a Offer, resolved: &mut Resolved<'a>) -> Result<Priced<'a>, Reason<'a>> {
+        let (sheet, at) = (&offer.model.sheet, self.context.at);
+        let mut call_quote = bounds(sheet, &resolved.facts, at);
+        // Where charges teach that a call takes nothing, the sheet's own estimate counts: nothing is no price.
+        if call_quote == Err(Unpriced::Nothing) && resolved.facts.learned.take().is_some() {
+            call_quote = bounds(sheet, &resolved.facts, at);
+        }
+        let call_quote = call_quote.map_err(|why| match self.context.price_only {
+            true => unpriced(why, offer, &resolved.facts, at),
+            false => Reason::PriceUnknown(why),
+        })?;
+        let rest_facts = match resolved.rest {
+            0 => None,
+            n => Some(Facts { n, ..resolved.facts }),
+        };
+        let rest_quote = match &rest_facts {
+            None => Bounds::default(),
+            Some(facts) => bounds(sheet, facts, at).map_err(Reason::PriceUnknown)?,
+        };
+        let quote = call_quote.times(i64::from(resolved.full_calls)).and_then(|full| full.plus(rest_quote));
+        let quote = quote.ok_or(Reason::PriceUnknown(Unpriced::OutOfRange))?;
+        Ok(Priced { quote, call_quote, rest_quote, rest_facts })
+    }
 }
 
 /// What the whole request adds at an offer whose hardware is paid anyway.

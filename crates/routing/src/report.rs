@@ -3,7 +3,7 @@
 //! The whole table: each offer with its lines, and for what is out the reason and the change that would
 //! let it in. Serialised names are fixed by the product's surface.
 
-use crate::exclusion::Exclusion;
+use crate::exclusion::{Exclusion, Reason};
 use crate::plan::{PlanContext, PlanError, PlannedOffer, plan};
 use crate::warnings;
 use gallerist_domain::{ImageRequest, Operation, QualityClass, Ticks};
@@ -144,6 +144,9 @@ pub struct ExcludedOffer {
     pub reason: String,
     /// What would let it in.
     pub change: String,
+    /// How far it is out, where that is a figure (ticks, milliseconds): the nearest one is the best example of many.
+    #[serde(skip)]
+    pub distance: Option<u64>,
 }
 
 impl From<Exclusion<'_>> for ExcludedOffer {
@@ -153,6 +156,12 @@ impl From<Exclusion<'_>> for ExcludedOffer {
             code: exclusion.reason.code(),
             reason: exclusion.why().to_string(),
             change: exclusion.change(),
+            distance: match exclusion.reason {
+                Reason::OverMaxCost { quote_max } => u64::try_from(quote_max.get()).ok(),
+                Reason::TooSlow { expected_ms } => Some(expected_ms),
+                Reason::BreakerOpen { for_ms } => Some(for_ms),
+                _ => None,
+            },
         }
     }
 }

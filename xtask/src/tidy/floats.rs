@@ -37,6 +37,8 @@ fn floats(text: &str) -> Vec<(usize, String)> {
     let bare = without_comments_and_strings(text);
     let mut found = Vec::new();
     for (number, line) in (1..).zip(bare.lines()) {
+        // A range is no point, and the sign of an exponent ends no number.
+        let line = line.replace("..", " ");
         let words = line.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '.'));
         found.extend(words.filter(|word| is_float(word)).map(|word| (number, word.to_owned())));
     }
@@ -52,12 +54,12 @@ fn is_float(word: &str) -> bool {
     !word.starts_with("0x") && (named || is_literal(word))
 }
 
-/// Digits, then a point and nothing but digits, or an exponent.
+/// Digits, then a point and nothing but digits, or an exponent, whose sign and digits may stand apart.
 fn is_literal(word: &str) -> bool {
     let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == '_');
     let (mantissa, exponent) = word.split_once(['e', 'E']).unwrap_or((word, ""));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let has_more = mantissa.contains('.') || !exponent.is_empty();
+    let has_more = mantissa.contains('.') || word.contains(['e', 'E']);
     let starts = whole.starts_with(|c: char| c.is_ascii_digit());
     has_more && starts && digits(whole) && digits(fraction) && digits(exponent)
 }
@@ -141,6 +143,7 @@ mod tests {
             words("call(1_000.25, 2f64, 3_f32, 1., 1e3, 1.5e3)"),
             ["1_000.25", "2f64", "3_f32", "1.", "1e3", "1.5e3"]
         );
+        assert_eq!(words("let share = 1e-3; 0.5..1.0"), ["1e", "0.5", "1.0"]);
         assert_eq!(words("Vec<f64>; f64::from(1); [f32; 3]"), ["f64", "f64", "f32"]);
     }
 

@@ -336,7 +336,8 @@ fn print_excluded_in_groups(others: &[&ExcludedOffer], told: Told) {
     groups.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
     let mut table = Table::new().figure("offers").text("left out because").flexible("such as");
     for (code, members) in groups {
-        let example = format!("{}: {}; {}", members[0].offer, members[0].reason, told(&members[0].change));
+        let Some(nearest) = members.iter().min_by_key(|member| member.distance) else { continue };
+        let example = format!("{}: {}; {}", nearest.offer, nearest.reason, told(&nearest.change));
         table.row([members.len().to_string(), words::why(code), example]);
     }
     output::line(table.render());

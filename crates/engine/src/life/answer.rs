@@ -2,9 +2,10 @@
 
 use super::Life;
 use crate::answer::{Answer, AnswerMeta, AnsweredList, Cost, CostLines, Missing};
+use crate::baseline;
 use crate::outcome;
 use crate::unknown;
-use gallerist_domain::Ticks;
+use gallerist_domain::{ImageRequest, Ticks};
 use gallerist_routing::{ListPrice, Named, PlannedOffer};
 use gallerist_store::{RequestEnd, RequestStatus};
 use std::borrow::Cow;
@@ -50,6 +51,19 @@ impl Life {
             revised_prompts: self.images.iter().map(|image| image.revised_prompt.clone()).collect(),
         };
         Answer { images: self.images.clone(), meta: Arc::new(meta) }
+    }
+
+    /// What the request would have cost at its baseline.
+    pub(super) fn list_price(
+        &self,
+        request: &ImageRequest,
+        named: &Named<'_>,
+        served: &PlannedOffer<'_>,
+    ) -> Option<ListPrice> {
+        let at = self.incoming.accepted_at;
+        let baseline = baseline::of(&self.shared, &self.market, request, named, at)?;
+        let at_once = self.failed.is_empty() && self.disputed.is_zero();
+        Some(baseline.beside(served, self.charged + self.disputed, at_once))
     }
 
     /// What the offer warns of, what was told on the way to it, and what of the request nobody here knows.

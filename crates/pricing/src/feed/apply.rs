@@ -1,8 +1,9 @@
 //! Accepted prices as part of the catalogue: dated points at the end of a line's history.
 
-use super::{Base, FeedBook, Quoted, Silence, Target, Watch};
+use super::{Base, FeedBook, Observation, Quoted, Silence, Target, Watch};
 use crate::catalogue::{Catalogue, ModelSheet, ProviderSheet, spread};
 use crate::sheet::{Confidence, Factored, PriceLine, PriceSheet, Source};
+use crate::trust::Weakest;
 use gallerist_domain::{Meter, Price};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -17,12 +18,22 @@ impl Catalogue {
         Some(Base { quote: Quoted::of(line.rent_of(line.price_expected)), since: line.period.since })
     }
 
-    /// Who says what the line of a target costs at `at`.
-    pub fn line_source(&self, target: &Target, at: Timestamp) -> Option<&Source> {
+    /// What was seen, of the offer under the model's own name: whoever tells of an alias tells of the model.
+    pub(super) fn in_full(&self, mut seen: Observation) -> Observation {
+        let Some((kind, name)) = seen.target.offer.split_once('/') else { return seen };
+        let models = self.provider(kind).map(|sheet| sheet.models.as_slice()).unwrap_or_default();
+        if let Some(model) = models.iter().find(|model| model.is_named(name)) {
+            seen.target.offer = format!("{kind}/{}", model.id);
+        }
+        seen
+    }
+
+    /// What the price of the line of a target rests on at `at`.
+    pub fn line_trust(&self, target: &Target, at: Timestamp) -> Option<Weakest<'_>> {
         let (kind, model) = target.offer.split_once('/')?;
         let model = self.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
         let mut lines = model.sheet.lines.iter();
-        lines.find(|line| line.id == target.line && line.period.contains(at)).map(|line| &*line.source)
+        lines.find(|line| line.id == target.line && line.period.contains(at)).map(Weakest::of_line)
     }
 
     /// What the line of a target counts; `None` where there never was such a line.
@@ -73,7 +84,10 @@ fn with_points(
         // A maker's new price is that of whoever resells it too; a reseller's fees are its own.
         let base = model.resale_of.as_ref().filter(|_| line.factored != Factored::Never);
         let told = |target: &Target| book.watches.get(&target.to_string());
-        let Some(watch) = told(&target).or_else(|| told(&Target::new(base?, id))) else { continue };
+        let (own, base) = (told(&target), base.and_then(|base| told(&Target::new(base, id))));
+        let is_told =
+            |watch: &&Watch| watch.silent.is_some() || watch.points.last().is_some_and(|last| !last.let_go);
+        let Some(watch) = own.filter(is_told).or(base).or(own) else { continue };
         for point in watch.history() {
             let sheet = sheet.get_or_insert_with(|| (*model.sheet).clone());
             if point.let_go {

@@ -168,28 +168,32 @@ pub fn take_in(
             Err(fault) => vec![Err(fault)],
         },
     };
+    let seen: Vec<_> = seen
+        .into_iter()
+        .map(|one| one.map(|seen| (rules.speaks_of(&seen.target.offer), catalogue.in_full(seen))))
+        .collect();
     let nothing = ends.is_empty() && !seen.iter().any(Result::is_ok);
+    let mut told = Vec::new();
     if nothing {
         let why = seen.iter().find_map(|line| line.as_ref().err());
         let why = why.map_or_else(|| NotAFeed::Nothing.to_string(), ToString::to_string);
         book.note_failure(&rules.name, why.clone(), now);
-        if seen.is_empty() {
-            return vec![Told { why: Some(why), ..Told::new(&rules.name, "", "unreadable") }];
-        }
+        told.push(Told { why: Some(why), ..Told::new(&rules.name, "", "unreadable") });
     } else {
         book.note_success(&rules.name, now);
     }
-    let mut told = Vec::new();
     let mut named = BTreeSet::new();
     for one in seen {
         match one {
-            Ok(seen) if !rules.speaks_of(&seen.target.offer) => {}
+            Ok((false, seen)) if !rules.speaks_of(&seen.target.offer) => {}
+            // The whole answer is told of already.
+            Err(fault) if fault.line().is_empty() => {}
             // Several small jumps are one large one.
-            Ok(seen) if !named.insert(seen.target.to_string()) => {
+            Ok((_, seen)) if !named.insert(seen.target.to_string()) => {
                 let why = Some("the answer names the line more than once; its first word counts".to_owned());
                 told.push(Told { why, ..Told::new(&rules.name, &seen.target.to_string(), "refused") });
             }
-            Ok(seen) => told.push(decided(book, rules, &seen, catalogue, now)),
+            Ok((_, seen)) => told.push(decided(book, rules, &seen, catalogue, now)),
             Err(fault) => {
                 told.push(Told {
                     why: Some(fault.to_string()),
@@ -234,8 +238,8 @@ fn decided(
         since: Some(seen.at),
         ..blank.of_prices(Some(old), seen.quote, catalogue.line_meter(&seen.target))
     };
-    let source = catalogue.line_source(&seen.target, now);
-    let official = source.is_some_and(|source| source.confidence == Confidence::Official);
+    let trust = catalogue.line_trust(&seen.target, now);
+    let official = trust.is_some_and(|trust| trust.source.confidence == Confidence::Official);
     if rules.form.is_hearsay() && official && !rules.names(&seen.target.offer) {
         let decision = if seen.quote.equals(old) { "same" } else { "kept" };
         let why = (decision == "kept")

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The kind whose endpoints fal's pricing answer names.
 const FAL: &str = "fal";
@@ -81,6 +82,8 @@ pub fn fal_endpoints(catalogue: &Catalogue, now: Timestamp) -> Vec<String> {
     let models = catalogue.provider(FAL).map(|sheet| sheet.models.as_slice()).unwrap_or_default();
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let alive = models.iter().filter(|model| model.lifecycle.retires_on.is_none_or(|day| day > today));
+    // What has no price here may have no endpoint there, and one stranger fails a whole page.
+    let alive = alive.filter(|model| model.lifecycle.switched_off.is_none() && model.sheet.unknown.is_none());
     let names: BTreeSet<String> = alive.map(|model| model.upstream.clone()).collect();
     names.into_iter().collect()
 }
@@ -101,7 +104,9 @@ pub(super) fn fal(body: &str, catalogue: &Catalogue, now: Timestamp) -> Vec<Resu
                 observations.push(Err(NotAFeed::NotFal(index)));
                 continue;
             };
-            for model in models.iter().filter(|model| model.upstream == endpoint) {
+            // A drawing is another option of the endpoint, at another price, of which the answer does not speak.
+            let base = |model: &&Arc<ModelSheet>| model.upstream == endpoint && !model.draws_lines();
+            for model in models.iter().filter(base) {
                 let Some(line) = base_line(model, &quoted.unit, now) else { continue };
                 let Some(price) = quoted.price(line) else { continue };
                 let target = Target { offer: format!("{FAL}/{}", model.id), line: line.id.clone() };

@@ -95,12 +95,13 @@ pub enum NotAFeed {
 }
 
 impl NotAFeed {
-    /// The line that it is about, `OFFER LINE`; empty where it is about the answer.
+    /// What of the answer it is about, `OFFER LINE` or an entry by its place; empty where it is about all of it.
     pub(super) fn line(&self) -> String {
         match self {
             NotAFeed::NoAmount { target, .. }
             | NotAFeed::NoInstant { target, .. }
             | NotAFeed::NoLine(target) => target.to_string(),
+            NotAFeed::NotSpot(entry) | NotAFeed::NotFal(entry) => format!("entry {entry}"),
             _ => String::new(),
         }
     }

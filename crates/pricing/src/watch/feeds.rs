@@ -112,7 +112,8 @@ fn held_price(line: &str, watch: &Watch, held: &Held, catalogue: &Catalogue, now
     let known = watch.points.last().filter(|point| !point.let_go).map(|point| point.quote);
     let known = known.or_else(|| Some(catalogue.line_price(target.as_ref()?, now)?.quote));
     let meter = target.as_ref().and_then(|target| catalogue.line_meter(target));
-    let source = target.as_ref().and_then(|target| catalogue.line_source(target, now));
+    let trust = target.as_ref().and_then(|target| catalogue.line_trust(target, now));
+    let trust = trust.map(|trust| (trust.source.confidence, trust.oldest));
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let per = held.quote.per;
     let change = known.and_then(|known| moved(known.price(), held.quote.price()));
@@ -124,9 +125,9 @@ fn held_price(line: &str, watch: &Watch, held: &Held, catalogue: &Catalogue, now
         new: Some(held.quote.usd),
         per: Some(meter.map_or_else(|| per.to_string(), |meter| display_quantity(meter, per))),
         percent: change.map(percent),
-        old_confidence: source.map(|source| source.confidence.as_str().to_owned()),
-        old_as_of: source.map(|source| source.date),
-        old_doubtful: source.is_some_and(|source| is_doubtful(source.confidence, source.date, today)),
+        old_confidence: trust.map(|(confidence, _)| confidence.as_str().to_owned()),
+        old_as_of: trust.map(|(_, read)| read),
+        old_doubtful: trust.is_some_and(|(confidence, read)| is_doubtful(confidence, read, today)),
         retires_on: None,
         why: held.why.clone(),
     }

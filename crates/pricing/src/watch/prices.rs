@@ -5,6 +5,7 @@ use crate::Offer;
 use crate::changes::{moved, percent};
 use crate::quote::display_quantity;
 use crate::sheet::{PriceLine, is_doubtful};
+use crate::trust::Weakest;
 use gallerist_domain::alert::PriceMove;
 use gallerist_domain::{Price, Ticks};
 use jiff::Timestamp;
@@ -85,11 +86,7 @@ fn told(
 ) -> PriceMove {
     let is_it = |line: &&PriceLine| line.id == now.line && line.period.contains(at);
     let line = offer.model.sheet.lines.iter().find(is_it);
-    let weakest = |line: &PriceLine| match &line.rate {
-        Some(rate) if rate.is_weaker_than(&line.source) => (rate.confidence, rate.date),
-        _ => (line.source.confidence, line.source.date),
-    };
-    let trust = line.map(weakest);
+    let trust = line.map(Weakest::of_line).map(|weakest| (weakest.source.confidence, weakest.oldest));
     // Beyond what an amount can hold: the old one rounded, per as many units as the new price is.
     let rounded = || (before.usd.scaled(now.per, before.per).unwrap_or(before.usd), now.usd, now.per);
     let (old, new, per) = before.price().beside(now.price()).unwrap_or_else(rounded);

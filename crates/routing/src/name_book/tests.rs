@@ -218,6 +218,15 @@ fn a_migration_is_followed_once_the_name_is_gone() {
     assert_eq!(led("openai/gpt-image-1.5", &pairs, AFTER), to("openai/gpt-image-2", true));
     // A version goes with its model.
     assert_eq!(led("gpt-image-1.5@2025-12-16", &pairs, AFTER), to("gpt-image-2", true));
+    // So does the vendor's own id of it, whichever of the two is named.
+    assert_eq!(led("gpt-image-1.5-2025-12-16", &pairs, AFTER), to("gpt-image-2", true));
+    let by_id = [("gpt-image-1.5-2025-12-16", "gpt-image-2")];
+    assert_eq!(led("gpt-image-1.5@2025-12-16", &by_id, AFTER), to("gpt-image-2", true));
+    assert_eq!(
+        led("gpt-image-1.5", &by_id, AFTER),
+        to("gpt-image-1.5", false),
+        "the version alone is led on"
+    );
     // What the catalogue never knew, or does not know any more.
     assert_eq!(led("dall-e-3", &pairs, BEFORE), to("gpt-image-2", true));
     assert_eq!(led("bfl/dall-e-3", &pairs, BEFORE), Err(Some("bfl/gpt-image-2".to_owned())));

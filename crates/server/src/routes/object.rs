@@ -59,7 +59,7 @@ fn mistaken<T: Object>(path: Option<String>, error: &serde_json::Error) -> Failu
     }
     let name = path.map(|path| short(&path));
     let subject = name.clone().unwrap_or_else(|| "The body".to_owned());
-    let what = match text.strip_prefix("invalid type: ").and_then(|said| said.split_once(", expected ")) {
+    let what = match text.strip_prefix("invalid type: ").and_then(|said| said.rsplit_once(", expected ")) {
         Some((found, expected)) => format!("{subject} must be {}, not {}", kind(expected), kind(found)),
         None => format!("{subject}: {}", short(text)),
     };

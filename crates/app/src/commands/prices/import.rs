@@ -79,7 +79,9 @@ pub fn run(command: &ImportCommand, catalogue: &Catalogue, as_json: bool) -> Res
         telling::report(&entries, &findings, command.all, as_json);
         return Ok(());
     }
-    let written = files(format, &entries, &findings, today, command.prefer_imported);
+    // The list is read today, whichever day of ours it is held against.
+    let read_on = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let written = files(format, &entries, &findings, read_on, command.prefer_imported);
     let to = command.write.as_deref();
     let others = match to {
         Some(directory) => folder::write(directory, format, &written, command.force)?,

@@ -49,7 +49,7 @@ impl PriceSource {
             Ok(experience) => taught(&experience.unwrap_or_default(), offers, now),
             Err(error) => {
                 let failure = Failure::because("what the books teach cannot be read", &error);
-                output::remark(&format!("{}; offers are ordered without it", failure.message));
+                output::remark(format!("{}; offers are ordered without it", failure.message));
                 Insight::default()
             }
         }

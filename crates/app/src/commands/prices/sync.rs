@@ -19,7 +19,6 @@ use gallerist_pricing::feed::{FeedBook, Told};
 use gallerist_store::Store;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// Times that what feeds told is taken anew because a gateway was faster.
 const TRIES_MAX: u32 = 8;
@@ -69,21 +68,17 @@ pub fn run(command: &SyncCommand, as_json: bool) -> Result<()> {
 /// What every feed told is shown before one that told nothing makes the command fail.
 fn silent(told: &[Value]) -> Result<()> {
     let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
-    let mut faults: BTreeMap<String, Option<String>> = BTreeMap::new();
-    for row in told {
-        let decision = text(row, "decision");
-        let fault = faults.entry(text(row, "feed")).or_insert_with(|| Some(String::new()));
-        match decision.as_str() {
-            "unreachable" | "unreadable" => {
-                if let Some(why) = fault.as_mut().filter(|why| why.is_empty()) {
-                    *why = format!("the feed {} is {decision}: {}", text(row, "feed"), text(row, "why"));
-                }
-            }
-            "stale" => {}
-            _ => *fault = None,
-        }
-    }
-    let faults: Vec<String> = faults.into_values().flatten().filter(|why| !why.is_empty()).collect();
+    // A line that cannot be read is its own matter; without one it is the whole answer.
+    let whole = |row: &&Value| {
+        row["line"] == "" && ["unreachable", "unreadable"].contains(&text(row, "decision").as_str())
+    };
+    let faults: Vec<String> = told
+        .iter()
+        .filter(whole)
+        .map(|row| {
+            format!("the feed {} is {}: {}", text(row, "feed"), text(row, "decision"), text(row, "why"))
+        })
+        .collect();
     if faults.is_empty() {
         return Ok(());
     }

@@ -169,3 +169,29 @@ fn what_cannot_be_read_changes_nothing_but_the_feeds_own_state() {
         }
     }
 }
+
+/// Whoever tells of a model by another of its names tells of the model: it is in force, and believed by either name.
+#[test]
+fn an_alias_is_the_model_that_it_names() {
+    let body = r#"{"prices": [{"offer": "bfl/flux-pro-1.1", "line": "picture", "usd": "0.05", "per": 1, "at": "2026-11-22T11:00:00Z"}]}"#;
+    for named in [&[][..], &["bfl/flux-pro-1.1"], &["bfl/flux-1.1-pro"]] {
+        let mut book = FeedBook::default();
+        let told = told(&mut book, &rules(FeedForm::Spot, named), body);
+        assert_eq!(told["bfl/flux-1.1-pro picture"].decision, "accepted", "{told:?}");
+        let line = crate::feed::Target::new("bfl/flux-1.1-pro", "picture");
+        let price = CATALOGUE.with_feeds(&book).line_price(&line, now()).expect("it has one").quote;
+        assert_eq!(price, dollars("0.05"));
+    }
+}
+
+/// An answer speaks of an endpoint's pictures: a drawing of lines is another option of it, at another price.
+#[test]
+fn a_base_price_of_fal_is_not_that_of_a_drawing_and_strangers_are_not_asked_for() {
+    let body = r#"{"prices": [{"endpoint_id": "fal-ai/recraft/v3/text-to-image", "unit_price": 0.05, "unit": "image", "currency": "USD"}]}"#;
+    let mut book = FeedBook::default();
+    let told = told(&mut book, &rules(FeedForm::Fal, &[]), body);
+    assert!(told.keys().all(|line| !line.starts_with("fal/recraft-v3-vector")), "{told:?}");
+    let asked = fal_endpoints(&CATALOGUE, now());
+    assert!(asked.iter().any(|name| name == "fal-ai/recraft/v3/text-to-image"));
+    assert!(asked.iter().all(|name| name.contains('/')), "no word of ours is an endpoint: {asked:?}");
+}

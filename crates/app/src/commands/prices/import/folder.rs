@@ -1,4 +1,5 @@
-//! The folder that an import is written into: all files or none, and none that is there without being asked.
+//! The folder that an import is written into: none that is there is replaced without being asked, and each takes its
+//! place whole, once all of them are on the disk.
 
 use crate::failure::{Failure, Result};
 use gallerist_pricing::catalogue::Origin;
@@ -26,6 +27,10 @@ pub fn write(directory: &Path, format: Format, written: &Written, force: bool) -
     if !force && !there.is_empty() {
         let why = format!("{} has {} already; nothing is written", directory.display(), there.join(", "));
         return Err(Failure::usage(why).advise("another folder, or --force, which replaces them whole"));
+    }
+    if let Some(name) = there.iter().find(|name| !path(name).is_file()) {
+        let why = format!("{} is no file, so nothing can be written in its place", path(name).display());
+        return Err(Failure::usage(why).advise("another folder"));
     }
     // The folder's other files count too: a file that is written must not be what the gateway stumbles over.
     let exists = directory.is_dir().then(|| directory.to_owned());
