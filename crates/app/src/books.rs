@@ -16,7 +16,7 @@ use crate::config::{Config, Environment, Place};
 use crate::failure::{Failure, Result};
 use crate::first_keys::{self, ADMIN_KEY};
 use crate::gateway::{address_file, answering};
-use gallerist_domain::Ticks;
+use gallerist_domain::{LotId, Ticks};
 use gallerist_server::tenants::{KeyWish, LimitsWish};
 use gallerist_store::{AlertFilter, Store, StoreError};
 use here::Here;
@@ -269,11 +269,9 @@ impl Books {
         }
     }
 
-    pub fn remove_credits(&self, id: &str) -> Result<()> {
+    pub fn remove_credits(&self, id: LotId) -> Result<()> {
         match self {
-            Books::Gateway(client) => {
-                client.ask("DELETE", &format!("/v1/credits/{}", escaped(id)), None).map(drop)
-            }
+            Books::Gateway(client) => client.ask("DELETE", &format!("/v1/credits/{id}"), None).map(drop),
             Books::Here(here) => here.remove_credits(id),
         }
     }

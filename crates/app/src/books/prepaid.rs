@@ -79,11 +79,7 @@ impl Here {
         Failure::usage(unknown_provider(name, configured.chain(kinds)).1)
     }
 
-    pub fn remove_credits(&self, id: &str) -> Result<()> {
-        let id: LotId = id.parse().map_err(|_| {
-            Failure::usage(format!("{id:?} is no id of a lot"))
-                .advise("`gallerist credits list` shows the ids")
-        })?;
+    pub fn remove_credits(&self, id: LotId) -> Result<()> {
         self.wait(self.store().remove_lot(id, Timestamp::now()))
     }
 

@@ -162,7 +162,11 @@ fn act(command: &CreditsCommand, json: bool) -> Result<()> {
             (Books::open(&purchase.place, true)?.add_credits(&wish(purchase))?, print_lots)
         }
         Action::Remove { id, place } => {
-            Books::open(place, false)?.remove_credits(id)?;
+            let lot = id.parse().map_err(|_| {
+                Failure::usage(format!("{id:?} is no id of a lot"))
+                    .advise("`gallerist credits list` shows the ids")
+            })?;
+            Books::open(place, false)?.remove_credits(lot)?;
             (json!({"id": id, "object": "credit_lot", "removed": true}), print_removed)
         }
         Action::Use(movement) => (moved(movement)?, print_lots),

@@ -9,10 +9,15 @@ use jiff::Timestamp;
 use std::sync::Arc;
 
 impl Catalogue {
+    /// The model of a target's `kind/model`, by any of its names.
+    fn model_of(&self, offer: &str) -> Option<&ModelSheet> {
+        let (kind, name) = offer.split_once('/')?;
+        self.provider(kind)?.models.iter().find(|model| model.is_named(name)).map(Arc::as_ref)
+    }
+
     /// What the line of a target costs at `at`, without any feed, and as feeds tell it: hardware by its rent; `None` where there is no such line then.
     pub fn line_price(&self, target: &Target, at: Timestamp) -> Option<Base> {
-        let (kind, model) = target.offer.split_once('/')?;
-        let model = self.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
+        let model = self.model_of(&target.offer)?;
         let mut lines = model.sheet.lines.iter().filter(|line| line.id == target.line);
         let line = lines.find(|line| line.period.contains(at))?;
         Some(Base { quote: Quoted::of(line.rent_of(line.price_expected)), since: line.period.since })
@@ -20,9 +25,8 @@ impl Catalogue {
 
     /// What was seen, of the offer under the model's own name: whoever tells of an alias tells of the model.
     pub(super) fn in_full(&self, mut seen: Observation) -> Observation {
-        let Some((kind, name)) = seen.target.offer.split_once('/') else { return seen };
-        let models = self.provider(kind).map(|sheet| sheet.models.as_slice()).unwrap_or_default();
-        if let Some(model) = models.iter().find(|model| model.is_named(name)) {
+        let found = seen.target.offer.split_once('/').zip(self.model_of(&seen.target.offer));
+        if let Some(((kind, _), model)) = found {
             seen.target.offer = format!("{kind}/{}", model.id);
         }
         seen
@@ -30,16 +34,14 @@ impl Catalogue {
 
     /// What the price of the line of a target rests on at `at`.
     pub fn line_trust(&self, target: &Target, at: Timestamp) -> Option<Weakest<'_>> {
-        let (kind, model) = target.offer.split_once('/')?;
-        let model = self.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
+        let model = self.model_of(&target.offer)?;
         let mut lines = model.sheet.lines.iter();
         lines.find(|line| line.id == target.line && line.period.contains(at)).map(Weakest::of_line)
     }
 
     /// What the line of a target counts; `None` where there never was such a line.
     pub fn line_meter(&self, target: &Target) -> Option<Meter> {
-        let (kind, model) = target.offer.split_once('/')?;
-        let model = self.provider(kind)?.models.iter().find(|sheet| sheet.is_named(model))?;
+        let model = self.model_of(&target.offer)?;
         model.sheet.lines.iter().find(|line| line.id == target.line).map(|line| line.meter)
     }
 

@@ -49,9 +49,7 @@ pub(crate) async fn remove(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let admin = auth::authenticate_admin(&state, &headers)?;
-    let id: LotId = id.parse().map_err(|_| {
-        Failure::invalid("id", "id is no id of a lot of credits; GET /v1/credits lists them.")
-    })?;
+    let id: LotId = id.parse().map_err(|_| Failure::not_found("There is no such lot of credits."))?;
     let engine = state.engine();
     state.store_for(&admin).remove_lot(id, engine.clock().now()).await?;
     // What is routed next knows of it.
