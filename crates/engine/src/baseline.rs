@@ -11,26 +11,27 @@ use gallerist_routing::{
 };
 use jiff::Timestamp;
 
-/// What one would have bought, and what it would have cost.
-pub(crate) struct Baseline {
-    pub list: ListPrice,
-    /// The kind, the model and the tier, whatever an account is called.
-    kind: String,
-    model: String,
-    tier: String,
-    quality: String,
+/// What was bought instead.
+pub(crate) struct Bought<'a> {
+    pub served: &'a PlannedOffer<'a>,
+    /// What was charged, or may have been.
+    pub spent: Ticks,
+    /// Whether nothing else was tried, and nothing is in dispute.
+    pub at_once: bool,
 }
 
-impl Baseline {
-    /// The list price beside what was bought. Where the baseline itself made the pictures, in one go, they cost there
-    /// what they cost: a saving would be nothing but the error of the estimate.
-    pub(crate) fn beside(&self, served: &PlannedOffer<'_>, spent: Ticks, at_once: bool) -> ListPrice {
-        let Offer { id, provider, model, .. } = served.offer;
-        let same = provider.kind == self.kind && model.id == self.model && id.tier == self.tier;
-        let is_it = at_once && same && served.resolved.facts.quality == self.quality;
-        match is_it {
-            true => ListPrice { amount: spent, doubtful: self.list.doubtful.min(spent), ..self.list },
-            false => self.list,
+impl Bought<'_> {
+    /// The list price beside it. Where the baseline itself made the pictures, in one go, they cost there what they
+    /// cost: a saving would be nothing but the error of the estimate. An account may be called anything, so the kind
+    /// counts, not its name.
+    fn beside(&self, baseline: &PlannedOffer<'_>, list: ListPrice) -> ListPrice {
+        let (one, other) = (self.served, baseline);
+        let same_offer = one.offer.provider.kind == other.offer.provider.kind
+            && one.offer.model.id == other.offer.model.id
+            && one.offer.id.tier == other.offer.id.tier;
+        match self.at_once && same_offer && one.resolved.facts.quality == other.resolved.facts.quality {
+            true => ListPrice { amount: self.spent, doubtful: list.doubtful.min(self.spent), ..list },
+            false => list,
         }
     }
 }
@@ -41,8 +42,9 @@ pub(crate) fn of(
     market: &Market,
     request: &ImageRequest,
     named: &Named<'_>,
+    bought: &Bought<'_>,
     at: Timestamp,
-) -> Option<Baseline> {
+) -> Option<ListPrice> {
     let offer = match named.target {
         Target::Route(route) => route.baseline.as_ref().or(shared.baseline.as_ref()).and_then(|id| {
             let known = market.offers.iter().chain(&market.maker_offers);
@@ -55,18 +57,18 @@ pub(crate) fn of(
             market.maker_offers.iter().find(is_it)
         }
     };
-    offer.and_then(|offer| price_at(&shared.names, market, offer, request, named, at))
+    offer.and_then(|offer| price_at(&shared.names, (market, offer), request, named, bought, at))
 }
 
 /// The list price of the request at one offer, if that can serve it.
 fn price_at(
     names: &NameBook,
-    market: &Market,
-    offer: &Offer,
+    (market, offer): (&Market, &Offer),
     request: &ImageRequest,
     named: &Named<'_>,
+    bought: &Bought<'_>,
     at: Timestamp,
-) -> Option<Baseline> {
+) -> Option<ListPrice> {
     // Where the maker serves another model under this name, that one is among its offers.
     let offers = match offer.redirect(at) {
         Some(_) => &market.maker_offers,
@@ -99,11 +101,5 @@ fn price_at(
     };
     let plan = plan_named(&unrestricted, Named { target, ..*named }, context).ok()?;
     let planned = plan.offers.first()?;
-    Some(Baseline {
-        list: list_price::of(planned, at)?,
-        kind: planned.offer.provider.kind.clone(),
-        model: planned.offer.model.id.clone(),
-        tier: planned.offer.id.tier.clone(),
-        quality: planned.resolved.facts.quality.to_owned(),
-    })
+    Some(bought.beside(planned, list_price::of(planned, at)?))
 }

@@ -2,7 +2,7 @@
 
 use super::Life;
 use crate::answer::{Answer, AnswerMeta, AnsweredList, Cost, CostLines, Missing};
-use crate::baseline;
+use crate::baseline::{self, Bought};
 use crate::outcome;
 use crate::unknown;
 use gallerist_domain::{ImageRequest, Ticks};
@@ -60,10 +60,12 @@ impl Life {
         named: &Named<'_>,
         served: &PlannedOffer<'_>,
     ) -> Option<ListPrice> {
-        let at = self.incoming.accepted_at;
-        let baseline = baseline::of(&self.shared, &self.market, request, named, at)?;
-        let at_once = self.failed.is_empty() && self.disputed.is_zero();
-        Some(baseline.beside(served, self.charged + self.disputed, at_once))
+        let bought = Bought {
+            served,
+            spent: self.charged + self.disputed,
+            at_once: self.failed.is_empty() && self.disputed.is_zero(),
+        };
+        baseline::of(&self.shared, &self.market, request, named, &bought, self.incoming.accepted_at)
     }
 
     /// What the offer warns of, what was told on the way to it, and what of the request nobody here knows.

@@ -66,7 +66,8 @@ pub fn precedence<'r>(rules: impl Iterator<Item = &'r FeedRules> + Clone) -> Arc
 pub struct Told {
     /// The feed's name; empty for what a person confirmed.
     pub feed: String,
-    /// `OFFER LINE`.
+    /// `OFFER LINE`; an entry by its place where it names none, and empty where it is about the whole answer, or a
+    /// page of it.
     pub line: String,
     pub old_usd: Option<Ticks>,
     pub new_usd: Option<Ticks>,
@@ -187,7 +188,7 @@ pub fn take_in(
         match one {
             Ok((false, seen)) if !rules.speaks_of(&seen.target.offer) => {}
             // The whole answer is told of already.
-            Err(fault) if fault.line().is_empty() => {}
+            Err(fault) if nothing && fault.line().is_empty() => {}
             // Several small jumps are one large one.
             Ok((_, seen)) if !named.insert(seen.target.to_string()) => {
                 let why = Some("the answer names the line more than once; its first word counts".to_owned());

@@ -195,3 +195,14 @@ fn a_base_price_of_fal_is_not_that_of_a_drawing_and_strangers_are_not_asked_for(
     assert!(asked.iter().any(|name| name == "fal-ai/recraft/v3/text-to-image"));
     assert!(asked.iter().all(|name| name.contains('/')), "no word of ours is an endpoint: {asked:?}");
 }
+
+/// Of several pages of fal one may be no answer: that is told, and what the others say counts all the same.
+#[test]
+fn a_page_that_is_no_answer_is_told_beside_those_that_are() {
+    let page = r#"{"prices": [{"endpoint_id": "fal-ai/flux-pro/v1.1", "unit_price": 0.05, "unit": "megapixels", "currency": "USD"}]}"#;
+    let mut book = FeedBook::default();
+    let told = told(&mut book, &rules(FeedForm::Fal, &[]), &format!("{page}\nbusy\n"));
+    assert_eq!(told[""].decision, "unreadable", "{told:?}");
+    assert!(told.len() > 1, "{told:?}");
+    assert!(book.feeds.values().all(|status| status.fault.is_none()), "the feed itself answered");
+}
